@@ -1,0 +1,65 @@
+"""anobench: the benchmark harness and leaderboard for image anomaly detection.
+
+What an adapter needs is here; each name is loaded when first used, so that ``import bench`` stays quick and
+listing adapters never imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "AnobenchError": "bench.errors",
+    "ArraySource": "bench.source",
+    "DataError": "bench.errors",
+    "Dataset": "bench.dataset",
+    "EncodedSource": "bench.source",
+    "Fraction": "bench.params",
+    "Images": "bench.images",
+    "Method": "bench.method",
+    "NonNegativeFloat": "bench.params",
+    "NonNegativeInt": "bench.params",
+    "OneVsRest": "bench.dataset",
+    "PositiveFloat": "bench.params",
+    "PositiveInt": "bench.params",
+    "Scores": "bench.method",
+    "Source": "bench.source",
+    "Split": "bench.dataset",
+    "Task": "bench.task",
+    "UnitInterval": "bench.params",
+    "nearest": "bench.features.nearest",
+    "standardise": "bench.features.normalise",
+}
+__all__ = sorted([*_WHERE, "__version__"])
+
+if TYPE_CHECKING:
+    from bench.dataset import Dataset, OneVsRest, Split
+    from bench.errors import AnobenchError, DataError
+    from bench.features.nearest import nearest
+    from bench.images import Images
+    from bench.method import Method, Scores
+    from bench.params import (
+        Fraction,
+        NonNegativeFloat,
+        NonNegativeInt,
+        PositiveFloat,
+        PositiveInt,
+        UnitInterval,
+    )
+    from bench.source import ArraySource, EncodedSource, Source
+    from bench.task import Task
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'bench' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,213 @@
+"""The archive: the records on disk.
+
+::
+
+    results/records/<first two digits of the key>/<key>.json   one record a cell
+    results/records/<first two digits of the key>/<key>.npz    its scores
+    results/records/plans/<suite>.json                         the cells of each suite that was run
+
+Every file is written under a temporary name, fsynced and renamed, the scores before the record: a record that
+is there is whole. Archives merge by copying.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cell import Record
+from bench.errors import ArchiveError
+from bench.plan import Plan
+
+log = logging.getLogger(__name__)
+
+
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file so that, whatever happens, it is there whole or not at all.
+
+    Raises
+    ------
+    ArchiveError
+        The folder cannot be written or the disk is full.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101
+        os.replace(temporary, path)  # noqa: PTH105
+    except OSError as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+        raise ArchiveError(
+            f"{path.parent} cannot be written ({error.strerror or error}); "
+            "choose another folder with --results, or mend its permissions or free space"
+        ) from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+class Archive:
+    """Records and scores under ``<results>/records``.
+
+    Parameters
+    ----------
+    results : Path
+        The results folder; it is made when something is first written.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.root = results / "records"
+        #: What could not be read, as messages; each is also logged as a warning.
+        self.unreadable: list[str] = []
+
+    def _path(self, key: str, ending: str) -> Path:
+        return self.root / key[:2] / f"{key}.{ending}"
+
+    def check_writable(self) -> None:
+        """Make sure that records can be written, before anything is computed.
+
+        Raises
+        ------
+        ArchiveError
+            They cannot.
+        """
+        probe = self.root / ".probe"
+        write_atomically(probe, b"")
+        probe.unlink(missing_ok=True)
+
+    def load(self, key: str) -> Record | None:
+        """Return the record of a key, or None if there is none that can be read.
+
+        An unreadable file is reported, left where it is, and treated as missing.
+        """
+        path = self._path(key, "json")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            self._report(path, str(error))
+            return None
+        try:
+            record = Record.from_json(text)
+        except ArchiveError as error:
+            self._report(path, str(error))
+            return None
+        if record.cell.key != key:
+            self._report(path, f"it holds the record of another cell, {record.cell.key}")
+            return None
+        return record
+
+    def load_all(self, keys: Iterable[str]) -> dict[str, Record]:
+        """Return the readable records among `keys`."""
+        there = self.keys()
+        found = ((key, self.load(key)) for key in dict.fromkeys(keys) if key in there)
+        return {key: record for key, record in found if record is not None}
+
+    def keys(self) -> set[str]:
+        """Return the keys that have a record file, readable or not."""
+        return {path.name.removesuffix(".json") for path in self._files("json")}
+
+    def _files(self, ending: str) -> Iterator[os.DirEntry[str]]:
+        try:
+            folders = [entry.path for entry in os.scandir(self.root) if len(entry.name) == 2 and entry.is_dir()]
+        except FileNotFoundError:
+            return
+        for folder in folders:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.endswith(f".{ending}") and not entry.name.startswith("."):
+                        yield entry
+
+    def _report(self, path: Path, reason: str) -> None:
+        message = f"{path} cannot be read and is skipped: {reason}"
+        if message not in self.unreadable:
+            self.unreadable.append(message)
+            log.warning("%s", message)
+
+    def write(self, record: Record, scores: NDArray[np.float32] | None) -> Record:
+        """Write one record and its scores; return the record as written.
+
+        A file under that name that cannot be read as a record is kept beside it, as ``<key>.json.unreadable``.
+        """
+        from dataclasses import replace
+
+        key = record.cell.key
+        path = self._path(key, "json")
+        if path.exists() and self.load(key) is None:
+            path.replace(path.with_name(f"{key}.json.unreadable"))
+        if scores is not None:
+            packed = io.BytesIO()
+            np.savez(packed, scores=scores.astype(np.float32, copy=False))
+            write_atomically(self._path(key, "npz"), packed.getvalue())
+            record = replace(record, scores_sha256=hashlib.sha256(packed.getvalue()).hexdigest())
+        write_atomically(path, record.to_json().encode())
+        return record
+
+    def scores(self, record: Record) -> NDArray[np.float32]:
+        """Return the scores of a record, shape (n_test,), in the order of the task's test images.
+
+        Raises
+        ------
+        ArchiveError
+            They are missing, or not those that the record was written with.
+        """
+        path = self._path(record.cell.key, "npz")
+        try:
+            packed = path.read_bytes()
+        except OSError as error:
+            raise ArchiveError(f"{path}: scores cannot be read ({error.strerror}); run the cell again") from None
+        if hashlib.sha256(packed).hexdigest() != record.scores_sha256:
+            raise ArchiveError(f"{path}: scores are not those of the record (checksum); run the cell again")
+        with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+            scores: NDArray[np.float32] = arrays["scores"]
+        return scores
+
+    def write_plan(self, plan: Plan) -> None:
+        write_atomically(self.root / "plans" / f"{plan.suite}.json", plan.to_json().encode())
+
+    def plan(self, suite: str) -> Plan:
+        """Return the plan of the suite's last run.
+
+        Raises
+        ------
+        ArchiveError
+            The suite was never run into this archive, or its plan cannot be read.
+        """
+        from bench.errors import did_you_mean
+
+        path = self.root / "plans" / f"{suite}.json"
+        try:
+            return Plan.from_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ArchiveError(
+                f"{self.results} has no run of the suite {suite!r}{did_you_mean(suite, self.suites())}; "
+                f"run it first: anobench run {suite} --results {self.results}"
+            ) from None
+        except (OSError, UnicodeDecodeError, ArchiveError) as error:
+            raise ArchiveError(f"{path} cannot be read ({error}); run the suite again") from None
+
+    def suites(self) -> list[str]:
+        """Return the names of the suites that were run into this archive."""
+        return sorted(path.stem for path in (self.root / "plans").glob("*.json"))

@@ -1,0 +1,95 @@
+"""Bases of the data set adapters: `Dataset`, and `OneVsRest` for image classification sets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.images import Images
+from bench.source import Source
+from bench.task import Task
+
+
+class Dataset(ABC):
+    """A data set adapter: names its tasks, opens them, and has a fingerprint of its content.
+
+    The parameters of ``__init__`` are the data set's parameters (``textures[size=96]``); they are read from
+    the source text, so their defaults must be literals and their annotations of `bench.params`' kinds.
+    Opening an adapter or a task decodes no picture.
+    """
+
+    title: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
+    home: ClassVar[str] = ""
+    #: How the data must lie under a folder of ``ANOBENCH_DATA``, for messages; empty for embedded data.
+    layout: ClassVar[str] = ""
+    #: True for generated pictures: said wherever the data set shows.
+    synthetic: ClassVar[bool] = False
+    #: True if the train split holds images that are labelled anomalous for a task (one-vs-rest).
+    has_holdout: ClassVar[bool] = False
+
+    @abstractmethod
+    def tasks(self) -> list[str]:
+        """Return the names of the tasks, in the order of the leaderboard's columns.
+
+        Raises
+        ------
+        DataError
+            The data is missing, incomplete or damaged.
+        """
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Return a sha256 (hex) over the content of all sources; changing one image changes it."""
+
+    @abstractmethod
+    def task(self, name: str) -> Task:
+        """Open one task by name."""
+
+
+class Split(NamedTuple):
+    """A source and the class number of each of its rows, shape (n,), int64."""
+
+    source: Source
+    labels: NDArray[np.int64]
+
+
+class OneVsRest(Dataset):
+    """Base of image classification sets: one task a class (PROTOCOLS: semantic one-vs-rest).
+
+    For class c the train images are all train-split images with label c, the test set is the whole test
+    split, and an image is anomalous if its class is not c. With ``protocol="leave_one_out"`` it is the other
+    way round: all classes but c are normal and c is anomalous. Train-split images of the anomalous classes
+    are the holdout that contamination draws from.
+    """
+
+    classes: ClassVar[tuple[str, ...]] = ()
+    has_holdout = True
+    protocol: str = "one_vs_rest"
+
+    @abstractmethod
+    def split(self, name: str) -> Split:
+        """Return the split ``"train"`` or ``"test"``."""
+
+    def tasks(self) -> list[str]:
+        return list(self.classes)
+
+    def task(self, name: str) -> Task:
+        wanted = self.classes.index(name)
+        train, test = self.split("train"), self.split("test")
+        one_vs_rest = self.protocol == "one_vs_rest"
+        train_normal = (train.labels == wanted) == one_vs_rest
+        return Task(
+            name=name,
+            train=Images.of(train.source, train_normal),
+            test=Images.of(test.source),
+            test_labels=((test.labels != wanted) == one_vs_rest).astype(np.uint8),
+            test_types=tuple(self.classes[label] for label in test.labels),
+            holdout=Images.of(train.source, ~train_normal),
+            holdout_types=tuple(self.classes[label] for label in train.labels[~train_normal]),
+            sources=(train.source, test.source),
+        )

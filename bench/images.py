@@ -1,0 +1,205 @@
+"""Images: the only handle on pictures that a method ever gets. A view on sources; it has no labels.
+
+A method asks its `Images` for what it needs (features, patches, batches of pixels, a sub-view, a join);
+the harness decides where that comes from. Views of many tasks share one source, so that what was computed
+for one is there for all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bench.source import Source
+
+if TYPE_CHECKING:
+    import torch
+
+# Images hold tickets, not sources: a source of files knows paths such as ``test/scratch/003.png``, and
+# whoever holds the images must not be able to read a label off them.
+_OPEN: weakref.WeakValueDictionary[int, Source] = weakref.WeakValueDictionary()
+_TICKETS: weakref.WeakKeyDictionary[Source, int] = weakref.WeakKeyDictionary()
+_NEXT = itertools.count()
+
+
+def _ticket(source: Source) -> int:
+    if source not in _TICKETS:
+        _TICKETS[source] = next(_NEXT)
+        _OPEN[_TICKETS[source]] = source
+    return _TICKETS[source]
+
+
+class Provider(Protocol):
+    """What turns rows of a source into tensors; the runner binds one to the images of a cell."""
+
+    device: torch.device
+
+    def features(self, source: Source, rows: NDArray[np.int64], backbone: str) -> torch.Tensor: ...
+
+    def patches(
+        self, source: Source, rows: NDArray[np.int64], backbone: str, layers: Sequence[str]
+    ) -> dict[str, torch.Tensor]: ...
+
+    def pixels(
+        self, source: Source, rows: NDArray[np.int64], size: tuple[int, int] | None
+    ) -> torch.Tensor: ...
+
+
+class Images:
+    """A view of `n` pictures: which source, which row.
+
+    Made by data set adapters with `Images.of`; methods take sub-views (``images[rows]``) and joins
+    (``a + b``), which cost nothing and share every computed feature.
+    """
+
+    __slots__ = ("_provider", "_rows", "_tickets", "_which")
+
+    def __init__(
+        self,
+        tickets: tuple[int, ...],
+        which: NDArray[np.uint8],
+        rows: NDArray[np.int64],
+        provider: Provider | None = None,
+    ) -> None:
+        self._tickets, self._which, self._rows, self._provider = tickets, which, rows, provider
+
+    @classmethod
+    def of(cls, source: Source, rows: ArrayLike | None = None) -> Images:
+        """View the given rows of one source (all of them by default)."""
+        picked = np.arange(len(source)) if rows is None else np.asarray(rows)
+        if picked.dtype == np.bool_:
+            picked = np.flatnonzero(picked)
+        picked = picked.astype(np.int64)
+        if picked.size and (picked.min() < 0 or picked.max() >= len(source)):
+            raise IndexError(f"rows of {source.name} run from 0 to {len(source) - 1}")
+        return cls((_ticket(source),), np.zeros(len(picked), np.uint8), picked)
+
+    def bind(self, provider: Provider) -> Images:
+        """Return the same view, able to compute (on the provider's device)."""
+        return Images(self._tickets, self._which, self._rows, provider)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"Images(n={len(self)})"
+
+    def __getitem__(self, rows: slice | ArrayLike) -> Images:
+        """Return a sub-view: a slice, integer positions, or a boolean mask of length n."""
+        if not isinstance(rows, slice):
+            rows = np.atleast_1d(np.asarray(rows))
+            if rows.size == 0:
+                rows = rows.astype(np.int64)
+            if rows.dtype.kind not in "iub":
+                raise IndexError(f"expected a slice, integers or a boolean mask, got {rows.dtype} values")
+        return Images(self._tickets, self._which[rows], self._rows[rows], self._provider)
+
+    def __add__(self, other: Images) -> Images:
+        tickets = list(self._tickets)
+        for ticket in other._tickets:
+            if ticket not in tickets:
+                tickets.append(ticket)
+        renumbered = np.array([tickets.index(ticket) for ticket in other._tickets], np.uint8)
+        return Images(
+            tuple(tickets),
+            np.concatenate([self._which, renumbered[other._which]]),
+            np.concatenate([self._rows, other._rows]),
+            self._provider or other._provider,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """The device on which features, patches and batches arrive."""
+        return self._bound().device
+
+    def features(self, backbone: str) -> torch.Tensor:
+        """Return pooled feature vectors, shape (n, d), float32, on the device, from the feature store.
+
+        Raises
+        ------
+        BackboneError
+            The backbone is unknown, or its weights are missing or not what they should be.
+        DataError
+            A picture cannot be decoded.
+        """
+        provider = self._bound()
+        return self._gather(lambda source, rows: provider.features(source, rows, backbone))
+
+    def patches(self, backbone: str, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Return the feature maps of the named layers, each of shape (n, c, h, w), float32, on the device.
+
+        Raises
+        ------
+        BackboneError
+            As for `features`; also an unknown layer (the message lists the layers), or a backbone
+            without maps (``pixels``, ``hog``).
+        """
+        provider = self._bound()
+        return {
+            layer: self._gather(
+                lambda source, rows, layer=layer: provider.patches(source, rows, backbone, [layer])[layer]
+            )
+            for layer in layers
+        }
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        size: tuple[int, int] | None = None,
+        transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        shuffle: int | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Yield pixels in batches of shape (b, 3, h, w), uint8, on the device.
+
+        Parameters
+        ----------
+        batch_size : int
+            Pictures per batch; the last batch may be smaller.
+        size : (int, int), optional
+            Height and width in pixels to resize to (bilinear, antialiased). Needed where the pictures
+            differ in size.
+        transform : callable, optional
+            Applied to each batch on the device.
+        shuffle : int, optional
+            Seed of the order; without it the order is the view's.
+        """
+        provider = self._bound()
+        order = np.arange(len(self)) if shuffle is None else np.random.default_rng(shuffle).permutation(len(self))
+        for start in range(0, len(self), batch_size):
+            part = self[order[start : start + batch_size]]
+            batch = part._gather(lambda source, rows: provider.pixels(source, rows, size))
+            yield batch if transform is None else transform(batch)
+
+    def _bound(self) -> Provider:
+        if self._provider is None:
+            raise RuntimeError("these images are not bound to a feature provider: call .bind(provider) first")
+        return self._provider
+
+    def _gather(self, read: Callable[[Source, NDArray[np.int64]], torch.Tensor]) -> torch.Tensor:
+        """Read rows source by source and put them back into the view's order."""
+        import torch
+
+        used = np.unique(self._which)
+        if len(used) <= 1:
+            return read(self._source(int(used[0]) if len(used) else 0), self._rows)
+        out: torch.Tensor | None = None
+        for which in used:
+            at = np.flatnonzero(self._which == which)
+            part = read(self._source(int(which)), self._rows[at])
+            if out is None:
+                out = torch.empty((len(self), *part.shape[1:]), dtype=part.dtype, device=part.device)
+            out[torch.from_numpy(at).to(part.device)] = part
+        assert out is not None
+        return out
+
+    def _source(self, which: int) -> Source:
+        source = _OPEN.get(self._tickets[which])
+        if source is None:
+            raise RuntimeError("the task that these images came from has been closed: keep the Task alive")
+        return source

@@ -1,0 +1,37 @@
+"""Kinds of adapter parameters, checked before anything runs.
+
+An adapter annotates its parameters with these names, or with ``int``, ``float``, ``str``, ``bool``,
+``Literal[...]`` and unions of them. The registry reads the annotations from the source text, without
+importing the adapter.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+#: A share strictly between 0 and 1.
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+#: A share from 0 to 1, both included.
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
+
+#: The names that an annotation may use.
+VOCABULARY = {
+    "PositiveInt": PositiveInt,
+    "NonNegativeInt": NonNegativeInt,
+    "PositiveFloat": PositiveFloat,
+    "NonNegativeFloat": NonNegativeFloat,
+    "Fraction": Fraction,
+    "UnitInterval": UnitInterval,
+    "Literal": Literal,
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": bool,
+    "None": None,
+}
