@@ -35,3 +35,17 @@ VOCABULARY = {
     "bool": bool,
     "None": None,
 }
+
+#: What a message calls them.
+WORDS = {
+    "PositiveInt": "a whole number above 0",
+    "NonNegativeInt": "a whole number from 0 up",
+    "PositiveFloat": "a number above 0",
+    "NonNegativeFloat": "a number from 0 up",
+    "Fraction": "a number between 0 and 1",
+    "UnitInterval": "a number from 0 to 1",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+}

@@ -1,0 +1,37 @@
+"""Distance to the nearest of k centres of the training features (k-means; PANDA, section 5.3)."""
+
+from sklearn.cluster import KMeans
+
+from bench import Images, Method, PositiveInt, Scores
+
+
+class KMeansDistance(Method):
+    """Squared Euclidean distance to the nearest k-means centre.
+
+    Parameters
+    ----------
+    k : int
+        Number of centres; PANDA uses 10. Clamped to the number of training images: with as many centres as
+        images it equals the nearest-neighbour distance, with one centre the distance to the mean.
+    restarts : int
+        k-means runs, of which the one with the least inertia is kept.
+
+    References
+    ----------
+    Reiss, Cohen, Bergman, Hoshen, "PANDA", CVPR 2021, table of scoring functions.
+    """
+
+    stochastic = True
+
+    def __init__(self, backbone: str = "default", k: PositiveInt = 10, restarts: PositiveInt = 3) -> None:
+        self.backbone, self.k, self.restarts = backbone, k, restarts
+
+    def fit(self, train: Images) -> None:
+        features = train.features(self.backbone).cpu().numpy()
+        self.model = KMeans(min(self.k, len(features)), n_init=self.restarts, random_state=self.seed).fit(
+            features
+        )
+
+    def score(self, test: Images) -> Scores:
+        distances = self.model.transform(test.features(self.backbone).cpu().numpy())
+        return Scores(distances.min(1) ** 2)
