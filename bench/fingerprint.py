@@ -16,7 +16,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 from bench.errors import AnobenchError, DataError
 from bench.places import cache_folder
@@ -34,16 +33,12 @@ CHUNK = 256
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 
+#: Modification time in ns, size, sha256, and what is wrong with the file (empty if nothing). A plain tuple,
+#: since 100,000 of them are read from the cache at once.
+_Entry = tuple[int, int, str, str]
+
 _lock = threading.Lock()
 _tables: dict[Path, dict[str, _Entry]] = {}
-
-
-class _Entry(NamedTuple):
-    mtime_ns: int
-    size: int
-    sha256: str
-    #: Empty, or what is wrong with the file.
-    verdict: str
 
 
 def file_sha256(path: Path) -> str:
@@ -55,18 +50,18 @@ def file_sha256(path: Path) -> str:
         The file cannot be read.
     """
     resolved = Path(os.path.realpath(path))
-    return _entries(resolved.parent, [resolved.name])[0].sha256
+    return _entries(resolved.parent, [resolved.name])[0][2]
 
 
-def files_fingerprint(root: Path, files: Sequence[Path]) -> str:
+def files_fingerprint(root: Path, files: Sequence[Path | str]) -> str:
     """Return a sha256 (hex) over the sorted (path relative to `root`, size, content sha256) of `files`.
 
     Parameters
     ----------
     root : Path
         Folder that holds all of them; its own place does not count.
-    files : sequence of Path
-        In any order.
+    files : sequence of Path or str
+        In any order; relative ones are relative to `root`. Text is faster for very many files.
 
     Raises
     ------
@@ -78,29 +73,28 @@ def files_fingerprint(root: Path, files: Sequence[Path]) -> str:
     """
     names = _relative(root, files)
     entries = _entries(Path(os.path.realpath(root)), names)
-    broken = sorted(
-        (name, entry.verdict) for name, entry in zip(names, entries, strict=True) if entry.verdict
-    )
+    broken = sorted((name, entry[3]) for name, entry in zip(names, entries, strict=True) if entry[3])
     if broken:
         name, verdict = broken[0]
         more = f" (and {len(broken) - 1} more files are damaged)" if len(broken) > 1 else ""
         raise DataError(f"{root / name}: {verdict}{more}; fetch or export it again")
-    digest = hashlib.sha256()
-    for name, entry in sorted(zip(names, entries, strict=True)):
-        digest.update(f"{name}\0{entry.size}\0{entry.sha256}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    lines = sorted(f"{name}\0{entry[1]}\0{entry[2]}\n" for name, entry in zip(names, entries, strict=True))
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _relative(root: Path, files: Sequence[Path]) -> list[str]:
+def _relative(root: Path, files: Sequence[Path | str]) -> list[str]:
     """Return posix paths relative to `root`; by text, which is ten times faster than by `Path`."""
     prefix = os.path.join(os.fspath(root), "")  # noqa: PTH118
     names = []
     for file in files:
         text = os.fspath(file)
-        name = text[len(prefix) :] if text.startswith(prefix) else os.path.relpath(text, root)
-        if name.startswith(os.pardir + os.sep):
-            raise ValueError(f"{text} does not lie under {root}")
-        names.append(name if os.sep == "/" else name.replace(os.sep, "/"))
+        if text.startswith(prefix):
+            text = text[len(prefix) :]
+        elif os.path.isabs(text):  # noqa: PTH117
+            text = os.path.relpath(text, os.path.abspath(root))  # noqa: PTH100
+        if text.startswith(os.pardir + os.sep):
+            raise ValueError(f"{file} does not lie under {root}")
+        names.append(text if os.sep == "/" else text.replace(os.sep, "/"))
     return names
 
 
@@ -129,7 +123,7 @@ def _entries(root: Path, names: Sequence[str]) -> list[_Entry]:
                 found.update(zip(part, new, strict=True))
         settled = time.time_ns() - SETTLED_NS
         with _lock:
-            table.update({name: found[name] for name in unread if found[name].mtime_ns < settled})
+            table.update({name: found[name] for name in unread if found[name][0] < settled})
             _save(where, root, table)
     return [found[name] for name in names]
 
@@ -149,11 +143,11 @@ def _read(path: str) -> _Entry:
             if size > WHOLE_BYTES:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 file.seek(-4, os.SEEK_END)
-                return _Entry(mtime_ns, size, sha256, _verdict(path, b"PAR1" + file.read()))
+                return mtime_ns, size, sha256, _verdict(path, b"PAR1" + file.read())
             content = file.read()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return _Entry(mtime_ns, size, hashlib.sha256(content).hexdigest(), _verdict(path, content))
+    return mtime_ns, size, hashlib.sha256(content).hexdigest(), _verdict(path, content)
 
 
 def _verdict(path: str, content: bytes) -> str:
@@ -181,10 +175,9 @@ def _load(where: Path) -> dict[str, _Entry]:
         table = json.loads(where.read_bytes())
         if table["schema"] != SCHEMA:
             return {}
-        return {
-            name: _Entry(int(mtime_ns), int(size), str(sha256), str(verdict))
-            for name, (mtime_ns, size, sha256, verdict) in table["files"].items()
-        }
+        # Columns: one list a field is read twice as fast as one a file.
+        columns = [table[field] for field in ("mtimes_ns", "sizes", "sha256", "verdicts")]
+        return dict(zip(table["names"], zip(*columns, strict=True), strict=True))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -195,7 +188,18 @@ def _load(where: Path) -> dict[str, _Entry]:
 def _save(where: Path, root: Path, table: dict[str, _Entry]) -> None:
     from bench.archive import write_atomically
 
-    content = json.dumps({"schema": SCHEMA, "root": os.fspath(root), "files": table})
+    mtimes_ns, sizes, sha256, verdicts = zip(*table.values(), strict=True) if table else ((), (), (), ())
+    content = json.dumps(
+        {
+            "schema": SCHEMA,
+            "root": os.fspath(root),
+            "names": list(table),
+            "mtimes_ns": mtimes_ns,
+            "sizes": sizes,
+            "sha256": sha256,
+            "verdicts": verdicts,
+        }
+    )
     try:
         write_atomically(where, content.encode("utf-8", "surrogateescape"), durable=False)
     except AnobenchError as error:
