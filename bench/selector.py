@@ -42,18 +42,21 @@ def _text(value: object) -> str:
     if value is None:
         return "none"
     text = str(value)
-    needs_quotes = isinstance(value, str) and (text == "" or text.strip() != text or re.search(r"[\"',=]", text))
-    if isinstance(value, str) and needs_quotes and not _is_nested(text):
-        return '"' + text.replace('"', "'") + '"'
-    return text
+    if not isinstance(value, str) or (text and text.strip() == text and not re.search(r"[\"',=\[\]]", text)):
+        return text
+    if text and _is_nested(text):
+        return text
+    quote = "'" if '"' in text else '"'
+    if quote in text:
+        raise SelectorError(f"{text!r} holds both kinds of quotes and cannot be written in a selector")
+    return quote + text + quote
 
 
 def _is_nested(text: str) -> bool:
     try:
-        parse(text)
+        return str(parse(text)) == text
     except SelectorError:
         return False
-    return True
 
 
 def parse(text: str) -> Selector:
@@ -69,16 +72,22 @@ def parse(text: str) -> Selector:
     head, bracket, rest = stripped.partition("[")
     head = head.strip()
     if not _NAME.fullmatch(head):
-        raise SelectorError(f"{text!r} is no selector: expected a name such as dn2 or dn2[k=5,backbone=pixels]")
+        raise SelectorError(
+            f"{text!r} is no selector: expected a name such as dn2 or dn2[k=5,backbone=pixels]"
+        )
     if not bracket:
         return Selector(head)
     if not rest.endswith("]"):
-        raise SelectorError(f"{text!r} has an opening bracket without its closing one; expected NAME[key=value,...]")
+        raise SelectorError(
+            f"{text!r} has an opening bracket without its closing one; expected NAME[key=value,...]"
+        )
     params: dict[str, str] = {}
     for part in _split(rest[:-1], text):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not key.isidentifier() or not value:
-            raise SelectorError(f"{text!r}: {part!r} is no parameter; expected key=value, separated by commas")
+            raise SelectorError(
+                f"{text!r}: {part!r} is no parameter; expected key=value, separated by commas"
+            )
         if key in params:
             raise SelectorError(f"{text!r}: the parameter {key!r} is given twice")
         if value[0] in "\"'" and value[-1] == value[0] and len(value) > 1:

@@ -1,0 +1,66 @@
+"""The command line. One command, one module; nothing here computes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bench.cli import cache, doctor, export, listing, report, run
+
+app = typer.Typer(
+    name="anobench",
+    help="Benchmark image anomaly detectors: every method on every data set, and which differences are real.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("list")(listing.list_)
+app.command("report")(report.report)
+app.command("export")(export.export)
+app.command("doctor")(doctor.doctor)
+app.add_typer(cache.app, name="cache")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from bench import __version__
+
+        typer.echo(f"anobench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    from bench.cli.console import log_to_stderr
+
+    del version
+    log_to_stderr(verbose=verbose)
+
+
+def main() -> None:
+    """Run the command line; user mistakes are one message and exit status 2, never a traceback."""
+    from bench.errors import AnobenchError
+
+    try:
+        app()
+    except AnobenchError as error:
+        from bench.cli.console import err
+
+        err.print(f"error: {error}", style="red", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)

@@ -1,0 +1,119 @@
+"""``anobench doctor``: what is installed, where data and weights are looked for, what is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import typer
+
+from bench.cli.options import BenchFolders, registry
+
+
+def doctor(bench: BenchFolders = []) -> None:  # noqa: B006
+    """Check the installation: versions, devices, adapters, data and weights, and how to get what is missing.
+
+    Exit status 1 if an adapter cannot be used or the cache cannot be written.
+    """
+    # The doctor looks at what is here; it must not start a download.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    wrong = _installation() + _places() + _adapters(bench)
+    raise typer.Exit(1 if wrong else 0)
+
+
+def _heading(text: str) -> None:
+    from bench.cli.console import out
+
+    out.print(f"\n[bold]{text}[/bold]")
+
+
+def _installation() -> int:
+    import bench as package
+    from bench.cli.console import out
+    from bench.environment import cpu_name, git_state, versions
+
+    _heading("Installation")
+    folder = Path(package.__file__).resolve().parent
+    git = git_state(folder)
+    checkout = f", commit {git['commit'][:12]}{' (changed)' if git['dirty'] else ''}" if git else ""
+    out.print(f"anobench {package.__version__} in {folder}{checkout}", markup=False)
+    out.print(f"Python {platform.python_version()} on {platform.platform()}", markup=False)
+    out.print(", ".join(f"{name} {version}" for name, version in versions().items()), markup=False)
+    _heading("Devices")
+    out.print(f"CPU: {cpu_name()}, {os.cpu_count()} cores", markup=False)
+    import torch
+
+    for index in range(torch.cuda.device_count()):
+        memory = torch.cuda.get_device_properties(index).total_memory / 2**30
+        out.print(f"cuda:{index}: {torch.cuda.get_device_name(index)}, {memory:.0f} GiB", markup=False)
+    if not torch.cuda.is_available():
+        out.print("GPU: none that torch can use; runs go to the CPU", markup=False)
+    return 0
+
+
+def _places() -> int:
+    from bench.archive import write_atomically
+    from bench.cli.console import out
+    from bench.errors import AnobenchError
+    from bench.places import cache_folder, data_folders
+
+    _heading("Data, weights, cache")
+    wrong = 0
+    try:
+        folders = data_folders()
+        for folder in folders:
+            out.print(f"ANOBENCH_DATA: {folder}", markup=False)
+            for path in sorted([*folder.glob("weights/*.safetensors"), *folder.glob("weights/*.pt*")]):
+                out.print(f"  weights/{path.name}", markup=False)
+        if not folders:
+            out.print("ANOBENCH_DATA is not set: only embedded data sets and downloads are at hand", markup=False)
+    except AnobenchError as error:
+        out.print(f"wrong: {error}", markup=False)
+        wrong += 1
+    cache = cache_folder()
+    try:
+        write_atomically(cache / ".probe", b"")
+        (cache / ".probe").unlink()
+        out.print(f"cache: {cache} (set ANOBENCH_CACHE to move it)", markup=False)
+    except AnobenchError:
+        out.print(f"wrong: the cache {cache} cannot be written; set ANOBENCH_CACHE to a folder that can", markup=False)
+        wrong += 1
+    return wrong
+
+
+def _adapters(folders: list[Path]) -> int:
+    from bench.cli.console import out
+    from bench.errors import AnobenchError
+
+    found = registry(folders)
+    wrong = 0
+    _heading("Methods")
+    for adapter in found.methods.values():
+        try:
+            adapter.load()
+            out.print(f"ok     {adapter.name}", markup=False)
+        except AnobenchError as error:
+            wrong += 1
+            out.print(f"wrong  {error}", markup=False)
+    _heading("Data sets")
+    for adapter in found.datasets.values():
+        try:
+            cls = adapter.load()
+        except AnobenchError as error:
+            wrong += 1
+            out.print(f"wrong  {error}", markup=False)
+            continue
+        if any(repr(p.default) == "required" for p in adapter.parameters.values()):
+            out.print(f"ok     {adapter.name} (needs parameters)", markup=False)
+            continue
+        try:
+            dataset = cls()
+            tasks = dataset.tasks()
+            note = " (synthetic)" if dataset.synthetic else ""
+            out.print(f"ok     {adapter.name}: {len(tasks)} tasks{note}", markup=False)
+        except AnobenchError as error:
+            out.print(f"absent {adapter.name}: {error}", markup=False)
+    for adapter in found.shadowed:
+        out.print(f"hidden {adapter.path}: an earlier folder has an adapter of the same name", markup=False)
+    return wrong

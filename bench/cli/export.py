@@ -1,0 +1,30 @@
+"""``anobench export``: one tidy CSV."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import DEFAULT_RESULTS, Results
+
+
+def export(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")],
+    results: Results = DEFAULT_RESULTS,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write here, not to the screen.")] = None,
+) -> None:
+    """Print every cell's metrics as CSV: suite,dataset,task,method,params,backbone,contamination,seed,metric,value,status."""
+    from bench.archive import Archive, write_atomically
+    from bench.cli.report import suite_name
+    from bench.report.export import export_csv
+
+    archive = Archive(results)
+    plan = archive.plan(suite_name(suite))
+    text = export_csv(plan, archive.load_all(entry.cell.key for entry in plan.entries))
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_atomically(out, text.encode())

@@ -1,0 +1,89 @@
+"""``anobench list``: what can be run."""
+
+from __future__ import annotations
+
+import fnmatch
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import BenchFolders, registry
+
+if TYPE_CHECKING:
+    from bench.adapter import Adapter
+
+
+class What(StrEnum):
+    """What to list."""
+
+    all = "all"
+    methods = "methods"
+    datasets = "datasets"
+    suites = "suites"
+
+
+def list_(
+    what: Annotated[What, typer.Argument(help="methods, datasets or suites.")] = What.all,
+    pattern: Annotated[str, typer.Argument(help="A glob, e.g. 'k*'.")] = "*",
+    bench: BenchFolders = [],  # noqa: B006
+) -> None:
+    """List methods, data sets and suites with their parameters; imports none of them."""
+    from rich.table import Table
+
+    from bench.cli.console import err, out
+    from bench.errors import did_you_mean
+    from bench.suite import load_suite
+
+    found = registry(bench)
+    shown = 0
+    for kind, adapters in ((What.methods, found.methods), (What.datasets, found.datasets)):
+        names = fnmatch.filter(adapters, pattern)
+        if what in (What.all, kind) and names:
+            table = Table("name", "parameters", "what it is", title=kind.value, title_justify="left")
+            for name in names:
+                table.add_row(name, _parameters(adapters[name]), _summary(adapters[name]))
+            out.print(table)
+            shown += len(names)
+    suites = fnmatch.filter(found.suites, pattern)
+    if what in (What.all, What.suites) and suites:
+        table = Table("name", "what it is", title="suites", title_justify="left")
+        for name in suites:
+            try:
+                table.add_row(name, load_suite(found.suites[name]).title)
+            except Exception as error:
+                table.add_row(name, f"cannot be used: {error}")
+        out.print(table)
+        shown += len(suites)
+    for adapter in found.shadowed:
+        err.print(f"{adapter.path} is hidden by an adapter of the same name in an earlier folder", markup=False)
+    for problem in found.problems():
+        err.print(f"problem: {problem}", style="yellow", markup=False)
+    if not shown:
+        names = [*found.methods, *found.datasets, *found.suites]
+        err.print(f"nothing is called {pattern!r}{did_you_mean(pattern, names)}", markup=False)
+        raise typer.Exit(2)
+
+
+def _parameters(adapter: Adapter) -> str:
+    from rich.markup import escape
+
+    words = [
+        name if repr(p.default) == "required" else f"{name}={p.default}" for name, p in adapter.parameters.items()
+    ]
+    return escape(", ".join(words))
+
+
+def _summary(adapter: Adapter) -> str:
+    from rich.markup import escape
+
+    if adapter.problem:
+        return escape(f"cannot be used: {adapter.problem}")
+    tags = []
+    if adapter.attributes.get("setting", "one-class") != "one-class":
+        tags.append(str(adapter.attributes["setting"]))
+    if adapter.attributes.get("selection") == "oracle":
+        tags.append("oracle")
+    if adapter.attributes.get("synthetic"):
+        tags.append("synthetic")
+    return escape(adapter.summary + (f" ({', '.join(tags)})" if tags else ""))

@@ -1,0 +1,28 @@
+"""``anobench report``: the leaderboard again, from the archive alone."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import DEFAULT_RESULTS, Results
+
+
+def report(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")],
+    results: Results = DEFAULT_RESULTS,
+) -> None:
+    """Write a suite's leaderboard and CSV again, from its records; runs no method and needs no data."""
+    from bench.archive import Archive
+    from bench.cli.run import finish
+
+    archive = Archive(results)
+    plan = archive.plan(suite_name(suite))
+    records = archive.load_all(entry.cell.key for entry in plan.entries)
+    raise typer.Exit(finish(plan, archive, records))
+
+
+def suite_name(given: str) -> str:
+    """Return the name under which a suite's plan is kept, from a name or a path."""
+    return given.rsplit("/", 1)[-1].removesuffix(".toml")

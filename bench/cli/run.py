@@ -1,0 +1,202 @@
+"""``anobench run``: a suite in, records and a leaderboard out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Results, registry
+
+if TYPE_CHECKING:
+    from bench.archive import Archive
+    from bench.plan import Plan
+    from bench.registry import Registry
+    from bench.run.execute import State
+    from bench.suite import Suite
+
+
+def run(
+    suite: Annotated[
+        str | None, typer.Argument(metavar="[SUITE]", help="A stock suite's name or the path of a .toml file.")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", "-d", help="Only these data sets, e.g. 'cifar10[[task=bird]'. Repeatable."),
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", "-m", help="Only these methods, e.g. 'dn2[[k=5]'. Repeatable.")
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+    bench: BenchFolders = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run and how long.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    device: Annotated[
+        str, typer.Option("--device", help="cpu, cuda, cuda:1; auto takes the GPU if there is one.")
+    ] = "auto",
+) -> None:
+    """Run a suite: every cell that is not in the archive yet; then write its leaderboard.
+
+    With a suite, -d and -m pick a part of it; without one they make a suite of their own, called "adhoc".
+    """
+    from bench.archive import Archive
+    from bench.grid import make_plan
+    from bench.run.execute import compare
+
+    found = registry(bench)
+    the_suite = _suite(suite, found, dataset or [], method or [])
+    plan = make_plan(the_suite, found)
+    archive = Archive(results)
+    state = compare(plan, archive, fresh=fresh, retry_failed=retry_failed)
+    if suite is not None and (dataset or method):
+        state = _narrow(state, dataset or [], method or [])
+    if dry_run:
+        _show_plan(plan, archive, state)
+        return
+    archive.check_writable()
+    archive.write_plan(plan)
+    if state.todo:
+        _execute(the_suite, plan, found, archive, state, device)
+    raise typer.Exit(finish(plan, archive, state.records))
+
+
+def _suite(name: str | None, found: Registry, datasets: list[str], methods: list[str]) -> Suite:
+    from bench.errors import SuiteError
+    from bench.suite import adhoc_suite, load_suite
+
+    if name is not None:
+        return load_suite(found.suite_path(name))
+    if not (datasets and methods):
+        raise SuiteError(
+            "give a suite (anobench list suites shows them), or both --dataset and --method, "
+            "e.g. anobench run -d digits -m 'dn2[backbone=pixels]'"
+        )
+    return adhoc_suite(datasets, methods)
+
+
+def _narrow(state: State, datasets: list[str], methods: list[str]) -> State:
+    """Keep the cells that the selectors mean: names are globs, parameters must be equal as text."""
+    import fnmatch
+    from dataclasses import replace
+
+    from bench.cell import Cell
+    from bench.errors import SelectorError
+    from bench.selector import Selector, parse
+
+    def means(selector: Selector, name: str, params: dict[str, str]) -> bool:
+        return fnmatch.fnmatchcase(name, selector.name) and all(
+            fnmatch.fnmatchcase(params.get(key, ""), value) for key, value in selector.params.items()
+        )
+
+    def of_dataset(selector: Selector, cell: Cell) -> bool:
+        known = parse(cell.dataset)
+        return means(selector, known.name, {**known.params, "task": cell.task})
+
+    def of_method(selector: Selector, cell: Cell) -> bool:
+        params = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in cell.params}
+        return means(selector, cell.method, {**params, "backbone": cell.backbone})
+
+    todo = state.todo
+    for texts, test, option in ((datasets, of_dataset, "--dataset"), (methods, of_method, "--method")):
+        selectors = [parse(text) for text in texts]
+        if selectors and todo:
+            todo = tuple(cell for cell in todo if any(test(selector, cell) for selector in selectors))
+            if not todo:
+                raise SelectorError(f"{option} {' '.join(texts)}: no cell that is left to run in this suite is meant")
+    return replace(state, todo=todo)
+
+
+def _show_plan(plan: Plan, archive: Archive, state: State) -> None:
+    from rich.table import Table
+
+    from bench.cli.console import duration, out
+    from bench.run.execute import estimate
+
+    keys = {entry.cell.key for entry in plan.entries}
+    left = {cell.key for cell in state.todo}
+    table = Table("method", "cells", "left", title=f"{plan.title}: {len(keys)} cells", title_justify="left")
+    for at, row in enumerate(plan.rows):
+        own = {entry.cell.key for entry in plan.entries if entry.row == at}
+        table.add_row(row.label, str(len(own)), str(len(own & left)))
+    out.print(table)
+    failed = sum(record.status == "failed" for record in state.records.values())
+    out.print(f"{len(state.records)} of {len(keys)} cells are there ({failed} failed), {len(left)} to run.")
+    if state.todo:
+        past = archive.load_all(archive.keys()).values()
+        seconds, unknown = estimate(state.todo, past)
+        known = len(state.todo) - unknown
+        if known:
+            out.print(f"About {duration(seconds)} for {known} cells, from past timings, features not counted.")
+        if unknown:
+            out.print(f"{unknown} cells have no past timing.")
+    for problem in plan.problems:
+        out.print(f"problem: {problem}", markup=False)
+
+
+def _execute(suite: Suite, plan: Plan, found: Registry, archive: Archive, state: State, device: str) -> None:
+    """Run what is left, updating the state's records."""
+    from bench.cli.console import err, progress
+    from bench.features.backbone import Backbones
+    from bench.run.execute import inline
+    from bench.run.runner import Runner
+
+    if state.records:
+        err.print(f"{len(state.records)} cells are there; running {len(state.todo)}.")
+    backbones = Backbones(suite.file.backbones, suite.folder)
+    runner = Runner(found, backbones, device=pick_device(device), limits=suite.file.limits)
+    with progress(len(state.todo)) as shown:
+        runner.provider.progress = shown.features
+        try:
+            for record in inline(state.todo, runner, archive, started=lambda cell: shown.cell(str(cell))):
+                state.records[record.cell.key] = record
+                failed = record.status == "failed"
+                reason = f": {record.error['reason'].splitlines()[0]}" if record.error else ""
+                shown.done(f"{record.cell}{reason}", failed=failed)
+        except KeyboardInterrupt:
+            err.print(
+                f"interrupted; {len(state.records)} of {len(plan.entries)} cells are kept in {archive.root}. "
+                "Run the same command again to go on."
+            )
+            raise typer.Exit(130) from None
+
+
+def pick_device(asked: str) -> str:
+    """Return the torch device that was asked for; ``auto`` is the first GPU, or the CPU.
+
+    Raises
+    ------
+    AnobenchError
+        A GPU was asked for that is not there.
+    """
+    import torch
+
+    from bench.errors import AnobenchError
+
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise AnobenchError(f"--device {asked}: expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise AnobenchError(f"--device {asked}: expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise AnobenchError(
+            f"--device {asked}: torch finds {torch.cuda.device_count()} GPUs; use --device cpu, or see anobench doctor"
+        )
+    return asked
+
+
+def finish(plan: Plan, archive: Archive, records: dict[str, object]) -> int:
+    """Write the leaderboard and the tidy CSV, say where they are, and return the exit status."""
+    from bench.cli.console import err, out
+    from bench.report.write import write_reports
+
+    outcome = write_reports(plan, archive, records)  # type: ignore[arg-type]
+    out.print(outcome.summary, markup=False)
+    for message in (*plan.problems, *archive.unreadable):
+        err.print(message, style="yellow", markup=False)
+    out.print(f"\n{outcome.state}\nleaderboard: {outcome.leaderboard}", markup=False)
+    return outcome.exit_status

@@ -1,0 +1,224 @@
+"""The grid: a suite expanded into its cells. Enumerating is apart from running."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.adapter import Adapter
+from bench.cell import Cell, Value
+from bench.contamination import Contamination
+from bench.dataset import Dataset
+from bench.errors import AdapterError, DataError, SuiteError, did_you_mean
+from bench.features.backbone import Backbone, Backbones
+from bench.plan import Column, Entry, Plan, Row
+from bench.registry import Registry
+from bench.selector import format_selector
+from bench.suite import ContaminationTable, Suite, selections
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDataset:
+    """A data set with its parameters, opened, and those of its tasks that the suite asks for."""
+
+    name: str
+    adapter: Adapter
+    dataset: Dataset
+    fingerprint: str
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenMethod:
+    """A method with its parameters, checked."""
+
+    label: str
+    adapter: Adapter
+    params: dict[str, Value]
+    backbone: Backbone | None
+    backbone_identity: str
+
+    @property
+    def stochastic(self) -> bool:
+        return bool(self.adapter.attributes.get("stochastic", False))
+
+    def row(self) -> Row:
+        return Row(
+            label=self.label,
+            method=self.adapter.name,
+            backbone=self.backbone.name if self.backbone else "",
+            setting=str(self.adapter.attributes.get("setting", "one-class")),
+            selection=str(self.adapter.attributes.get("selection", "last")),
+            stochastic=self.stochastic,
+            summary=self.adapter.summary,
+        )
+
+
+def make_plan(suite: Suite, registry: Registry) -> Plan:
+    """Expand a suite into a plan.
+
+    Data sets are opened (not decoded) to learn their tasks and fingerprints; methods are not imported.
+
+    Raises
+    ------
+    SuiteError, SelectorError, BackboneError
+        The suite names something that is not there, or gives a parameter of a wrong kind.
+    DataError
+        A data set that the suite names is missing or damaged.
+    """
+    backbones = Backbones(suite.file.backbones, suite.folder)
+    methods = list(_methods(suite, registry, backbones))
+    problems: list[str] = []
+    datasets = list(_datasets(suite, registry, problems))
+    if not datasets and problems:
+        raise DataError("\n".join(problems))
+    columns = [
+        Column(dataset=d.name, task=task, synthetic=bool(d.dataset.synthetic)) for d in datasets for task in d.tasks
+    ]
+    problems += [m.adapter.problem for m in methods if m.adapter.problem]
+    return Plan(
+        suite=suite.name,
+        title=suite.title,
+        description=suite.file.description,
+        suite_text=suite.text,
+        rates=suite.file.contamination.rates,
+        seeds=suite.file.seeds,
+        rows=tuple(method.row() for method in methods),
+        columns=tuple(columns),
+        entries=tuple(_entries(suite, datasets, methods, columns)),
+        problems=tuple(dict.fromkeys(problems)),
+    )
+
+
+def _datasets(suite: Suite, registry: Registry, problems: list[str]) -> Iterator[OpenDataset]:
+    """Yield each data set once, with the union of the tasks asked for."""
+    opened: dict[str, OpenDataset] = {}
+    for where, selector, given in selections(suite.file.datasets, "datasets", suite.source):
+        wanted = str(given.pop("task", "*"))
+        for adapter in registry.match("dataset", selector, where):
+            params = adapter.check(given, where, ignore_unknown=selector.is_glob) if not adapter.problem else {}
+            name = format_selector(adapter.name, _not_default(adapter, params))
+            try:
+                found = opened.get(name) or _open(name, adapter, params)
+            except AdapterError as error:
+                problems.append(str(error))
+                continue
+            except DataError as error:
+                if not selector.is_glob:
+                    raise DataError(f"{where}: {name}: {error}") from None
+                problems.append(f"{name} is left out: {error}")
+                continue
+            tasks = _matching_tasks(found.dataset.tasks(), wanted, f"{where}: {name}")
+            asked = {*found.tasks, *tasks}
+            opened[name] = replace(found, tasks=tuple(t for t in found.dataset.tasks() if t in asked))
+    yield from opened.values()
+
+
+def _open(name: str, adapter: Adapter, params: dict[str, Value]) -> OpenDataset:
+    try:
+        dataset = adapter.load()(**params)
+        return OpenDataset(name, adapter, dataset, dataset.fingerprint(), ())
+    except (DataError, AdapterError):
+        raise
+    except Exception as error:
+        log.debug("opening %s", name, exc_info=True)
+        raise AdapterError(
+            f"{adapter.path}: data set {name!r} cannot be opened: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _matching_tasks(tasks: list[str], wanted: str, where: str) -> list[str]:
+    """Return the tasks that a glob (or several, joined by ``|``) means."""
+    patterns = [pattern.strip() for pattern in wanted.split("|")]
+    for pattern in patterns:
+        if not fnmatch.filter(tasks, pattern):
+            raise SuiteError(f"{where} has no task {pattern!r}{did_you_mean(pattern, tasks)}")
+    return [task for task in tasks if any(fnmatch.fnmatchcase(task, pattern) for pattern in patterns)]
+
+
+def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator[ChosenMethod]:
+    """Yield each method once: two entries that mean the same are one row."""
+    seen: set[object] = set()
+    for where, selector, given in selections(suite.file.methods, "methods", suite.source):
+        for adapter in registry.match("method", selector, where):
+            if adapter.problem:
+                params: dict[str, Value] = {key: str(value) for key, value in given.items()}
+                backbone = None
+            else:
+                params = adapter.check(given, where, ignore_unknown=selector.is_glob)
+                backbone = _backbone(suite, backbones, params)
+            identity = (adapter.name, tuple(sorted(params.items(), key=str)), backbone and backbone.name)
+            if identity in seen:
+                continue
+            seen.add(identity)
+            said = {k: v for k, v in given.items() if adapter.problem or k in params or k == "backbone"}
+            label = format_selector(adapter.name, said)
+            yield ChosenMethod(label, adapter, params, backbone, backbone.identity() if backbone else "")
+
+
+def _backbone(suite: Suite, backbones: Backbones, params: dict[str, Value]) -> Backbone | None:
+    """Take the backbone out of the parameters and resolve it; ``default`` is the suite's."""
+    if "backbone" not in params:
+        return None
+    name = str(params.pop("backbone"))
+    return backbones.get(suite.file.backbone if name == "default" else name)
+
+
+def _not_default(adapter: Adapter, params: dict[str, Value]) -> dict[str, Value]:
+    return {k: v for k, v in params.items() if adapter.parameters.get(k) is None or adapter.parameters[k].default != v}
+
+
+def _entries(
+    suite: Suite, datasets: list[OpenDataset], methods: list[ChosenMethod], columns: list[Column]
+) -> Iterator[Entry]:
+    """Yield the cells in the order of running: one source and backbone after the other stays hot."""
+    how = suite.file.contamination
+    column_of = {(column.dataset, column.task): at for at, column in enumerate(columns)}
+    by_backbone = sorted(enumerate(methods), key=lambda item: item[1].backbone.name if item[1].backbone else "")
+    for opened in datasets:
+        for task in opened.tasks:
+            for row, method in by_backbone:
+                seen: set[Cell] = set()
+                for rate in how.rates:
+                    for seed in suite.file.seeds:
+                        cell = _cell(opened, task, method, _contamination(how, opened.dataset, rate, seed), seed)
+                        if cell not in seen:
+                            seen.add(cell)
+                            yield Entry(row=row, column=column_of[opened.name, task], rate=rate, cell=cell)
+
+
+def _contamination(how: ContaminationTable, dataset: Dataset, rate: float, seed: int) -> Contamination:
+    source: Any = how.source
+    if source == "default":
+        source = "holdout" if dataset.has_holdout else "test"
+    return Contamination(
+        rate=rate,
+        of=how.of,
+        mode=how.mode,
+        source=source,
+        shortage=how.shortage,
+        seed=seed,
+        reserve=max(how.rates),
+    ).resolved()
+
+
+def _cell(
+    opened: OpenDataset, task: str, method: ChosenMethod, contamination: Contamination, seed: int
+) -> Cell:
+    return Cell(
+        dataset=opened.name,
+        task=task,
+        method=method.adapter.name,
+        params=tuple(sorted(method.params.items())),
+        backbone=method.backbone.name if method.backbone else "",
+        contamination=contamination,
+        seed=seed if method.stochastic else None,
+        code=(("dataset", opened.adapter.code), ("method", method.adapter.code)),
+        data_fingerprint=opened.fingerprint,
+        backbone_identity=method.backbone_identity,
+    )

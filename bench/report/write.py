@@ -1,0 +1,54 @@
+"""Writing a suite's reports beside its archive, and what their state means for the exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.archive import Archive, write_atomically
+from bench.cell import Record
+from bench.plan import Plan
+from bench.report.export import export_csv
+from bench.report.leaderboard import leaderboard, summary_table
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was written.
+
+    Attributes
+    ----------
+    leaderboard : Path
+    summary : str
+        A short table for the terminal.
+    state : str
+        How many cells are there, failed, missing.
+    exit_status : int
+        0 all cells are there; 1 some failed, or an adapter could not be used; 3 some are missing.
+    """
+
+    leaderboard: Path
+    summary: str
+    state: str
+    exit_status: int
+
+
+def write_reports(plan: Plan, archive: Archive, records: Mapping[str, Record]) -> Outcome:
+    """Write ``<results>/<suite>.md`` and ``<results>/<suite>.csv`` from the plan and its records alone."""
+    page = archive.results / f"{plan.suite}.md"
+    for path, text in (
+        (page, leaderboard(plan, records)),
+        (page.with_suffix(".csv"), export_csv(plan, records)),
+    ):
+        content = text.encode()
+        if not path.exists() or path.read_bytes() != content:
+            write_atomically(path, content)
+    keys = {entry.cell.key for entry in plan.entries}
+    failed = sum(records[key].status == "failed" for key in keys if key in records)
+    missing = sum(key not in records for key in keys)
+    state = f"{len(keys) - failed - missing} of {len(keys)} cells"
+    state += f"; {failed} failed" if failed else ""
+    state += f"; {missing} missing" if missing else ""
+    status = 1 if failed or plan.problems else 3 if missing else 0
+    return Outcome(page, summary_table(plan, records), state, status)
