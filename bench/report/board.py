@@ -1,0 +1,253 @@
+"""Board: a plan and its records brought into the shape of a leaderboard. Numbers only, no text.
+
+Seeds are averaged first, then tasks, then data sets. A mean over fewer cells than were planned is no number:
+where a cell failed, is missing or has no such metric, the mean is None and the counts say why.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.cell import Cell, Record
+from bench.plan import Plan, Row
+
+#: What distinguishes the cells of one group: the method's seed and the seed of the contamination draw.
+SeedPair = tuple[int | None, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """The distinct cells of one row, column and rate: one for each seed, in the order of the seeds.
+
+    Attributes
+    ----------
+    cells : tuple of Cell
+    keys : tuple of str
+        Of the cells.
+    records : tuple of Record or None
+        None where there is no record.
+    """
+
+    cells: tuple[Cell, ...]
+    keys: tuple[str, ...]
+    records: tuple[Record | None, ...]
+
+    @property
+    def failed(self) -> int:
+        return sum(record is not None and record.status == "failed" for record in self.records)
+
+    @property
+    def missing(self) -> int:
+        return sum(record is None for record in self.records)
+
+    def by_seed(self, metric: str) -> dict[SeedPair, float] | None:
+        """Return the metric of each cell, or None unless every cell has it."""
+        values: dict[SeedPair, float] = {}
+        for cell, record in zip(self.cells, self.records, strict=True):
+            if record is None or record.status != "ok" or metric not in record.metrics:
+                return None
+            values[cell.seed, cell.contamination.seed] = record.metrics[metric]
+        return values or None
+
+    def mean(self, metric: str) -> float | None:
+        """Return the metric's mean over seeds, or None unless every cell has it."""
+        values = self.by_seed(metric)
+        return None if values is None else mean(values.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A mean over cells, and what it stands on.
+
+    Attributes
+    ----------
+    mean : float or None
+        None if any cell lacks the metric.
+    sd : float or None
+        Standard deviation (n - 1) of the mean over seeds; None with fewer than two seeds, or where the cells
+        do not all have the same ones.
+    cells, failed, missing : int
+        How many were planned; how many of them failed, and have no record.
+    """
+
+    mean: float | None
+    sd: float | None
+    cells: int
+    failed: int
+    missing: int
+
+
+class Board:
+    """A plan with its records, by row, column and rate.
+
+    Parameters
+    ----------
+    plan : Plan
+    records : mapping of str to Record
+        By key; records of other cells are left alone.
+
+    Attributes
+    ----------
+    rates : tuple of float
+    datasets : dict of str to tuple of int
+        The columns of each data set, in the plan's order.
+    ranked : tuple of int
+        Rows that rank: setting ``one-class``, not chosen by test data.
+    unranked : dict of str to tuple of int
+        All other rows by the name of their setting.
+    """
+
+    def __init__(self, plan: Plan, records: Mapping[str, Record]) -> None:
+        self.plan = plan
+        self._groups = _groups(plan, records)
+        self.rates = tuple(dict.fromkeys(plan.rates)) or (0.0,)
+        self.datasets: dict[str, tuple[int, ...]] = {}
+        for at, column in enumerate(plan.columns):
+            self.datasets[column.dataset] = (*self.datasets.get(column.dataset, ()), at)
+        self.ranked = tuple(at for at, row in enumerate(plan.rows) if ranks(row))
+        self.unranked: dict[str, tuple[int, ...]] = {}
+        for at, row in enumerate(plan.rows):
+            if not ranks(row):
+                self.unranked[setting_name(row)] = (*self.unranked.get(setting_name(row), ()), at)
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        return tuple(range(len(self.plan.columns)))
+
+    def group(self, row: int, column: int, rate: float) -> Group:
+        """Return the cells of one place; an empty group where none were planned."""
+        return self._groups.get((row, column, rate), Group((), (), ()))
+
+    def groups(
+        self, *, row: int | None = None, rate: float | None = None
+    ) -> Iterable[tuple[int, int, float, Group]]:
+        """Yield row, column, rate and group, in the plan's order."""
+        for at in range(len(self.plan.rows)) if row is None else (row,):
+            for column in self.columns:
+                for each in self.rates if rate is None else (rate,):
+                    if (at, column, each) in self._groups:
+                        yield at, column, each, self._groups[at, column, each]
+
+    def records(self, *, row: int | None = None, rate: float | None = None) -> list[Record]:
+        """Return the records that are there, each once, in the plan's order."""
+        found = {
+            key: record
+            for *_, group in self.groups(row=row, rate=rate)
+            for key, record in zip(group.keys, group.records, strict=True)
+            if record is not None
+        }
+        return list(found.values())
+
+    def cells(self) -> tuple[int, int, int]:
+        """Return how many cells were planned, failed and are missing; a shared cell counts once."""
+        state = {
+            key: "missing" if record is None else record.status
+            for *_, group in self.groups()
+            for key, record in zip(group.keys, group.records, strict=True)
+        }
+        count = Counter(state.values())
+        return len(state), count["failed"], count["missing"]
+
+    def summary(
+        self, row: int, blocks: Sequence[Sequence[int]], rate: float, metric: str = "auroc"
+    ) -> Summary:
+        """Return the mean over blocks (data sets) of the means over their columns (tasks)."""
+        groups = [[self.group(row, column, rate) for column in block] for block in blocks]
+        flat = [group for block in groups for group in block]
+        values = [[group.by_seed(metric) for group in block] for block in groups]
+        whole: float | None = None
+        spread: float | None = None
+        if flat and all(value is not None for block in values for value in block):
+            held = [[value for value in block if value is not None] for block in values]
+            whole = mean(mean(mean(value.values()) for value in block) for block in held)
+            pairs = set(held[0][0])
+            if len(pairs) > 1 and all(set(value) == pairs for block in held for value in block):
+                ordered = sorted(pairs, key=str)
+                spread = sd(
+                    [mean(mean(value[pair] for value in block) for block in held) for pair in ordered]
+                )
+        return Summary(
+            mean=whole,
+            sd=spread,
+            cells=sum(len(group.cells) for group in flat),
+            failed=sum(group.failed for group in flat),
+            missing=sum(group.missing for group in flat),
+        )
+
+    def mean_ranks(
+        self, columns: Sequence[int], rates: Sequence[float], metric: str = "auroc"
+    ) -> dict[int, float]:
+        """Return the mean rank (1 = best) of each ranked row that is complete on all columns and rates.
+
+        Within a task the rows are ranked by their unrounded mean over seeds; equal ones share the mean of
+        their ranks.
+        """
+        places = [(column, rate) for column in columns for rate in rates]
+        complete: dict[int, list[float]] = {}
+        for row in self.ranked:
+            values = [self.group(row, column, rate).mean(metric) for column, rate in places]
+            held = [value for value in values if value is not None]
+            if held and len(held) == len(places):
+                complete[row] = held
+        totals = dict.fromkeys(complete, 0.0)
+        for at in range(len(places)):
+            for row, rank in average_ranks({row: values[at] for row, values in complete.items()}).items():
+                totals[row] += rank
+        return {row: total / len(places) for row, total in totals.items()}
+
+
+def ranks(row: Row) -> bool:
+    """Return whether a row takes part in rankings."""
+    return row.setting == "one-class" and row.selection != "oracle"
+
+
+def setting_name(row: Row) -> str:
+    """Return the name under which a row that does not rank is shown."""
+    if row.selection == "oracle":
+        return "oracle selection" if row.setting == "one-class" else f"{row.setting}, oracle selection"
+    return row.setting
+
+
+def average_ranks(values: Mapping[int, float]) -> dict[int, float]:
+    """Return the rank of each value, 1 for the highest; equal values share the mean of their ranks."""
+    shared = Counter(values.values())
+    rank_of: dict[float, float] = {}
+    above = 0
+    for value in sorted(shared, reverse=True):
+        rank_of[value] = above + (shared[value] + 1) / 2
+        above += shared[value]
+    return {name: rank_of[value] for name, value in values.items()}
+
+
+def mean(values: Iterable[float]) -> float:
+    """Return the mean of at least one value, exactly rounded: the order does not matter."""
+    held = list(values)
+    return math.fsum(held) / len(held)
+
+
+def sd(values: Sequence[float]) -> float:
+    """Return the standard deviation (n - 1) of at least two values."""
+    centre = mean(values)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
+
+
+def _groups(plan: Plan, records: Mapping[str, Record]) -> dict[tuple[int, int, float], Group]:
+    places: dict[tuple[int, int, float], dict[str, Cell]] = {}
+    for entry in plan.entries:
+        places.setdefault((entry.row, entry.column, entry.rate), {})[entry.cell.key] = entry.cell
+    groups = {}
+    for place, cells in places.items():
+        # In the order of the seeds, whatever order the cells run in.
+        ordered = sorted(cells.items(), key=lambda item: _seeds(item[1]))
+        keys = tuple(key for key, _ in ordered)
+        groups[place] = Group(
+            tuple(cell for _, cell in ordered), keys, tuple(records.get(key) for key in keys)
+        )
+    return groups
+
+
+def _seeds(cell: Cell) -> tuple[int, int]:
+    return (-1 if cell.seed is None else cell.seed, cell.contamination.seed)

@@ -1,0 +1,172 @@
+"""What the numbers were measured under: contamination and data, seconds and memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bench.cell import Record, Timing
+from bench.contamination import Contamination
+from bench.report.board import Board, mean
+from bench.report.markdown import NOTHING, blocks, count, escape, percent, seconds, size, span, table
+from bench.report.tables import dataset_name, label
+
+_RATE_OF = {
+    "set": "the share of anomalies in the resulting train set",
+    "normals": "the number of anomalies relative to the clean train set's size",
+}
+_MODE = {
+    "add": "They are added to the normal images",
+    "replace": "They replace normal images, so that the number of train images stays",
+}
+_SOURCE = {
+    "holdout": "They are drawn from the anomalous images of the train split, never from the test set",
+    "test": "They are drawn from the test set and removed from it: those of the highest rate, {reserve}, are "
+    "removed at every rate, so that the test set is the same for the whole curve",
+    "test_overlap": "They are drawn from the test set **and stay in it**: trained on and tested on",
+}
+_SHORTAGE = {
+    "error": "Where too few anomalies exist the cell fails",
+    "cap": "Where too few anomalies exist those there are were taken (see the realised rates)",
+}
+
+
+def contamination(board: Board) -> list[str]:
+    """Return what contamination means here, and the size of the train and test sets."""
+    return blocks(_meaning(board), _data_table(board))
+
+
+def timing(board: Board) -> list[str]:
+    """Return seconds and peak memory of each method, over all its finished cells."""
+    rows = []
+    for row in range(len(board.plan.rows)):
+        records = [record for record in board.records(row=row) if record.status == "ok"]
+        if records:
+            rows.append([label(board, row), *_timing_row(records)])
+    if not rows:
+        return []
+    head = ["Method", "Fit", "Score", "Features cold", "Marginal", "Cold"]
+    head += ["Peak host memory", "Peak device memory", "Features came from"]
+    legend = (
+        "Mean seconds per cell. Marginal = fit + score: what a cell costs when the features are there. "
+        "Cold = marginal + the extraction of all features that the cell used: what someone pays who has none "
+        "yet. Peak memory is the highest of any cell."
+    )
+    return blocks([legend], _machines_note(board), table(head, rows))
+
+
+def machine(environment: Mapping[str, Any]) -> str:
+    """Return what of an environment makes timings comparable: processor, threads, GPU."""
+    cpu, gpu = environment.get("cpu"), environment.get("gpu")
+    threads = environment.get("threads")
+    words = [
+        _words(cpu) if cpu else "",
+        f"threads {_words(threads)}" if threads else "",
+        _words(gpu) if gpu else "",
+    ]
+    return ", ".join(word for word in words if word) or "unknown machine"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_words(value[key])}" for key in sorted(value))
+    if isinstance(value, list | tuple):
+        return ", ".join(_words(item) for item in value)
+    return str(value)
+
+
+def _machines_note(board: Board) -> list[str]:
+    machines = Counter(machine(record.environment) for record in board.records() if record.timing)
+    if len(machines) < 2:
+        return []
+    listed = "; ".join(
+        f"{escape(name)}: {count(number, 'cell')}" for name, number in sorted(machines.items())
+    )
+    return [
+        f"**The cells ran on {len(machines)} different machines ({listed}): their timings do not compare.**"
+    ]
+
+
+def _timing_row(records: Sequence[Record]) -> list[str]:
+    timings = [record.timing for record in records if record.timing is not None]
+
+    def average(seconds_of: Callable[[Timing], float]) -> str:
+        return seconds(mean(seconds_of(timing) for timing in timings)) if timings else NOTHING
+
+    def peak(name: str) -> str:
+        held = [value for record in records if (value := record.memory.get(name)) is not None]
+        return size(max(held)) if held else NOTHING
+
+    origins = Counter(timing.features_from for timing in timings)
+    return [
+        average(lambda timing: timing.fit),
+        average(lambda timing: timing.score),
+        average(lambda timing: timing.features_cold),
+        average(lambda timing: timing.marginal),
+        average(lambda timing: timing.cold),
+        peak("host_peak_bytes"),
+        peak("device_peak_bytes"),
+        ", ".join(f"{name} {number:,}" for name, number in sorted(origins.items())) or NOTHING,
+    ]
+
+
+def _meaning(board: Board) -> list[str]:
+    hows = {
+        (how.of, how.mode, how.source, how.shortage): max(how.reserve, how.rate)
+        for how in sorted(_contaminations(board), key=lambda how: max(how.reserve, how.rate))
+        if how.rate or how.reserve
+    }
+    if not hows:
+        return ["All train sets are clean: the normal images of the train split, nothing else."]
+    lines = []
+    for (of, mode, source, shortage), reserve in sorted(hows.items()):
+        where = _SOURCE[source].format(reserve=percent(reserve))
+        lines.append(
+            f"The rate is {_RATE_OF[of]}. {_MODE[mode]}. {where}. {_SHORTAGE[shortage]}. The draw depends on "
+            "the task and the seed alone: it is the same for all methods, and nested, so that the draw for a "
+            "lower rate is part of that for a higher one. Methods are not told."
+        )
+    return lines if len(lines) == 1 else [f"{at}. {line}" for at, line in enumerate(lines, 1)]
+
+
+def _contaminations(board: Board) -> set[Contamination]:
+    return {entry.cell.contamination for entry in board.plan.entries}
+
+
+def _data_table(board: Board) -> list[str]:
+    rows = []
+    for name, columns in board.datasets.items():
+        for rate in board.rates:
+            records = [
+                record
+                for _, column, _, group in board.groups(rate=rate)
+                if column in columns
+                for record in group.records
+                if record is not None and record.counts
+            ]
+            if records:
+                rows.append(
+                    [dataset_name(board, name), percent(rate), f"{len(columns)}", *_data_row(records)]
+                )
+    head = ["Data set", "Rate", "Tasks", "Train images", "of them anomalous", "realised rate"]
+    return table([*head, "Test images", "of them anomalous", "removed from test"], rows)
+
+
+def _data_row(records: Sequence[Record]) -> list[str]:
+    def counts(name: str) -> str:
+        held = [record.counts[name] for record in records if name in record.counts]
+        return span(held) if held else NOTHING
+
+    def drawn(name: str) -> list[float]:
+        return [record.contamination[name] for record in records if name in record.contamination]
+
+    rates, removed = [100 * rate for rate in drawn("rate")], drawn("removed_from_test")
+    return [
+        counts("train"),
+        counts("train_anomalous"),
+        f"{span(rates, 2 if any(rates) else 0)} %" if rates else NOTHING,
+        counts("test"),
+        counts("test_anomalous"),
+        span(removed) if removed else NOTHING,
+    ]

@@ -1,0 +1,181 @@
+"""The leaderboard: the report on a suite, as Markdown that reads well on GitHub as it stands.
+
+It is made from the plan and the records alone. A short table stands on top, the rest is folded; each section
+is a function from the `bench.report.board.Board` to lines, and `leaderboard` is the list of them. For the
+same plan and records the text is the same, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tabulate import tabulate
+
+from bench.cell import Record
+from bench.plan import Plan
+from bench.report import conditions, holes, provenance, tables
+from bench.report.board import Board
+from bench.report.markdown import NOTHING, blocks, count, escape, folded, percent, points
+
+
+def leaderboard(plan: Plan, records: Mapping[str, Record]) -> str:
+    """Return the leaderboard of a suite.
+
+    Parameters
+    ----------
+    plan : Plan
+    records : mapping of str to Record
+        By key. Cells of the plan without a record show as missing; records of other cells are left out.
+
+    Returns
+    -------
+    str
+        Markdown, with a newline at the end.
+    """
+    board = Board(plan, records)
+    parts = [_head(board), _problems(plan)]
+    if plan.rows and plan.columns:
+        parts += [*_results(board), *_holes(board), *_folded(board)]
+    parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))
+    return "\n".join(blocks(*parts)) + "\n"
+
+
+def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10) -> str:
+    """Return a short plain-text leaderboard for a terminal.
+
+    Parameters
+    ----------
+    plan, records
+        As for `leaderboard`.
+    limit : int
+        The most methods to show.
+
+    Returns
+    -------
+    str
+        Without a newline at the end: mean AUROC over data sets (in points) at each contamination rate, and
+        the mean rank over all tasks and rates, best first; then what is failed or missing.
+    """
+    board = Board(plan, records)
+    every = list(board.datasets.values())
+    ranks = board.mean_ranks(board.columns, board.rates)
+    others = [row for rows in board.unranked.values() for row in rows]
+    shown = [*tables.order(board, board.columns, board.rates), *others]
+    lines = []
+    for row in shown[:limit]:
+        means = [board.summary(row, every, rate).mean for rate in board.rates]
+        averages = [NOTHING if value is None else points(value) for value in means]
+        rank = f"{ranks[row]:.2f}" if row in ranks else NOTHING if row in board.ranked else "not ranked"
+        lines.append([plan.rows[row].label, *averages, rank])
+    heads = ["AUROC" if not rate else f"AUROC at {percent(rate)}" for rate in board.rates]
+    text = tabulate(
+        lines,
+        headers=["Method", *heads, "Mean rank"],
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=["left", *["right"] * (len(heads) + 1)] if lines else None,
+    )
+    more = [f"… and {count(len(shown) - limit, 'other')}"] if len(shown) > limit else []
+    return "\n".join([text, *more, "", _state(board)])
+
+
+def _head(board: Board) -> list[str]:
+    plan = board.plan
+    description = [escape(line) for line in plan.description.strip().splitlines()]
+    synthetic = sorted({column.dataset for column in plan.columns if column.synthetic})
+    note = []
+    if synthetic:
+        note = [
+            f"Data sets marked *synthetic* ({escape(', '.join(synthetic))}) are generated, not photographed."
+        ]
+    return blocks([f"# {escape(plan.title)}"], description, [f"**{_state(board)}**"], note)
+
+
+def _state(board: Board) -> str:
+    cells, failed, missing = board.cells()
+    if not cells:
+        return "The plan has no cells."
+    holes = [f"{number:,} {what}" for number, what in ((failed, "failed"), (missing, "missing")) if number]
+    return (
+        f"{cells - failed - missing:,} of {count(cells, 'cell')}{'; ' + ', '.join(holes) if holes else ''}."
+    )
+
+
+def _problems(plan: Plan) -> list[str]:
+    if not plan.problems:
+        return []
+    return blocks(
+        ["**Problems: these could not be used**"], [f"- {escape(problem)}" for problem in plan.problems]
+    )
+
+
+def _results(board: Board) -> list[list[str]]:
+    first, *others = board.rates
+    heading = f"## Overall{f': {tables.rate_name(first)}' if others else ''}"
+    contamination = (
+        [] if not others else blocks(["## Under contamination"], [_BY_RATE], tables.by_rate(board))
+    )
+    more = [
+        folded(f"<b>Overall</b>, {tables.rate_name(rate)}", tables.overall(board, rate)) for rate in others
+    ]
+    return [[heading], tables.overall(board, first), _legend(board), contamination, *more]
+
+
+_BY_RATE = (
+    "Mean AUROC over data sets at each contamination rate; mean rank over all tasks at all rates; "
+    "drop = AUROC lost from the lowest rate to the highest, in points."
+)
+
+
+def _legend(board: Board) -> list[str]:
+    words = ["AUROC in points (× 100), mean over tasks"]
+    if len(board.datasets) > 1:
+        words[0] += "; average = mean over data sets"
+    ranked = [
+        "Mean rank: place by AUROC within a task among the complete methods, mean over tasks (1 = best)",
+        "Best in bold; `=` marks equal ones at the precision shown",
+        "A method with failed or missing cells has no average and no rank",
+    ]
+    words += ranked if len(board.ranked) > 1 else ranked[2:]
+    words += _spread(board)
+    words.append("Seconds are means per cell: marginal = fit + score, cold = with the extraction of features")
+    return [". ".join(words) + "."]
+
+
+def _spread(board: Board) -> list[str]:
+    """Return what ± is, if there is any: over the methods' seeds, the contamination's draws, or both."""
+    pairs = [set(group.by_seed("auroc") or {}) for *_, group in board.groups()]
+    methods = any(len({seed for seed, _ in each}) > 1 for each in pairs)
+    draws = any(len({draw for _, draw in each}) > 1 for each in pairs)
+    if not methods and not draws:
+        return []
+    over = [
+        word
+        for word, there in (("the method's own seeds", methods), ("the draws of anomalies", draws))
+        if there
+    ]
+    seeds = ", ".join(str(seed) for seed in board.plan.seeds)
+    return [
+        f"± is the standard deviation over {' and '.join(over)} (seeds {seeds}) of the mean shown, not an "
+        "interval of confidence; what does not vary with the seed has none"
+    ]
+
+
+def _holes(board: Board) -> list[list[str]]:
+    return [holes.failed_cells(board), holes.missing_cells(board), holes.flags(board)]
+
+
+def _folded(board: Board) -> list[list[str]]:
+    others = [
+        folded(f"<b>Other metrics</b>{f', {tables.rate_name(rate)}' if len(board.rates) > 1 else ''}", lines)
+        for rate in board.rates
+        if (lines := tables.other_metrics(board, rate))
+    ]
+    return [
+        tables.tables_by_task(board),
+        *others,
+        folded("<b>Methods</b>", provenance.methods(board)),
+        folded("<b>Data and contamination</b>", conditions.contamination(board)),
+        folded("<b>Timing and memory</b>", conditions.timing(board)),
+        folded("<b>What ran where</b>", provenance.environments(board)),
+    ]
