@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.errors import DataError, did_you_mean
 from bench.images import Images
 from bench.source import Source
 from bench.task import Task
@@ -27,6 +29,8 @@ class Dataset(ABC):
     home: ClassVar[str] = ""
     #: How the data must lie under a folder of ``ANOBENCH_DATA``, for messages; empty for embedded data.
     layout: ClassVar[str] = ""
+    #: Official number of images of each split or task, for `differences`.
+    expected: ClassVar[Mapping[str, int]] = {}
     #: True for generated pictures: said wherever the data set shows.
     synthetic: ClassVar[bool] = False
     #: True if the train split holds images that are labelled anomalous for a task (one-vs-rest).
@@ -48,7 +52,27 @@ class Dataset(ABC):
 
     @abstractmethod
     def task(self, name: str) -> Task:
-        """Open one task by name."""
+        """Open one task by name.
+
+        Raises
+        ------
+        DataError
+            There is no such task (the nearest is named), or its data is missing, incomplete or damaged.
+        """
+
+    def differences(self) -> list[str]:
+        """Return how the data at hand differs from the official set (other counts, …), one sentence each.
+
+        These are notes, not errors: people run slices of data sets.
+        """
+        return []
+
+    def _known(self, name: str, allowed: Sequence[str]) -> str:
+        """Return `name` if it is one of the tasks, else raise the error that names the nearest."""
+        if name not in allowed:
+            what = self.title or type(self).__name__
+            raise DataError(f"{what} has no task {name!r}{did_you_mean(name, allowed)}")
+        return name
 
 
 class Split(NamedTuple):
@@ -79,10 +103,15 @@ class OneVsRest(Dataset):
         return list(self.classes)
 
     def task(self, name: str) -> Task:
-        wanted = self.classes.index(name)
+        wanted = self.classes.index(self._known(name, self.classes))
         train, test = self.split("train"), self.split("test")
         one_vs_rest = self.protocol == "one_vs_rest"
         train_normal = (train.labels == wanted) == one_vs_rest
+        if not train_normal.any():
+            raise DataError(
+                f"{train.source.name} holds no image that is normal for the task {name!r} ({self.protocol}); "
+                "expected at least one: this copy of the data set is incomplete"
+            )
         return Task(
             name=name,
             train=Images.of(train.source, train_normal),
