@@ -14,7 +14,7 @@ import importlib.util
 import io
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class Digits(OneVsRest):
     )
     home = "https://archive.ics.uci.edu/dataset/80"
     classes = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
-    expected = {"train": 1198, "test": 599}
+    expected: ClassVar = {"train": 1198, "test": 599}
     has_holdout = True
 
     def __init__(self, protocol: Literal["one_vs_rest", "leave_one_out"] = "one_vs_rest") -> None:
