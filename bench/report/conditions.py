@@ -57,23 +57,21 @@ def timing(board: Board) -> list[str]:
 
 
 def machine(environment: Mapping[str, Any]) -> str:
-    """Return what of an environment makes timings comparable: processor, threads, GPU."""
-    cpu, gpu = environment.get("cpu"), environment.get("gpu")
+    """Return what of an environment makes timings comparable: processor, GPU, threads."""
+    words = [_words(environment.get("cpu"), "cores"), _words(environment.get("gpu"))]
     threads = environment.get("threads")
-    words = [
-        _words(cpu) if cpu else "",
-        f"threads {_words(threads)}" if threads else "",
-        _words(gpu) if gpu else "",
-    ]
+    if isinstance(threads, Mapping):
+        threads = threads.get("torch")
+    words.append(count(threads, "thread") if isinstance(threads, int) else "")
     return ", ".join(word for word in words if word) or "unknown machine"
 
 
-def _words(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_words(value[key])}" for key in sorted(value))
-    if isinstance(value, list | tuple):
-        return ", ".join(_words(item) for item in value)
-    return str(value)
+def _words(part: Any, number: str = "") -> str:
+    """Return the name of a processor or GPU, given as text or as a table with its name."""
+    if not isinstance(part, Mapping):
+        return str(part or "")
+    name = str(part.get("name") or "")
+    return f"{name} ({part[number]} {number})" if name and part.get(number) else name
 
 
 def _machines_note(board: Board) -> list[str]:

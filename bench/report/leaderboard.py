@@ -54,7 +54,7 @@ def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10)
     -------
     str
         Without a newline at the end: mean AUROC over data sets (in points) at each contamination rate, and
-        the mean rank over all tasks and rates, best first; then what is failed or missing.
+        the mean rank over all tasks and rates, best first.
     """
     board = Board(plan, records)
     every = list(board.datasets.values())
@@ -76,7 +76,7 @@ def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10)
         colalign=["left", *["right"] * (len(heads) + 1)] if lines else None,
     )
     more = [f"… and {count(len(shown) - limit, 'other')}"] if len(shown) > limit else []
-    return "\n".join([text, *more, "", _state(board)])
+    return "\n".join([text, *more])
 
 
 def _head(board: Board) -> list[str]:
@@ -128,37 +128,49 @@ _BY_RATE = (
 
 
 def _legend(board: Board) -> list[str]:
-    words = ["AUROC in points (× 100), mean over tasks"]
+    """Return how to read the tables: one line, and the rest folded."""
+    several = len(board.ranked) > 1
+    short = ["Mean AUROC in points (× 100), higher is better"]
+    words = ["AUROC is averaged over seeds, then over the tasks of a data set"]
     if len(board.datasets) > 1:
-        words[0] += "; average = mean over data sets"
-    ranked = [
-        "Mean rank: place by AUROC within a task among the complete methods, mean over tasks (1 = best)",
-        "Best in bold; `=` marks equal ones at the precision shown",
-        "A method with failed or missing cells has no average and no rank",
-    ]
-    words += ranked if len(board.ranked) > 1 else ranked[2:]
-    words += _spread(board)
-    words.append("Seconds are means per cell: marginal = fit + score, cold = with the extraction of features")
-    return [". ".join(words) + "."]
+        words[0] += "; *Average* is the mean over data sets, each with the same weight"
+    if several:
+        short.append("best in bold, `=` marks equal ones at the precision shown")
+        words.append(
+            "*Mean rank*: within each task the complete methods are ranked by unrounded AUROC (1 = best, equal "
+            f"ones share the mean of their ranks); shown is the mean over {count(len(board.columns), 'task')}. "
+            "Tables are sorted by it"
+        )
+    words.append(
+        "A method with failed or missing cells has no average and no rank, and stands below the others"
+    )
+    spread = _spread(board)
+    if spread:
+        short.append("± is a standard deviation over seeds")
+        words.append(spread)
+    words.append(
+        "*Marginal s* and *Cold s* are mean seconds per cell: fit + score, without and with the extraction of "
+        "the features used"
+    )
+    return blocks(
+        ["; ".join(short) + "."], folded("How to read the tables", [f"- {word}." for word in words])
+    )
 
 
-def _spread(board: Board) -> list[str]:
+def _spread(board: Board) -> str:
     """Return what ± is, if there is any: over the methods' seeds, the contamination's draws, or both."""
     pairs = [set(group.by_seed("auroc") or {}) for *_, group in board.groups()]
     methods = any(len({seed for seed, _ in each}) > 1 for each in pairs)
     draws = any(len({draw for _, draw in each}) > 1 for each in pairs)
     if not methods and not draws:
-        return []
-    over = [
-        word
-        for word, there in (("the method's own seeds", methods), ("the draws of anomalies", draws))
-        if there
-    ]
+        return ""
+    sources = (("the methods' own seeds", methods), ("the draws of anomalies", draws))
+    over = [source for source, there in sources if there]
     seeds = ", ".join(str(seed) for seed in board.plan.seeds)
-    return [
-        f"± is the standard deviation over {' and '.join(over)} (seeds {seeds}) of the mean shown, not an "
-        "interval of confidence; what does not vary with the seed has none"
-    ]
+    return (
+        f"± is the standard deviation (n − 1) over {' and '.join(over)} (seeds {seeds}) of the mean shown; it is "
+        "no interval of confidence. What does not depend on a seed has none"
+    )
 
 
 def _holes(board: Board) -> list[list[str]]:

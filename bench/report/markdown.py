@@ -9,8 +9,10 @@ from tabulate import tabulate
 
 #: Shown where there is no number.
 NOTHING = "—"
-#: Widest table, in characters, that a page shows without a scroll bar.
-PAGE_WIDTH = 112
+#: Stands around ± so that a browser does not break a line there.
+NBSP = "\u00a0"
+#: Characters that a page of GitHub holds beside one another, and what a column needs beside its text.
+PAGE_WIDTH, COLUMN_GAP = 112, 3
 
 _SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=[(\[])|\[(?=[ xX]\]))")
 
@@ -28,6 +30,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
     align = ["left"] * min(left, len(header)) + ["right"] * max(0, len(header) - left)
     text = tabulate(rows, headers=header, tablefmt="pipe", colalign=align, disable_numparse=True)
     return text.splitlines()
+
+
+def narrowest(texts: Iterable[str]) -> int:
+    """Return the width below which a browser cannot squeeze a column: its longest word, and the gap."""
+    words = (word for text in texts for word in text.replace("**", "").replace("\\", "").split(" "))
+    return max(map(len, words), default=0) + COLUMN_GAP
 
 
 def folded(summary: str, lines: Sequence[str]) -> list[str]:
@@ -56,6 +64,12 @@ def blocks(*parts: Sequence[str]) -> list[str]:
 def points(value: float) -> str:
     """Return a share of 1 as points with one decimal, ``0.9534`` as ``95.3``."""
     return f"{100 * value:.1f}"
+
+
+def signed_points(value: float) -> str:
+    """Return a difference of shares as points with its sign, ``-0.0213`` as ``−2.1``."""
+    text = f"{100 * value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
 def percent(rate: float) -> str:

@@ -22,7 +22,7 @@ def environments(board: Board) -> list[str]:
     flat = [flatten(records[0].environment) for records in held]
     names = sorted({name for each in flat for name in each})
     common = [name for name in names if len({each.get(name) for each in flat}) == 1]
-    listed = [f"- {escape(name)}: {escape(flat[0][name])}" for name in common]
+    listed = _listed({name: flat[0][name] for name in common})
     if len(held) == 1:
         return blocks([_extent(held[0])], listed)
     different = [name for name in names if name not in common]
@@ -83,6 +83,15 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[f"{prefix}{key}"] = _plain(held)
     return flat
+
+
+def _listed(flat: Mapping[str, str]) -> list[str]:
+    """Return one line for each first part of the dotted names, ``- cpu: name AMD EPYC, cores 2``."""
+    lines: dict[str, list[str]] = {}
+    for name, text in flat.items():
+        first, _, rest = name.partition(".")
+        lines.setdefault(first, []).append(f"{rest} {text}".strip())
+    return [f"- {escape(first)}: {escape(', '.join(words))}" for first, words in lines.items()]
 
 
 def _plain(value: Any) -> str:

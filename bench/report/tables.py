@@ -11,15 +11,18 @@ from collections.abc import Callable, Sequence
 from bench.cell import Record, Timing
 from bench.report.board import Board, Group, Summary, mean
 from bench.report.markdown import (
+    NBSP,
     NOTHING,
     PAGE_WIDTH,
     blocks,
     escape,
     folded,
     marked,
+    narrowest,
     percent,
     points,
     seconds,
+    signed_points,
     table,
 )
 
@@ -27,7 +30,7 @@ from bench.report.markdown import (
 TextColumn = tuple[str, list[str]]
 
 #: Metrics beside AUROC: name in a record, head, whether lower is better.
-OTHER_METRICS = (("ap", "AP", False), ("fpr95", "FPR95 ↓", True))
+OTHER_METRICS = (("ap", "AP", False), ("fpr95", f"FPR95{NBSP}↓", True))
 
 
 def overall(board: Board, rate: float) -> list[str]:
@@ -57,7 +60,7 @@ def by_rate(board: Board) -> list[str]:
         at = {rate: _summaries(board, rows, every, rate) for rate in board.rates}
         texts = [(percent(rate), _marked_means(summaries, rank)) for rate, summaries in at.items()]
         drops = [
-            NOTHING if low.mean is None or high.mean is None else f"{100 * (low.mean - high.mean):+.1f}"
+            NOTHING if low.mean is None or high.mean is None else signed_points(low.mean - high.mean)
             for low, high in zip(at[first], at[last], strict=True)
         ]
         ranking = [rank_column(board, rows, board.columns, board.rates)] if rank else []
@@ -173,10 +176,11 @@ def _by_setting(
 
 def _pieces(head: str, labels: list[str], columns: Sequence[TextColumn]) -> list[str]:
     """Return one table, or several below one another where one would be wider than a page."""
-    widths = [max(len(text) for text in (name, *texts)) + 3 for name, texts in columns]
-    room = PAGE_WIDTH - max(len(text) for text in (head, *labels))
+    widths = [narrowest([name, *texts]) for name, texts in columns]
+    # Very long labels get a scroll bar rather than a table for each column.
+    room = max(PAGE_WIDTH - narrowest([*labels, *head.split()]), PAGE_WIDTH // 2)
     # As few pieces as the width allows, of about equal width.
-    target = sum(widths) / max(1, -(-sum(widths) // max(1, room)))
+    target = sum(widths) / max(1, -(-sum(widths) // room))
     pieces: list[list[TextColumn]] = [[]]
     used = 0
     for column, width in zip(columns, widths, strict=True):
@@ -212,7 +216,7 @@ def _marked_means(
         if summary.mean is None:
             rest.append(holes[at] if holes else f"{NOTHING}{why_none(summary)}")
         else:
-            rest.append("" if summary.sd is None else f" ± {points(summary.sd)}")
+            rest.append("" if summary.sd is None else f"{NBSP}±{NBSP}{points(summary.sd)}")
     if not compare:
         return [f"{text or ''}{tail}" for text, tail in zip(texts, rest, strict=True)]
     return marked(texts, rest, lowest=lowest)
@@ -242,8 +246,8 @@ def _timing_columns(board: Board, rows: Sequence[int], rate: float) -> list[Text
         return [_mean_seconds(board.records(row=row, rate=rate), seconds_of) for row in rows]
 
     return [
-        ("Marginal s", column(lambda timing: timing.marginal)),
-        ("Cold s", column(lambda timing: timing.cold)),
+        (f"Marginal{NBSP}s", column(lambda timing: timing.marginal)),
+        (f"Cold{NBSP}s", column(lambda timing: timing.cold)),
     ]
 
 
