@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,10 @@ from bench.errors import DataError, did_you_mean
 from bench.images import Images
 from bench.source import Source
 from bench.task import Task
+
+if TYPE_CHECKING:
+    from bench.copies import Copy, Hub
+    from bench.layouts import Layout
 
 
 class Dataset(ABC):
@@ -92,12 +98,49 @@ class OneVsRest(Dataset):
     """
 
     classes: ClassVar[tuple[str, ...]] = ()
+    #: Accepted layouts of a local copy, and where the hub has it; see `bench.layouts` and `bench.copies`.
+    folder: ClassVar[str] = ""
+    layouts: ClassVar[tuple[Layout, ...]] = ()
+    hub: ClassVar[Hub | None] = None
     has_holdout = True
     protocol: str = "one_vs_rest"
 
-    @abstractmethod
+    @cached_property
+    def copy(self) -> Copy:
+        """The local copy, or the hub's."""
+        from bench.copies import find_copy
+
+        return find_copy(self.folder, self.layouts, self.hub)
+
+    @cached_property
+    def _splits(self) -> dict[str, Split]:
+        return {}
+
     def split(self, name: str) -> Split:
-        """Return the split ``"train"`` or ``"test"``."""
+        """Return the split ``"train"`` or ``"test"``; the tasks of this data set share its source.
+
+        Raises
+        ------
+        DataError
+            The data is missing, incomplete or damaged.
+        """
+        if name not in self._splits:
+            files = self.copy.split_files(name)
+            opened = self.copy.layout.open(f"{self.folder}/{name}", self.copy.root, files, self.classes)
+            self._splits[name] = Split(*opened)
+        return self._splits[name]
+
+    def fingerprint(self) -> str:
+        parts = [self.split(name).source.fingerprint for name in ("train", "test")]
+        return hashlib.sha256("/".join(parts).encode()).hexdigest()
+
+    def differences(self) -> list[str]:
+        return [
+            f"{type(self).__name__.lower()}: the {name} split has {len(self.split(name).labels):,} images, "
+            f"officially {n:,} (a slice?)"
+            for name, n in self.expected.items()
+            if len(self.split(name).labels) != n
+        ]
 
     def tasks(self) -> list[str]:
         return list(self.classes)

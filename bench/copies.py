@@ -1,0 +1,106 @@
+"""Copies: finds the copy of an image classification set among the data folders, else asks the hub for it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import DataError
+from bench.layouts import Files, Layout, Parquet
+from bench.places import data_folders
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Where the Hugging Face hub has a data set: repository, columns, configuration."""
+
+    repository: str
+    image: str = "image"
+    label: str = "label"
+    config: str | None = None
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy that was found: which layout, where, which files hold which split."""
+
+    layout: Layout
+    root: Path
+    files: Files
+
+    def split_files(self, split: str) -> Sequence[str]:
+        """Return the files of a split.
+
+        Raises
+        ------
+        DataError
+            The copy has no such split.
+        """
+        if not self.files.get(split):
+            raise DataError(
+                f"{self.root} has no {split} split; expected {self.layout.shape}, "
+                f"found only {', '.join(self.files)}: get the {split} split too"
+            )
+        return self.files[split]
+
+
+def find_copy(dataset: str, layouts: Sequence[Layout], hub: Hub | None) -> Copy:
+    """Return the first copy among the folders of ``ANOBENCH_DATA``, else the hub's.
+
+    Raises
+    ------
+    DataError
+        A folder of the data set's name is there but holds none of the layouts; or there is no copy and the
+        hub does not give one. The message says where was looked, what is accepted and how to get it.
+    """
+    folders = data_folders()
+    for folder in folders:
+        for layout in layouts:
+            if found := layout.find(folder):
+                return Copy(layout, *found)
+    for folder in folders:
+        if (own := folder / dataset).is_dir():
+            names = sorted(path.name for path in own.iterdir())
+            holds = (
+                f"holds only {', '.join(names[:6])}{', …' if len(names) > 6 else ''}" if names else "is empty"
+            )
+            raise DataError(f"{dataset}: {own} {holds}; {_accepted(layouts)}. {_how_to_get(hub)}")
+    where = f"in {', '.join(map(str, folders))}" if folders else "(ANOBENCH_DATA is not set)"
+    missing = f"{dataset}: there is no local copy {where}; {_accepted(layouts)}"
+    if hub is None:
+        raise DataError(f"{missing}. {_how_to_get(hub)}")
+    from bench.hub import download
+
+    try:
+        root = download(hub.repository, hub.config)
+    except DataError as error:
+        raise DataError(f"{missing}; and {error}") from error
+    layout = Parquet(root.name, image=hub.image, label=hub.label, config="")
+    found = layout.find(root.parent)
+    if not found:
+        raise DataError(f"{root}: the hub's copy of {hub.repository} has no train or test split")
+    return Copy(layout, *found)
+
+
+def _accepted(layouts: Sequence[Layout]) -> str:
+    return f"accepted under a folder of ANOBENCH_DATA: {' or '.join(layout.shape for layout in layouts)}"
+
+
+def _how_to_get(hub: Hub | None) -> str:
+    if hub is None:
+        return "See the data set's home page for how to get it"
+    return (
+        f"To get it: hf download {hub.repository} --repo-type dataset --local-dir <folder>/<name>; "
+        "without a local folder of that name anobench downloads it by itself"
+    )
+
+
+def combined(fingerprints: Mapping[str, str]) -> str:
+    """Return one sha256 (hex) for several named fingerprints."""
+    lines = "\n".join(f"{name}={fingerprint}" for name, fingerprint in sorted(fingerprints.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()

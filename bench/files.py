@@ -1,0 +1,57 @@
+"""Folders of pictures: listing them, and reading them as a source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.fingerprint import files_fingerprint
+from bench.source import EncodedSource
+
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+class FileSource(EncodedSource):
+    """Picture files under one root, a row each, in the order given.
+
+    Parameters
+    ----------
+    root : Path
+    files : sequence of str
+        Posix paths relative to `root`.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read or is truncated; the message names it.
+    """
+
+    def __init__(self, name: str, root: Path, files: Sequence[str]) -> None:
+        files = tuple(files)
+        super().__init__(
+            name,
+            files_fingerprint(root, files),
+            len(files),
+            lambda row: (root / files[row]).read_bytes(),
+            lambda row: str(root / files[row]),
+        )
+
+
+def list_images(folder: Path, root: Path) -> list[str]:
+    """Return the picture files anywhere under a folder, sorted, as posix paths relative to `root`.
+
+    Hidden files and folders, and files of other kinds, are passed over.
+    """
+    found: list[str] = []
+    start = len(os.path.join(os.fspath(root), ""))  # noqa: PTH118
+    for path, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = path[start:].replace(os.sep, "/")
+        inside = f"{inside}/" if inside else ""
+        found += [
+            inside + name
+            for name in names
+            if name.lower().endswith(IMAGE_ENDINGS) and not name.startswith(".")
+        ]
+    return sorted(found)
