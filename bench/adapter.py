@@ -40,7 +40,10 @@ REQUIRED = _Required()
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of an adapter as its source text declares it."""
+    """A parameter of an adapter as its source text declares it.
+
+    `kind` is None where the annotation says nothing that can be checked: any plain value is taken.
+    """
 
     name: str
     annotation: str
@@ -63,6 +66,8 @@ class Parameter:
             if optional:
                 return None
             raise ValueError(f"expected {expected}, got none")
+        if self.kind is None:
+            return _scalar(value)
         adapter = pydantic.TypeAdapter(self.kind)
         try:
             if isinstance(value, str):
@@ -277,7 +282,7 @@ _ALLOWED_IN_ANNOTATION = (
 def _kind(annotation: ast.expr | None) -> tuple[str, Any]:
     """Return an annotation's text and its type; anything outside the vocabulary means any plain value."""
     if annotation is None:
-        return "any value", str | int | float | bool
+        return "any value", None
     text = ast.unparse(annotation)
     expression = ast.Expression(annotation)
     if all(isinstance(node, _ALLOWED_IN_ANNOTATION) for node in ast.walk(expression)):
@@ -287,7 +292,7 @@ def _kind(annotation: ast.expr | None) -> tuple[str, Any]:
             )
         except (NameError, TypeError):
             pass
-    return text, str | int | float | bool
+    return text, None
 
 
 def _literal_attributes(cls: ast.ClassDef) -> dict[str, Any]:
@@ -303,7 +308,10 @@ def _literal_attributes(cls: ast.ClassDef) -> dict[str, Any]:
 
 
 def code_hash(tree: ast.AST) -> str:
-    """Return a hash of a syntax tree without comments, docstrings and positions, equal on Python 3.11 to 3.13."""
+    """Return a hash of a syntax tree without comments, docstrings and positions.
+
+    It is the same on every Python version that parses the text to the same meaning.
+    """
     return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()[:16]
 
 
@@ -320,6 +328,9 @@ def _plain(node: Any) -> Any:
             first = value[0] if value else None
             if isinstance(first, ast.Expr) and isinstance(getattr(first.value, "value", None), str):
                 value = value[1:]
+        if isinstance(node, ast.JoinedStr):
+            # Python 3.12.0 and 3.12.1 put empty pieces into f-strings.
+            value = [piece for piece in value if getattr(piece, "value", None) != ""]
         if value not in (None, []) and name not in ("ctx", "kind", "type_comment"):
             fields.append((name, _plain(value)))
     return (type(node).__name__, fields)

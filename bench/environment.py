@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 #: Packages whose version can change a score.
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "datasets")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "scikit-image",
+    "pillow",
+    "datasets",
+)
 
 
 def versions() -> dict[str, str]:
@@ -65,7 +75,7 @@ def describe(device: str) -> dict[str, Any]:
             "memory_bytes": torch.cuda.get_device_properties(device).total_memory,
             "driver": _driver(),
             "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         }
     return {
         "anobench": bench.__version__,

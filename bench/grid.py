@@ -78,7 +78,9 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     if not datasets and problems:
         raise DataError("\n".join(problems))
     columns = [
-        Column(dataset=d.name, task=task, synthetic=bool(d.dataset.synthetic)) for d in datasets for task in d.tasks
+        Column(dataset=d.name, task=task, synthetic=bool(d.dataset.synthetic))
+        for d in datasets
+        for task in d.tasks
     ]
     problems += [m.adapter.problem for m in methods if m.adapter.problem]
     return Plan(
@@ -101,7 +103,9 @@ def _datasets(suite: Suite, registry: Registry, problems: list[str]) -> Iterator
     for where, selector, given in selections(suite.file.datasets, "datasets", suite.source):
         wanted = str(given.pop("task", "*"))
         for adapter in registry.match("dataset", selector, where):
-            params = adapter.check(given, where, ignore_unknown=selector.is_glob) if not adapter.problem else {}
+            params = (
+                adapter.check(given, where, ignore_unknown=selector.is_glob) if not adapter.problem else {}
+            )
             name = format_selector(adapter.name, _not_default(adapter, params))
             try:
                 found = opened.get(name) or _open(name, adapter, params)
@@ -170,7 +174,11 @@ def _backbone(suite: Suite, backbones: Backbones, params: dict[str, Value]) -> B
 
 
 def _not_default(adapter: Adapter, params: dict[str, Value]) -> dict[str, Value]:
-    return {k: v for k, v in params.items() if adapter.parameters.get(k) is None or adapter.parameters[k].default != v}
+    return {
+        k: v
+        for k, v in params.items()
+        if adapter.parameters.get(k) is None or adapter.parameters[k].default != v
+    }
 
 
 def _entries(
@@ -179,14 +187,18 @@ def _entries(
     """Yield the cells in the order of running: one source and backbone after the other stays hot."""
     how = suite.file.contamination
     column_of = {(column.dataset, column.task): at for at, column in enumerate(columns)}
-    by_backbone = sorted(enumerate(methods), key=lambda item: item[1].backbone.name if item[1].backbone else "")
+    by_backbone = sorted(
+        enumerate(methods), key=lambda item: item[1].backbone.name if item[1].backbone else ""
+    )
     for opened in datasets:
         for task in opened.tasks:
             for row, method in by_backbone:
                 seen: set[Cell] = set()
                 for rate in how.rates:
                     for seed in suite.file.seeds:
-                        cell = _cell(opened, task, method, _contamination(how, opened.dataset, rate, seed), seed)
+                        cell = _cell(
+                            opened, task, method, _contamination(how, opened.dataset, rate, seed), seed
+                        )
                         if cell not in seen:
                             seen.add(cell)
                             yield Entry(row=row, column=column_of[opened.name, task], rate=rate, cell=cell)

@@ -45,7 +45,8 @@ class Registry:
         for folder in given:
             if not any((folder / name).is_dir() for name in ("methods", "datasets", "suites")):
                 raise AdapterError(
-                    f"--bench {folder}: no bench folder; expected a folder that holds methods/, datasets/ or suites/"
+                    f"--bench {folder}: no bench folder; "
+                    "expected a folder that holds methods/, datasets/ or suites/"
                 )
         here = [working_directory.resolve()] if working_directory else []
         self.folders = list(dict.fromkeys([*given, *here, stock_folder()]))

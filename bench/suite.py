@@ -139,7 +139,9 @@ def adhoc_suite(datasets: list[str], methods: list[str], *, name: str = "adhoc",
     """Return a suite made of selectors from the command line."""
     data = {"title": name, "datasets": datasets, "methods": methods, **more}
     lines = [f"{key} = {_toml(value)}" for key, value in data.items()]
-    return Suite(name, "the command line", Path.cwd(), "\n".join(lines) + "\n", _validate(data, "the command line"))
+    return Suite(
+        name, "the command line", Path.cwd(), "\n".join(lines) + "\n", _validate(data, "the command line")
+    )
 
 
 def _toml(value: object) -> str:
@@ -147,7 +149,9 @@ def _toml(value: object) -> str:
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, bool):
         return str(value).lower()
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else repr(value)
+    return (
+        '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else repr(value)
+    )
 
 
 def _validate(data: Mapping[str, Any], source: str) -> SuiteFile:
@@ -196,7 +200,9 @@ _EXAMPLES = {
 }
 
 
-def selections(entries: tuple[str | AdapterTable, ...], key: str, source: str) -> Iterator[tuple[str, Selector, dict[str, Any]]]:
+def selections(
+    entries: tuple[str | AdapterTable, ...], key: str, source: str
+) -> Iterator[tuple[str, Selector, dict[str, Any]]]:
     """Yield (where, selector, parameters) of each entry, one for each point of a table's grid.
 
     Parameters from a selector are text; those from a table keep their type.

@@ -25,7 +25,7 @@ class IsolationForestMethod(Method):
     def fit(self, train: Images) -> None:
         features = train.features(self.backbone).cpu().numpy()
         self.model = IsolationForest(
-            self.trees, max_samples=min(self.subsample, len(features)), random_state=self.seed
+            n_estimators=self.trees, max_samples=min(self.subsample, len(features)), random_state=self.seed
         ).fit(features)
 
     def score(self, test: Images) -> Scores:

@@ -29,7 +29,7 @@ class LOF(Method):
     def fit(self, train: Images) -> None:
         features = train.features(self.backbone)
         self.prepare = standardise(features, self.normalise)
-        self.model = LocalOutlierFactor(max(1, min(self.k, len(features) - 1)), novelty=True)
+        self.model = LocalOutlierFactor(n_neighbors=max(1, min(self.k, len(features) - 1)), novelty=True)
         self.model.fit(self.prepare(features).cpu().numpy())
 
     def score(self, test: Images) -> Scores:

@@ -37,10 +37,23 @@ def test_parse(text: str, expected: Selector) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[k=1]", "dn2[", "dn2]", "dn2[k]", "dn2[k=]", "dn2[k=1", "dn2[k=1]]", "dn2[k=[1]", "dn2[k=1,k=2]", "a b"]
+    "text",
+    [
+        "",
+        "[k=1]",
+        "dn2[",
+        "dn2]",
+        "dn2[k]",
+        "dn2[k=]",
+        "dn2[k=1",
+        "dn2[k=1]]",
+        "dn2[k=[1]",
+        "dn2[k=1,k=2]",
+        "a b",
+    ],
 )
 def test_a_mistake_shows_the_text(text: str) -> None:
-    with pytest.raises(SelectorError, match="expected|given twice") as caught:
+    with pytest.raises(SelectorError, match=r"expected|given twice") as caught:
         parse(text)
     assert repr(text) in str(caught.value)
 

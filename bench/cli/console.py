@@ -50,7 +50,12 @@ class _Live:
 
     def features(self, what: str, done: int, total: int) -> None:
         self._bars.update(
-            self._features, visible=done < total, completed=done, total=total, note=what, description="features"
+            self._features,
+            visible=done < total,
+            completed=done,
+            total=total,
+            note=what,
+            description="features",
         )
 
 
@@ -87,7 +92,13 @@ def progress(total: int) -> Iterator[Progress]:
     if not err.is_terminal:
         yield _Plain(total)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bars
 
     with Bars(

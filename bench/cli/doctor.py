@@ -67,7 +67,9 @@ def _places() -> int:
             for path in sorted([*folder.glob("weights/*.safetensors"), *folder.glob("weights/*.pt*")]):
                 out.print(f"  weights/{path.name}", markup=False)
         if not folders:
-            out.print("ANOBENCH_DATA is not set: only embedded data sets and downloads are at hand", markup=False)
+            out.print(
+                "ANOBENCH_DATA is not set: only embedded data sets and downloads are at hand", markup=False
+            )
     except AnobenchError as error:
         out.print(f"wrong: {error}", markup=False)
         wrong += 1
@@ -77,7 +79,10 @@ def _places() -> int:
         (cache / ".probe").unlink()
         out.print(f"cache: {cache} (set ANOBENCH_CACHE to move it)", markup=False)
     except AnobenchError:
-        out.print(f"wrong: the cache {cache} cannot be written; set ANOBENCH_CACHE to a folder that can", markup=False)
+        out.print(
+            f"wrong: the cache {cache} cannot be written; set ANOBENCH_CACHE to a folder that can",
+            markup=False,
+        )
         wrong += 1
     return wrong
 

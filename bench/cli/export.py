@@ -14,9 +14,11 @@ from bench.cli.options import DEFAULT_RESULTS, Results
 def export(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")],
     results: Results = DEFAULT_RESULTS,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write here, not to the screen.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write here, not to the screen.")
+    ] = None,
 ) -> None:
-    """Print every cell's metrics as CSV: suite,dataset,task,method,params,backbone,contamination,seed,metric,value,status."""
+    """Print every cell's metrics as one tidy CSV: a row for each cell and metric."""
     from bench.archive import Archive, write_atomically
     from bench.cli.report import suite_name
     from bench.report.export import export_csv

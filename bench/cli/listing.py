@@ -56,7 +56,9 @@ def list_(
         out.print(table)
         shown += len(suites)
     for adapter in found.shadowed:
-        err.print(f"{adapter.path} is hidden by an adapter of the same name in an earlier folder", markup=False)
+        err.print(
+            f"{adapter.path} is hidden by an adapter of the same name in an earlier folder", markup=False
+        )
     for problem in found.problems():
         err.print(f"problem: {problem}", style="yellow", markup=False)
     if not shown:
@@ -69,7 +71,8 @@ def _parameters(adapter: Adapter) -> str:
     from rich.markup import escape
 
     words = [
-        name if repr(p.default) == "required" else f"{name}={p.default}" for name, p in adapter.parameters.items()
+        name if repr(p.default) == "required" else f"{name}={p.default}"
+        for name, p in adapter.parameters.items()
     ]
     return escape(", ".join(words))
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from bench.registry import Registry
 
 Results = Annotated[
-    Path, typer.Option("--results", metavar="DIR", help="Where leaderboards and records lie.", show_default=True)
+    Path,
+    typer.Option("--results", metavar="DIR", help="Where leaderboards and records lie.", show_default=True),
 ]
 BenchFolders = Annotated[
     list[Path],

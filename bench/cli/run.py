@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +10,7 @@ from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Results, registry
 
 if TYPE_CHECKING:
     from bench.archive import Archive
+    from bench.cell import Cell, Record
     from bench.plan import Plan
     from bench.registry import Registry
     from bench.run.execute import State
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 def run(
     suite: Annotated[
-        str | None, typer.Argument(metavar="[SUITE]", help="A stock suite's name or the path of a .toml file.")
+        str | None,
+        typer.Argument(metavar="[SUITE]", help="A stock suite's name or the path of a .toml file."),
     ] = None,
     dataset: Annotated[
         list[str] | None,
         typer.Option("--dataset", "-d", help="Only these data sets, e.g. 'cifar10[[task=bird]'. Repeatable."),
     ] = None,
     method: Annotated[
-        list[str] | None, typer.Option("--method", "-m", help="Only these methods, e.g. 'dn2[[k=5]'. Repeatable.")
+        list[str] | None,
+        typer.Option("--method", "-m", help="Only these methods, e.g. 'dn2[[k=5]'. Repeatable."),
     ] = None,
     results: Results = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
@@ -81,7 +83,6 @@ def _narrow(state: State, datasets: list[str], methods: list[str]) -> State:
     import fnmatch
     from dataclasses import replace
 
-    from bench.cell import Cell
     from bench.errors import SelectorError
     from bench.selector import Selector, parse
 
@@ -95,7 +96,9 @@ def _narrow(state: State, datasets: list[str], methods: list[str]) -> State:
         return means(selector, known.name, {**known.params, "task": cell.task})
 
     def of_method(selector: Selector, cell: Cell) -> bool:
-        params = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in cell.params}
+        params = {
+            key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in cell.params
+        }
         return means(selector, cell.method, {**params, "backbone": cell.backbone})
 
     todo = state.todo
@@ -104,7 +107,9 @@ def _narrow(state: State, datasets: list[str], methods: list[str]) -> State:
         if selectors and todo:
             todo = tuple(cell for cell in todo if any(test(selector, cell) for selector in selectors))
             if not todo:
-                raise SelectorError(f"{option} {' '.join(texts)}: no cell that is left to run in this suite is meant")
+                raise SelectorError(
+                    f"{option} {' '.join(texts)}: no cell that is left to run in this suite is meant"
+                )
     return replace(state, todo=todo)
 
 
@@ -128,7 +133,9 @@ def _show_plan(plan: Plan, archive: Archive, state: State) -> None:
         seconds, unknown = estimate(state.todo, past)
         known = len(state.todo) - unknown
         if known:
-            out.print(f"About {duration(seconds)} for {known} cells, from past timings, features not counted.")
+            out.print(
+                f"About {duration(seconds)} for {known} cells, from past timings, features not counted."
+            )
         if unknown:
             out.print(f"{unknown} cells have no past timing.")
     for problem in plan.problems:
@@ -184,17 +191,18 @@ def pick_device(asked: str) -> str:
         raise AnobenchError(f"--device {asked}: expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise AnobenchError(
-            f"--device {asked}: torch finds {torch.cuda.device_count()} GPUs; use --device cpu, or see anobench doctor"
+            f"--device {asked}: torch finds {torch.cuda.device_count()} GPUs; "
+            "use --device cpu, or see anobench doctor"
         )
     return asked
 
 
-def finish(plan: Plan, archive: Archive, records: dict[str, object]) -> int:
+def finish(plan: Plan, archive: Archive, records: Mapping[str, Record]) -> int:
     """Write the leaderboard and the tidy CSV, say where they are, and return the exit status."""
     from bench.cli.console import err, out
     from bench.report.write import write_reports
 
-    outcome = write_reports(plan, archive, records)  # type: ignore[arg-type]
+    outcome = write_reports(plan, archive, records)
     out.print(outcome.summary, markup=False)
     for message in (*plan.problems, *archive.unreadable):
         err.print(message, style="yellow", markup=False)

@@ -60,7 +60,11 @@ def compare(plan: Plan, archive: Archive, *, fresh: bool = False, retry_failed: 
 
 
 def inline(
-    todo: Iterable[Cell], runner: RunsCells, archive: Archive, *, started: Callable[[Cell], None] | None = None
+    todo: Iterable[Cell],
+    runner: RunsCells,
+    archive: Archive,
+    *,
+    started: Callable[[Cell], None] | None = None,
 ) -> Iterator[Record]:
     """Run cells one after the other in this process; yield each record once it is on disk."""
     for cell in todo:

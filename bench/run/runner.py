@@ -80,7 +80,7 @@ class Runner:
         created = datetime.now(UTC).isoformat(timespec="seconds")
         adapter = self.registry.methods.get(cell.method)
         attributes = adapter.attributes if adapter else {}
-        about = {
+        about: dict[str, Any] = {
             "cell": cell,
             "setting": str(attributes.get("setting", "one-class")),
             "selection": str(attributes.get("selection", "last")),
@@ -168,7 +168,9 @@ class Runner:
             if cell.dataset not in self._datasets:
                 selector = parse(cell.dataset)
                 adapter = self.registry.match("dataset", selector, cell.task_name)[0]
-                self._datasets[cell.dataset] = adapter.load()(**adapter.check(selector.params, cell.task_name))
+                self._datasets[cell.dataset] = adapter.load()(
+                    **adapter.check(selector.params, cell.task_name)
+                )
             task = self._datasets[cell.dataset].task(cell.task)
             self._task = (wanted, *contaminate(task, cell.dataset, cell.contamination))
         return self._task[1], self._task[2]
@@ -258,5 +260,3 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-

@@ -6,9 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import bench
+from bench.cli import main
 
 DATASET = '''
 """Toy: bright squares are anomalous."""
@@ -66,33 +71,63 @@ def toy(tmp_path: Path) -> Path:
     return folder
 
 
-Invoke = Callable[..., "subprocess.CompletedProcess[str]"]
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Invoke = Callable[..., Ended]
 
 
 @pytest.fixture
-def anobench(tmp_path: Path) -> Invoke:
-    """Return a function that runs the command line in a process of its own, in an empty working directory."""
-    here = tmp_path / "here"
-    here.mkdir(exist_ok=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty working directory."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "200")
+    return folder
 
-    def invoke(*words: object, cwd: Path = here, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "bench", *map(str, words)],
-            cwd=cwd,
-            env={**os.environ, "COLUMNS": "200", "PYTHONPATH": _pythonpath(), **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+
+@pytest.fixture
+def anobench(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
+    """Return a function that runs the command line in this process, from an empty working directory."""
+
+    assert here == Path.cwd()
+
+    def invoke(*words: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["anobench", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+        captured = capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
 
     return invoke
 
 
-def _pythonpath() -> str:
-    import bench
+@pytest.fixture
+def process(here: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Return a function that starts the command line as a process of its own."""
 
-    return str(Path(bench.__file__).resolve().parent.parent)
+    def start(*words: object, **more: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "bench", *map(str, words)],
+            cwd=here,
+            env={**os.environ, "PYTHONPATH": str(Path(bench.__file__).resolve().parent.parent)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **more,
+        )
+
+    return start
 
 
 @pytest.fixture

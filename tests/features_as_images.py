@@ -1,0 +1,50 @@
+"""Images whose features are given: for tests of methods on vectors, without pictures or networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.images import Images
+from bench.source import ArraySource, Source
+
+_KEEP: list[Source] = []
+
+
+class GivenFeatures:
+    """A provider that returns given rows, whatever the backbone."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, features: NDArray[Any]) -> None:
+        self._features = torch.from_numpy(np.asarray(features, np.float32))
+
+    def features(self, source: Source, rows: NDArray[np.int64], backbone: str) -> torch.Tensor:
+        del source, backbone
+        return self._features[torch.from_numpy(rows)]
+
+    def patches(self, source: Source, rows: NDArray[np.int64], backbone: str, layers: Sequence[str]) -> Any:
+        raise NotImplementedError
+
+    def pixels(self, source: Source, rows: NDArray[np.int64], size: tuple[int, int] | None) -> torch.Tensor:
+        raise NotImplementedError
+
+
+def images(features: NDArray[Any]) -> Images:
+    """Return images with these features, shape (n, d)."""
+    n = len(features)
+    source = ArraySource("given", "given", n, lambda: np.zeros((n, 1, 1, 3), np.uint8))
+    _KEEP.append(source)
+    return Images.of(source).bind(GivenFeatures(features))
+
+
+def scores(method: Any, train: NDArray[Any], test: NDArray[Any], *, seed: int = 0) -> NDArray[np.float64]:
+    """Fit a method on train features and return its scores of test features."""
+    method.device, method.seed = torch.device("cpu"), seed
+    method.fit(images(train))
+    given = method.score(images(test)).image
+    return np.asarray(given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given, np.float64)

@@ -1,0 +1,22 @@
+"""Method classes by name, loaded as the registry does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bench.registry import Registry
+
+
+@pytest.fixture(scope="session")
+def stock() -> Registry:
+    """Return the registry of the stock adapters."""
+    return Registry()
+
+
+@pytest.fixture(scope="session")
+def make(stock: Registry) -> Callable[..., Any]:
+    """Return a function that makes a method by name and parameters."""
+    return lambda name, **params: stock.methods[name].load()(**params)
