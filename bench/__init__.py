@@ -33,7 +33,29 @@ _WHERE = {
     "nearest": "bench.features.nearest",
     "standardise": "bench.features.normalise",
 }
-__all__ = sorted([*_WHERE, "__version__"])
+__all__ = [
+    "AnobenchError",
+    "ArraySource",
+    "DataError",
+    "Dataset",
+    "EncodedSource",
+    "Fraction",
+    "Images",
+    "Method",
+    "NonNegativeFloat",
+    "NonNegativeInt",
+    "OneVsRest",
+    "PositiveFloat",
+    "PositiveInt",
+    "Scores",
+    "Source",
+    "Split",
+    "Task",
+    "UnitInterval",
+    "nearest",
+    "standardise",
+    "__version__",
+]
 
 if TYPE_CHECKING:
     from bench.dataset import Dataset, OneVsRest, Split

@@ -1,0 +1,102 @@
+"""What the engine itself costs: per cell, and to plan and resume a large suite that is done."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.archive import Archive
+from bench.cell import Record, Timing
+from bench.features.backbone import Backbones
+from bench.grid import make_plan
+from bench.plan import Plan
+from bench.registry import Registry
+from bench.run.execute import compare, inline
+from bench.run.runner import Runner
+from bench.suite import load_suite
+
+NULL = '''
+"""Null: does nothing, at once."""
+from bench import Method, Scores
+
+class Null(Method):
+    def __init__(self, level: int = 0) -> None:
+        pass
+    def fit(self, train):
+        pass
+    def score(self, test):
+        return Scores([0.0] * len(test))
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "null.py").write_text(NULL)
+    return tmp_path
+
+
+def plan_of(folder: Path, text: str) -> tuple[Plan, Registry]:
+    path = folder / "trial.toml"
+    path.write_text(text)
+    found = Registry([folder])
+    return make_plan(load_suite(path), found), found
+
+
+def test_overhead_per_cell(benchmark: Any, folder: Path) -> None:
+    """Aim: below 10 ms a cell over the null method's own time (which is none)."""
+    levels = list(range(20))
+    plan, found = plan_of(folder, f'datasets = ["digits"]\nmethods = [{{ name = "null", level = {levels} }}]\n')
+    runner = Runner(found, Backbones())
+    todo = [entry.cell for entry in plan.entries]
+    # The first cell opens the data set and imports the adapter.
+    runner.run(todo[0])
+    rounds = iter(range(1000))
+
+    def run_all() -> None:
+        archive = Archive(folder / f"results{next(rounds)}")
+        for record in inline(todo, runner, archive):
+            assert record.status == "ok"
+
+    benchmark.pedantic(run_all, rounds=3)
+    if benchmark.stats:
+        benchmark.extra_info["ms_per_cell"] = 1000 * benchmark.stats.stats.median / len(todo)
+        print(f"\n{1000 * benchmark.stats.stats.median / len(todo):.2f} ms per cell (aim < 10)")
+
+
+def test_planning_and_resuming_10000_finished_cells(benchmark: Any, folder: Path) -> None:
+    """Aim: below 5 s from the suite file to "nothing left to do"."""
+    text = (
+        f'datasets = ["digits"]\nmethods = [{{ name = "random" }}, {{ name = "null", level = {list(range(90))} }}]\n'
+        f"contamination = [0.0, 0.05, 0.1]\nseeds = {list(range(5))}\n"
+    )
+    plan, _ = plan_of(folder, text)
+    cells = {entry.cell.key: entry.cell for entry in plan.entries}
+    assert len(cells) >= 10_000
+    archive = Archive(folder / "results")
+    scores = np.zeros(10, np.float32)
+    timing = Timing(fit=0.1, score=0.1, features=0.0, features_cold=0.0, features_from="none", wall=0.3)
+    environment = {"packages": {f"package{i}": "1.2.3" for i in range(20)}, "cpu": {"name": "x" * 40}}
+    for cell in cells.values():
+        record = Record(
+            cell=cell,
+            status="ok",
+            setting="one-class",
+            selection="last",
+            metrics={"auroc": 0.5, "ap": 0.5, "fpr95": 0.5},
+            timing=timing,
+            environment=environment,
+        )
+        archive.write(record, scores)
+
+    def resume() -> None:
+        again, _ = plan_of(folder, text)
+        assert not compare(again, Archive(folder / "results")).todo
+
+    start = time.perf_counter()
+    benchmark.pedantic(resume, rounds=1)
+    print(f"\n{len(cells)} finished cells planned and resumed in {time.perf_counter() - start:.2f} s (aim < 5)")

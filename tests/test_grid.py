@@ -1,0 +1,126 @@
+"""A suite expanded into cells: which there are, which are one, and what their keys depend on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.contamination import Contamination
+from bench.errors import SuiteError
+from bench.grid import make_plan
+from bench.plan import Plan
+from bench.registry import Registry
+from bench.suite import Suite, load_suite
+
+
+def suite_of(tmp_path: Path, text: str) -> Suite:
+    path = tmp_path / "trial.toml"
+    path.write_text(text)
+    return load_suite(path)
+
+
+def plan_of(tmp_path: Path, text: str) -> Plan:
+    return make_plan(suite_of(tmp_path, text), Registry())
+
+
+def test_the_smallest_suite(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        'title = "Pixels"\ndatasets = ["digits"]\n'
+        'methods = ["dn2[k=2,backbone=pixels]", "mean_distance[backbone=pixels]"]\n'
+        "contamination = [0.0]\nseeds = [0]\n",
+    )
+    assert (plan.suite, plan.title) == ("trial", "Pixels")
+    assert [row.label for row in plan.rows] == ["dn2[k=2,backbone=pixels]", "mean_distance[backbone=pixels]"]
+    assert [column.task for column in plan.columns] == list("0123456789")
+    assert len({entry.cell.key for entry in plan.entries}) == len(plan.entries) == 20
+
+
+def test_a_deterministic_method_has_one_cell_for_all_seeds(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        'datasets = ["digits[task=3]", "textures[task=wood]"]\nmethods = ["random", "mean_distance[backbone=pixels]"]\n'
+        "contamination = [0.0, 0.1]\nseeds = [0, 1, 2]\n",
+    )
+    counts = Counter((e.cell.dataset, e.cell.method, e.rate) for e in plan.entries)
+    assert counts == {
+        ("digits", "random", 0.0): 3,
+        ("digits", "random", 0.1): 3,
+        # Clean and deterministic: nothing is left to vary.
+        ("digits", "mean_distance", 0.0): 1,
+        ("digits", "mean_distance", 0.1): 3,
+        # Anomalies come out of the test set, at every rate: another draw is another test set.
+        ("textures", "random", 0.0): 3,
+        ("textures", "random", 0.1): 3,
+        ("textures", "mean_distance", 0.0): 3,
+        ("textures", "mean_distance", 0.1): 3,
+    }
+    for entry in plan.entries:
+        assert (entry.cell.seed is None) == (entry.cell.method == "mean_distance")
+
+
+def test_tables_make_grids_and_equal_rows_are_one(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        'datasets = ["digits[task=1]", "digits[task=2|1]"]\nbackbone = "pixels[size=8]"\n'
+        'methods = [{ name = "dn2", k = [1, 2], backbone = ["pixels", "pixels[size=8]"] }, "dn2[k=1]", "dn2"]\n',
+    )
+    assert [column.task for column in plan.columns] == ["1", "2"]
+    assert [(row.label, row.backbone) for row in plan.rows] == [
+        ("dn2[k=1,backbone=pixels]", plan.rows[0].backbone),
+        ("dn2[k=1,backbone=pixels[size=8]]", "pixels[size=8]"),
+        ("dn2[k=2,backbone=pixels]", plan.rows[0].backbone),
+        ("dn2[k=2,backbone=pixels[size=8]]", "pixels[size=8]"),
+    ]
+
+
+def test_a_glob_takes_parameters_where_they_fit(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, 'datasets = ["digits[task=1]"]\nmethods = ["*[backbone=pixels,k=3]"]\n')
+    labels = {row.label for row in plan.rows}
+    assert {"random", "dn2[backbone=pixels,k=3]", "mean_distance[backbone=pixels]"} <= labels
+
+
+def test_cells_are_grouped_by_task(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        'datasets = ["digits", "textures"]\nmethods = ["dn2[backbone=pixels]", "random", "dn2[backbone=hog]"]\nseeds = [0, 1]',
+    )
+    order = [(e.cell.dataset, e.cell.task) for e in plan.entries]
+    assert len(set(order)) == 1 + sum(a != b for a, b in zip(order, order[1:], strict=False))
+
+
+def test_the_key_depends_on_all_that_matters(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, 'datasets = ["digits[task=1]"]\nmethods = ["dn2[backbone=pixels]"]\n')
+    (entry,) = plan.entries
+    cell = entry.cell
+    others = [
+        replace(cell, task="2"),
+        replace(cell, method="dn3"),
+        replace(cell, params=(("k", 3),)),
+        replace(cell, backbone="hog"),
+        replace(cell, contamination=Contamination(rate=0.1)),
+        replace(cell, seed=0),
+        replace(cell, code=(("dataset", "x"), ("method", "y"))),
+        replace(cell, data_fingerprint="z"),
+        replace(cell, backbone_identity="w"),
+        replace(cell, protocol=cell.protocol + 1),
+    ]
+    assert len({cell.key, *(other.key for other in others)}) == len(others) + 1
+    again = plan_of(tmp_path, 'datasets = ["digits[task=1]"]\nmethods = [{ name = "dn2", backbone = "pixels", k = 2 }]\n')
+    assert again.entries[0].cell.key == cell.key, "how it is written does not matter"
+
+
+def test_the_plan_survives_the_disk(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        'datasets = ["textures"]\nmethods = ["dn2[backbone=pixels]", "random"]\ncontamination = [0.0, 0.2]\nseeds = [3]',
+    )
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_a_suites_own_backbone_table_needs_its_keys_right(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match=r"backbones\.m\.resise.*did you mean 'resize'"):
+        suite_of(tmp_path, 'datasets = ["digits"]\nmethods = ["random"]\n[backbones.m]\ntimm = "resnet18"\nresise = 256\n')
