@@ -19,7 +19,9 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +66,13 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _packed(scores: NDArray[Any]) -> bytes:
+    """Return scores as the bytes of a scores file: the same for the same scores, whenever it is written."""
+    packed = io.BytesIO()
+    np.savez(packed, scores=scores.astype(np.float32, copy=False))
+    return packed.getvalue()
 
 
 class Archive:
@@ -131,14 +140,20 @@ class Archive:
 
     def _files(self, ending: str) -> Iterator[os.DirEntry[str]]:
         try:
-            folders = [entry.path for entry in os.scandir(self.root) if len(entry.name) == 2 and entry.is_dir()]
+            with os.scandir(self.root) as entries:
+                folders = [entry.path for entry in entries if len(entry.name) == 2 and entry.is_dir()]
+            for folder in folders:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if entry.name.endswith(f".{ending}") and not entry.name.startswith("."):
+                            yield entry
         except FileNotFoundError:
             return
-        for folder in folders:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.endswith(f".{ending}") and not entry.name.startswith("."):
-                        yield entry
+        except OSError as error:
+            raise ArchiveError(
+                f"{error.filename or self.root} cannot be read ({error.strerror}); "
+                "choose another folder with --results, or mend it"
+            ) from None
 
     def _report(self, path: Path, reason: str) -> None:
         message = f"{path} cannot be read and is skipped: {reason}"
@@ -149,21 +164,49 @@ class Archive:
     def write(self, record: Record, scores: NDArray[np.float32] | None) -> Record:
         """Write one record and its scores; return the record as written.
 
-        A file under that name that cannot be read as a record is kept beside it, as ``<key>.json.unreadable``.
-        """
-        from dataclasses import replace
+        A file under that name that cannot be read as a record is kept beside it, as
+        ``<key>.json.unreadable``.
 
+        Raises
+        ------
+        ArchiveError
+            The folder cannot be written or the disk is full.
+        """
         key = record.cell.key
-        path = self._path(key, "json")
-        if path.exists() and self.load(key) is None:
-            path.replace(path.with_name(f"{key}.json.unreadable"))
-        if scores is not None:
-            packed = io.BytesIO()
-            np.savez(packed, scores=scores.astype(np.float32, copy=False))
-            write_atomically(self._path(key, "npz"), packed.getvalue())
-            record = replace(record, scores_sha256=hashlib.sha256(packed.getvalue()).hexdigest())
-        write_atomically(path, record.to_json().encode())
+        path, beside = self._path(key, "json"), self._path(key, "npz")
+        packed = b"" if scores is None else _packed(scores)
+        digest = hashlib.sha256(packed).hexdigest() if packed else ""
+        try:
+            self._make_way(key, digest)
+            if packed:
+                write_atomically(beside, packed)
+            record = replace(record, scores_sha256=digest)
+            write_atomically(path, record.to_json().encode())
+            if not packed:
+                beside.unlink(missing_ok=True)
+        except OSError as error:
+            raise ArchiveError(f"{path} cannot be written ({error.strerror or error})") from None
         return record
+
+    def _make_way(self, key: str, digest: str) -> None:
+        """Put an unreadable record aside, and remove one whose scores are about to be replaced by others.
+
+        Otherwise a process killed between the scores and the record would leave a record with the scores of
+        another, which would count as finished.
+        """
+        path = self._path(key, "json")
+        if not path.exists():
+            return
+        old = self.load(key)
+        if old is None:
+            aside = path.with_name(f"{key}.json.unreadable")
+            at = 1
+            while aside.exists():
+                at += 1
+                aside = path.with_name(f"{key}.json.unreadable{at}")
+            path.replace(aside)
+        elif digest and old.scores_sha256 != digest:
+            path.unlink()
 
     def scores(self, record: Record) -> NDArray[np.float32]:
         """Return the scores of a record, shape (n_test,), in the order of the task's test images.
@@ -171,13 +214,17 @@ class Archive:
         Raises
         ------
         ArchiveError
-            They are missing, or not those that the record was written with.
+            The cell failed and has none, or they are missing, or not those that the record was written with.
         """
+        if not record.scores_sha256:
+            raise ArchiveError(f"{record.cell} has no scores: it failed")
         path = self._path(record.cell.key, "npz")
         try:
             packed = path.read_bytes()
         except OSError as error:
-            raise ArchiveError(f"{path}: scores cannot be read ({error.strerror}); run the cell again") from None
+            raise ArchiveError(
+                f"{path}: scores cannot be read ({error.strerror}); run the cell again"
+            ) from None
         if hashlib.sha256(packed).hexdigest() != record.scores_sha256:
             raise ArchiveError(f"{path}: scores are not those of the record (checksum); run the cell again")
         with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:

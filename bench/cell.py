@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from bench.contamination import Contamination
@@ -21,10 +22,20 @@ RECORD_VERSION = 1
 #: Plain values, so that a cell is hashable and its canonical form is JSON.
 Value = str | int | float | bool | None
 
+_CONTAMINATION = tuple(each.name for each in fields(Contamination))
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refuse)
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
 
 def canonical_json(value: Any) -> str:
     """Serialise with sorted keys and no spaces: the same text on every machine."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +74,8 @@ class Cell:
     data_fingerprint: str = ""
     backbone_identity: str = ""
     protocol: int = PROTOCOL_VERSION
+    #: The key, once it was asked for: reports ask for each cell's many times.
+    _key: str = field(default="", init=False, repr=False, compare=False)
 
     def canonical(self) -> dict[str, Any]:
         """Return the cell as JSON data: the text that is hashed, and that a record carries."""
@@ -72,7 +85,7 @@ class Cell:
             "method": self.method,
             "params": dict(self.params),
             "backbone": self.backbone,
-            "contamination": asdict(self.contamination),
+            "contamination": {name: getattr(self.contamination, name) for name in _CONTAMINATION},
             "seed": self.seed,
             "code": dict(self.code),
             "data_fingerprint": self.data_fingerprint,
@@ -95,7 +108,10 @@ class Cell:
     @property
     def key(self) -> str:
         """Return the first 32 hexadecimal digits of the sha256 of the canonical form."""
-        return hashlib.sha256(canonical_json(self.canonical()).encode()).hexdigest()[:32]
+        if not self._key:
+            key = hashlib.sha256(canonical_json(self.canonical()).encode()).hexdigest()[:32]
+            object.__setattr__(self, "_key", key)
+        return self._key
 
     @property
     def task_name(self) -> str:
@@ -106,9 +122,11 @@ class Cell:
         params = dict(self.params) | ({"backbone": self.backbone} if self.backbone else {})
         words = [format_selector(self.method, params), self.task_name]
         if self.contamination.rate:
-            words.append(f"{self.contamination.rate:.0%} contaminated")
+            words.append(f"{100 * self.contamination.rate:.4g}% contaminated")
         if self.seed is not None:
             words.append(f"seed {self.seed}")
+        elif self.contamination != Contamination():
+            words.append(f"draw {self.contamination.seed}")
         return " · ".join(words)
 
 
@@ -211,9 +229,11 @@ class Record:
             Not JSON, another schema, a missing key, or a key that does not belong to the cell.
         """
         try:
-            data = json.loads(text)
+            data = _STRICT.decode(text)
             if data.pop("schema") != RECORD_VERSION:
-                raise ArchiveError(f"its schema is not version {RECORD_VERSION}; use the anobench that wrote it")
+                raise ArchiveError(
+                    f"its schema is not version {RECORD_VERSION}; use the anobench that wrote it"
+                )
             key = data.pop("key")
             cell = Cell.from_canonical(data.pop("cell"))
             timing = data.pop("timing")
@@ -223,8 +243,24 @@ class Record:
                 flags=tuple(data.pop("flags")),
                 **data,
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _check(record)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArchiveError(f"not a record ({type(error).__name__}: {error})") from None
         if cell.key != key:
             raise ArchiveError(f"its key {key} does not belong to its cell (expected {cell.key})")
         return record
+
+
+def _check(record: Record) -> None:
+    """Refuse what a report could not use.
+
+    Raises
+    ------
+    ValueError, TypeError, AttributeError
+        A status that does not exist, or metrics that are no finite numbers.
+    """
+    if record.status not in ("ok", "failed"):
+        raise ValueError(f"its status is {record.status!r}; expected 'ok' or 'failed'")
+    for name, value in record.metrics.items():
+        if not math.isfinite(value):
+            raise ValueError(f"its {name} is {value}")

@@ -89,7 +89,9 @@ class Plan:
         for name in ("suite", "title", "description", "suite_text", "rates", "seeds", "problems"):
             data[name] = getattr(self, name)
         for name in ("rows", "columns"):
-            data[name] = [{k: getattr(item, k) for k in item.__dataclass_fields__} for item in getattr(self, name)]
+            data[name] = [
+                {k: getattr(item, k) for k in item.__dataclass_fields__} for item in getattr(self, name)
+            ]
         data["entries"] = [[e.row, e.column, e.rate, e.cell.canonical()] for e in self.entries]
         return json.dumps(data, sort_keys=True, allow_nan=False) + "\n"
 
@@ -106,7 +108,7 @@ class Plan:
             data = json.loads(text)
             if data.pop("schema") != PLAN_VERSION:
                 raise ArchiveError(f"its schema is not version {PLAN_VERSION}; run the suite again")
-            return cls(
+            plan = cls(
                 **{
                     **data,
                     "rates": tuple(data["rates"]),
@@ -120,5 +122,9 @@ class Plan:
                     ),
                 }
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            for entry in plan.entries:
+                if not (0 <= entry.row < len(plan.rows) and 0 <= entry.column < len(plan.columns)):
+                    raise ValueError(f"row {entry.row}, column {entry.column} do not exist")
+            return plan
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArchiveError(f"not a plan ({type(error).__name__}: {error})") from None
