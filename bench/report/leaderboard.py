@@ -137,9 +137,9 @@ def _legend(board: Board) -> list[str]:
     if several:
         short.append("best in bold, `=` marks equal ones at the precision shown")
         words.append(
-            "*Mean rank*: within each task the complete methods are ranked by unrounded AUROC (1 = best, equal "
-            f"ones share the mean of their ranks); shown is the mean over {count(len(board.columns), 'task')}. "
-            "Tables are sorted by it"
+            "*Mean rank*: within each task the complete methods are ranked by unrounded AUROC (1 = best, "
+            "equal ones share the mean of their ranks); shown is the mean over "
+            f"{count(len(board.columns), 'task')}. Tables are sorted by it"
         )
     words.append(
         "A method with failed or missing cells has no average and no rank, and stands below the others"
@@ -149,8 +149,8 @@ def _legend(board: Board) -> list[str]:
         short.append("± is a standard deviation over seeds")
         words.append(spread)
     words.append(
-        "*Marginal s* and *Cold s* are mean seconds per cell: fit + score, without and with the extraction of "
-        "the features used"
+        "*Marginal s* and *Cold s* are mean seconds per cell: fit + score, without and with the extraction "
+        "of the features used"
     )
     return blocks(
         ["; ".join(short) + "."], folded("How to read the tables", [f"- {word}." for word in words])
@@ -168,8 +168,8 @@ def _spread(board: Board) -> str:
     over = [source for source, there in sources if there]
     seeds = ", ".join(str(seed) for seed in board.plan.seeds)
     return (
-        f"± is the standard deviation (n − 1) over {' and '.join(over)} (seeds {seeds}) of the mean shown; it is "
-        "no interval of confidence. What does not depend on a seed has none"
+        f"± is the standard deviation (n − 1) over {' and '.join(over)} (seeds {seeds}) of the mean shown; "
+        "it is no interval of confidence. What does not depend on a seed has none"
     )
 
 
