@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bench.errors import DataError
 from bench.images import Images
+from bench.masks import LazyMasks
 from bench.task import Task
 
 
@@ -162,5 +163,5 @@ def _without(task: Task, removed: NDArray[np.int64]) -> Task:
         test=task.test[stays],
         test_labels=task.test_labels[stays],
         test_types=tuple(task.test_types[i] for i in stays),
-        masks=None if task.masks is None else [task.masks[int(i)] for i in stays],
+        masks=None if task.masks is None else LazyMasks.selection(task.masks, [int(i) for i in stays]),
     )

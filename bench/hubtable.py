@@ -6,7 +6,9 @@ without touching the image column; encoded pictures are fetched row by row when 
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 import json
 import threading
 from collections import OrderedDict
@@ -42,7 +44,7 @@ class ParquetTable:
     def __init__(self, name: str, files: Sequence[Path], *, image: str, label: str) -> None:
         self.name, self.image, self.label = name, image, label
         self.files = list(files)
-        self._kept: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], _Pictures] = OrderedDict()
         self._lock = threading.Lock()
 
     def fingerprint(self) -> str:
@@ -71,16 +73,6 @@ class ParquetTable:
         return opened
 
     @cached_property
-    def _starts(self) -> NDArray[np.int64]:
-        """First row of each row group, and the number of rows at the end."""
-        sizes = [
-            parquet.metadata.row_group(group).num_rows
-            for parquet in self._opened
-            for group in range(parquet.num_row_groups)
-        ]
-        return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
-
-    @cached_property
     def _groups(self) -> list[tuple[int, int]]:
         return [
             (file, group)
@@ -88,8 +80,14 @@ class ParquetTable:
             for group in range(parquet.num_row_groups)
         ]
 
+    @cached_property
+    def _bounds(self) -> list[int]:
+        """First row of each row group, and the number of rows at the end."""
+        sizes = [self._opened[file].metadata.row_group(group).num_rows for file, group in self._groups]
+        return [0, *itertools.accumulate(sizes)]
+
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return self._bounds[-1]
 
     def labels(self) -> NDArray[np.int64]:
         """Return the label of each row, shape (n,), int64.
@@ -131,11 +129,11 @@ class ParquetTable:
     def where(self, row: int) -> str:
         """Return what a message calls a row: file and row in that file."""
         file = self._groups[self._group_of(row)][0]
-        first = min(start for start, (f, _) in zip(self._starts, self._groups, strict=False) if f == file)
-        return f"{self.files[file]}, row {row - int(first)}"
+        first = self._bounds[[f for f, _ in self._groups].index(file)]
+        return f"{self.files[file]}, row {row - first}"
 
     def _group_of(self, row: int) -> int:
-        return int(np.searchsorted(self._starts, row, side="right")) - 1
+        return bisect.bisect_right(self._bounds, row) - 1
 
     def fetch(self, row: int) -> bytes:
         """Return the encoded picture of a row.
@@ -145,22 +143,18 @@ class ParquetTable:
         DataError
             The row holds no picture, or only the name of a file elsewhere.
         """
-        import pyarrow as pa
-
         group = self._group_of(row)
         with self._lock:
-            column = self._read_group(*self._groups[group])
-        cell = column[row - int(self._starts[group])]
-        content = cell.get("bytes") if isinstance(cell, pa.StructScalar) else cell
-        if content is None or not content.is_valid:
+            pictures = self._read_group(*self._groups[group])
+        content = pictures[row - self._bounds[group]]
+        if content is None:
             raise DataError(
                 f"{self.where(row)}: the column {self.image!r} holds no picture; "
                 "expected its bytes, not the name of a file elsewhere"
             )
-        found: bytes = content.as_py()
-        return found
+        return content
 
-    def _read_group(self, file: int, group: int) -> Any:
+    def _read_group(self, file: int, group: int) -> _Pictures:
         import pyarrow as pa
 
         if (file, group) in self._kept:
@@ -168,11 +162,34 @@ class ParquetTable:
             return self._kept[file, group]
         try:
             column = self._opened[file].read_row_group(group, columns=[self.image]).column(0)
+            self._kept[file, group] = _Pictures(column.combine_chunks())
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(
                 f"{self.files[file]}, row group {group}: damaged ({error}); get it again"
             ) from None
-        self._kept[file, group] = column
-        while len(self._kept) > 1 and sum(c.nbytes for c in self._kept.values()) > KEEP_ENCODED_BYTES:
+        except TypeError as error:
+            raise DataError(f"{self.files[file]}: the column {self.image!r} {error}") from None
+        while len(self._kept) > 1 and sum(p.nbytes for p in self._kept.values()) > KEEP_ENCODED_BYTES:
             self._kept.popitem(last=False)
-        return column
+        return self._kept[file, group]
+
+
+class _Pictures:
+    """The encoded pictures of one row group, as slices of Arrow's buffer (Arrow's scalars are slow)."""
+
+    def __init__(self, column: Any) -> None:
+        import pyarrow as pa
+
+        if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
+            column = column.flatten()[column.type.get_field_index("bytes")]
+        if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+            raise TypeError(f"holds {column.type}; expected structs of bytes and path, or bytes")
+        self._valid: NDArray[np.bool_] = np.asarray(column.is_valid())
+        _, offsets, content = column.buffers()
+        kind = np.int64 if pa.types.is_large_binary(column.type) else np.int32
+        self._offsets = np.frombuffer(offsets, kind)[column.offset : column.offset + len(column) + 1]
+        self._content = memoryview(content) if content is not None else memoryview(b"")
+        self.nbytes: int = column.nbytes
+
+    def __getitem__(self, i: int) -> bytes | None:
+        return bytes(self._content[self._offsets[i] : self._offsets[i + 1]]) if self._valid[i] else None

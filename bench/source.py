@@ -11,7 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,22 +178,37 @@ class EncodedSource(Source):
     def read(self, rows: NDArray[np.int64]) -> Pixels | list[Pixels]:
         with self._lock:
             if self._kept is None and not self._streams and len(rows):
-                first = self._decode(int(rows[0]))
-                if first.nbytes * self._n <= KEEP_DECODED_BYTES:
-                    self._kept = np.zeros((self._n, *first.shape), np.uint8)
-                    self._have = np.zeros(self._n, np.bool_)
-                else:
-                    self._streams = True
-            if self._kept is not None and self._have is not None:
-                missing = np.unique(rows[~self._have[rows]])
-                decoded = self._decode_many([int(row) for row in missing])
-                if all(pixels.shape == self._kept.shape[1:] for pixels in decoded):
-                    for row, pixels in zip(missing, decoded, strict=True):
-                        self._kept[row] = pixels
-                    self._have[missing] = True
-                    return cast(Pixels, self._kept[rows])
-                self._kept, self._have, self._streams = None, None, True
+                self._begin(self._decode(int(rows[0])))
+            if (
+                self._kept is not None
+                and self._have is not None
+                and self._keep(np.unique(rows[~self._have[rows]]))
+            ):
+                return self._kept[rows]
         pictures = self._decode_many([int(row) for row in rows])
         if len({pixels.shape for pixels in pictures}) == 1:
             return np.stack(pictures)
         return pictures
+
+    def _begin(self, first: Pixels) -> None:
+        """Decide by the first picture whether decoded pictures are kept."""
+        if first.nbytes * self._n <= KEEP_DECODED_BYTES:
+            self._kept = np.zeros((self._n, *first.shape), np.uint8)
+            self._have = np.zeros(self._n, np.bool_)
+        else:
+            self._streams = True
+
+    def _keep(self, missing: NDArray[np.int64]) -> bool:
+        """Decode rows into what is kept; False (and nothing is kept any more) if they differ in size."""
+        assert self._kept is not None
+        assert self._have is not None
+        for start in range(0, len(missing), 1024):
+            part = missing[start : start + 1024]
+            decoded = self._decode_many([int(row) for row in part])
+            if any(pixels.shape != self._kept.shape[1:] for pixels in decoded):
+                self._kept, self._have, self._streams = None, None, True
+                return False
+            for row, pixels in zip(part, decoded, strict=True):
+                self._kept[row] = pixels
+            self._have[part] = True
+        return True
