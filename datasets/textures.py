@@ -19,7 +19,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,6 @@ class Textures(Dataset):
     title = "Textures (synthetic)"
     licence = "Apache-2.0"
     citation = "anobench, generated from a seed"
-    home = "https://github.com/anobench/anobench"
     synthetic = True
     has_holdout = False
 
@@ -66,11 +65,13 @@ class Textures(Dataset):
     def fingerprint(self) -> str:
         return self._fingerprint("all")
 
+    @cached_property
+    def _code(self) -> str:
+        return code_hash(ast.parse(Path(__file__).read_text(encoding="utf-8")))
+
     def _fingerprint(self, part: str) -> str:
-        code = code_hash(ast.parse(Path(__file__).read_text(encoding="utf-8")))
-        return hashlib.sha256(
-            f"textures/{code}/{self.size}/{self.seed}/{self.counts}/{part}".encode()
-        ).hexdigest()
+        made_from = (self._code, self.size, self.seed, sorted(self.counts.items()), part)
+        return hashlib.sha256(f"textures/{made_from}".encode()).hexdigest()
 
     def task(self, name: str) -> Task:
         self._known(name, self.tasks())
@@ -189,7 +190,8 @@ def _tiles(rng: Rng, size: int) -> Field:
     glaze = 0.45 + shades[column % 16, row % 16] + 0.05 * _noise(rng, size, 0.08)
     tiles = _blend(glaze, (0.20, 0.38, 0.42), (0.55, 0.74, 0.72))
     grout = np.clip((0.09 - to_edge) / 0.04, 0, 1)[..., None]
-    return tiles * (1 - grout) + grout * np.array([0.82, 0.80, 0.75])
+    picture: Field = tiles * (1 - grout) + grout * np.array([0.82, 0.80, 0.75])
+    return picture
 
 
 def _leather(rng: Rng, size: int) -> Field:
