@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,10 +28,14 @@ class Scores:
         Infinities are legal; NaN is not, and makes the cell fail.
     maps : array or tensor, shape (n, h, w), optional
         Anomaly maps at any resolution.
+    candidates : mapping of str to scores, optional
+        Other choices (an epoch, a hyper-parameter), for methods whose `selection` is ``"oracle"``: the runner
+        keeps the one with the best AUROC on the test set, as some papers do, and the row never ranks.
     """
 
     image: torch.Tensor | NDArray[Any] | Sequence[float]
     maps: torch.Tensor | NDArray[Any] | None = None
+    candidates: Mapping[str, torch.Tensor | NDArray[Any] | Sequence[float]] | None = None
 
     def checked(self, n: int) -> NDArray[np.float32]:
         """Return the image scores as (n,) float32 on the host, the precision in which they are kept.
@@ -41,24 +45,32 @@ class Scores:
         ScoreError
             Wrong shape, wrong number, not numbers, or NaN; says which.
         """
-        values = self.image.detach().cpu().numpy() if hasattr(self.image, "detach") else self.image
-        try:
-            scores = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ScoreError(f"expected {n} numbers as scores, got {type(values).__name__}") from None
-        if scores.shape != (n,):
-            raise ScoreError(
-                f"expected {n} scores of shape ({n},), got shape {scores.shape}; "
-                "score() must return one number for each test image"
-            )
-        if np.isnan(scores).any():
-            first = int(np.flatnonzero(np.isnan(scores))[0])
-            raise ScoreError(
-                f"{int(np.isnan(scores).sum())} of {n} scores are NaN (the first at position {first}); "
-                "a score may be infinite but must be a number"
-            )
-        with np.errstate(over="ignore"):
-            return scores.astype(np.float32)
+        return _checked(self.image, n)
+
+    def checked_candidates(self, n: int) -> dict[str, NDArray[np.float32]]:
+        """Return the candidates as `checked` does; empty if there are none."""
+        return {name: _checked(values, n) for name, values in (self.candidates or {}).items()}
+
+
+def _checked(values: Any, n: int) -> NDArray[np.float32]:
+    values = values.detach().cpu().numpy() if hasattr(values, "detach") else values
+    try:
+        scores = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ScoreError(f"expected {n} numbers as scores, got {type(values).__name__}") from None
+    if scores.shape != (n,):
+        raise ScoreError(
+            f"expected {n} scores of shape ({n},), got shape {scores.shape}; "
+            "score() must return one number for each test image"
+        )
+    if np.isnan(scores).any():
+        first = int(np.flatnonzero(np.isnan(scores))[0])
+        raise ScoreError(
+            f"{int(np.isnan(scores).sum())} of {n} scores are NaN (the first at position {first}); "
+            "a score may be infinite but must be a number"
+        )
+    with np.errstate(over="ignore"):
+        return scores.astype(np.float32)
 
 
 class Method(ABC):
@@ -73,11 +85,14 @@ class Method(ABC):
     setting: ClassVar[str] = "one-class"
     #: A deterministic method has one cell for all seeds and shows no spread.
     stochastic: ClassVar[bool] = False
-    #: How the result was chosen: ``last``, ``validation``, or ``oracle`` (never ranked).
+    #: How the result was chosen: ``last``, ``validation``, or ``oracle`` (never ranked). A method that offers
+    #: several has a parameter of this name instead.
     selection: ClassVar[str] = "last"
 
     device: torch.device
     seed: int = 0
+    #: A method may say here what a reader should know of the fit ("collapsed: …"); kept in the record.
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def fit(self, train: Images) -> None:

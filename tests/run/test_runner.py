@@ -156,7 +156,7 @@ def test_seeds_come_from_names(runner: Runner) -> None:
     assert derived_seed("a", 1) != derived_seed("a1")
 
 
-def test_global_generators_are_seeded(runner: Runner, folder: Path) -> None:
+def test_global_generators_are_seeded(folder: Path) -> None:
     (folder / "methods" / "careless.py").write_text(
         "import random\nimport numpy\nimport torch\nfrom bench import Method, Scores\n"
         "class Careless(Method):\n    def fit(self, train):\n        pass\n"
@@ -215,3 +215,27 @@ def test_estimates_come_from_the_nearest_past(runner: Runner) -> None:
     seconds, unknown = estimate([cell(seed=5), cell(task="9"), cell("random")], [record])
     assert seconds == pytest.approx(2 * (record.timing.fit + record.timing.score))
     assert unknown == 1
+
+
+def test_an_oracle_chooses_on_the_test_set_and_says_so(folder: Path) -> None:
+    text = (
+        "from typing import Literal\nfrom bench import Method, Scores\n"
+        "class Oracle(Method):\n"
+        "    def __init__(self, selection: Literal['last', 'oracle'] = 'last', own: bool = False) -> None:\n"
+        "        self.own = own\n"
+        "    def fit(self, train):\n        self.mean = train.features('pixels[size=8]').mean(0)\n"
+        "    def score(self, test):\n"
+        "        far = (test.features('pixels[size=8]') - self.mean).square().sum(1)\n"
+        "        if self.own:\n            return Scores(far)\n"
+        "        return Scores(-far, candidates={'near': -far, 'far': far})\n"
+    )
+    (folder / "methods" / "oracle.py").write_text(text)
+    runner = Runner(Registry([folder]), Backbones())
+    own, _ = runner.run(cell("oracle", params=(("own", True), ("selection", "last"))))
+    chosen, _ = runner.run(cell("oracle", params=(("own", False), ("selection", "oracle"))))
+    refused, _ = runner.run(cell("oracle", params=(("own", False), ("selection", "last"))))
+    assert (own.selection, chosen.selection) == ("last", "oracle")
+    assert chosen.metrics == own.metrics
+    assert chosen.flags == ("oracle: chose far of 2 on the test set",)
+    assert refused.error is not None
+    assert refused.error["kind"] == "ScoreError"
