@@ -67,8 +67,7 @@ class Summary:
     mean : float or None
         None if any cell lacks the metric.
     sd : float or None
-        Standard deviation (n - 1) of the mean over seeds; None with fewer than two seeds, or where the cells
-        do not all have the same ones.
+        Standard deviation (n - 1) of the mean over seeds; None for fewer than two, or unlike, seeds.
     cells, failed, missing : int
         How many were planned; how many of them failed, and have no record.
     """
@@ -95,7 +94,7 @@ class Board:
     datasets : dict of str to tuple of int
         The columns of each data set, in the plan's order.
     ranked : tuple of int
-        Rows that rank: setting ``one-class``, not chosen by test data.
+        Rows that rank: setting ``one-class``, not chosen on test data.
     unranked : dict of str to tuple of int
         All other rows by the name of their setting.
     """
@@ -109,13 +108,13 @@ class Board:
             self.datasets[column.dataset] = (*self.datasets.get(column.dataset, ()), at)
         self.ranked = tuple(at for at, row in enumerate(plan.rows) if ranks(row))
         self.unranked: dict[str, tuple[int, ...]] = {}
-        for at, row in enumerate(plan.rows):
-            if not ranks(row):
-                self.unranked[setting_name(row)] = (*self.unranked.get(setting_name(row), ()), at)
+        for at in sorted(set(range(len(plan.rows))) - set(self.ranked)):
+            name = setting_name(plan.rows[at])
+            self.unranked[name] = (*self.unranked.get(name, ()), at)
 
     @property
-    def columns(self) -> tuple[int, ...]:
-        return tuple(range(len(self.plan.columns)))
+    def columns(self) -> Sequence[int]:
+        return range(len(self.plan.columns))
 
     def group(self, row: int, column: int, rate: float) -> Group:
         """Return the cells of one place; an empty group where none were planned."""

@@ -9,8 +9,8 @@ from typing import Any
 from bench.cell import Record, Timing
 from bench.contamination import Contamination
 from bench.report.board import Board, mean
+from bench.report.columns import dataset_name, label
 from bench.report.markdown import NOTHING, blocks, count, escape, percent, seconds, size, span, table
-from bench.report.tables import dataset_name, label
 
 _RATE_OF = {
     "set": "the share of anomalies in the resulting train set",
@@ -46,12 +46,12 @@ def timing(board: Board) -> list[str]:
             rows.append([label(board, row), *_timing_row(records)])
     if not rows:
         return []
-    head = ["Method", "Fit", "Score", "Features cold", "Marginal", "Cold"]
+    head = ["Method", "Cells", "Fit", "Score", "Features cold", "Marginal", "Cold"]
     head += ["Peak host memory", "Peak device memory", "Features came from"]
     legend = (
-        "Mean seconds per cell. Marginal = fit + score: what a cell costs when the features are there. "
-        "Cold = marginal + the extraction of all features that the cell used: what someone pays who has none "
-        "yet. Peak memory is the highest of any cell."
+        "Mean seconds per finished cell. Marginal = fit + score: what a cell costs when the features are "
+        "there. Cold = marginal + the extraction of all features that the cell used: what someone pays who "
+        "has none yet. Peak memory is the highest of any cell."
     )
     return blocks([legend], _machines_note(board), table(head, rows))
 
@@ -98,6 +98,7 @@ def _timing_row(records: Sequence[Record]) -> list[str]:
 
     origins = Counter(timing.features_from for timing in timings)
     return [
+        f"{len(timings):,}",
         average(lambda timing: timing.fit),
         average(lambda timing: timing.score),
         average(lambda timing: timing.features_cold),

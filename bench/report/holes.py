@@ -6,8 +6,8 @@ from collections import Counter
 
 from bench.cell import Cell, Record
 from bench.report.board import Board
+from bench.report.columns import label
 from bench.report.markdown import blocks, count, escape, folded, percent, table
-from bench.report.tables import label
 
 #: Failures are listed openly up to so many lines, folded beyond, and cut where the list stops being read.
 OPEN_LINES, MOST_LINES = 10, 200

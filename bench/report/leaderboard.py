@@ -15,6 +15,7 @@ from bench.cell import Record
 from bench.plan import Plan
 from bench.report import conditions, holes, provenance, tables
 from bench.report.board import Board
+from bench.report.columns import order, rate_name
 from bench.report.markdown import NOTHING, blocks, count, escape, folded, percent, points
 
 
@@ -60,7 +61,7 @@ def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10)
     every = list(board.datasets.values())
     ranks = board.mean_ranks(board.columns, board.rates)
     others = [row for rows in board.unranked.values() for row in rows]
-    shown = [*tables.order(board, board.columns, board.rates), *others]
+    shown = [*order(board, board.columns, board.rates), *others]
     lines = []
     for row in shown[:limit]:
         means = [board.summary(row, every, rate).mean for rate in board.rates]
@@ -111,13 +112,11 @@ def _problems(plan: Plan) -> list[str]:
 
 def _results(board: Board) -> list[list[str]]:
     first, *others = board.rates
-    heading = f"## Overall{f': {tables.rate_name(first)}' if others else ''}"
+    heading = f"## Overall{f': {rate_name(first)}' if others else ''}"
     contamination = (
         [] if not others else blocks(["## Under contamination"], [_BY_RATE], tables.by_rate(board))
     )
-    more = [
-        folded(f"<b>Overall</b>, {tables.rate_name(rate)}", tables.overall(board, rate)) for rate in others
-    ]
+    more = [folded(f"<b>Overall</b>, {rate_name(rate)}", tables.overall(board, rate)) for rate in others]
     return [[heading], tables.overall(board, first), _legend(board), contamination, *more]
 
 
@@ -179,7 +178,7 @@ def _holes(board: Board) -> list[list[str]]:
 
 def _folded(board: Board) -> list[list[str]]:
     others = [
-        folded(f"<b>Other metrics</b>{f', {tables.rate_name(rate)}' if len(board.rates) > 1 else ''}", lines)
+        folded(f"<b>Other metrics</b>{f', {rate_name(rate)}' if len(board.rates) > 1 else ''}", lines)
         for rate in board.rates
         if (lines := tables.other_metrics(board, rate))
     ]

@@ -19,7 +19,9 @@ _SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=[(\[])|\[(?=[ xX]\]))")
 
 def escape(text: str) -> str:
     """Return text that Markdown shows as it is, on one line, also inside a table."""
-    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # A file name in an error message may hold bytes that are no text.
+    whole = text.encode("utf-8", "replace").decode()
+    plain = " ".join(whole.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", plain)
 
 

@@ -1,0 +1,148 @@
+"""Columns of text for the tables of results: marked means, mean ranks, seconds; and how they make a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bench.cell import Timing
+from bench.report.board import Board, Group, Summary, mean
+from bench.report.markdown import (
+    NBSP,
+    NOTHING,
+    PAGE_WIDTH,
+    blocks,
+    escape,
+    marked,
+    narrowest,
+    percent,
+    points,
+    seconds,
+    table,
+)
+
+#: A table's column: its head and one text for each row.
+TextColumn = tuple[str, list[str]]
+
+
+def label(board: Board, row: int) -> str:
+    """Return a row's label as Markdown."""
+    return escape(board.plan.rows[row].label)
+
+
+def dataset_name(board: Board, name: str) -> str:
+    """Return a data set's name as Markdown, with a word on generated ones."""
+    synthetic = any(board.plan.columns[column].synthetic for column in board.datasets[name])
+    return f"{escape(name)} (synthetic)" if synthetic else escape(name)
+
+
+def rate_name(rate: float) -> str:
+    return f"{percent(rate)} contamination" if rate else "clean"
+
+
+def order(board: Board, columns: Sequence[int], rates: Sequence[float]) -> list[int]:
+    """Return the rows that rank: the complete ones by mean rank, then the others in the plan's order."""
+    found = board.mean_ranks(columns, rates)
+    auroc = {
+        row: mean(board.group(row, column, rate).mean("auroc") or 0.0 for column in columns for rate in rates)
+        for row in found
+    }
+    first = sorted(found, key=lambda row: (found[row], -auroc[row], board.plan.rows[row].label))
+    return [*first, *(row for row in board.ranked if row not in found)]
+
+
+def rank_columns(
+    board: Board, rows: Sequence[int], columns: Sequence[int], rates: Sequence[float]
+) -> list[TextColumn]:
+    """Return the column of mean ranks, or none where there is nobody to rank with."""
+    if len(rows) < 2:
+        return []
+    found = board.mean_ranks(columns, rates)
+    texts = [f"{found[row]:.2f}" if row in found else None for row in rows]
+    return [("Mean rank", marked(texts, ["" if text else NOTHING for text in texts], lowest=True))]
+
+
+def summaries(
+    board: Board, rows: Sequence[int], of: Sequence[Sequence[int]], rate: float, metric: str = "auroc"
+) -> list[Summary]:
+    """Return the summary of each row over data sets, each a sequence of columns."""
+    return [board.summary(row, of, rate, metric) for row in rows]
+
+
+def marked_means(
+    means: Sequence[Summary], *, compare: bool, holes: Sequence[str] | None = None, lowest: bool = False
+) -> list[str]:
+    """Return means and spreads in points, the best marked if they are to be compared.
+
+    Where there is no mean stands the text in `holes`, or a dash and why.
+    """
+    texts = [None if summary.mean is None else points(summary.mean) for summary in means]
+    rest = []
+    for at, summary in enumerate(means):
+        if summary.mean is None:
+            rest.append(holes[at] if holes else f"{NOTHING}{why_none(summary)}")
+        else:
+            rest.append("" if summary.sd is None else f"{NBSP}±{NBSP}{points(summary.sd)}")
+    if not compare:
+        return [f"{text or ''}{tail}" for text, tail in zip(texts, rest, strict=True)]
+    return marked(texts, rest, lowest=lowest)
+
+
+def why_none(summary: Summary) -> str:
+    """Return why there is no mean, ``" (1 of 10 failed)"``."""
+    holes = [(summary.failed, "failed"), (summary.missing, "missing")]
+    said = [f"{number} of {summary.cells} {what}" for number, what in holes if number]
+    if not said:
+        return " (undefined)" if summary.cells else " (not planned)"
+    return f" ({', '.join(said)})"
+
+
+def hole(group: Group) -> str:
+    """Return what stands in the place of a cell's value."""
+    if not group.cells:
+        return NOTHING
+    for number, what in ((group.failed, "failed"), (group.missing, "missing")):
+        if number:
+            return what if number == len(group.cells) else f"{what} ({number} of {len(group.cells)})"
+    return "undefined"
+
+
+def timing_columns(board: Board, rows: Sequence[int], rate: float) -> list[TextColumn]:
+    """Return mean seconds per cell; none for a row that is not complete, as for any other mean."""
+
+    def column(seconds_of: Callable[[Timing], float]) -> list[str]:
+        return [_mean_seconds(board, row, rate, seconds_of) for row in rows]
+
+    return [
+        (f"Marginal{NBSP}s", column(lambda timing: timing.marginal)),
+        (f"Cold{NBSP}s", column(lambda timing: timing.cold)),
+    ]
+
+
+def _mean_seconds(board: Board, row: int, rate: float, seconds_of: Callable[[Timing], float]) -> str:
+    every = [record for *_, group in board.groups(row=row, rate=rate) for record in group.records]
+    timings = [record.timing for record in every if record is not None and record.timing is not None]
+    whole = timings and len(timings) == len(every)
+    return seconds(mean(seconds_of(timing) for timing in timings)) if whole else NOTHING
+
+
+def pieces(head: str, labels: list[str], columns: Sequence[TextColumn]) -> list[str]:
+    """Return one table, or several below one another where one would be wider than a page."""
+    widths = [narrowest([name, *texts]) for name, texts in columns]
+    # Very long labels get a scroll bar rather than a table for each column.
+    room = max(PAGE_WIDTH - narrowest([*labels, *head.split()]), PAGE_WIDTH // 2)
+    # As few pieces as the width allows, of about equal width.
+    target = sum(widths) / max(1, -(-sum(widths) // room))
+    cut: list[list[TextColumn]] = [[]]
+    used = 0
+    for column, width in zip(columns, widths, strict=True):
+        if cut[-1] and (used + width > room or used >= target):
+            cut.append([])
+            used = 0
+        cut[-1].append(column)
+        used += width
+    return blocks(*(_table(head, labels, piece) for piece in cut))
+
+
+def _table(head: str, labels: list[str], columns: Sequence[TextColumn]) -> list[str]:
+    rows = [[name, *(texts[at] for _, texts in columns)] for at, name in enumerate(labels)]
+    return table([head, *(name for name, _ in columns)], rows)

@@ -1,0 +1,83 @@
+"""What reports cost: metrics of one task, and leaderboard, export and archive of 10,000 cells."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
+from report_factory import columns, make_plan, make_records, row
+
+from bench import archive as archive_module
+from bench.archive import Archive
+from bench.cell import Record
+from bench.metrics.image import image_metrics
+from bench.plan import Plan
+from bench.report.export import export_csv
+from bench.report.leaderboard import leaderboard
+
+
+@pytest.fixture(scope="module")
+def suite() -> tuple[Plan, dict[str, Record]]:
+    """Return 20 methods × 50 tasks × 2 rates × 5 seeds."""
+    rows = [row(f"method_{at}[k={at},backbone=pixels]", stochastic=True) for at in range(20)]
+    tasks = columns(**{f"dataset_{at}": [str(task) for task in range(10)] for at in range(5)})
+    plan = make_plan(rows, tasks, rates=(0.0, 0.1), seeds=range(5))
+    return plan, make_records(plan)
+
+
+@pytest.fixture(scope="module")
+def archive(suite: tuple[Plan, dict[str, Record]], tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """Return an archive of these records, written without waiting for the disk."""
+    kept = Archive(tmp_path_factory.mktemp("results"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive_module.os, "fsync", lambda _: None)
+        for record in suite[1].values():
+            kept.write(record, None)
+    return kept
+
+
+def fastest(benchmark: Any) -> float:
+    """Return the seconds of the fastest round; 0 where benchmarks are run as tests, without measuring."""
+    return float(benchmark.stats.stats.min) if benchmark.stats else 0.0
+
+
+def test_metrics_of_ten_thousand_images(benchmark: Any) -> None:
+    """Aim: < 5 ms."""
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, 10_000), rng.normal(size=10_000)
+    benchmark(image_metrics, labels, scores)
+    assert fastest(benchmark) < 0.005
+
+
+def test_leaderboard_of_ten_thousand_records(benchmark: Any, suite: tuple[Plan, dict[str, Record]]) -> None:
+    """Aim: < 10 s."""
+    plan, records = suite
+    text = benchmark.pedantic(leaderboard, (plan, records), rounds=3)
+    assert "10,000 of 10,000 cells" in text
+    assert fastest(benchmark) < 10
+
+
+def test_export_of_ten_thousand_records(benchmark: Any, suite: tuple[Plan, dict[str, Record]]) -> None:
+    plan, records = suite
+    text = benchmark.pedantic(export_csv, (plan, records), rounds=3)
+    assert text.count("\n") == 30_001
+
+
+def test_loading_ten_thousand_records(
+    benchmark: Any, suite: tuple[Plan, dict[str, Record]], archive: Archive
+) -> None:
+    """Aim: < 2 s."""
+    keys = list(suite[1])
+    found = benchmark.pedantic(lambda: Archive(archive.results).load_all(keys), rounds=3)
+    assert len(found) == 10_000
+    assert fastest(benchmark) < 2
+
+
+def test_reading_a_plan_of_ten_thousand_cells(benchmark: Any, suite: tuple[Plan, dict[str, Record]]) -> None:
+    text = suite[0].to_json()
+    assert len(benchmark.pedantic(Plan.from_json, (text,), rounds=3).entries) == 10_000
