@@ -115,6 +115,10 @@ class Adapter:
     code: str = ""
     problem: str = ""
 
+    def selection(self, params: Mapping[str, object]) -> str:
+        """Return how results are chosen with these parameters (see `bench.method.Method`)."""
+        return str(params.get("selection") or self.attributes.get("selection", "last"))
+
     def check(
         self, given: Mapping[str, object], where: str, *, ignore_unknown: bool = False
     ) -> dict[str, Value]:

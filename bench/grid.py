@@ -53,7 +53,7 @@ class ChosenMethod:
             method=self.adapter.name,
             backbone=self.backbone.name if self.backbone else "",
             setting=str(self.adapter.attributes.get("setting", "one-class")),
-            selection=str(self.adapter.attributes.get("selection", "last")),
+            selection=self.adapter.selection(self.params),
             stochastic=self.stochastic,
             summary=self.adapter.summary,
         )

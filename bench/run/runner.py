@@ -21,12 +21,12 @@ from bench.adapter import Adapter
 from bench.cell import Cell, Record, Timing
 from bench.contamination import contaminate
 from bench.dataset import Dataset
-from bench.errors import AnobenchError, SelectorError
+from bench.errors import AnobenchError, ScoreError, SelectorError
 from bench.features.backbone import Backbones
 from bench.features.provider import FeatureProvider, FeatureUsage
 from bench.images import Images
-from bench.method import Method
-from bench.metrics.image import image_metrics
+from bench.method import Method, Scores
+from bench.metrics.image import auroc, image_metrics
 from bench.registry import Registry
 from bench.run.clock import PeakMemory, Stopwatch
 from bench.selector import parse
@@ -83,7 +83,7 @@ class Runner:
         about: dict[str, Any] = {
             "cell": cell,
             "setting": str(attributes.get("setting", "one-class")),
-            "selection": str(attributes.get("selection", "last")),
+            "selection": adapter.selection(dict(cell.params)) if adapter else "last",
             "environment": self.environment,
             "created": created,
         }
@@ -124,10 +124,10 @@ class Runner:
         score_seconds, score_usage = self._timed(
             lambda: returned.append(method.score(test.images.bind(self.provider)))
         )
-        given = returned[0].checked(len(task.test))
+        labels = task.test_labels
+        given, chosen = _choose(returned[0], labels[test.order], about["selection"])
         scores = np.empty_like(given)
         scores[test.order] = given
-        labels = task.test_labels
         timing = Timing(
             fit=fit_seconds,
             score=score_seconds,
@@ -146,7 +146,7 @@ class Runner:
                 "test_anomalous": int(labels.sum()),
             },
             contamination=drawn,
-            flags=_flags(scores, labels),
+            flags=(*chosen, *method.notes, *_flags(scores, labels)),
             timing=timing,
             memory=memory.read(),
             **about,
@@ -229,6 +229,23 @@ def _features_from(*usages: FeatureUsage) -> Any:
     if computed and reused:
         return "mixed"
     return "computed" if computed else "store" if reused else "none"
+
+
+def _choose(
+    returned: Scores, labels: NDArray[np.uint8], selection: str
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Return the scores to keep: the method's own, or for an oracle the candidate that the labels favour."""
+    given = returned.checked(len(labels))
+    candidates = returned.checked_candidates(len(labels))
+    if not candidates:
+        return given, ()
+    if selection != "oracle":
+        raise ScoreError(
+            'candidates are for methods whose selection is "oracle"; this one is tagged '
+            f"{selection!r} and must choose without the test labels"
+        )
+    best = max(candidates, key=lambda name: auroc(labels, candidates[name]))
+    return candidates[best], (f"oracle: chose {best} of {len(candidates)} on the test set",)
 
 
 def _flags(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[str, ...]:
