@@ -160,7 +160,8 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
             if identity in seen:
                 continue
             seen.add(identity)
-            said = {k: v for k, v in given.items() if adapter.problem or k in params or k == "backbone"}
+            known = {**adapter.parameters, **params}
+            said = {key: value for key, value in given.items() if adapter.problem or key in known}
             label = format_selector(adapter.name, said)
             yield ChosenMethod(label, adapter, params, backbone, backbone.identity() if backbone else "")
 
