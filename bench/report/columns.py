@@ -11,6 +11,7 @@ from bench.report.markdown import (
     NOTHING,
     PAGE_WIDTH,
     blocks,
+    breakable,
     escape,
     marked,
     narrowest,
@@ -26,7 +27,7 @@ TextColumn = tuple[str, list[str]]
 
 def label(board: Board, row: int) -> str:
     """Return a row's label as Markdown."""
-    return escape(board.plan.rows[row].label)
+    return breakable(escape(board.plan.rows[row].label))
 
 
 def dataset_name(board: Board, name: str) -> str:
@@ -129,18 +130,25 @@ def pieces(head: str, labels: list[str], columns: Sequence[TextColumn]) -> list[
     """Return one table, or several below one another where one would be wider than a page."""
     widths = [narrowest([name, *texts]) for name, texts in columns]
     # Very long labels get a scroll bar rather than a table for each column.
-    room = max(PAGE_WIDTH - narrowest([*labels, *head.split()]), PAGE_WIDTH // 2)
-    # As few pieces as the width allows, of about equal width.
-    target = sum(widths) / max(1, -(-sum(widths) // room))
-    cut: list[list[TextColumn]] = [[]]
-    used = 0
-    for column, width in zip(columns, widths, strict=True):
-        if cut[-1] and (used + width > room or used >= target):
-            cut.append([])
+    room = max(PAGE_WIDTH - narrowest([*labels, head]), PAGE_WIDTH // 2)
+    cuts = _cuts(widths, room)
+    # As few pieces as the width allows, and among those about equal ones.
+    for narrower in range(sum(widths) // len(cuts), room):
+        if len(even := _cuts(widths, narrower)) == len(cuts):
+            cuts = even
+            break
+    return blocks(*(_table(head, labels, columns[start:end]) for start, end in cuts))
+
+
+def _cuts(widths: Sequence[int], room: int) -> list[tuple[int, int]]:
+    """Return the first and the last column (exclusive) of each piece that fits the room."""
+    starts, used = [0], 0
+    for at, width in enumerate(widths):
+        if used + width > room and at > starts[-1]:
+            starts.append(at)
             used = 0
-        cut[-1].append(column)
         used += width
-    return blocks(*(_table(head, labels, piece) for piece in cut))
+    return list(zip(starts, [*starts[1:], len(widths)], strict=True))
 
 
 def _table(head: str, labels: list[str], columns: Sequence[TextColumn]) -> list[str]:

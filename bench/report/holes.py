@@ -62,7 +62,8 @@ def flags(board: Board) -> list[str]:
     ]
     if not rows:
         return []
-    return blocks(["**Flags**"], table(["Method", "Flag", "Cells"], rows, left=2))
+    lines = table(["Method", "Flag", "Cells"], rows, left=2)
+    return folded("<b>Flags</b>", lines) if len(rows) > OPEN_LINES else blocks(["**Flags**"], lines)
 
 
 def cell_place(cell: Cell) -> str:

@@ -116,8 +116,10 @@ def _results(board: Board) -> list[list[str]]:
     contamination = (
         [] if not others else blocks(["## Under contamination"], [_BY_RATE], tables.by_rate(board))
     )
-    more = [folded(f"<b>Overall</b>, {rate_name(rate)}", tables.overall(board, rate)) for rate in others]
-    return [[heading], tables.overall(board, first), _legend(board), contamination, *more]
+    rest = tables.at_each(others, lambda rate: tables.overall(board, rate)) if others else []
+    only = f", {rate_name(others[0])}" if len(others) == 1 else " at the other rates"
+    more = folded(f"<b>Overall</b>{only}", rest)
+    return [[heading], tables.overall(board, first), _legend(board), contamination, more]
 
 
 _BY_RATE = (
@@ -177,14 +179,10 @@ def _holes(board: Board) -> list[list[str]]:
 
 
 def _folded(board: Board) -> list[list[str]]:
-    others = [
-        folded(f"<b>Other metrics</b>{f', {rate_name(rate)}' if len(board.rates) > 1 else ''}", lines)
-        for rate in board.rates
-        if (lines := tables.other_metrics(board, rate))
-    ]
+    others = tables.at_each(board.rates, lambda rate: tables.other_metrics(board, rate))
     return [
         tables.tables_by_task(board),
-        *others,
+        folded("<b>Other metrics</b>", others),
         folded("<b>Methods</b>", provenance.methods(board)),
         folded("<b>Data and contamination</b>", conditions.contamination(board)),
         folded("<b>Timing and memory</b>", conditions.timing(board)),

@@ -25,6 +25,11 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", plain)
 
 
+def breakable(text: str, longest: int = 32) -> str:
+    """Return a long selector with places where a browser may break it, which copying leaves out."""
+    return text if len(text) <= longest else re.sub(r",|(?<!^)(?=\[)", lambda found: f"{found[0]}<wbr>", text)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
     """Return a table's lines; the first `left` columns are aligned left, the others right."""
     if not rows:
@@ -36,7 +41,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
 
 def narrowest(texts: Iterable[str]) -> int:
     """Return the width below which a browser cannot squeeze a column: its longest word, and the gap."""
-    words = (word for text in texts for word in text.replace("**", "").replace("\\", "").split(" "))
+    plain = (text.replace("**", "").replace("\\", "").replace("<wbr>", " ") for text in texts)
+    words = (word for text in plain for word in text.split(" "))
     return max(map(len, words), default=0) + COLUMN_GAP
 
 
@@ -75,8 +81,8 @@ def signed_points(value: float) -> str:
 
 
 def percent(rate: float) -> str:
-    """Return a rate without needless digits, ``0.1`` as ``10 %``."""
-    return f"{100 * rate:.4g} %"
+    """Return a rate without needless digits, ``0.1`` as ``10 %`` (which a browser does not break)."""
+    return f"{100 * rate:.4g}{NBSP}%"
 
 
 def seconds(value: float) -> str:

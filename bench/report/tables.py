@@ -103,19 +103,21 @@ def other_metrics(board: Board, rate: float) -> list[str]:
     return _by_setting(board, board.columns, [rate], columns)
 
 
+def at_each(rates: Sequence[float], lines_at: Callable[[float], list[str]]) -> list[str]:
+    """Return what there is at each rate, below the rate's name where there are several."""
+    if len(rates) == 1:
+        return lines_at(rates[0])
+    return blocks(*(blocks([f"**{rate_name(rate)}**"], lines) for rate in rates if (lines := lines_at(rate))))
+
+
 def tables_by_task(board: Board) -> list[str]:
-    """Return one folded section for each data set and rate."""
-    several = len(board.rates) > 1
-    return blocks(
-        *(
-            folded(
-                f"<b>{dataset_name(board, name)}</b> by task{f', {rate_name(rate)}' if several else ''}",
-                by_task(board, name, rate),
-            )
-            for name in board.datasets
-            for rate in board.rates
-        )
-    )
+    """Return one folded section for each data set, with all rates."""
+    return blocks(*(_folded_by_task(board, name) for name in board.datasets))
+
+
+def _folded_by_task(board: Board, name: str) -> list[str]:
+    lines = at_each(board.rates, lambda rate: by_task(board, name, rate))
+    return folded(f"<b>{dataset_name(board, name)}</b> by task", lines)
 
 
 def _by_setting(

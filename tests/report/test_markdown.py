@@ -60,8 +60,8 @@ def test_seconds(value: float, shown: str) -> None:
 
 def test_numbers() -> None:
     assert markdown.points(0.95349) == "95.3"
-    assert markdown.percent(0.1) == "10 %"
-    assert markdown.percent(0.005) == "0.5 %"
+    assert markdown.percent(0.1) == f"10{markdown.NBSP}%"
+    assert markdown.percent(0.005) == f"0.5{markdown.NBSP}%"
     assert markdown.signed_points(0.0213) == "+2.1"
     assert markdown.signed_points(-0.0213) == "−2.1"
     assert markdown.signed_points(-0.0001) == "0.0"
@@ -91,3 +91,11 @@ def test_one_alone_is_not_the_best() -> None:
 def test_a_column_is_as_wide_as_its_longest_word() -> None:
     assert markdown.narrowest(["textures (synthetic)", "**95.3**"]) == len("(synthetic)") + 3
     assert markdown.narrowest([f"95.3{markdown.NBSP}±{markdown.NBSP}0.2"]) == len("95.3 ± 0.2") + 3
+
+
+def test_a_long_selector_may_be_broken() -> None:
+    short, long = "dn2[k=2,backbone=pixels]", "patchcore[k=1,backbone=wide_resnet50_2.tv_in1k[size=224]]"
+    assert markdown.breakable(short) == short
+    broken = markdown.breakable(long)
+    assert broken == "patchcore<wbr>[k=1,<wbr>backbone=wide_resnet50_2.tv_in1k<wbr>[size=224]]"
+    assert markdown.narrowest([broken]) < markdown.narrowest([long])
