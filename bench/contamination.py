@@ -115,12 +115,12 @@ def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dic
     order = hash_order(len(positions), "contamination", how.seed, dataset, task.name)
     wanted, reserved = how.count(n), how.count(n, max(how.rate, how.reserve))
     # Without overlap at least one anomaly must stay in the test set.
-    available = len(positions) - (how.source == "test")
+    available = max(len(positions) - (how.source == "test"), 0)
     if max(wanted, reserved) > available:
         if how.shortage == "error":
             raise DataError(
                 f"{dataset}/{task.name}: contamination of {max(how.rate, how.reserve):.0%} ({how.of}) needs "
-                f"{max(wanted, reserved)} anomalies for {n} train images, but {how.source} has {available} to give; "
+                f"{max(wanted, reserved)} anomalies for {n} train images, but {how.source} has {available}; "
                 'lower the rate, or set shortage = "cap"'
             )
         wanted, reserved = min(wanted, available), min(reserved, available)
@@ -128,10 +128,12 @@ def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dic
     kept = np.arange(n)
     if how.mode == "replace" and wanted:
         kept = np.sort(hash_order(n, "replaced", how.seed, dataset, task.name)[wanted:])
+    # Mixed, so that no method can tell the anomalies by their place in the train set.
+    mixed = hash_order(len(kept) + wanted, "mixed", how.seed, dataset, task.name)
     contaminated = replace(
         task,
-        train=task.train[kept] + pool[drawn],
-        train_labels=np.concatenate([np.zeros(len(kept), np.uint8), np.ones(wanted, np.uint8)]),
+        train=(task.train[kept] + pool[drawn])[mixed],
+        train_labels=np.concatenate([np.zeros(len(kept), np.uint8), np.ones(wanted, np.uint8)])[mixed],
     )
     removed = positions[order[:reserved]] if how.source == "test" else positions[:0]
     return _without(contaminated, removed), {

@@ -73,7 +73,13 @@ class Images:
         """View the given rows of one source (all of them by default)."""
         picked = np.arange(len(source)) if rows is None else np.asarray(rows)
         if picked.dtype == np.bool_:
+            if len(picked) != len(source):
+                raise IndexError(
+                    f"expected a mask of length {len(source)} for {source.name}, got {len(picked)}"
+                )
             picked = np.flatnonzero(picked)
+        if picked.size and picked.dtype.kind not in "iu":
+            raise IndexError(f"expected row numbers or a boolean mask, got {picked.dtype} values")
         picked = picked.astype(np.int64)
         if picked.size and (picked.min() < 0 or picked.max() >= len(source)):
             raise IndexError(f"rows of {source.name} run from 0 to {len(source) - 1}")
@@ -140,12 +146,11 @@ class Images:
             without maps (``pixels``, ``hog``).
         """
         provider = self._bound()
-        return {
-            layer: self._gather(
-                lambda source, rows, layer=layer: provider.patches(source, rows, backbone, [layer])[layer]
-            )
-            for layer in layers
-        }
+
+        def one(layer: str) -> torch.Tensor:
+            return self._gather(lambda source, rows: provider.patches(source, rows, backbone, [layer])[layer])
+
+        return {layer: one(layer) for layer in layers}
 
     def batches(
         self,
@@ -170,7 +175,9 @@ class Images:
             Seed of the order; without it the order is the view's.
         """
         provider = self._bound()
-        order = np.arange(len(self)) if shuffle is None else np.random.default_rng(shuffle).permutation(len(self))
+        order = (
+            np.arange(len(self)) if shuffle is None else np.random.default_rng(shuffle).permutation(len(self))
+        )
         for start in range(0, len(self), batch_size):
             part = self[order[start : start + batch_size]]
             batch = part._gather(lambda source, rows: provider.pixels(source, rows, size))

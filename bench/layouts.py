@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DataError, did_you_mean
-from bench.files import FileSource, list_images
+from bench.files import FileSource, list_images, neutral_order
 from bench.hubtable import ParquetTable
 from bench.source import Source
 
@@ -128,7 +128,7 @@ class ClassFolders(Layout):
         self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]
     ) -> tuple[Source, NDArray[np.int64]]:
         numbers = {class_name: i for i, class_name in enumerate(classes)}
-        labels = []
+        files, labels = neutral_order(files), []
         for file in files:
             parts = file.split("/")
             if len(parts) < 3 or parts[1] not in numbers:

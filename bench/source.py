@@ -32,7 +32,8 @@ def to_rgb(image: Image.Image) -> Pixels:
 
     Grey is repeated into three channels; 16-bit grey is divided by 257 (0..65535 to 0..255, rounded);
     32-bit float or integer grey is refused; a palette is looked up; an alpha channel is dropped without
-    compositing, as ``PIL.Image.convert("RGB")`` does and as the papers' loaders do.
+    compositing, as ``PIL.Image.convert("RGB")`` does and as the papers' loaders do. An orientation noted in a
+    photograph's metadata is not applied, as in these loaders.
 
     Returns
     -------
@@ -62,7 +63,7 @@ def decode(content: bytes, where: str) -> Pixels:
     DataError
         The picture is truncated or not a picture; the message names `where`.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -70,7 +71,9 @@ def decode(content: bytes, where: str) -> Pixels:
             return to_rgb(image)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file can make a decoder fail in any way
         raise DataError(
             f"{where}: this image cannot be decoded ({error or type(error).__name__}); "
             "it may be truncated: fetch or export it again"

@@ -58,6 +58,11 @@ class Task:
             ("test_labels", len(self.test_labels), len(self.test)),
             ("test_types", len(self.test_types), len(self.test)),
             ("holdout_types", len(self.holdout_types), len(self.holdout or ())),
+            (
+                "train_labels",
+                len(self.train if self.train_labels is None else self.train_labels),
+                len(self.train),
+            ),
             ("masks", len(self.test if self.masks is None else self.masks), len(self.test)),
         ):
             if have != want:

@@ -1,0 +1,41 @@
+"""What every test gets: a cache of its own, no network, and real data only where a test asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give module- and session-wide fixtures a cache that is not the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANOBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def cache(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Give each test a cache folder of its own; hide ANOBENCH_DATA from tests not marked ``data``."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("ANOBENCH_CACHE", str(folder))
+    if not request.node.get_closest_marker("data"):
+        monkeypatch.delenv("ANOBENCH_DATA", raising=False)
+    return folder
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """Return the folder of real data; the test is skipped where ANOBENCH_DATA is not set."""
+    given = os.environ.get("ANOBENCH_DATA", "").split(os.pathsep)[0]
+    if not given:
+        pytest.skip("needs real data: set ANOBENCH_DATA")
+    return Path(given)

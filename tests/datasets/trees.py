@@ -1,0 +1,49 @@
+"""Small pictures and files in official layouts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+
+def picture(shade: int, size: tuple[int, int] = (8, 8)) -> np.ndarray:
+    """Return a picture that its shade identifies, shape (h, w, 3)."""
+    pixels = np.full((*size, 3), shade, np.uint8)
+    pixels[0, 0] = (shade, 255 - shade, 7)
+    return pixels
+
+
+def png(pixels: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def write_parquet(
+    path: Path, pictures: Sequence[bytes | None], labels: Sequence[int | None], **columns: Any
+) -> Path:
+    """Write a file in hub layout; `columns` may rename ``image`` and ``label``, or set ``row_group_size``."""
+    image = pa.array(
+        [
+            {"bytes": content, "path": f"class_{label}.png"}
+            for content, label in zip(pictures, labels, strict=True)
+        ],
+        pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+    )
+    names = [columns.pop("image", "image"), columns.pop("label", "label")]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table([image, pa.array(labels, pa.int64())], names=names), path, **columns)
+    return path
