@@ -47,11 +47,12 @@ def timing(board: Board) -> list[str]:
     if not rows:
         return []
     head = ["Method", "Cells", "Fit", "Score", "Features cold", "Marginal", "Cold"]
-    head += ["Peak host memory", "Peak device memory", "Features came from"]
+    head += ["Host memory", "Device memory", "Features from"]
     legend = (
         "Mean seconds per finished cell. Marginal = fit + score: what a cell costs when the features are "
         "there. Cold = marginal + the extraction of all features that the cell used: what someone pays who "
-        "has none yet. Peak memory is the highest of any cell."
+        "has none yet. Memory is the highest peak of any cell; *Features from* says for how many cells they "
+        "were computed or already in the store."
     )
     return blocks([legend], _machines_note(board), table(head, rows))
 

@@ -47,22 +47,19 @@ def reproduce(board: Board) -> list[str]:
 
 
 def methods(board: Board) -> list[str]:
-    """Return the table of rows: what each is and how it was chosen."""
-    rows = [
-        [
-            escape(row.label),
-            escape(row.summary) or NOTHING,
-            escape(row.setting),
-            escape(row.selection),
-            "stochastic" if row.stochastic else "deterministic",
-        ]
-        for row in board.plan.rows
-    ]
+    """Return the list of rows: what each is, and where it departs from a one-class method's last state."""
+    lines = []
+    for row in board.plan.rows:
+        words = ["stochastic" if row.stochastic else "deterministic"]
+        words += [f"setting {row.setting}"] if row.setting != "one-class" else []
+        words += [f"selection {row.selection}"] if row.selection != "last" else []
+        summary = f": {row.summary}" if row.summary else ""
+        lines.append(f"- **{escape(row.label)}**{escape(summary)} ({escape(', '.join(words))})")
     legend = (
-        "Selection says how a result was chosen: `last` by fixed parameters and the final state, "
-        "`validation` on held-out train images, `oracle` on test data (never ranked)."
+        "Setting `one-class` and selection `last` (fixed parameters, final state) unless it says otherwise. "
+        "`validation` chose on held-out train images; `oracle` chose on test data and never ranks."
     )
-    return blocks([legend], table(["Method", "What it is", "Setting", "Selection", "Kind"], rows, left=5))
+    return blocks([legend], lines)
 
 
 def dates(records: Sequence[Record]) -> str:

@@ -370,10 +370,12 @@ def test_how_to_reproduce() -> None:
 
 
 def test_methods_say_what_they_are() -> None:
-    rows = (replace(DN2, summary="k nearest | neighbours"), FOREST)
+    rows = (replace(DN2, summary="k nearest | neighbours"), FOREST, row("best", selection="oracle"), RANDOM)
     part = section(page(make_plan(rows, DIGITS)), "<b>Methods</b>")
-    assert cells(part, "dn2[k=2]")[1:] == [r"k nearest \| neighbours", "one-class", "last", "deterministic"]
-    assert cells(part, "forest")[4] == "stochastic"
+    assert "- **dn2[k=2]**: k nearest \\| neighbours (deterministic)\n" in part
+    assert "- **forest** (stochastic)\n" in part
+    assert "- **best** (deterministic, selection oracle)\n" in part
+    assert "- **random** (stochastic, setting control)\n" in part
 
 
 def test_summary_for_the_terminal() -> None:
