@@ -1,0 +1,228 @@
+"""Backbones by name: what turns pictures into features, resolved without importing torch.
+
+A name is one of a suite's ``[backbones.NAME]`` tables, ``pixels``, ``hog``, a preset of a paper (``panda``),
+``torchvision:MODEL/WEIGHTS``, or any timm model; each takes parameters in brackets::
+
+    pixels[size=16]   panda[pipeline=pil]   resnet18.tv_in1k[layer=layer3,resize=256,crop=224]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.cell import canonical_json
+from bench.errors import BackboneError, SelectorError
+from bench.features.presets import HANDCRAFTED, PRESETS, architectures, unknown
+from bench.features.tables import HogTable, NetworkTable, PixelsTable, explain
+from bench.fingerprint import file_sha256
+from bench.places import data_folders
+from bench.selector import format_selector, parse
+
+__all__ = ["Backbone", "Backbones", "HogTable", "NetworkTable", "PixelsTable"]
+
+Spec = NetworkTable | PixelsTable | HogTable
+
+#: Raise it when the same description would give other features (preprocessing, pooling, hog).
+CODE_VERSION = 1
+#: Keys of a network's table that decide only how its pooled vectors are read, not its maps.
+_READING = ("layer", "pool", "width", "norm")
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """One resolved backbone: pure data; `bench.features.network` builds it.
+
+    Attributes
+    ----------
+    name : str
+        Canonical text, e.g. ``"pixels[size=16]"``.
+    spec : NetworkTable, PixelsTable or HogTable
+    folder : Path or None
+        The suite's folder, where local weights are looked for.
+    """
+
+    name: str
+    spec: Spec
+    folder: Path | None = None
+
+    def identity(self) -> str:
+        """Return a sha256 (hex) over everything that determines the pooled features.
+
+        Raises
+        ------
+        BackboneError
+            The local weights file is missing, or is not the one that `sha256` names.
+        """
+        return self._identity(reading=True)
+
+    def map_identity(self) -> str:
+        """Return a sha256 (hex) over everything that determines the feature maps of any layer."""
+        return self._identity(reading=False)
+
+    def _identity(self, *, reading: bool) -> str:
+        described: dict[str, Any] = {"code": CODE_VERSION, "kind": type(self.spec).__name__}
+        if isinstance(self.spec, NetworkTable):
+            # How the weights are called and where they lie does not matter, what they are does.
+            left_out = {"file", "sha256", "preset", *(() if reading else _READING)}
+            described |= self.spec.model_dump(mode="json", exclude=left_out)
+            described["weights"] = self._weights()
+        else:
+            described |= self.spec.model_dump(mode="json")
+        return hashlib.sha256(canonical_json(described).encode()).hexdigest()
+
+    def _weights(self) -> str:
+        assert isinstance(self.spec, NetworkTable)
+        file = self.weights_file()
+        if file is not None and None not in (self.spec.resize, self.spec.mean, self.spec.std):
+            return file_sha256(file)
+        library = "timm" if self.spec.timm else "torchvision"
+        tag = (self.spec.timm or "").partition(".")[2] or (self.spec.torchvision or "").partition("/")[2]
+        # A weights tag stands for fixed weights and preprocessing; without one the library's release decides.
+        release = "" if tag and tag != "DEFAULT" else f"{library} {importlib.metadata.version(library)}"
+        return f"{file_sha256(file) if file else tag} {release}".strip()
+
+    def weights_file(self) -> Path | None:
+        """Return the local weights file, or None where the weights are downloaded by name.
+
+        Raises
+        ------
+        BackboneError
+            It is nowhere to be found, or its hash is not the expected one.
+        """
+        if not isinstance(self.spec, NetworkTable) or self.spec.file is None:
+            return None
+        path = self._find(Path(self.spec.file).expanduser())
+        if self.spec.sha256 is not None:
+            found = file_sha256(path)
+            if found != self.spec.sha256.lower():
+                raise BackboneError(
+                    f"backbone {self.name}: {path} is not the expected weights file: expected sha256 "
+                    f"{self.spec.sha256.lower()}, found {found}; fetch it again, or mend the suite's sha256"
+                )
+        return path
+
+    def _find(self, given: Path) -> Path:
+        if given.is_absolute():
+            candidates = [given]
+        else:
+            folders = ([self.folder] if self.folder is not None else []) + data_folders()
+            candidates = [folder / given for folder in folders]
+        for candidate in candidates:
+            if candidate.is_file():
+                return candidate
+        looked = (
+            ", ".join(str(candidate) for candidate in candidates) or "no folder: there is neither a suite's"
+        )
+        mend = "" if given.is_absolute() else " Put it beside the suite, or set ANOBENCH_DATA to its folder."
+        raise BackboneError(
+            f"backbone {self.name}: the weights file {str(given)!r} is missing; looked at {looked}.{mend}"
+        )
+
+
+class Backbones:
+    """The backbones that can be named.
+
+    Parameters
+    ----------
+    tables : mapping of str to NetworkTable
+        A suite's own; they go before all others.
+    folder : Path, optional
+        The suite's folder, where local weights are looked for.
+    """
+
+    def __init__(self, tables: Mapping[str, NetworkTable] | None = None, folder: Path | None = None) -> None:
+        self._tables = dict(tables or {})
+        self._folder = folder
+
+    def get(self, name: str) -> Backbone:
+        """Resolve a name with its bracket parameters.
+
+        Raises
+        ------
+        BackboneError
+            The name or a parameter is unknown, or a value is not allowed.
+        """
+        try:
+            selector = parse(name)
+        except SelectorError as error:
+            raise BackboneError(f"backbone: {error}") from None
+        base = self._base(selector.name, name, ())
+        spec = _override(base, selector.params, name)
+        # What says nothing new is left out, so that one backbone has one name.
+        told = {
+            key: text
+            for key, text in sorted(selector.params.items())
+            if getattr(spec, key) != getattr(base, key)
+        }
+        return Backbone(format_selector(selector.name, told), spec, self._folder)
+
+    def _base(self, head: str, whole: str, seen: tuple[str, ...]) -> Spec:
+        table = self._tables.get(head)
+        if table is not None and head not in seen:
+            if table.preset is None:
+                _check_model(table, f"backbone {head!r}")
+                return table
+            inner = parse(table.preset)
+            base = _override(self._base(inner.name, whole, (*seen, head)), inner.params, table.preset)
+            return _override(base, table.model_dump(exclude_unset=True, exclude={"preset"}), head)
+        if head == "pixels":
+            return PixelsTable()
+        if head == "hog":
+            return HogTable()
+        if head in PRESETS:
+            return PRESETS[head]
+        if head == "default":
+            raise BackboneError(
+                "no backbone is chosen: name one in the method (dn2[backbone=panda]) or for the whole suite "
+                f'(backbone = "panda"). {self._allowed()}'
+            )
+        library, colon, rest = head.partition(":")
+        if colon and library in ("torchvision", "timm"):
+            spec = NetworkTable(torchvision=rest) if library == "torchvision" else NetworkTable(timm=rest)
+        else:
+            spec = NetworkTable(timm=head)
+        _check_model(spec, f"backbone {whole!r}", (*self._tables, *HANDCRAFTED, *PRESETS), self._allowed())
+        return spec
+
+    def _allowed(self) -> str:
+        own = [*self._tables, *HANDCRAFTED, *PRESETS]
+        return (
+            f"Available: {', '.join(own)}, torchvision:MODEL/WEIGHTS, and every timm model "
+            "(python -c \"import timm; print(timm.list_pretrained('resnet*'))\")"
+        )
+
+
+def _check_model(spec: NetworkTable, where: str, others: tuple[str, ...] = (), allowed: str = "") -> None:
+    """Refuse an architecture that the installed library does not build."""
+    library = "timm" if spec.timm is not None else "torchvision"
+    given = spec.timm if spec.timm is not None else spec.torchvision or ""
+    if library == "timm" and given.startswith(("hf-hub:", "hf_hub:")):
+        return
+    model = given.partition("." if library == "timm" else "/")[0]
+    known = architectures(library)
+    if known and model not in known:
+        what = "backbone" if others else f"{library} model"
+        raise BackboneError(f"{where}: {unknown(what, model, [*known, *others], allowed)}")
+
+
+def _override(base: Spec, given: Mapping[str, Any], where: str) -> Spec:
+    """Return `base` with the given keys changed, checked anew."""
+    if not given:
+        return base
+    kind = type(base)
+    allowed = [key for key in kind.model_fields if key not in ("preset", "timm", "torchvision")]
+    for key in given:
+        if key not in allowed:
+            hint = unknown("parameter", key, allowed, f"Allowed: {', '.join(allowed)}")
+            raise BackboneError(f"backbone {where!r}: {hint}")
+    try:
+        return kind.model_validate(base.model_dump(exclude_unset=True) | dict(given))
+    except ValidationError as error:
+        raise BackboneError(explain(f"backbone {where!r}", error)) from None

@@ -1,0 +1,147 @@
+"""Exact nearest neighbours.
+
+Candidates come from one float32 matrix product a chunk; their distances are then computed from float64
+differences, so that near-duplicates suffer no cancellation (see `bench.features.search`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import torch
+
+from bench.features.search import Search
+
+#: Squares of larger values overflow float32.
+_LARGEST = 1e15
+
+
+class Neighbours(NamedTuple):
+    """What `nearest` returns.
+
+    Attributes
+    ----------
+    distances : Tensor, shape (n, k), float64 for float64 queries, else float32
+        Ascending.
+    indices : Tensor, shape (n, k), int64
+        Rows of the bank; equal distances in ascending order of index.
+    """
+
+    distances: torch.Tensor
+    indices: torch.Tensor
+
+
+def nearest(
+    queries: torch.Tensor,
+    bank: torch.Tensor,
+    k: int,
+    *,
+    metric: Literal["sqeuclidean", "cosine"] = "sqeuclidean",
+    exclude: torch.Tensor | None = None,
+    budget_bytes: int = 256 * 2**20,
+) -> Neighbours:
+    """Return the k nearest rows of `bank` for each query.
+
+    Parameters
+    ----------
+    queries : Tensor, shape (n, d), floating
+    bank : Tensor, shape (m, d), floating, on the same device
+    k : int
+        1 to m (less the excluded rows).
+    metric : {"sqeuclidean", "cosine"}
+        Squared Euclidean distance, or 1 - cosine in [0, 2]; a zero vector is at cosine distance 1 from all.
+    exclude : Tensor, shape (n,) or (n, e), integer, optional
+        Rows of the bank that are not to be found for each query, such as the query itself; -1 for none.
+    budget_bytes : int
+        Extra memory for the work, besides the result.
+
+    Raises
+    ------
+    ValueError
+        Shapes, devices or `k` do not fit, or a value is NaN, infinite or too large to be squared.
+    """
+    excluded = _checked(queries, bank, k, metric, exclude)
+    dtype = torch.float64 if queries.dtype == torch.float64 else torch.float32
+    n = len(queries)
+    distances = torch.empty((n, k), dtype=dtype, device=queries.device)
+    indices = torch.empty((n, k), dtype=torch.int64, device=queries.device)
+    with torch.no_grad(), _highest_precision():
+        search = Search(bank, k, metric == "cosine", budget_bytes)
+        for start in range(0, n, search.query_chunk):
+            rows = slice(start, start + search.query_chunk)
+            found = search(queries[rows], None if excluded is None else excluded[rows])
+            distances[rows], indices[rows] = found[0].to(dtype), found[1]
+    return Neighbours(distances, indices)
+
+
+def _checked(
+    queries: torch.Tensor, bank: torch.Tensor, k: int, metric: str, exclude: torch.Tensor | None
+) -> torch.Tensor | None:
+    """Check the arguments; return the excluded rows as (n, e), int64, on the device."""
+    if queries.ndim != 2 or bank.ndim != 2 or queries.shape[1] != bank.shape[1]:
+        raise ValueError(
+            f"expected queries (n, d) and a bank (m, d), got {tuple(queries.shape)} and {tuple(bank.shape)}"
+        )
+    if queries.device != bank.device:
+        raise ValueError(f"queries lie on {queries.device}, the bank on {bank.device}; move one to the other")
+    if metric not in ("sqeuclidean", "cosine"):
+        raise ValueError(f"metric must be 'sqeuclidean' or 'cosine', got {metric!r}")
+    _check_values("queries", queries)
+    _check_values("bank", bank)
+    left = len(bank)
+    if exclude is not None:
+        exclude = _check_excluded(exclude, len(queries), bank)
+        left -= _most_excluded(exclude)
+    if not 1 <= k <= left:
+        less = f", of which up to {len(bank) - left} are excluded" if left < len(bank) else ""
+        raise ValueError(f"{k} neighbours were asked for (k), but the bank has {len(bank)} rows{less}")
+    return exclude
+
+
+def _check_values(name: str, values: torch.Tensor) -> None:
+    if not values.is_floating_point():
+        raise ValueError(f"expected {name} of a floating dtype, got {values.dtype}")
+    if not values.numel():
+        return
+    low, high = (float(end) for end in torch.aminmax(values))
+    if not max(-low, high) < _LARGEST:  # NaN is not below either
+        raise ValueError(
+            f"the {name} hold values that are NaN, infinite or beyond {_LARGEST:g} (from {low:g} "
+            f"to {high:g}): their distances cannot be computed; mend or scale the features"
+        )
+
+
+def _check_excluded(exclude: torch.Tensor, n: int, bank: torch.Tensor) -> torch.Tensor:
+    whole = exclude.dtype in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+    if exclude.ndim not in (1, 2) or len(exclude) != n or not whole:
+        raise ValueError(
+            f"exclude must hold integers of shape ({n},) or ({n}, e), "
+            f"got {exclude.dtype} {tuple(exclude.shape)}"
+        )
+    exclude = exclude.to(bank.device, torch.int64).reshape(n, -1)
+    if exclude.numel() and int(exclude.max()) >= len(bank):
+        raise ValueError(f"exclude names row {int(exclude.max())} of a bank of {len(bank)} rows")
+    return exclude
+
+
+def _most_excluded(exclude: torch.Tensor) -> int:
+    """Return how many different rows are excluded for the query that excludes most."""
+    if not exclude.numel():
+        return 0
+    ordered = exclude.sort(1).values
+    new = torch.ones_like(ordered, dtype=torch.bool)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    return int((new & (ordered >= 0)).sum(1).max())
+
+
+@contextlib.contextmanager
+def _highest_precision() -> Iterator[None]:
+    """No TF32 or bfloat16 in matrix products: the error bound is float32's."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -1,0 +1,243 @@
+"""Frozen networks: builds a torch module from its description and reads pooled vectors and maps out of it.
+
+On a CPU a network always runs at one batch shape (the last batch is padded), and only if a picture's features
+come out bit-identical at every place in the batch; then they cannot depend on the other pictures in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bench.errors import BackboneError
+from bench.features.allocator import tune_allocator
+from bench.features.backbone import Backbone
+from bench.features.build import Built, build
+from bench.features.extract import effective_precision
+from bench.features.preprocess import Pictures
+from bench.features.presets import unknown
+
+log = logging.getLogger(__name__)
+
+CPU_BATCH, GPU_BATCH = 16, 256
+
+
+Hook = Callable[[nn.Module, Any, Any], None]
+
+
+class _Enough(Exception):
+    """Raised by the last hook: what lies behind the wanted layers need not be computed."""
+
+
+class Network:
+    """A built backbone on a device.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    device : torch.device
+    batch_size : int, optional
+        16 on a CPU, 256 on a GPU; halved when memory runs out.
+
+    Attributes
+    ----------
+    passes : int
+        Pictures pushed through so far, padding not counted.
+    """
+
+    def __init__(self, backbone: Backbone, device: torch.device, batch_size: int | None = None) -> None:
+        if device.type == "cpu":
+            tune_allocator()
+        self.backbone, self.device = backbone, device
+        self._built: Built = build(backbone, device)
+        self.preprocess = self._built.preprocess
+        self.batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
+        self.passes = 0
+        self._checked = device.type != "cpu"
+        self._modules: dict[str, nn.Module] = dict(self._built.layers.named_modules())
+        self._precision = getattr(torch, effective_precision(backbone, device))
+
+    def on_host(self, pictures: Pictures) -> Pictures:
+        return self.preprocess.on_host(pictures)
+
+    def pooled(self, pictures: Pictures) -> torch.Tensor:
+        """Return feature vectors, shape (b, d), float32, on the device."""
+        spec = self._built.spec
+        if spec.layer is None:
+            return self._run(pictures, ())[""]
+        return self._run(pictures, (spec.layer,), pool=True)[spec.layer]
+
+    def maps(self, pictures: Pictures, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Return the outputs of the named modules, each (b, c, h, w), float32, on the device.
+
+        Raises
+        ------
+        BackboneError
+            A layer does not exist (the message lists the layers) or has no spatial map.
+        """
+        return self._run(pictures, tuple(layers))
+
+    def _run(
+        self, pictures: Pictures, layers: tuple[str, ...], *, pool: bool = False
+    ) -> dict[str, torch.Tensor]:
+        for layer in layers:
+            self._module(layer)
+        with torch.inference_mode(), _exact_float32():
+            images = self.preprocess(pictures, self.device)
+            parts: list[dict[str, torch.Tensor]] = []
+            at = 0
+            while at < len(images):
+                try:
+                    if not self._checked:
+                        self._check_places(images[at : at + 1], layers, pool)
+                    part = images[at : at + self.batch_size]
+                    parts.append(self._fixed_shape(part, layers, pool))
+                except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                    self._back_off(error)
+                    continue
+                at += len(part)
+        self.passes += len(images)
+        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+    def _fixed_shape(
+        self, part: torch.Tensor, layers: tuple[str, ...], pool: bool
+    ) -> dict[str, torch.Tensor]:
+        n = len(part)
+        if n < self.batch_size:
+            part = torch.cat([part, part[-1:].expand(self.batch_size - n, -1, -1, -1)])
+            part = part.contiguous(memory_format=torch.channels_last)
+        return {key: value[:n] for key, value in self._forward(part, layers, pool).items()}
+
+    def _forward(self, images: torch.Tensor, layers: tuple[str, ...], pool: bool) -> dict[str, torch.Tensor]:
+        """Run one batch; return the reduced output under "" or the wanted layers under their names."""
+        autocast = self._precision != torch.float32
+        taken: dict[str, torch.Tensor] = {}
+        hooks = [
+            self._module(layer).register_forward_hook(self._take(layer, layers, pool, taken))
+            for layer in layers
+        ]
+        try:
+            with torch.autocast(
+                self.device.type, dtype=self._precision if autocast else None, enabled=autocast
+            ):
+                if not layers:
+                    return {"": self._finish(self._built.pooled(images))}
+                with contextlib.suppress(_Enough):
+                    self._built.module(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return taken
+
+    def _take(self, layer: str, layers: tuple[str, ...], pool: bool, taken: dict[str, torch.Tensor]) -> Hook:
+        def hook(_module: nn.Module, _given: object, output: object) -> None:
+            value = self._tensor(output, layer)
+            # Reduced or copied at once: a later in-place operation must not reach it.
+            taken[layer] = (
+                self._finish(self._pool(value)) if pool else self._spatial(value, layer).float().clone()
+            )
+            if len(taken) == len(layers) and not self._built.spec.compile:
+                raise _Enough
+
+        return hook
+
+    def _tensor(self, output: object, layer: str) -> torch.Tensor:
+        if isinstance(output, tuple | list) and output:
+            output = output[-1]
+        if not isinstance(output, torch.Tensor):
+            raise BackboneError(
+                f"backbone {self.backbone.name}: layer {layer!r} gives no tensor; choose another"
+            )
+        return output
+
+    def _spatial(self, value: torch.Tensor, layer: str) -> torch.Tensor:
+        if value.ndim == 3:  # tokens: leave the class token, put the patches back on their grid
+            tokens = value[:, self._built.prefix_tokens :]
+            side = int(tokens.shape[1] ** 0.5)
+            if side * side == tokens.shape[1]:
+                return tokens.transpose(1, 2).reshape(len(value), -1, side, side)
+        if value.ndim != 4:
+            raise BackboneError(
+                f"backbone {self.backbone.name}: layer {layer!r} gives an output of shape "
+                f"{tuple(value.shape)}, not maps (n, channels, height, width); choose an earlier layer"
+            )
+        return value.permute(0, 3, 1, 2) if self._built.channels_last_output else value
+
+    def _pool(self, value: torch.Tensor) -> torch.Tensor:
+        how = self._built.spec.pool
+        if value.ndim == 3 and how == "default":
+            how = "cls" if self._built.prefix_tokens else "avg"
+        if value.ndim == 2 or how == "flatten":
+            return value.flatten(1)
+        if how == "cls":
+            if value.ndim != 3 or not self._built.prefix_tokens:
+                raise BackboneError(
+                    f"backbone {self.backbone.name} has no class token; use pool=avg or pool=max"
+                )
+            return value[:, 0]
+        flat = self._spatial(value, "").flatten(2) if value.ndim == 4 else value.transpose(1, 2)
+        if value.ndim == 3:
+            flat = flat[:, :, self._built.prefix_tokens :]
+        return flat.amax(2) if how == "max" else flat.float().mean(2)
+
+    def _finish(self, vectors: torch.Tensor) -> torch.Tensor:
+        spec = self._built.spec
+        vectors = (self._pool(vectors) if vectors.ndim > 2 else vectors).float()
+        if spec.width is not None:
+            vectors = F.adaptive_avg_pool1d(vectors[:, None], spec.width)[:, 0]
+        return vectors / (1 + 1e-5) ** 0.5 if spec.norm == "batchnorm" else vectors
+
+    def _module(self, layer: str) -> nn.Module:
+        if layer not in self._modules or not layer:
+            names = [name for name in self._modules if name.count(".") <= 1 and name]
+            hint = unknown(
+                "layer", layer, self._modules, f"Its layers: {', '.join(names)} (and those inside them)"
+            )
+            raise BackboneError(f"backbone {self.backbone.name}: {hint}")
+        return self._modules[layer]
+
+    def _check_places(self, image: torch.Tensor, layers: tuple[str, ...], pool: bool) -> None:
+        """Make sure once that a picture's features do not depend on its place in the batch."""
+        size = self.batch_size
+        same = image.expand(size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        outputs = self._forward(same, layers, pool).values()
+        self._checked = True
+        if any(not torch.equal(value, value[:1].expand_as(value)) for value in outputs):
+            log.warning(
+                "backbone %s: features depend on the place in a batch of %d; running pictures one by one",
+                self.backbone.name,
+                size,
+            )
+            self.batch_size = 1
+
+    def _back_off(self, error: BaseException) -> None:
+        """Halve the batch if memory ran out; raise anything else."""
+        memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "alloc" in str(error).lower()
+        if not memory or self.batch_size == 1:
+            raise error
+        self.batch_size //= 2
+        self._checked = self.device.type != "cpu"
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        log.warning(
+            "backbone %s: out of memory; going on in batches of %d", self.backbone.name, self.batch_size
+        )
+
+
+@contextlib.contextmanager
+def _exact_float32() -> Iterator[None]:
+    """Keep float32 what it says: no TF32 on a GPU, no bfloat16 inside oneDNN."""
+    matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = cudnn

@@ -1,0 +1,306 @@
+"""The feature provider: what `Images` ask for features, patches and pixels.
+
+Pooled vectors come from memory (the matrices used last), else from the feature store, else from the network;
+so each picture goes through each backbone once, whatever views, methods, seeds and suites ask for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.errors import BackboneError, DataError
+from bench.features.backbone import Backbone, Backbones
+from bench.features.extract import Extractor, effective_precision, extract, make_extractor, synchronise
+from bench.features.hot import HotMatrices, Matrix, PixelCache
+from bench.features.preprocess import resize, stack
+from bench.features.store import FLUSH_ROWS, KeyRows, Store, StoreKey
+from bench.features.tables import PixelsTable
+from bench.places import cache_folder
+from bench.source import Source
+
+Rows = NDArray[np.int64]
+#: Networks kept built; a suite's cells are ordered so that one is rarely built twice.
+KEPT_NETWORKS = 2
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureUsage:
+    """What getting features cost since the last question.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall time inside the provider, reading the store and building networks included.
+    cold_seconds : float
+        What extracting all rows asked for costs, by the recorded seconds a row, each row counted once.
+    computed_rows, reused_rows : int
+        Distinct rows that went through a backbone now, and that came from the store or memory.
+    """
+
+    seconds: float
+    cold_seconds: float
+    computed_rows: int
+    reused_rows: int
+
+
+class FeatureProvider:
+    """Turns rows of a source into tensors on a device.
+
+    Parameters
+    ----------
+    backbones : Backbones
+    device : str or torch.device
+    cache : Path or None
+        Folder of the feature store; None keeps features in memory only. By default ``features`` in the cache
+        folder (``ANOBENCH_CACHE``).
+    progress : callable, optional
+        Called with (what, rows done, rows to do) after each batch of an extraction.
+    storage : {"float32", "float16"}
+        Type in which features are kept; they are rounded to it before anyone sees them.
+    batch_size : int, optional
+        Of networks: 16 on a CPU and 256 on a GPU by default.
+    hot_bytes : int
+        Feature matrices used last are kept on the device up to this size.
+    """
+
+    def __init__(
+        self,
+        backbones: Backbones,
+        device: str | torch.device = "cpu",
+        cache: Path | Literal["default"] | None = "default",
+        progress: Progress | None = None,
+        *,
+        storage: Literal["float32", "float16"] = "float32",
+        batch_size: int | None = None,
+        hot_bytes: int = 2**30,
+    ) -> None:
+        self.device = torch.device(device)
+        self.backbones, self.progress, self.storage = backbones, progress, storage
+        self._batch_size = batch_size
+        self._store = Store(cache_folder() / "features" if cache == "default" else cache)
+        self._extractors: dict[str, Extractor] = {}
+        self._resolved: dict[str, Backbone] = {}
+        self._identities: dict[tuple[str, bool], str] = {}
+        self._hot = HotMatrices(self.device, hot_bytes)
+        self._pixels = PixelCache(self.device, hot_bytes // 2)
+        self._passes = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._seconds, self._cold, self._computed, self._reused = 0.0, 0.0, 0, 0
+        self._asked: dict[str, NDArray[np.bool_]] = {}
+
+    def usage(self) -> FeatureUsage:
+        """Return what was spent since the last call, and start counting anew."""
+        usage = FeatureUsage(self._seconds, self._cold, self._computed, self._reused)
+        self._reset()
+        return usage
+
+    @property
+    def forward_passes(self) -> int:
+        """Pictures pushed through networks so far; padding of the last batch is not counted."""
+        return self._passes + sum(extractor.passes for extractor in self._extractors.values())
+
+    def features(self, source: Source, rows: Rows, backbone: str) -> torch.Tensor:
+        """Return pooled vectors, shape (n, d), float32, on the device.
+
+        Raises
+        ------
+        BackboneError
+            The backbone is unknown, or its weights are missing or not what they should be.
+        DataError
+            A picture cannot be decoded; rows computed before it are kept.
+        """
+        with self._clock():
+            return self._collect(source, rows, self._resolve(backbone), ())["pooled"]
+
+    def patches(
+        self, source: Source, rows: Rows, backbone: str, layers: Sequence[str]
+    ) -> dict[str, torch.Tensor]:
+        """Return the maps of the named layers, each (n, c, h, w), float32, on the device.
+
+        Raises
+        ------
+        BackboneError
+            As for `features`; or a layer is unknown or has no map.
+        DataError
+        """
+        with self._clock():
+            if not layers:
+                raise BackboneError(f"backbone {backbone}: no layers were asked for; name at least one")
+            found = self._collect(source, rows, self._resolve(backbone), tuple(dict.fromkeys(layers)))
+            return {layer: found[f"map:{layer}"] for layer in layers}
+
+    def pixels(self, source: Source, rows: Rows, size: tuple[int, int] | None) -> torch.Tensor:
+        """Return pictures, shape (n, 3, h, w), uint8, on the device.
+
+        Raises
+        ------
+        DataError
+            A picture cannot be decoded, or they differ in size and `size` is None.
+        """
+        with self._clock():
+            pictures = self._pixels.read(source, rows)
+            if isinstance(pictures, torch.Tensor):
+                resized = pictures if size is None else resize(pictures, size)
+            else:
+                resized = stack([picture if size is None else resize(picture, size) for picture in pictures])
+            return resized.contiguous()
+
+    def _collect(
+        self, source: Source, rows: Rows, backbone: Backbone, layers: tuple[str, ...]
+    ) -> dict[str, torch.Tensor]:
+        """Bring together what memory, the store and the network have."""
+        wanted = np.unique(rows)
+        if not len(wanted):  # the shape of a row is only known from a row
+            first = np.zeros(min(1, len(source)), np.int64)
+            if not len(first):
+                raise DataError(f"{source.name} has no pictures")
+            return {what: value[:0] for what, value in self._collect(source, first, backbone, layers).items()}
+        parts = {
+            what: self._part(source, backbone, what)
+            for what in [f"map:{layer}" for layer in layers] or ["pooled"]
+        }
+        for part in parts.values():
+            part.from_store(part.matrix.lacking(wanted), wanted)
+        todo = np.unique(np.concatenate([part.matrix.lacking(wanted) for part in parts.values()]))
+        if len(todo):
+            self._compute(
+                source,
+                backbone,
+                todo,
+                {k: p for k, p in parts.items() if len(p.matrix.lacking(wanted))},
+                wanted,
+            )
+        for part in parts.values():
+            self._count(part, wanted, todo, len(source))
+            self._hot.keep(part.digest, part.matrix)
+        return {what: part.matrix.take(rows) for what, part in parts.items()}
+
+    def _part(self, source: Source, backbone: Backbone, what: str) -> Part:
+        pooled = what == "pooled"
+        name = (backbone.name, pooled)
+        if name not in self._identities:
+            self._identities[name] = backbone.identity() if pooled else backbone.map_identity()
+        key = StoreKey(
+            source=source.name,
+            fingerprint=source.fingerprint,
+            backbone=backbone.name,
+            identity=self._identities[name],
+            what=what,
+            precision=effective_precision(backbone, self.device),
+            dtype=self.storage,
+        )
+        # Pixels are quicker made than read.
+        kept = self._store.rows(key, keep=not isinstance(backbone.spec, PixelsTable))
+        limit = self._hot.limit if pooled else 0
+        return Part(key.digest, kept, self._hot.open(key.digest, len(source)), limit)
+
+    def _compute(
+        self, source: Source, backbone: Backbone, todo: Rows, parts: dict[str, Part], wanted: Rows
+    ) -> None:
+        """Push rows through the network, into the matrices and the store."""
+        layers = [what.removeprefix("map:") for what in parts if what != "pooled"]
+        label, total, done = f"{source.name} · {backbone.name}", len(todo), 0
+        blocks = [todo[start : start + FLUSH_ROWS] for start in range(0, len(todo), FLUSH_ROWS)]
+        if any(part.kept.shared() for part in parts.values()):
+            # Another process may be at the same rows: begin elsewhere, and look at what it has done.
+            turn = os.getpid() % len(blocks)
+            blocks = blocks[turn:] + blocks[:turn]
+        extractor: Extractor | None = None
+        try:
+            for number, block in enumerate(blocks):
+                if number:
+                    for part in parts.values():
+                        part.from_store(part.matrix.lacking(block), wanted)
+                lacking = np.unique(np.concatenate([part.matrix.lacking(block) for part in parts.values()]))
+                done += len(block) - len(lacking)
+                if not len(lacking):
+                    continue
+                extractor = extractor or self._extractor(backbone)
+                for batch in extract(extractor, source, lacking, layers, self.device):
+                    for what, part in parts.items():
+                        part.computed(batch.rows, batch.values[what], batch.seconds / len(parts), wanted)
+                    done += len(batch.rows)
+                    if self.progress is not None:
+                        self.progress(label, done, total)
+        finally:
+            for part in parts.values():
+                part.kept.close()
+
+    def _count(self, part: Part, wanted: Rows, todo: Rows, n: int) -> None:
+        """Count rows that were not asked for since the last `usage`."""
+        asked = self._asked.setdefault(part.digest, np.zeros(n, np.bool_))
+        new = wanted[~asked[wanted]]
+        asked[new] = True
+        computed = int(np.isin(new, todo, assume_unique=True).sum())
+        self._computed += computed
+        self._reused += len(new) - computed
+        self._cold += float(part.kept.seconds(new).sum())
+
+    def _resolve(self, name: str) -> Backbone:
+        if name not in self._resolved:
+            self._resolved[name] = self.backbones.get(name)
+        return self._resolved[name]
+
+    def _extractor(self, backbone: Backbone) -> Extractor:
+        if backbone.name not in self._extractors:
+            while len(self._extractors) >= KEPT_NETWORKS:
+                self._passes += self._extractors.pop(next(iter(self._extractors))).passes
+            self._extractors[backbone.name] = make_extractor(backbone, self.device, self._batch_size)
+        return self._extractors[backbone.name]
+
+    @contextlib.contextmanager
+    def _clock(self) -> Iterator[None]:
+        synchronise(self.device)
+        started = time.perf_counter()
+        try:
+            yield
+            synchronise(self.device)
+        finally:
+            self._seconds += time.perf_counter() - started
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """One thing that is read of a backbone: its rows in the store, and the matrix they are put in."""
+
+    digest: str
+    kept: KeyRows
+    matrix: Matrix
+    limit: int
+
+    def from_store(self, rows: Rows, wanted: Rows) -> None:
+        if not len(rows):
+            return
+        self.kept.refresh()
+        there = rows[self.kept.have(rows)]
+        for at, values in self.kept.read(there):
+            self.matrix.allocate(values.shape[1:], wanted, self.limit)
+            self.matrix.put(there[at], torch.from_numpy(np.ascontiguousarray(values)))
+
+    def computed(self, rows: Rows, values: torch.Tensor, seconds: float, wanted: Rows) -> None:
+        # Rounded to the stored type at once: who computes and who reads later see the same numbers.
+        rounded = values.to(getattr(torch, self.kept.key.dtype))
+        if (
+            rounded.dtype == torch.float16
+            and not torch.isfinite(rounded).all()
+            and torch.isfinite(values).all()
+        ):
+            raise BackboneError(
+                f"backbone {self.kept.key.backbone}: features leave the range of float16; keep float32"
+            )
+        self.matrix.allocate(tuple(values.shape[1:]), wanted, self.limit)
+        self.matrix.put(rows, rounded)
+        self.kept.add(rows, rounded.cpu().numpy(), seconds)

@@ -1,0 +1,220 @@
+"""The search behind `bench.nearest`.
+
+The matrix product gives a *lower bound* of every squared distance: what was computed, less the standard
+error bound of a float32 dot product. The k rows of lowest bound are candidates, with distances from float64
+differences. They are the answer where the k-th distance lies below the bounds of all other rows; the
+remaining queries look at every row whose bound does not lie above it. So the answer is the true one whatever
+the data.
+
+References
+----------
+Higham, Accuracy and Stability of Numerical Algorithms (2002), section 3.1: a dot product of length d,
+summed in any order, is off by at most d u / (1 - d u) times the product of the lengths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+_UNIT = 2.0**-24
+_TINY = torch.finfo(torch.float64).tiny
+
+#: Number of the first row of a block of the bank, and lower bounds (queries, rows of the block), float32.
+Block = tuple[int, torch.Tensor]
+
+
+class Search:
+    """The search in one bank; called with one chunk of queries after the other.
+
+    Parameters
+    ----------
+    bank : Tensor, shape (m, d)
+    k : int
+    cosine : bool
+        Search among unit vectors; the squared distance of these is twice the cosine distance.
+    budget : int
+        Bytes for the work.
+
+    Attributes
+    ----------
+    query_chunk : int
+        How many queries to hand over at a time.
+    """
+
+    def __init__(self, bank: torch.Tensor, k: int, cosine: bool, budget: int) -> None:
+        self.bank, self.k, self.budget = bank, k, budget
+        m, d = bank.shape
+        # The bound for the product, once more for the norms, and room for centring and the last additions.
+        self.slack = 2 * (d + 16) * _UNIT
+        self.lengths = lengths(bank, budget) if cosine else None
+        self.centre = torch.zeros(d, dtype=torch.float32, device=bank.device)
+        if not cosine and m:
+            self.centre = bank.mean(0, dtype=torch.float64).float()
+        # Shares of the budget: a block of the bank 1/4, queries 1/8, bounds 1/4, differences 1/4.
+        self.bank_chunk = max(k + 8, min(m, budget // 4 // (4 * d + 4)))
+        self.query_chunk = max(
+            16, min(4096, budget // 8 // (4 * d + 4), budget // 4 // (4 * self.bank_chunk))
+        )
+        self.scratch = torch.empty(0, dtype=torch.float32, device=bank.device)
+        self.kept = self._block(slice(0, m)) if self.bank_chunk >= m else None
+
+    def __call__(
+        self, queries: torch.Tensor, excluded: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return exact distances, float64, and the indices, each (queries, k)."""
+        own_lengths = None if self.lengths is None else lengths(queries, self.budget)
+        centred = self._centred(queries, own_lengths)
+        own = (1 - self.slack) * _squares(centred, own_lengths)
+        stream = self._bounds(centred, excluded)
+        # One block can be looked at twice; several would take too much memory and are computed again.
+        blocks = list(stream) if self.kept is not None else None
+        bounds, candidates = self._lowest(blocks or stream, self.k + 1)
+        # One more than k: it says how far away all others are at least.
+        last = own + (bounds[:, self.k].double() if bounds.shape[1] > self.k else torch.inf)
+        candidates = candidates[:, : self.k].sort(1).values  # so that equal ones come in order of index
+        distances, order = self._exact(queries, own_lengths, candidates).sort(dim=1, stable=True)
+        indices = candidates.gather(1, order)
+        reach = distances[:, -1] * (1 if own_lengths is None else 2)
+        unproven = torch.nonzero(~(reach < last)).flatten()
+        for part in torch.split(unproven, max(1, min(256, self.budget // 4 // (32 * len(self.bank))))):
+            some = None if excluded is None else excluded[part]
+            again = [(0, blocks[0][1][part])] if blocks else self._bounds(centred[part], some)
+            part_lengths = None if own_lengths is None else own_lengths[part]
+            limit = reach[part] - own[part]
+            distances[part], indices[part] = self._within(queries[part], part_lengths, again, limit)
+        return distances, indices
+
+    def _centred(self, rows: torch.Tensor, row_lengths: torch.Tensor | None) -> torch.Tensor:
+        """Return the rows as the matrix product takes them: moved to the bank's mean, or of unit length."""
+        if row_lengths is None:
+            return (rows - self.centre).float()
+        wide = torch.promote_types(rows.dtype, torch.float32)
+        return (rows / row_lengths.clamp(min=1e-30).to(wide)[:, None]).float()
+
+    def _block(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return rows of the bank times -2, and what each adds to the lower bound."""
+        row_lengths = None if self.lengths is None else self.lengths[rows]
+        block = self._centred(self.bank[rows], row_lengths)
+        add = ((1 - self.slack) * _squares(block, row_lengths)).float()
+        return block.mul_(-2), add
+
+    def _bounds(self, centred: torch.Tensor, excluded: torch.Tensor | None) -> Iterator[Block]:
+        """Yield lower bounds of the squared distances less the queries' own part, block by block."""
+        for start in range(0, len(self.bank), self.bank_chunk):
+            block, add = self.kept or self._block(slice(start, start + self.bank_chunk))
+            bounds = self._product(centred, block).add_(add)
+            if excluded is not None:
+                inside = excluded - start
+                there = (inside >= 0) & (inside < len(block))
+                bounds[torch.nonzero(there)[:, 0], inside[there]] = torch.inf
+            yield start, bounds
+
+    def _product(self, centred: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
+        """Return the matrix product (queries, rows of the block), in memory that is used again."""
+        size = len(centred) * len(block)
+        if len(self.scratch) < size:
+            self.scratch = torch.empty(size, dtype=torch.float32, device=centred.device)
+        out: torch.Tensor = self.scratch[:size].view(len(centred), len(block))
+        if centred.device.type != "cpu":
+            return torch.mm(centred, block.T, out=out)
+        # numpy's BLAS uses the widest vectors of every maker's processors, torch's only those of its own.
+        with blas_threads():
+            np.matmul(centred.numpy(), block.numpy().T, out=out.numpy())
+        return out
+
+    def _lowest(self, blocks: Iterable[Block], wanted: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the lowest bounds of each query in ascending order, and where they are."""
+        best: list[torch.Tensor] = []
+        for start, bounds in blocks:
+            values, at = bounds.topk(min(wanted, bounds.shape[1]), largest=False)
+            at += start
+            if best:
+                values, at = torch.cat([best[0], values], 1), torch.cat([best[1], at], 1)
+                values, order = values.topk(min(wanted, values.shape[1]), largest=False)
+                at = at.gather(1, order)
+            best = [values, at]
+        values, order = best[0].sort(1)
+        return values, best[1].gather(1, order)
+
+    def _exact(
+        self, queries: torch.Tensor, own_lengths: torch.Tensor | None, candidates: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the distances (n, c) of each query to its candidates (n, c), from float64 differences."""
+        n, c = candidates.shape
+        out = torch.empty((n, c), dtype=torch.float64, device=queries.device)
+        step = max(1, self.budget // 4 // (3 * 8 * c * max(1, queries.shape[1])))
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            rows = candidates[part]
+            a, b = queries[part].double()[:, None], self.bank[rows].double()
+            if own_lengths is None or self.lengths is None:
+                out[part] = b.sub_(a).square_().sum(2)
+                continue
+            own, others = own_lengths[part][:, None, None], self.lengths[rows][:, :, None]
+            apart = b.div_(others.clamp(min=_TINY)).sub_(a / own.clamp(min=_TINY)).square_().sum(2) / 2
+            out[part] = torch.where((own == 0)[:, :, 0] | (others == 0)[:, :, 0], 1.0, apart)
+        return out
+
+    def _within(
+        self,
+        queries: torch.Tensor,
+        own_lengths: torch.Tensor | None,
+        blocks: Iterable[Block],
+        limit: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the k nearest among all rows whose lower bound does not lie above `limit` (n,)."""
+        pairs: list[Sequence[torch.Tensor]] = []
+        for start, bounds in blocks:
+            near = (bounds <= limit[:, None]) & ~torch.isinf(bounds)
+            row, at = torch.nonzero(near, as_tuple=True)
+            own = None if own_lengths is None else own_lengths[row]
+            at += start
+            for part in torch.split(torch.arange(len(row), device=row.device), 2**16):
+                piece = None if own is None else own[part]
+                found = self._exact(queries[row[part]], piece, at[part, None])[:, 0]
+                pairs.append((row[part], at[part], found))
+        row, at, distance = (torch.cat(column) for column in zip(*pairs, strict=True))
+        # By row, then distance, then index: stable sorts, from the last key to the first.
+        order = at.argsort()
+        for key in (distance, row):
+            order = order[key[order].argsort(stable=True)]
+        starts = torch.searchsorted(row[order], torch.arange(len(queries), device=row.device))
+        first = order[starts[:, None] + torch.arange(self.k, device=row.device)]
+        return distance[first], at[first]
+
+
+def lengths(rows: torch.Tensor, budget: int) -> torch.Tensor:
+    """Return the Euclidean lengths of the rows, (n,), float64."""
+    out = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
+    step = max(1, budget // 8 // (8 * max(1, rows.shape[1])))
+    for start in range(0, len(rows), step):
+        out[start : start + step] = rows[start : start + step].double().norm(dim=1)
+    return out
+
+
+def _squares(rows: torch.Tensor, row_lengths: torch.Tensor | None) -> torch.Tensor:
+    norms: torch.Tensor = torch.linalg.vecdot(rows, rows)
+    norms = norms.double()
+    if row_lengths is not None:
+        norms[row_lengths == 0] = 1.0  # so that a zero vector is at cosine distance 1 from all
+    return norms
+
+
+@functools.cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+@contextlib.contextmanager
+def blas_threads() -> Iterator[None]:
+    """Hold numpy's BLAS to the number of threads that torch may use."""
+    with _blas().limit(limits=torch.get_num_threads()):
+        yield

@@ -1,0 +1,280 @@
+"""The feature store: each row of each source through each backbone once, on disk.
+
+::
+
+    <cache>/features/v1/<first two digits>/<key>/key.json      what the rows are; its time is that of last use
+                                                <uuid>.npy      values, .json their manifest (see shards)
+                                                .pin-<process>  a running process reads here
+
+The key is a sha256 over source fingerprint, backbone identity, what is read (pooled vectors or the maps of
+a layer), the precision of the network and the type of the numbers. Where nothing can be written the rows stay
+in memory, with one notice.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cell import canonical_json
+from bench.features import shards, upkeep
+from bench.features.shards import CorruptShard, Rows, Shard
+
+log = logging.getLogger(__name__)
+
+#: A flush is due after so many rows, bytes or seconds: what a crash can lose.
+FLUSH_ROWS, FLUSH_BYTES, FLUSH_SECONDS = 2048, 64 * 2**20, 20.0
+#: What may be kept in memory where nothing can be written.
+MEMORY_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreKey:
+    """What determines a row's values, and two names for people.
+
+    Attributes
+    ----------
+    source, backbone : str
+        For listings only.
+    what : str
+        ``"pooled"`` or ``"map:<layer>"``.
+    precision : str
+        The network's.
+    dtype : {"float32", "float16"}
+        Of the numbers kept.
+    """
+
+    source: str
+    fingerprint: str
+    backbone: str
+    identity: str
+    what: str
+    precision: str
+    dtype: str
+
+    @property
+    def digest(self) -> str:
+        parts = {name: value for name, value in asdict(self).items() if name not in ("source", "backbone")}
+        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+class Store:
+    """All keys under one folder.
+
+    Parameters
+    ----------
+    root : Path or None
+        None keeps everything in memory.
+    limit : int, optional
+        Bytes; by default what ``ANOBENCH_CACHE_LIMIT`` says.
+    """
+
+    def __init__(self, root: Path | None, limit: int | None = None) -> None:
+        self.root = None if root is None else root / f"v{shards.SCHEMA}"
+        self.limit = limit if limit is not None or root is None else upkeep.cache_limit()
+        #: Bytes of rows that could not be written and are kept in memory, and whether that limit was met.
+        self.in_memory, self._told = 0, False
+        self._open: dict[str, KeyRows] = {}
+
+    def rows(self, key: StoreKey, *, keep: bool = True) -> KeyRows:
+        """Return the rows of a key, which need not exist yet; with ``keep=False`` only their cost is kept."""
+        digest = key.digest
+        if digest not in self._open:
+            folder = None if self.root is None or not keep else self.root / digest[:2] / digest
+            self._open[digest] = KeyRows(key, folder, self, keep=keep)
+        return self._open[digest]
+
+    def write_failed(self, error: OSError, folder: Path) -> None:
+        """Go on in memory, saying so once."""
+        if self.root is None:
+            return
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        log.warning(
+            "%s; features computed from now on stay in this process's memory and are lost when it ends. %s",
+            f"the disk that holds the feature store ({folder}) is full"
+            if full
+            else f"the feature store {folder} cannot be written ({error.strerror or error})",
+            "Free space (anobench cache prune), or set ANOBENCH_CACHE to a folder on another disk."
+            if full
+            else "Set ANOBENCH_CACHE to a folder that can.",
+        )
+        self.root = None
+
+    def may_keep(self, nbytes: int) -> bool:
+        """Return whether so much more may stay in memory; what may not is computed again when needed."""
+        if self.in_memory + nbytes > MEMORY_BYTES:
+            if not self._told:
+                log.warning("features kept in memory reach %d GiB; more are not kept", MEMORY_BYTES // 2**30)
+            self._told = True
+            return False
+        self.in_memory += nbytes
+        return True
+
+    def make_room(self) -> None:
+        """Evict the least recently used keys that no running process uses, down to the limit."""
+        if self.root is not None and self.limit is not None:
+            upkeep.evict(self.root, self.limit)
+
+
+class KeyRows:
+    """The rows of one key: those on disk, by whichever process, and those in memory."""
+
+    def __init__(self, key: StoreKey, folder: Path | None, store: Store, *, keep: bool = True) -> None:
+        self.key, self._folder, self._store, self._keep = key, folder, store, keep
+        self._parts: list[tuple[Shard | None, NDArray[Any]]] = []
+        self._known: set[str] = set()
+        # For each row of the source: which part holds it (-1: none), at which place, and what it cost.
+        self._part = np.full(0, -1, np.int32)
+        self._place = np.zeros(0, np.int64)
+        self._cost = np.zeros(0, np.float64)
+        self._waiting: list[tuple[Rows, NDArray[Any], float]] = []
+        self._flushed = time.monotonic()
+
+    def refresh(self) -> None:
+        """Take in shards that were added since, by this or any other process."""
+        if self._folder is None or not self._folder.is_dir():
+            return
+        upkeep.pin(self._folder)
+        upkeep.touch(self._folder)
+        found = []
+        for path in sorted(self._folder.glob("*.json")):
+            if path.name == "key.json" or path.stem in self._known:
+                continue
+            try:
+                found.append(shards.read_manifest(path))
+            except FileNotFoundError:
+                continue
+            except CorruptShard as error:
+                self._corrupt(path, error)
+        replaced = {name for shard in found for name in shard.replaces}
+        for shard in found:
+            self._known.add(shard.name)
+            if shard.name not in replaced:
+                self._take(shard)
+
+    def _take(self, shard: Shard) -> None:
+        try:
+            shards.verify(shard)
+            values = shards.open_values(shard)
+        except CorruptShard as error:
+            if shard.path.exists():
+                self._corrupt(shard.path, error)
+            return
+        self._add(shard.rows, values, shard.seconds, shard)
+
+    def _corrupt(self, path: Path, error: CorruptShard) -> None:
+        self._known.add(path.stem)
+        log.warning("feature store: a corrupt shard is set aside, its rows are computed again: %s", error)
+        shards.set_aside(path)
+
+    def _add(self, rows: Rows, values: NDArray[Any], seconds: float, shard: Shard | None) -> None:
+        if not len(rows):
+            return
+        self._reach(rows)
+        new = self._part[rows] < 0
+        self._part[rows[new]] = len(self._parts)
+        self._place[rows[new]] = np.flatnonzero(new)
+        self._cost[rows[new]] = seconds / len(rows)
+        self._parts.append((shard, values))
+
+    def _reach(self, rows: Rows) -> None:
+        """Make the tables long enough for these rows."""
+        lacking = int(rows.max(initial=-1)) + 1 - len(self._part)
+        if lacking > 0:
+            self._part = np.r_[self._part, np.full(lacking, -1, np.int32)]
+            self._place = np.r_[self._place, np.zeros(lacking, np.int64)]
+            self._cost = np.r_[self._cost, np.zeros(lacking)]
+
+    def shared(self) -> bool:
+        """Return whether another running process uses this key."""
+        return self._folder is not None and upkeep.pinned(self._folder, by_others=True)
+
+    def have(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return which of the rows are there, (n,)."""
+        inside = rows < len(self._part)
+        there = np.zeros(len(rows), np.bool_)
+        there[inside] = self._part[rows[inside]] >= 0
+        return there
+
+    def seconds(self, rows: Rows) -> NDArray[np.float64]:
+        """Return what computing each of the rows took, (n,); 0 for those that are not there."""
+        inside = rows < len(self._cost)
+        cost = np.zeros(len(rows))
+        cost[inside] = self._cost[rows[inside]]
+        return cost
+
+    def read(self, rows: Rows) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+        """Yield (positions in `rows`, their values), a part of some MB at a time."""
+        part = self._part[rows]
+        for number in np.unique(part):
+            at = np.flatnonzero(part == number)
+            values = self._parts[number][1]
+            step = max(1, FLUSH_BYTES // max(1, values[:1].nbytes))
+            for start in range(0, len(at), step):
+                some = at[start : start + step]
+                yield some, values[self._place[rows[some]]]
+
+    def add(self, rows: Rows, values: NDArray[Any], seconds: float) -> None:
+        """Keep newly computed rows; they reach the disk with the next flush."""
+        self._reach(rows)
+        self._cost[rows] = seconds / max(1, len(rows))
+        if not self._keep:
+            return
+        self._waiting.append((rows, values, seconds))
+        n = sum(len(part[0]) for part in self._waiting)
+        nbytes = sum(part[1].nbytes for part in self._waiting)
+        late = time.monotonic() - self._flushed > FLUSH_SECONDS
+        if n >= FLUSH_ROWS or nbytes >= FLUSH_BYTES or late:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits as one shard."""
+        self._flushed = time.monotonic()
+        if not self._waiting:
+            return
+        rows = np.concatenate([part[0] for part in self._waiting])
+        values = np.concatenate([part[1] for part in self._waiting])
+        seconds = sum(part[2] for part in self._waiting)
+        self._waiting = []
+        order = np.argsort(rows, kind="stable")
+        if not np.array_equal(order, np.arange(len(rows))):
+            rows, values = rows[order], values[order]
+        shard = None
+        if self._folder is not None and self._store.root is not None:
+            try:
+                self._describe(self._folder)
+                shard = shards.write(self._folder, rows, values, seconds)
+                self._known.add(shard.name)
+                values = shards.open_values(shard)
+            except OSError as error:
+                self._store.write_failed(error, self._folder)
+        if shard is None and not self._store.may_keep(values.nbytes):
+            return
+        self._add(rows, values, seconds, shard)
+
+    def _describe(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "key.json").exists():
+            described = {"schema": shards.SCHEMA, **asdict(self.key)}
+            shards.write_file(folder / "key.json", json.dumps(described, indent=1).encode())
+        upkeep.pin(folder)
+
+    def close(self) -> None:
+        """Flush, merge small shards if there are many, and make room if the store is too large."""
+        self.flush()
+        if self._folder is not None and self._store.root is not None:
+            try:
+                upkeep.compact(self._folder)
+                self._store.make_room()
+            except OSError as error:
+                log.info("feature store: upkeep of %s failed: %s", self._folder, error)

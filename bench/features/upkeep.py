@@ -1,0 +1,279 @@
+"""Upkeep of the feature store: who uses what, merging of small shards, the size limit, listing, checking.
+
+No lock is ever taken. A process marks the keys it reads with a pin file; a pin counts while its process runs
+(on another host: for some hours after it was last renewed), and a pinned key is neither evicted nor are its
+superseded shards deleted.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import json
+import logging
+import os
+import platform
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import AnobenchError
+from bench.features import shards
+from bench.features.shards import CorruptShard, Shard
+
+log = logging.getLogger(__name__)
+
+DEFAULT_LIMIT = "50GB"
+#: A key with so many small shards is compacted.
+MANY, SMALL_BYTES, MERGED_BYTES = 16, 128 * 2**20, 256 * 2**20
+_PIN_HOURS = 12
+_PIN_RENEW_SECONDS = 600
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+_pins: dict[Path, float] = {}
+
+
+def parse_size(text: str) -> int | None:
+    """Read ``"50GB"``, ``"1.5 TiB"`` or ``"none"`` as bytes.
+
+    Raises
+    ------
+    AnobenchError
+        Not a size.
+    """
+    if text.strip().lower() == "none":
+        return None
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]*)\s*", text)
+    if match and match[2].upper() in _UNITS:
+        with contextlib.suppress(ValueError):
+            return int(float(match[1]) * _UNITS[match[2].upper()])
+    raise AnobenchError(f"{text!r} is no size; expected a number with a unit such as 50GB, 500MiB, or none")
+
+
+def cache_limit() -> int | None:
+    """Return the size limit of the store in bytes: ``ANOBENCH_CACHE_LIMIT``, 50 GB by default."""
+    given = os.environ.get("ANOBENCH_CACHE_LIMIT", DEFAULT_LIMIT)
+    try:
+        return parse_size(given)
+    except AnobenchError as error:
+        raise AnobenchError(f"ANOBENCH_CACHE_LIMIT: {error}") from None
+
+
+@functools.cache
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", platform.node()) or "host"
+
+
+def _started(pid: int) -> int | None:
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+def _own_pin() -> str:
+    return f".pin-{_host()}-{os.getpid()}-{_started(os.getpid())}"
+
+
+def pin(folder: Path) -> None:
+    """Mark a key as used by this process, until it ends."""
+    path = folder / _own_pin()
+    if time.monotonic() - _pins.get(path, -float("inf")) < _PIN_RENEW_SECONDS:
+        return
+    if not _pins:
+        atexit.register(unpin_all, os.getpid())
+    with contextlib.suppress(OSError):  # a cache that is only read needs no pin
+        path.touch()
+        _pins[path] = time.monotonic()
+
+
+def unpin_all(pid: int | None = None) -> None:
+    """Remove this process's pins (not, in a forked child, its parent's)."""
+    if pid not in (None, os.getpid()):
+        return
+    for path in list(_pins):
+        with contextlib.suppress(OSError):
+            path.unlink()
+        del _pins[path]
+
+
+def touch(folder: Path) -> None:
+    """Note the time of use."""
+    with contextlib.suppress(OSError):
+        os.utime(folder / "key.json")
+
+
+def pinned(folder: Path, *, by_others: bool = False) -> bool:
+    """Return whether a running process uses the key; removes pins of processes that ended."""
+    own = _own_pin()
+    for path in folder.glob(".pin-*"):
+        if by_others and path.name == own:
+            continue
+        host, pid, started = path.name.removeprefix(".pin-").rsplit("-", 2)
+        with contextlib.suppress(OSError, ValueError):
+            if host != _host():
+                if time.time() - path.stat().st_mtime < _PIN_HOURS * 3600:
+                    return True
+            elif abs((_started(int(pid)) or -10) - int(started)) <= 1:
+                return True
+            path.unlink()
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """One key as listed: its folder, what it says of itself, size in bytes, rows, time of last use."""
+
+    folder: Path
+    described: dict[str, Any]
+    nbytes: int
+    rows: int
+    used: float
+
+
+def key_folders(root: Path) -> Iterator[Path]:
+    """Yield the folders of all keys."""
+    for folder in sorted(root.glob("[0-9a-f][0-9a-f]/*")):
+        if folder.is_dir():
+            yield folder
+
+
+def manifests(folder: Path, *, quiet: bool = False) -> list[Shard]:
+    """Return the readable manifests of a key, without those that another one replaces."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        if path.name != "key.json":
+            try:
+                found.append(shards.read_manifest(path))
+            except (CorruptShard, OSError) as error:
+                if not quiet:
+                    log.warning("feature store: %s", error)
+    replaced = {name for shard in found for name in shard.replaces}
+    return [shard for shard in found if shard.name not in replaced]
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes that a key takes on disk."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return sum(entry.stat().st_size for entry in entries if entry.is_file())
+    return 0
+
+
+def last_used(folder: Path) -> float:
+    for path in (folder / "key.json", folder):
+        with contextlib.suppress(OSError):
+            return path.stat().st_mtime
+    return 0.0
+
+
+def info(folder: Path) -> KeyInfo:
+    """Describe one key for a listing."""
+    try:
+        described = json.loads((folder / "key.json").read_bytes())
+    except (OSError, ValueError):
+        described = {}
+    parts = [shard.rows for shard in manifests(folder, quiet=True)]
+    rows = len(np.unique(np.concatenate(parts))) if parts else 0
+    return KeyInfo(folder, described, size_of(folder), rows, last_used(folder))
+
+
+def evict(root: Path, limit: int, *, dry_run: bool = False) -> list[Path]:
+    """Delete least recently used keys that nobody uses until the store is not larger than `limit` bytes.
+
+    Returns
+    -------
+    list of Path
+        The folders deleted (or that would be).
+    """
+    sizes = {folder: size_of(folder) for folder in key_folders(root)}
+    total, gone = sum(sizes.values()), []
+    for folder in sorted(sizes, key=last_used):
+        if total <= limit:
+            break
+        if pinned(folder):
+            continue
+        if not dry_run:
+            delete(folder)
+        gone.append(folder)
+        total -= sizes[folder]
+    if total > limit and not dry_run:
+        log.info("feature store: %.1f GB, above its limit of %.1f GB, are in use", total / 1e9, limit / 1e9)
+    return gone
+
+
+def delete(folder: Path) -> None:
+    """Delete a key: manifests first, so that no reader takes half of it for whole."""
+    for pattern in ("*.json", "*", ".*"):
+        for path in folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def compact(folder: Path) -> bool:
+    """Merge the small shards of a key if there are many; return whether it was done.
+
+    The merged shard names those it replaces; readers skip these, and they are deleted when no other process
+    uses the key.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    small = [shard for shard in manifests(folder, quiet=True) if shard.nbytes < SMALL_BYTES]
+    merging: list[Shard] = []
+    for shard in small:
+        if sum(one.nbytes for one in merging) + shard.nbytes <= MERGED_BYTES:
+            merging.append(shard)
+    if len(merging) >= MANY:
+        try:
+            opened = [_checked(shard) for shard in merging]
+        except CorruptShard:
+            return False  # the next reader sets it aside
+        rows, values = _merge([shard.rows for shard in merging], opened)
+        seconds = sum(shard.seconds for shard in merging)
+        shards.write(folder, rows, values, seconds, replaces=tuple(shard.name for shard in merging))
+    _delete_replaced(folder)
+    return len(merging) >= MANY
+
+
+def _merge(rows: list[shards.Rows], values: list[NDArray[Any]]) -> tuple[shards.Rows, NDArray[Any]]:
+    """Join shards in ascending order of row, each row once, with one copy of the values."""
+    merged, first = np.unique(np.concatenate(rows), return_index=True)
+    out = np.empty((len(merged), *values[0].shape[1:]), values[0].dtype)
+    start = 0
+    for part in values:
+        mine = (first >= start) & (first < start + len(part))
+        out[mine] = part[first[mine] - start]
+        start += len(part)
+    return merged, out
+
+
+def _checked(shard: Shard) -> NDArray[Any]:
+    shards.verify(shard)
+    return shards.open_values(shard)
+
+
+def _delete_replaced(folder: Path) -> None:
+    everything = []
+    for path in folder.glob("*.json"):
+        if path.name != "key.json":
+            with contextlib.suppress(CorruptShard, OSError):
+                everything.append(shards.read_manifest(path))
+    replaced = {name for shard in everything for name in shard.replaces}
+    if replaced and not pinned(folder, by_others=True):
+        for shard in everything:
+            if shard.name in replaced:
+                shards.remove(shard)
