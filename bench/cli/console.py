@@ -7,9 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -112,6 +115,14 @@ def progress(total: int) -> Iterator[Progress]:
         transient=True,
     ) as bars:
         yield _Live(bars, total)
+
+
+def table(title: str, *columns: str) -> Table:
+    """Return an empty table in the one style of all commands."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(*columns, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
 
 
 def duration(seconds: float) -> str:

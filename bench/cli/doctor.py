@@ -115,6 +115,8 @@ def _adapters(folders: list[Path]) -> int:
         try:
             dataset = cls()
             tasks = dataset.tasks()
+            # Names may be known without the data; the fingerprint reads it (once, then it is cached).
+            dataset.fingerprint()
             note = " (synthetic)" if dataset.synthetic else ""
             out.print(f"ok     {adapter.name}: {len(tasks)} tasks{note}", markup=False)
         except AnobenchError as error:

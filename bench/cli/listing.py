@@ -29,9 +29,7 @@ def list_(
     bench: BenchFolders = [],  # noqa: B006
 ) -> None:
     """List methods, data sets and suites with their parameters; imports none of them."""
-    from rich.table import Table
-
-    from bench.cli.console import err, out
+    from bench.cli.console import err, out, table
     from bench.errors import did_you_mean
     from bench.suite import load_suite
 
@@ -40,20 +38,20 @@ def list_(
     for kind, adapters in ((What.methods, found.methods), (What.datasets, found.datasets)):
         names = fnmatch.filter(adapters, pattern)
         if what in (What.all, kind) and names:
-            table = Table("name", "parameters", "what it is", title=kind.value, title_justify="left")
+            shown_table = table(kind.value, "name", "parameters", "what it is")
             for name in names:
-                table.add_row(name, _parameters(adapters[name]), _summary(adapters[name]))
-            out.print(table)
+                shown_table.add_row(name, _parameters(adapters[name]), _summary(adapters[name]))
+            out.print(shown_table)
             shown += len(names)
     suites = fnmatch.filter(found.suites, pattern)
     if what in (What.all, What.suites) and suites:
-        table = Table("name", "what it is", title="suites", title_justify="left")
+        shown_table = table("suites", "name", "what it is")
         for name in suites:
             try:
-                table.add_row(name, load_suite(found.suites[name]).title)
+                shown_table.add_row(name, load_suite(found.suites[name]).title)
             except Exception as error:
-                table.add_row(name, f"cannot be used: {error}")
-        out.print(table)
+                shown_table.add_row(name, f"cannot be used: {error}")
+        out.print(shown_table)
         shown += len(suites)
     for adapter in found.shadowed:
         err.print(

@@ -25,11 +25,13 @@ def run(
     ] = None,
     dataset: Annotated[
         list[str] | None,
-        typer.Option("--dataset", "-d", help="Only these data sets, e.g. 'cifar10[[task=bird]'. Repeatable."),
+        typer.Option(
+            "--dataset", "-d", help="Only these data sets, e.g. 'cifar10\\[task=bird]'. Repeatable."
+        ),
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", "-m", help="Only these methods, e.g. 'dn2[[k=5]'. Repeatable."),
+        typer.Option("--method", "-m", help="Only these methods, e.g. 'dn2\\[k=5]'. Repeatable."),
     ] = None,
     results: Results = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
@@ -115,18 +117,18 @@ def _narrow(state: State, datasets: list[str], methods: list[str]) -> State:
 
 
 def _show_plan(plan: Plan, archive: Archive, state: State) -> None:
-    from rich.table import Table
+    from rich.markup import escape
 
-    from bench.cli.console import duration, out
+    from bench.cli.console import duration, out, table
     from bench.run.execute import estimate
 
     keys = {entry.cell.key for entry in plan.entries}
     left = {cell.key for cell in state.todo}
-    table = Table("method", "cells", "left", title=f"{plan.title}: {len(keys)} cells", title_justify="left")
+    rows = table(f"{plan.title}: {len(keys)} cells", "method", "cells", "left")
     for at, row in enumerate(plan.rows):
         own = {entry.cell.key for entry in plan.entries if entry.row == at}
-        table.add_row(row.label, str(len(own)), str(len(own & left)))
-    out.print(table)
+        rows.add_row(escape(row.label), str(len(own)), str(len(own & left)))
+    out.print(rows)
     failed = sum(record.status == "failed" for record in state.records.values())
     out.print(f"{len(state.records)} of {len(keys)} cells are there ({failed} failed), {len(left)} to run.")
     if state.todo:
