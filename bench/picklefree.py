@@ -23,13 +23,14 @@ from bench.errors import DataError
 #: CIFAR's largest batch (CIFAR-100's train file) has 155 MB.
 LIMIT_BYTES = 1 << 30
 
-_RECONSTRUCT, _NDARRAY, _DTYPE, _ENCODE = "reconstruct", "ndarray", "dtype", "encode"
+_RECONSTRUCT, _NDARRAY, _DTYPE, _ENCODE, _BYTES = "reconstruct", "ndarray", "dtype", "encode", "bytes"
 _GLOBALS = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): _DTYPE,
     ("_codecs", "encode"): _ENCODE,
+    ("__builtin__", "bytes"): _BYTES,
 }
 _MARK = object()
 
@@ -217,7 +218,7 @@ def _reduce(machine: _Machine, _: Any) -> None:
         machine.stack.append(_Dtype(code))
     elif means == _ENCODE and len(arguments) == 2 and _text(arguments[1]) in ("latin1", "latin-1"):
         machine.stack.append(_Bytes(_text(arguments[0])))
-    elif means == _ENCODE and arguments == ("",):
+    elif means == _BYTES and arguments == ():
         machine.stack.append(b"")
     else:
         raise _Refused(f"calls {means or type(what).__name__} with {type(arguments).__name__}")

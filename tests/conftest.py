@@ -6,7 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The same examples each time, and no verdict by a busy machine's clock.
+hypothesis.settings.register_profile("anobench", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("anobench")
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import ArraySource, DataError, Images, Task
+from bench.contamination import Contamination, contaminate, hash_order
+from bench.masks import LazyMasks
+
+
+def blank(name: str, n: int) -> ArraySource:
+    return ArraySource(name, name, n, lambda: np.zeros((n, 1, 1, 3), np.uint8))
+
+
+def make_task(n: int = 40, good: int = 15, bad: int = 60, holdout: int = 50) -> Task:
+    train, test = blank("train", n + holdout), blank("test", good + bad)
+    labels = np.array([0] * good + [1] * bad, np.uint8)
+    return Task(
+        name="t",
+        train=Images.of(train, range(n)),
+        test=Images.of(test),
+        test_labels=labels,
+        test_types=tuple(f"kind{i}" for i in range(good + bad)),
+        holdout=Images.of(train, range(n, n + holdout)),
+        holdout_types=("other",) * holdout,
+        masks=LazyMasks(lambda row: np.full((1, 1), bool(labels[row])), range(good + bad)),
+        sources=(train, test),
+    )
+
+
+def rows(images: Images) -> list[tuple[int, int]]:
+    """Return (source, row) of each image."""
+    return [
+        (images._tickets[which], int(row)) for which, row in zip(images._which, images._rows, strict=True)
+    ]
+
+
+def drawn_of(changed: Task) -> set[tuple[int, int]]:
+    return {at for at, label in zip(rows(changed.train), changed.train_labels, strict=True) if label}
+
+
+rates = st.sampled_from(["0", "0.01", "0.05", "0.1", "0.15", "0.2", "1/3", "0.4", "0.5"]).map(
+    lambda text: float(Fraction(text))
+)
+hows = st.fixed_dictionaries(
+    {
+        "of": st.sampled_from(["set", "normals"]),
+        "mode": st.sampled_from(["add", "replace"]),
+        "source": st.sampled_from(["holdout", "test", "test_overlap"]),
+        "seed": st.integers(0, 5),
+    }
+)
+
+
+@given(rates, hows, st.integers(1, 60))
+def test_the_rate_is_exact_to_one_image(rate: float, how: dict[str, Any], n: int) -> None:
+    task = make_task(n=n, bad=62, holdout=61)
+    changed, drawn = contaminate(task, "d", Contamination(rate=rate, **how))
+    count, size = int(changed.train_labels.sum()), len(changed.train)
+    assert count == drawn["count"]
+    assert size == (n if how["mode"] == "replace" else n + count)
+    base = size if how["of"] == "set" else n
+    # One image more would exceed the rate: in the resulting set, or of the normals.
+    assert count <= rate * base + 1e-9
+    more = base + (how["of"] == "set" and how["mode"] == "add")
+    assert (count + 1) > rate * more - 1e-9
+    assert drawn["rate"] == (count / size if size else 0)
+    assert math.isclose(drawn["rate"], changed.train_labels.mean())
+
+
+@given(hows)
+def test_draws_are_nested_over_rates(how: dict[str, Any]) -> None:
+    task = make_task()
+    before: set[tuple[int, int]] = set()
+    normals_before = set(rows(task.train))
+    for rate in (0.05, 0.1, 0.2, 0.4):
+        changed, _ = contaminate(task, "d", Contamination(rate=rate, **how))
+        drawn = drawn_of(changed)
+        normals = set(rows(changed.train)) - drawn
+        assert before <= drawn
+        assert normals <= normals_before
+        before, normals_before = drawn, normals
+
+
+@given(rates, hows)
+def test_train_and_test_share_no_image_unless_asked(rate: float, how: dict[str, Any]) -> None:
+    task = make_task()
+    changed, drawn = contaminate(task, "d", Contamination(rate=rate, **how))
+    shared = set(rows(changed.train)) & set(rows(changed.test))
+    assert len(rows(changed.train)) == len(set(rows(changed.train)))
+    if how["source"] == "test_overlap":
+        assert len(shared) == drawn["count"]
+        assert len(changed.test) == len(task.test)
+    else:
+        assert not shared
+    assert changed.test_labels.any()
+    assert not changed.test_labels.all()
+
+
+@given(rates, st.integers(0, 5))
+def test_labels_types_and_masks_of_the_test_set_stay_together(rate: float, seed: int) -> None:
+    task = make_task()
+    changed, _ = contaminate(task, "d", Contamination(rate=rate, source="test", seed=seed))
+    for i, (_, row) in enumerate(rows(changed.test)):
+        assert changed.test_types[i] == f"kind{row}"
+        assert changed.test_labels[i] == task.test_labels[row]
+        assert changed.masks[i][0, 0] == bool(task.test_labels[row])
+
+
+def test_masks_stay_lazy() -> None:
+    asked: list[int] = []
+    task = make_task()
+    lazy = LazyMasks(lambda row: asked.append(row) or np.zeros((1, 1), bool), range(len(task.test)))
+    task = Task(**{field: getattr(task, field) for field in task.__slots__} | {"masks": lazy})
+    changed, _ = contaminate(task, "d", Contamination(rate=0.2, source="test"))
+    assert asked == []
+    assert len(changed.masks) == len(changed.test)
+    assert len(changed.masks[2:5]) == 3
+    changed.masks[3]
+    assert asked == [rows(changed.test)[3][1]]
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 5), st.sampled_from(["set", "normals"]), st.sampled_from(["add", "replace"]))
+def test_the_test_set_is_the_same_for_a_whole_curve(seed: int, of: Any, mode: Any) -> None:
+    task = make_task()
+    test_sets = []
+    for rate in (0.0, 0.1, 0.4):
+        how = Contamination(rate=rate, of=of, mode=mode, source="test", seed=seed, reserve=0.4)
+        changed, drawn = contaminate(task, "d", how)
+        test_sets.append(rows(changed.test))
+        assert drawn["removed_from_test"] == how.count(40, 0.4)
+    assert test_sets[0] == test_sets[1] == test_sets[2]
+
+
+def test_the_draw_depends_on_seed_data_set_and_task_alone() -> None:
+    how = Contamination(rate=0.2)
+    first, note = contaminate(make_task(), "d", how)
+    again, same_note = contaminate(make_task(), "d", how)
+    assert note == same_note
+    assert [row for _, row in rows(first.train)] == [row for _, row in rows(again.train)]
+    others = [
+        contaminate(make_task(), "e", how)[1],
+        contaminate(make_task(), "d", Contamination(rate=0.2, seed=1))[1],
+    ]
+    assert len({note["indices"], *(other["indices"] for other in others)}) == 3
+
+
+def test_draws_are_the_same_on_every_platform() -> None:
+    assert hash_order(8, "contamination", 0, "d", "t").tolist() == [1, 4, 5, 2, 6, 3, 0, 7]
+    _, drawn = contaminate(make_task(), "d", Contamination(rate=0.2))
+    assert drawn == {"count": 10, "rate": 0.2, "indices": "f7e05ae0ac2df52a", "removed_from_test": 0}
+
+
+def test_anomalies_do_not_stand_together() -> None:
+    changed, _ = contaminate(make_task(), "d", Contamination(rate=0.2))
+    places = np.flatnonzero(changed.train_labels)
+    assert places.min() < 25 < places.max()
+
+
+@given(st.integers(0, 200))
+def test_an_order_is_a_permutation(n: int) -> None:
+    assert sorted(hash_order(n, "x").tolist()) == list(range(n))
+
+
+def test_a_shortage_is_an_error_or_capped() -> None:
+    task = make_task(n=40, holdout=5)
+    with pytest.raises(DataError, match=r"d/t: contamination of 20% \(set\) needs 10 .* holdout has 5"):
+        contaminate(task, "d", Contamination(rate=0.2))
+    changed, drawn = contaminate(task, "d", Contamination(rate=0.2, shortage="cap"))
+    assert drawn["count"] == 5
+    assert drawn["rate"] == 5 / 45 == changed.train_labels.mean()
+
+
+@pytest.mark.parametrize(("bad", "count"), [(0, 0), (1, 0), (3, 2)])
+def test_one_anomaly_always_stays_in_the_test_set(bad: int, count: int) -> None:
+    task = make_task(bad=bad)
+    how = Contamination(rate=0.4, source="test", shortage="cap")
+    changed, drawn = contaminate(task, "d", how)
+    assert drawn["count"] == count
+    assert changed.test_labels.sum() == min(bad, 1)
+    with pytest.raises(DataError, match="test has"):
+        contaminate(task, "d", Contamination(rate=0.4, source="test"))
+
+
+def test_without_a_holdout_the_message_says_what_to_set() -> None:
+    task = make_task()
+    bare = Task(
+        **{field: getattr(task, field) for field in task.__slots__} | {"holdout": None, "holdout_types": ()}
+    )
+    with pytest.raises(DataError, match='source = "test"'):
+        contaminate(bare, "d", Contamination(rate=0.1))
+
+
+def test_a_clean_task_is_the_same_task_with_known_labels() -> None:
+    task = make_task()
+    changed, drawn = contaminate(task, "d", Contamination())
+    assert rows(changed.train) == rows(task.train)
+    assert changed.train_labels.tolist() == [0] * 40
+    assert drawn["count"] == 0
+
+
+@pytest.mark.parametrize("rate", [-0.1, 0.51, math.nan, math.inf])
+def test_rates_outside_0_to_a_half_are_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match=r"outside 0 to 0\.5"):
+        Contamination(rate=rate)
+
+
+def test_what_means_the_same_is_the_same() -> None:
+    assert Contamination(rate=0.0, of="normals", seed=3).resolved() == Contamination()
+    assert Contamination(rate=0.1, source="test").resolved() == Contamination(
+        rate=0.1, source="test", reserve=0.1
+    )
+    assert Contamination(rate=0.1, reserve=0.4).resolved() == Contamination(rate=0.1)
