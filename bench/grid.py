@@ -12,7 +12,7 @@ from bench.adapter import Adapter
 from bench.cell import Cell, Value
 from bench.contamination import Contamination
 from bench.dataset import Dataset
-from bench.errors import AdapterError, DataError, SuiteError, did_you_mean
+from bench.errors import AdapterError, BackboneError, DataError, SuiteError, did_you_mean
 from bench.features.backbone import Backbone, Backbones
 from bench.plan import Column, Entry, Plan, Row
 from bench.registry import Registry
@@ -152,10 +152,10 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
         for adapter in registry.match("method", selector, where):
             if adapter.problem:
                 params: dict[str, Value] = {key: str(value) for key, value in given.items()}
-                backbone = None
+                backbone, backbone_identity = None, ""
             else:
                 params = adapter.check(given, where, ignore_unknown=selector.is_glob)
-                backbone = _backbone(suite, backbones, params)
+                backbone, backbone_identity = _backbone(suite, backbones, params, where)
             identity = (adapter.name, tuple(sorted(params.items(), key=str)), backbone and backbone.name)
             if identity in seen:
                 continue
@@ -163,15 +163,21 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
             known = {**adapter.parameters, **params}
             said = {key: value for key, value in given.items() if adapter.problem or key in known}
             label = format_selector(adapter.name, said)
-            yield ChosenMethod(label, adapter, params, backbone, backbone.identity() if backbone else "")
+            yield ChosenMethod(label, adapter, params, backbone, backbone_identity)
 
 
-def _backbone(suite: Suite, backbones: Backbones, params: dict[str, Value]) -> Backbone | None:
+def _backbone(
+    suite: Suite, backbones: Backbones, params: dict[str, Value], where: str
+) -> tuple[Backbone | None, str]:
     """Take the backbone out of the parameters and resolve it; ``default`` is the suite's."""
     if "backbone" not in params:
-        return None
+        return None, ""
     name = str(params.pop("backbone"))
-    return backbones.get(suite.file.backbone if name == "default" else name)
+    try:
+        backbone = backbones.get(suite.file.backbone if name == "default" else name)
+        return backbone, backbone.identity()
+    except BackboneError as error:
+        raise BackboneError(f"{where}: {error}") from None
 
 
 def _not_default(adapter: Adapter, params: dict[str, Value]) -> dict[str, Value]:

@@ -106,7 +106,7 @@ def test_results_that_cannot_be_written(
 def test_results_that_are_a_file(toy: Path, suite: Callable[..., Path], anobench: Invoke, here: Path) -> None:
     (here / "results").write_text("")
     path = suite('datasets = ["toy"]\nmethods = ["constant"]')
-    refused(anobench("run", path, "--bench", toy), here, "results", "cannot be written")
+    refused(anobench("run", path, "--bench", toy), here, "results", "choose another folder with --results")
 
 
 CIFAR = 'datasets = ["cifar10"]\nmethods = ["mean_distance[backbone=pixels]"]'
@@ -124,7 +124,7 @@ def test_a_data_folder_that_is_empty(
 ) -> None:
     (here / "data" / "cifar10").mkdir(parents=True)
     monkeypatch.setenv("ANOBENCH_DATA", str(here / "data"))
-    refused(anobench("run", suite(CIFAR)), here, str(here / "data" / "cifar10"), "expected")
+    refused(anobench("run", suite(CIFAR)), here, str(here / "data" / "cifar10"), "parquet", "data_batch_1")
 
 
 def test_a_truncated_image_is_named(
