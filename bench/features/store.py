@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cell import canonical_json
-from bench.features import shards, upkeep
+from bench.features import pins, shards, upkeep
 from bench.features.shards import CorruptShard, Rows, Shard
 
 log = logging.getLogger(__name__)
@@ -144,8 +144,8 @@ class KeyRows:
         """Take in shards that were added since, by this or any other process."""
         if self._folder is None or not self._folder.is_dir():
             return
-        upkeep.pin(self._folder)
-        upkeep.touch(self._folder)
+        pins.pin(self._folder)
+        pins.touch(self._folder)
         found = []
         for path in sorted(self._folder.glob("*.json")):
             if path.name == "key.json" or path.stem in self._known:
@@ -197,7 +197,7 @@ class KeyRows:
 
     def shared(self) -> bool:
         """Return whether another running process uses this key."""
-        return self._folder is not None and upkeep.pinned(self._folder, by_others=True)
+        return self._folder is not None and pins.pinned(self._folder, by_others=True)
 
     def have(self, rows: Rows) -> NDArray[np.bool_]:
         """Return which of the rows are there, (n,)."""
@@ -267,7 +267,7 @@ class KeyRows:
         if not (folder / "key.json").exists():
             described = {"schema": shards.SCHEMA, **asdict(self.key)}
             shards.write_file(folder / "key.json", json.dumps(described, indent=1).encode())
-        upkeep.pin(folder)
+        pins.pin(folder)
 
     def close(self) -> None:
         """Flush, merge small shards if there are many, and make room if the store is too large."""

@@ -1,19 +1,15 @@
-"""Upkeep of the feature store: who uses what, merging of small shards, the size limit, listing, checking.
+"""Upkeep of the feature store: merging of small shards, the size limit, listing, checking.
 
-No lock is ever taken. A process marks the keys it reads with a pin file; a pin counts while its process runs
-(on another host: for some hours after it was last renewed), and a pinned key is neither evicted nor are its
+No lock is ever taken: what a running process uses (see `bench.features.pins`) is neither evicted nor are its
 superseded shards deleted.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
 import json
 import logging
 import os
-import platform
 import re
 import time
 from collections.abc import Iterator
@@ -26,6 +22,7 @@ from numpy.typing import NDArray
 
 from bench.errors import AnobenchError
 from bench.features import shards
+from bench.features.pins import pinned
 from bench.features.shards import CorruptShard, Shard
 
 log = logging.getLogger(__name__)
@@ -33,12 +30,8 @@ log = logging.getLogger(__name__)
 DEFAULT_LIMIT = "50GB"
 #: A key with so many small shards is compacted.
 MANY, SMALL_BYTES, MERGED_BYTES = 16, 128 * 2**20, 256 * 2**20
-_PIN_HOURS = 12
-_PIN_RENEW_SECONDS = 600
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-
-_pins: dict[Path, float] = {}
 
 
 def parse_size(text: str) -> int | None:
@@ -65,69 +58,6 @@ def cache_limit() -> int | None:
         return parse_size(given)
     except AnobenchError as error:
         raise AnobenchError(f"ANOBENCH_CACHE_LIMIT: {error}") from None
-
-
-@functools.cache
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "_", platform.node()) or "host"
-
-
-def _started(pid: int) -> int | None:
-    import psutil
-
-    try:
-        return int(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None
-
-
-def _own_pin() -> str:
-    return f".pin-{_host()}-{os.getpid()}-{_started(os.getpid())}"
-
-
-def pin(folder: Path) -> None:
-    """Mark a key as used by this process, until it ends."""
-    path = folder / _own_pin()
-    if time.monotonic() - _pins.get(path, -float("inf")) < _PIN_RENEW_SECONDS:
-        return
-    if not _pins:
-        atexit.register(unpin_all, os.getpid())
-    with contextlib.suppress(OSError):  # a cache that is only read needs no pin
-        path.touch()
-        _pins[path] = time.monotonic()
-
-
-def unpin_all(pid: int | None = None) -> None:
-    """Remove this process's pins (not, in a forked child, its parent's)."""
-    if pid not in (None, os.getpid()):
-        return
-    for path in list(_pins):
-        with contextlib.suppress(OSError):
-            path.unlink()
-        del _pins[path]
-
-
-def touch(folder: Path) -> None:
-    """Note the time of use."""
-    with contextlib.suppress(OSError):
-        os.utime(folder / "key.json")
-
-
-def pinned(folder: Path, *, by_others: bool = False) -> bool:
-    """Return whether a running process uses the key; removes pins of processes that ended."""
-    own = _own_pin()
-    for path in folder.glob(".pin-*"):
-        if by_others and path.name == own:
-            continue
-        host, pid, started = path.name.removeprefix(".pin-").rsplit("-", 2)
-        with contextlib.suppress(OSError, ValueError):
-            if host != _host():
-                if time.time() - path.stat().st_mtime < _PIN_HOURS * 3600:
-                    return True
-            elif abs((_started(int(pid)) or -10) - int(started)) <= 1:
-                return True
-            path.unlink()
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +149,46 @@ def delete(folder: Path) -> None:
                 path.unlink()
     with contextlib.suppress(OSError):
         folder.rmdir()
+
+
+def check(folder: Path) -> tuple[list[str], int]:
+    """Compare the shards of a key with their checksums and set damaged ones aside.
+
+    Returns
+    -------
+    list of str, int
+        What is wrong with the damaged ones, and how many are sound.
+    """
+    damaged, sound = [], 0
+    for path in sorted(folder.glob("*.json")):
+        if path.name == "key.json":
+            continue
+        try:
+            shards.verify(shards.read_manifest(path))
+            sound += 1
+        except FileNotFoundError:
+            continue
+        except CorruptShard as error:
+            damaged.append(str(error))
+            shards.set_aside(path)
+    return damaged, sound
+
+
+def sweep(folder: Path) -> int:
+    """Delete what damaged shards and interrupted writes left behind; return the bytes freed."""
+    freed = 0
+    old = time.time() - 3600
+    manifests_there = {path.stem for path in folder.glob("*.json")}
+    scraps = [*folder.glob("*.corrupt"), *folder.glob(".*.tmp")]
+    scraps += [path for path in folder.glob("*.npy") if path.stem not in manifests_there]
+    for path in scraps:
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            # A young file may be one that another process is writing just now.
+            if path.suffix == ".corrupt" or status.st_mtime < old:
+                path.unlink()
+                freed += status.st_size
+    return freed
 
 
 def compact(folder: Path) -> bool:

@@ -1,0 +1,118 @@
+"""``anobench cache``: what the feature store holds, whether it is sound, and making it smaller."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The feature store: list, verify, prune, and where it is.", no_args_is_help=True)
+
+
+def _root() -> Path:
+    from bench.features.shards import SCHEMA
+    from bench.places import cache_folder
+
+    return cache_folder() / "features" / f"v{SCHEMA}"
+
+
+def _size(nbytes: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if nbytes < 1000:
+            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.1f} TB"
+
+
+def _ago(moment: float) -> str:
+    hours = (time.time() - moment) / 3600
+    return (
+        f"{hours * 60:.0f} min ago"
+        if hours < 1
+        else f"{hours:.0f} h ago"
+        if hours < 48
+        else f"{hours / 24:.0f} d ago"
+    )
+
+
+@app.command()
+def path() -> None:
+    """Print the folder of the feature store (ANOBENCH_CACHE sets it)."""
+    typer.echo(str(_root()))
+
+
+@app.command()
+def ls() -> None:
+    """List what is kept: source, backbone, rows, size, last use; most recently used first."""
+    from tabulate import tabulate
+
+    from bench.features import pins, upkeep
+
+    found = sorted((upkeep.info(folder) for folder in upkeep.key_folders(_root())), key=lambda key: -key.used)
+    if not found:
+        typer.echo(f"{_root()} is empty")
+        return
+    table = [
+        [
+            key.folder.name[:12],
+            key.described.get("source", "?"),
+            key.described.get("backbone", "?"),
+            key.described.get("what", "?"),
+            key.described.get("dtype", "?"),
+            key.rows,
+            _size(key.nbytes),
+            _ago(key.used) + (", in use" if pins.pinned(key.folder) else ""),
+        ]
+        for key in found
+    ]
+    headers = ["key", "source", "backbone", "what", "numbers", "rows", "size", "used"]
+    typer.echo(tabulate(table, headers=headers, disable_numparse=True))
+    limit = upkeep.cache_limit()
+    said = "no limit" if limit is None else f"limit {_size(limit)}, ANOBENCH_CACHE_LIMIT sets it"
+    typer.echo(f"{_size(sum(key.nbytes for key in found))} in {_root()} ({said})")
+
+
+@app.command()
+def verify() -> None:
+    """Compare every shard with its checksum; set damaged ones aside; exit status 1 if there are any."""
+    from bench.features import upkeep
+
+    checked, damaged = 0, []
+    for folder in upkeep.key_folders(_root()):
+        bad, good = upkeep.check(folder)
+        checked += good + len(bad)
+        damaged += bad
+    for message in damaged:
+        typer.echo(f"damaged: {message}")
+    kept = "their rows will be computed again" if damaged else "all are sound"
+    typer.echo(f"{checked} shards checked, {len(damaged)} damaged; {kept}")
+    raise typer.Exit(1 if damaged else 0)
+
+
+@app.command()
+def prune(
+    to: Annotated[
+        str | None, typer.Option(help="Size to come down to, e.g. 10GB; by default ANOBENCH_CACHE_LIMIT.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Delete all that no running process uses.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+) -> None:
+    """Delete damaged shards, and the least recently used features that no running process uses."""
+    from bench.features import upkeep
+
+    limit = 0 if everything else upkeep.cache_limit() if to is None else upkeep.parse_size(to)
+    root = _root()
+    before = {folder: upkeep.size_of(folder) for folder in upkeep.key_folders(root)}
+    scraps = 0 if dry_run else sum(upkeep.sweep(folder) for folder in before)
+    gone = [] if limit is None else upkeep.evict(root, limit, dry_run=dry_run)
+    freed = scraps + sum(before[folder] for folder in gone)
+    left = sum(before.values()) - freed
+    typer.echo(
+        f"{'would delete' if dry_run else 'deleted'} {len(gone)} keys, {_size(freed)}; {_size(left)} left"
+    )
+    if limit is not None and left > limit:
+        typer.echo("the rest is in use by running processes and is kept")
