@@ -6,16 +6,13 @@ where a cell failed, is missing or has no such metric, the mean is None and the 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.cell import Cell, Record
 from bench.plan import Plan, Row
-
-#: What distinguishes the cells of one group: the method's seed and the seed of the contamination draw.
-SeedPair = tuple[int | None, int]
+from bench.report.numbers import average_ranks, mean, sd
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,14 +40,17 @@ class Group:
     def missing(self) -> int:
         return sum(record is None for record in self.records)
 
-    def by_seed(self, metric: str) -> dict[SeedPair, float] | None:
-        """Return the metric of each cell, or None unless every cell has it."""
-        values: dict[SeedPair, float] = {}
+    def by_seed(self, metric: str) -> dict[int | None, float] | None:
+        """Return the metric for each seed, or None unless every cell has it.
+
+        The seed is None where there is one value for all seeds: a deterministic method, and nothing drawn.
+        """
+        values: dict[int | None, list[float]] = {}
         for cell, record in zip(self.cells, self.records, strict=True):
             if record is None or record.status != "ok" or metric not in record.metrics:
                 return None
-            values[cell.seed, cell.contamination.seed] = record.metrics[metric]
-        return values or None
+            values.setdefault(seed_of(cell), []).append(record.metrics[metric])
+        return {seed: mean(held) for seed, held in values.items()} or None
 
     def mean(self, metric: str) -> float | None:
         """Return the metric's mean over seeds, or None unless every cell has it."""
@@ -162,12 +162,7 @@ class Board:
         if flat and all(value is not None for block in values for value in block):
             held = [[value for value in block if value is not None] for block in values]
             whole = mean(mean(mean(value.values()) for value in block) for block in held)
-            pairs = set(held[0][0])
-            if len(pairs) > 1 and all(set(value) == pairs for block in held for value in block):
-                ordered = sorted(pairs, key=str)
-                spread = sd(
-                    [mean(mean(value[pair] for value in block) for block in held) for pair in ordered]
-                )
+            spread = _spread(held)
         return Summary(
             mean=whole,
             sd=spread,
@@ -210,27 +205,23 @@ def setting_name(row: Row) -> str:
     return row.setting
 
 
-def average_ranks(values: Mapping[int, float]) -> dict[int, float]:
-    """Return the rank of each value, 1 for the highest; equal values share the mean of their ranks."""
-    shared = Counter(values.values())
-    rank_of: dict[float, float] = {}
-    above = 0
-    for value in sorted(shared, reverse=True):
-        rank_of[value] = above + (shared[value] + 1) / 2
-        above += shared[value]
-    return {name: rank_of[value] for name, value in values.items()}
+def seed_of(cell: Cell) -> int | None:
+    """Return the method's seed; for a deterministic method that of the draw, None where nothing is drawn."""
+    if cell.seed is not None:
+        return cell.seed
+    return cell.contamination.seed if cell.contamination.rate or cell.contamination.reserve else None
 
 
-def mean(values: Iterable[float]) -> float:
-    """Return the mean of at least one value, exactly rounded: the order does not matter."""
-    held = list(values)
-    return math.fsum(held) / len(held)
+def _spread(values: Sequence[Sequence[Mapping[int | None, float]]]) -> float | None:
+    """Return the standard deviation over seeds of the mean over blocks of the means over their columns."""
+    seeds = sorted({seed for block in values for value in block for seed in value if seed is not None})
+    if len(seeds) < 2 or any(set(value) not in ({None}, set(seeds)) for block in values for value in block):
+        return None
 
+    def at(seed: int) -> float:
+        return mean(mean(value[seed if seed in value else None] for value in block) for block in values)
 
-def sd(values: Sequence[float]) -> float:
-    """Return the standard deviation (n - 1) of at least two values."""
-    centre = mean(values)
-    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
+    return sd([at(seed) for seed in seeds])
 
 
 def _groups(plan: Plan, records: Mapping[str, Record]) -> dict[tuple[int, int, float], Group]:
@@ -240,13 +231,9 @@ def _groups(plan: Plan, records: Mapping[str, Record]) -> dict[tuple[int, int, f
     groups = {}
     for place, cells in places.items():
         # In the order of the seeds, whatever order the cells run in.
-        ordered = sorted(cells.items(), key=lambda item: _seeds(item[1]))
+        ordered = sorted(cells.items(), key=lambda item: (seed_of(item[1]) or 0, item[1].contamination.seed))
         keys = tuple(key for key, _ in ordered)
         groups[place] = Group(
             tuple(cell for _, cell in ordered), keys, tuple(records.get(key) for key in keys)
         )
     return groups
-
-
-def _seeds(cell: Cell) -> tuple[int, int]:
-    return (-1 if cell.seed is None else cell.seed, cell.contamination.seed)

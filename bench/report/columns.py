@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bench.cell import Timing
-from bench.report.board import Board, Group, Summary, mean
+from bench.report.board import Board, Group, Summary
 from bench.report.markdown import (
     NBSP,
     NOTHING,
@@ -20,6 +20,7 @@ from bench.report.markdown import (
     seconds,
     table,
 )
+from bench.report.numbers import mean
 
 #: A table's column: its head and one text for each row.
 TextColumn = tuple[str, list[str]]

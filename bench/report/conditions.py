@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.cell import Record, Timing
-from bench.contamination import Contamination
-from bench.report.board import Board, mean
+from bench.report.board import Board
 from bench.report.columns import dataset_name, label
 from bench.report.markdown import NOTHING, blocks, count, escape, percent, seconds, size, span, table
+from bench.report.numbers import mean
 
 _RATE_OF = {
     "set": "the share of anomalies in the resulting train set",
@@ -30,6 +30,11 @@ _SHORTAGE = {
     "error": "Where too few anomalies exist the cell fails",
     "cap": "Where too few anomalies exist those there are were taken (see the realised rates)",
 }
+
+_DRAW = (
+    "A draw depends on the task and the seed alone: it is the same for all methods, and nested, so that the "
+    "draw for a lower rate is part of that for a higher one. Methods are not told."
+)
 
 
 def contamination(board: Board) -> list[str]:
@@ -112,26 +117,27 @@ def _timing_row(records: Sequence[Record]) -> list[str]:
 
 
 def _meaning(board: Board) -> list[str]:
-    hows = {
-        (how.of, how.mode, how.source, how.shortage): max(how.reserve, how.rate)
-        for how in sorted(_contaminations(board), key=lambda how: max(how.reserve, how.rate))
-        if how.rate or how.reserve
-    }
-    if not hows:
+    """Return what contamination means, by data set where it does not mean the same for all."""
+    reserves: dict[tuple[str, str, str, str], float] = {}
+    of_dataset: dict[str, set[tuple[str, str, str, str]]] = {}
+    for entry in board.plan.entries:
+        how = entry.cell.contamination
+        if how.rate or how.reserve:
+            words: tuple[str, str, str, str] = (how.of, how.mode, how.source, how.shortage)
+            reserves[words] = max(reserves.get(words, 0.0), how.rate, how.reserve)
+            of_dataset.setdefault(entry.cell.dataset, set()).add(words)
+    if not reserves:
         return ["All train sets are clean: the normal images of the train split, nothing else."]
     lines = []
-    for (of, mode, source, shortage), reserve in sorted(hows.items()):
-        where = _SOURCE[source].format(reserve=percent(reserve))
+    for kind, reserve in sorted(reserves.items()):
+        rate_of, how_mode, source_of, when_short = kind
+        names = [dataset_name(board, name) for name in board.datasets if kind in of_dataset.get(name, set())]
+        where = _SOURCE[source_of].format(reserve=percent(reserve))
+        who = f"**{', '.join(names)}**: the" if len(reserves) > 1 else "The"
         lines.append(
-            f"The rate is {_RATE_OF[of]}. {_MODE[mode]}. {where}. {_SHORTAGE[shortage]}. The draw depends on "
-            "the task and the seed alone: it is the same for all methods, and nested, so that the draw for a "
-            "lower rate is part of that for a higher one. Methods are not told."
+            f"{who} rate is {_RATE_OF[rate_of]}. {_MODE[how_mode]}. {where}. {_SHORTAGE[when_short]}."
         )
-    return lines if len(lines) == 1 else [f"{at}. {line}" for at, line in enumerate(lines, 1)]
-
-
-def _contaminations(board: Board) -> set[Contamination]:
-    return {entry.cell.contamination for entry in board.plan.entries}
+    return blocks(*([line] for line in lines), [_DRAW])
 
 
 def _data_table(board: Board) -> list[str]:

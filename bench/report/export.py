@@ -14,9 +14,10 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 
-from bench.cell import Cell, Record
+from bench.cell import Record
 from bench.metrics.image import IMAGE_METRICS
 from bench.plan import Entry, Plan
+from bench.report.board import seed_of
 from bench.selector import format_selector
 
 #: The columns of the CSV.
@@ -56,7 +57,7 @@ def export_rows(plan: Plan, records: Mapping[str, Record]) -> Iterator[tuple[str
     seeds = {seed: at for at, seed in enumerate(plan.seeds)}
 
     def place(entry: Entry) -> tuple[int, int, int, float, tuple[int, int]]:
-        seed = _seed(entry.cell)
+        seed = seed_of(entry.cell)
         at = (seeds.get(seed, len(seeds)), seed) if seed is not None else (-1, 0)
         return entry.row, entry.column, rates.get(entry.rate, len(rates)), entry.rate, at
 
@@ -92,7 +93,7 @@ def export_csv(plan: Plan, records: Mapping[str, Record]) -> str:
 
 
 def _fields(plan: Plan, entry: Entry) -> tuple[str, ...]:
-    cell, seed = entry.cell, _seed(entry.cell)
+    cell, seed = entry.cell, seed_of(entry.cell)
     # What stands between the brackets of the selector that names the parameters.
     params = format_selector("", dict(cell.params))[1:-1]
     return (
@@ -105,13 +106,6 @@ def _fields(plan: Plan, entry: Entry) -> tuple[str, ...]:
         repr(entry.rate),
         "" if seed is None else str(seed),
     )
-
-
-def _seed(cell: Cell) -> int | None:
-    if cell.seed is not None:
-        return cell.seed
-    drawn = cell.contamination.rate or cell.contamination.reserve
-    return cell.contamination.seed if drawn else None
 
 
 def _value(record: Record | None, metric: str) -> str:

@@ -160,14 +160,14 @@ def _legend(board: Board) -> list[str]:
 
 def _spread(board: Board) -> str:
     """Return what ± is, if there is any: over the methods' seeds, the contamination's draws, or both."""
-    pairs = [set(group.by_seed("auroc") or {}) for *_, group in board.groups()]
-    methods = any(len({seed for seed, _ in each}) > 1 for each in pairs)
-    draws = any(len({draw for _, draw in each}) > 1 for each in pairs)
+    plan, groups = board.plan, [group for *_, group in board.groups() if group.mean("auroc") is not None]
+    methods = any(len({cell.seed for cell in group.cells}) > 1 for group in groups)
+    draws = any(len({cell.contamination.seed for cell in group.cells}) > 1 for group in groups)
     if not methods and not draws:
         return ""
     sources = (("the methods' own seeds", methods), ("the draws of anomalies", draws))
     over = [source for source, there in sources if there]
-    seeds = ", ".join(str(seed) for seed in board.plan.seeds)
+    seeds = ", ".join(str(seed) for seed in plan.seeds)
     return (
         f"± is the standard deviation (n − 1) over {' and '.join(over)} (seeds {seeds}) of the mean shown; "
         "it is no interval of confidence. What does not depend on a seed has none"

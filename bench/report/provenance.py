@@ -20,7 +20,8 @@ def environments(board: Board) -> list[str]:
     # By the text of the environment, so that the order of the cells does not matter.
     held = [groups[text] for text in sorted(groups)]
     flat = [flatten(records[0].environment) for records in held]
-    names = sorted({name for each in flat for name in each})
+    # A processor's name stands before its cores.
+    names = sorted({name for each in flat for name in each}, key=lambda name: name.replace(".name", "."))
     common = [name for name in names if len({each.get(name) for each in flat}) == 1]
     listed = _listed({name: flat[0][name] for name in common})
     if len(held) == 1:
@@ -51,6 +52,7 @@ def methods(board: Board) -> list[str]:
     lines = []
     for row in board.plan.rows:
         words = ["stochastic" if row.stochastic else "deterministic"]
+        words += [f"backbone {row.backbone}"] if row.backbone else []
         words += [f"setting {row.setting}"] if row.setting != "one-class" else []
         words += [f"selection {row.selection}"] if row.selection != "last" else []
         summary = f": {row.summary}" if row.summary else ""

@@ -14,7 +14,8 @@ from report_factory import columns, failure, make_plan, make_records, row
 from scipy.stats import rankdata
 
 from bench.plan import Entry
-from bench.report.board import Board, average_ranks, ranks, setting_name
+from bench.report.board import Board, ranks, setting_name
+from bench.report.numbers import average_ranks
 
 ROWS = (row("a"), row("b", stochastic=True), row("c", stochastic=True))
 COLUMNS = columns(digits=["0", "1", "2"], textures=["wood", "grid"])
@@ -169,3 +170,33 @@ def test_spread_is_none_where_the_seeds_differ_between_tasks() -> None:
     summary = Board(plan, make_records(plan)).summary(0, [(0, 1)], 0.0)
     assert summary.mean is not None
     assert summary.sd is None
+
+
+def test_a_value_for_all_seeds_joins_those_that_vary() -> None:
+    """A data set with draws at every rate beside one that is clean at rate 0: both stand in the average."""
+    plan = make_plan((row("a"),), COLUMNS, seeds=(0, 1), rates=(0.1,), source="test")
+    clean = make_plan((row("a"),), COLUMNS, seeds=(0, 1))
+    entries = [entry for entry in plan.entries if entry.cell.dataset == "textures"]
+    entries += [replace(entry, rate=0.1) for entry in clean.entries if entry.cell.dataset == "digits"]
+    plan = replace(plan, entries=tuple(entries))
+    board = Board(plan, make_records(plan))
+    assert board.summary(0, [board.datasets["digits"]], 0.1).sd is None
+    drawn = board.summary(0, [board.datasets["textures"]], 0.1).sd
+    assert drawn is not None
+    # The clean half is the same for all seeds.
+    assert board.summary(0, list(board.datasets.values()), 0.1).sd == pytest.approx(drawn / 2)
+
+
+def test_draws_of_one_seed_are_averaged_before_seeds() -> None:
+    plan = make_plan(ROWS[1:2], COLUMNS[:1], seeds=(0, 1), rates=(0.1,))
+    redrawn = [
+        replace(entry, cell=replace(entry.cell, contamination=replace(entry.cell.contamination, seed=9)))
+        for entry in plan.entries
+    ]
+    plan = replace(plan, entries=(*plan.entries, *redrawn))
+    records = make_records(plan)
+    by_seed = Board(plan, records).group(0, 0, 0.1).by_seed("auroc")
+    assert by_seed is not None
+    assert set(by_seed) == {0, 1}
+    first = [record.metrics["auroc"] for record in records.values() if record.cell.seed == 0]
+    assert by_seed[0] == pytest.approx(sum(first) / 2)

@@ -232,6 +232,16 @@ def test_contamination_says_what_it_means(how: dict[str, Any], said: str) -> Non
     ]  # fmt: skip
 
 
+def test_contamination_is_explained_by_data_set_where_it_differs() -> None:
+    drawn = make_plan((DN2,), BOTH, rates=(0.0, 0.2), source="test")
+    held = make_plan((DN2,), BOTH, rates=(0.0, 0.2))
+    entries = [entry for entry in drawn.entries if entry.cell.dataset == "textures"]
+    entries += [entry for entry in held.entries if entry.cell.dataset == "digits"]
+    part = section(page(replace(drawn, entries=tuple(entries))), "<b>Data and contamination</b>")
+    assert "**digits**: the rate is" in part
+    assert "**textures (synthetic)**: the rate is" in part
+
+
 def test_a_clean_suite_says_so() -> None:
     text = page(make_plan((DN2, CENTRE), DIGITS))
     assert "All train sets are clean" in section(text, "<b>Data and contamination</b>")
@@ -322,6 +332,13 @@ def test_wide_tables_are_cut_into_readable_pieces() -> None:
     assert len(headers) > 1
     assert [f"category_{at}" for at in range(15)] == re.findall(r"category_\d+", " ".join(headers))
     assert max(len(line) for line in part.splitlines()) < 160
+
+
+def test_a_processor_is_named_first() -> None:
+    plan = make_plan((DN2, CENTRE), DIGITS)
+    other = ENVIRONMENT | {"cpu": {"cores": 2, "name": "AMD"}}
+    records = {key: replace(record, environment=other) for key, record in make_records(plan).items()}
+    assert "- cpu: name AMD, cores 2\n" in page(plan, records)
 
 
 def test_environment_is_listed() -> None:
