@@ -275,6 +275,32 @@ seeds = [0, 1, 2]
 """
 
 
+WAITS = (
+    "import time\nfrom pathlib import Path\nfrom bench import Method, Scores\n"
+    "class Waits(Method):\n"
+    "    def fit(self, train):\n"
+    "        while not Path('dont').exists():\n            print('waiting', flush=True)\n"
+    "            time.sleep(60)\n"
+    "    def score(self, test):\n        return Scores(list(range(len(test))))\n"
+)
+
+
+def test_control_c_leaves_a_resumable_archive(
+    toy: Path, suite: Callable[..., Path], process: Callable[..., subprocess.Popen[str]], here: Path
+) -> None:
+    (toy / "methods" / "waits.py").write_text(WAITS)
+    running = process("run", suite('datasets = ["toy"]\nmethods = ["constant", "waits"]\n'), "--bench", toy)
+    assert running.stdout is not None
+    assert running.stdout.readline() == "waiting\n"
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "1 of 4 cells are kept" in said
+    assert "Run the same command again" in said
+    assert "Traceback" not in said
+    assert [r["status"] for r in records(here / "results").values()] == ["ok"]
+
+
 def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(
     toy: Path,
     suite: Callable[..., Path],
@@ -283,14 +309,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(
     here: Path,
 ) -> None:
     # The method tells when it runs and then never ends, unless it is told not to wait.
-    (toy / "methods" / "waits.py").write_text(
-        "import time\nfrom pathlib import Path\nfrom bench import Method, Scores\n"
-        "class Waits(Method):\n"
-        "    def fit(self, train):\n"
-        "        while not Path('dont').exists():\n            print('waiting', flush=True)\n"
-        "            time.sleep(60)\n"
-        "    def score(self, test):\n        return Scores(list(range(len(test))))\n"
-    )
+    (toy / "methods" / "waits.py").write_text(WAITS)
     path = suite(KILLED)
     running = process("run", path, "--bench", toy, "--results", "killed")
     assert running.stdout is not None
