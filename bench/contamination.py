@@ -128,11 +128,13 @@ def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dic
     kept = np.arange(n)
     if how.mode == "replace" and wanted:
         kept = np.sort(hash_order(n, "replaced", how.seed, dataset, task.name)[wanted:])
-    # Mixed, so that no method can tell the anomalies by their place in the train set.
+    # Mixed and sealed, so that no method can tell the anomalies by their place or by where they come from.
     mixed = hash_order(len(kept) + wanted, "mixed", how.seed, dataset, task.name)
+    train, inside = (task.train[kept] + pool[drawn])[mixed].sealed()
     contaminated = replace(
         task,
-        train=(task.train[kept] + pool[drawn])[mixed],
+        train=train,
+        sources=(*task.sources, inside),
         train_labels=np.concatenate([np.zeros(len(kept), np.uint8), np.ones(wanted, np.uint8)])[mixed],
     )
     removed = positions[order[:reserved]] if how.source == "test" else positions[:0]

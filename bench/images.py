@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.source import Source
+from bench.source import Pixels, Source
 
 if TYPE_CHECKING:
     import torch
@@ -118,6 +118,15 @@ class Images:
             self._provider or other._provider,
         )
 
+    def sealed(self) -> tuple[Images, Source]:
+        """Return the same pictures as a view that does not tell which came from where, and what must be kept.
+
+        The rows of a contaminated train set tell its anomalies: they come from the test set, say. The sealed
+        view knows positions only; the returned source, to be kept by the task, knows the rest.
+        """
+        inside = _Sealed(self)
+        return Images((_ticket(inside),), np.zeros(len(self), np.uint8), np.arange(len(self))), inside
+
     @property
     def device(self) -> torch.device:
         """The device on which features, patches and batches arrive."""
@@ -194,11 +203,11 @@ class Images:
 
         used = np.unique(self._which)
         if len(used) <= 1:
-            return read(self._source(int(used[0]) if len(used) else 0), self._rows)
+            return _read_from(self._source(int(used[0]) if len(used) else 0), self._rows, read)
         out: torch.Tensor | None = None
         for which in used:
             at = np.flatnonzero(self._which == which)
-            part = read(self._source(int(which)), self._rows[at])
+            part = _read_from(self._source(int(which)), self._rows[at], read)
             if out is None:
                 out = torch.empty((len(self), *part.shape[1:]), dtype=part.dtype, device=part.device)
             out[torch.from_numpy(at).to(part.device)] = part
@@ -210,3 +219,22 @@ class Images:
         if source is None:
             raise RuntimeError("the task that these images came from has been closed: keep the Task alive")
         return source
+
+
+class _Sealed(Source):
+    """A view under another name: see `Images.sealed`. Providers never meet it."""
+
+    def __init__(self, images: Images) -> None:
+        self.name, self.fingerprint, self.images = "sealed", "", images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, rows: NDArray[np.int64]) -> Pixels | list[Pixels]:
+        raise NotImplementedError("a sealed view is read through its sources")
+
+
+def _read_from(
+    source: Source, rows: NDArray[np.int64], read: Callable[[Source, NDArray[np.int64]], torch.Tensor]
+) -> torch.Tensor:
+    return source.images[rows]._gather(read) if isinstance(source, _Sealed) else read(source, rows)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bench import ArraySource, DataError, Images, Task
 from bench.contamination import Contamination, contaminate, hash_order
+from bench.images import _Sealed
 from bench.masks import LazyMasks
 
 
@@ -36,6 +37,8 @@ def make_task(n: int = 40, good: int = 15, bad: int = 60, holdout: int = 50) -> 
 
 def rows(images: Images) -> list[tuple[int, int]]:
     """Return (source, row) of each image."""
+    if isinstance(inside := images._source(0), _Sealed):
+        return rows(inside.images[images._rows])
     return [
         (images._tickets[which], int(row)) for which, row in zip(images._which, images._rows, strict=True)
     ]

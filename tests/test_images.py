@@ -72,6 +72,18 @@ def test_joins_and_sub_views_keep_the_order(parts: list[tuple[str, list[int]]], 
     assert values(joined[::-2]) == expected[::-2]
 
 
+def test_a_sealed_view_gives_the_same_pictures_and_hides_where_they_come_from() -> None:
+    joined = (Images.of(A, [1, 2]) + Images.of(B, [5]))[[2, 0, 1]]
+    sealed, inside = joined.sealed()
+    assert values(sealed.bind(Plain())) == [105, 1, 2]
+    assert values((sealed[[1, 0]] + Images.of(B, [0])).bind(Plain())) == [1, 105, 100]
+    again, outside = sealed[:2].sealed()
+    assert values(again.bind(Plain())) == [105, 1]
+    assert sealed._which.tolist() == [0, 0, 0]
+    assert sealed._rows.tolist() == [0, 1, 2]
+    assert len(inside) + len(outside) == 5
+
+
 def test_the_same_source_is_asked_once_however_often_it_is_joined() -> None:
     provider = Plain()
     joined = Images.of(A, [1]).bind(provider) + Images.of(B, [2]) + Images.of(A, [3, 4])
