@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,30 +16,32 @@ _KEEP: list[Source] = []
 
 
 class GivenFeatures:
-    """A provider that returns given rows, whatever the backbone."""
+    """A provider that returns given rows, whatever the backbone, and given maps by the layer's name."""
 
     device = torch.device("cpu")
 
-    def __init__(self, features: NDArray[Any]) -> None:
+    def __init__(self, features: NDArray[Any], maps: Mapping[str, NDArray[Any]] | None = None) -> None:
         self._features = torch.from_numpy(np.asarray(features, np.float32))
+        self._maps = {name: torch.from_numpy(np.asarray(m, np.float32)) for name, m in (maps or {}).items()}
 
     def features(self, source: Source, rows: NDArray[np.int64], backbone: str) -> torch.Tensor:
         del source, backbone
         return self._features[torch.from_numpy(rows)]
 
     def patches(self, source: Source, rows: NDArray[np.int64], backbone: str, layers: Sequence[str]) -> Any:
-        raise NotImplementedError
+        del source, backbone
+        return {layer: self._maps[layer][torch.from_numpy(rows)] for layer in layers}
 
     def pixels(self, source: Source, rows: NDArray[np.int64], size: tuple[int, int] | None) -> torch.Tensor:
         raise NotImplementedError
 
 
-def images(features: NDArray[Any]) -> Images:
-    """Return images with these features, shape (n, d)."""
+def images(features: NDArray[Any], maps: Mapping[str, NDArray[Any]] | None = None) -> Images:
+    """Return images with these features, shape (n, d), and maps by layer, each (n, c, h, w)."""
     n = len(features)
     source = ArraySource("given", "given", n, lambda: np.zeros((n, 1, 1, 3), np.uint8))
     _KEEP.append(source)
-    return Images.of(source).bind(GivenFeatures(features))
+    return Images.of(source).bind(GivenFeatures(features, maps))
 
 
 def scores(method: Any, train: NDArray[Any], test: NDArray[Any], *, seed: int = 0) -> NDArray[np.float64]:
