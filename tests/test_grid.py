@@ -109,7 +109,9 @@ def test_the_key_depends_on_all_that_matters(tmp_path: Path) -> None:
         replace(cell, protocol=cell.protocol + 1),
     ]
     assert len({cell.key, *(other.key for other in others)}) == len(others) + 1
-    again = plan_of(tmp_path, 'datasets = ["digits[task=1]"]\nmethods = [{ name = "dn2", backbone = "pixels", k = 2 }]\n')
+    again = plan_of(
+        tmp_path, 'datasets = ["digits[task=1]"]\nmethods = [{ name = "dn2", backbone = "pixels", k = 2 }]\n'
+    )
     assert again.entries[0].cell.key == cell.key, "how it is written does not matter"
 
 
@@ -123,4 +125,7 @@ def test_the_plan_survives_the_disk(tmp_path: Path) -> None:
 
 def test_a_suites_own_backbone_table_needs_its_keys_right(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match=r"backbones\.m\.resise.*did you mean 'resize'"):
-        suite_of(tmp_path, 'datasets = ["digits"]\nmethods = ["random"]\n[backbones.m]\ntimm = "resnet18"\nresise = 256\n')
+        suite_of(
+            tmp_path,
+            'datasets = ["digits"]\nmethods = ["random"]\n[backbones.m]\ntimm = "resnet18"\nresise = 256\n',
+        )

@@ -50,7 +50,8 @@ def plan_of(folder: Path, text: str) -> tuple[Plan, Registry]:
 def test_overhead_per_cell(benchmark: Any, folder: Path) -> None:
     """Aim: below 10 ms a cell over the null method's own time (which is none)."""
     levels = list(range(20))
-    plan, found = plan_of(folder, f'datasets = ["digits"]\nmethods = [{{ name = "null", level = {levels} }}]\n')
+    text = f'datasets = ["digits"]\nmethods = [{{ name = "null", level = {levels} }}]\n'
+    plan, found = plan_of(folder, text)
     runner = Runner(found, Backbones())
     todo = [entry.cell for entry in plan.entries]
     # The first cell opens the data set and imports the adapter.
@@ -71,7 +72,8 @@ def test_overhead_per_cell(benchmark: Any, folder: Path) -> None:
 def test_planning_and_resuming_10000_finished_cells(benchmark: Any, folder: Path) -> None:
     """Aim: below 5 s from the suite file to "nothing left to do"."""
     text = (
-        f'datasets = ["digits"]\nmethods = [{{ name = "random" }}, {{ name = "null", level = {list(range(90))} }}]\n'
+        'datasets = ["digits"]\n'
+        f'methods = [{{ name = "random" }}, {{ name = "null", level = {list(range(90))} }}]\n'
         f"contamination = [0.0, 0.05, 0.1]\nseeds = {list(range(5))}\n"
     )
     plan, _ = plan_of(folder, text)
@@ -99,4 +101,5 @@ def test_planning_and_resuming_10000_finished_cells(benchmark: Any, folder: Path
 
     start = time.perf_counter()
     benchmark.pedantic(resume, rounds=1)
-    print(f"\n{len(cells)} finished cells planned and resumed in {time.perf_counter() - start:.2f} s (aim < 5)")
+    took = time.perf_counter() - start
+    print(f"\n{len(cells)} finished cells planned and resumed in {took:.2f} s (aim < 5)")

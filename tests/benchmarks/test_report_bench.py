@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-from report_factory import columns, make_plan, make_records, row
-
 from bench import archive as archive_module
 from bench.archive import Archive
 from bench.cell import Record
@@ -19,6 +17,7 @@ from bench.metrics.image import image_metrics
 from bench.plan import Plan
 from bench.report.export import export_csv
 from bench.report.leaderboard import leaderboard
+from tests.report.report_factory import columns, make_plan, make_records, row
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_factory import columns, failure, make_plan, make_records, row
 from scipy.stats import rankdata
 
 from bench.plan import Entry
 from bench.report.board import Board, ranks, setting_name
 from bench.report.numbers import average_ranks
+from tests.report.report_factory import columns, failure, make_plan, make_records, row
 
 ROWS = (row("a"), row("b", stochastic=True), row("c", stochastic=True))
 COLUMNS = columns(digits=["0", "1", "2"], textures=["wood", "grid"])

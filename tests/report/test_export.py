@@ -7,10 +7,10 @@ import io
 from dataclasses import replace
 
 import pandas as pd
-from report_factory import columns, failure, make_plan, make_records, row
 
 from bench.report.export import HEADER, export_csv, export_rows
 from bench.selector import parse
+from tests.report.report_factory import columns, failure, make_plan, make_records, row
 
 ROWS = (row("a[backbone=pixels]"), row("b", stochastic=True))
 COLUMNS = columns(digits=["0", "1"])

@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from report_factory import ENVIRONMENT, columns, failure, make_plan, make_records, row
 
 from bench.cell import Record
 from bench.plan import Plan
 from bench.report.leaderboard import leaderboard, summary_table
+from tests.report.report_factory import ENVIRONMENT, columns, failure, make_plan, make_records, row
 
 DN2, FOREST, CENTRE = row("dn2[k=2]"), row("forest", stochastic=True), row("centre")
 RANDOM = row("random", stochastic=True, setting="control")
