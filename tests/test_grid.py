@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,8 @@ def test_the_smallest_suite(tmp_path: Path) -> None:
 def test_a_deterministic_method_has_one_cell_for_all_seeds(tmp_path: Path) -> None:
     plan = plan_of(
         tmp_path,
-        'datasets = ["digits[task=3]", "textures[task=wood]"]\nmethods = ["random", "mean_distance[backbone=pixels]"]\n'
+        'datasets = ["digits[task=3]", "textures[task=wood]"]\n'
+        'methods = ["random", "mean_distance[backbone=pixels]"]\n'
         "contamination = [0.0, 0.1]\nseeds = [0, 1, 2]\n",
     )
     counts = Counter((e.cell.dataset, e.cell.method, e.rate) for e in plan.entries)
@@ -66,7 +68,8 @@ def test_tables_make_grids_and_equal_rows_are_one(tmp_path: Path) -> None:
     plan = plan_of(
         tmp_path,
         'datasets = ["digits[task=1]", "digits[task=2|1]"]\nbackbone = "pixels[size=8]"\n'
-        'methods = [{ name = "dn2", k = [1, 2], backbone = ["pixels", "pixels[size=8]"] }, "dn2[k=1]", "dn2"]\n',
+        'methods = [{ name = "dn2", k = [1, 2], backbone = ["pixels", "pixels[size=8]"] }, "dn2[k=1]",\n'
+        '           "dn2"]\n',
     )
     assert [column.task for column in plan.columns] == ["1", "2"]
     assert [(row.label, row.backbone) for row in plan.rows] == [
@@ -86,10 +89,11 @@ def test_a_glob_takes_parameters_where_they_fit(tmp_path: Path) -> None:
 def test_cells_are_grouped_by_task(tmp_path: Path) -> None:
     plan = plan_of(
         tmp_path,
-        'datasets = ["digits", "textures"]\nmethods = ["dn2[backbone=pixels]", "random", "dn2[backbone=hog]"]\nseeds = [0, 1]',
+        'datasets = ["digits", "textures"]\nseeds = [0, 1]\n'
+        'methods = ["dn2[backbone=pixels]", "random", "dn2[backbone=hog]"]\n',
     )
     order = [(e.cell.dataset, e.cell.task) for e in plan.entries]
-    assert len(set(order)) == 1 + sum(a != b for a, b in zip(order, order[1:], strict=False))
+    assert len(set(order)) == 1 + sum(a != b for a, b in pairwise(order))
 
 
 def test_the_key_depends_on_all_that_matters(tmp_path: Path) -> None:
@@ -118,7 +122,8 @@ def test_the_key_depends_on_all_that_matters(tmp_path: Path) -> None:
 def test_the_plan_survives_the_disk(tmp_path: Path) -> None:
     plan = plan_of(
         tmp_path,
-        'datasets = ["textures"]\nmethods = ["dn2[backbone=pixels]", "random"]\ncontamination = [0.0, 0.2]\nseeds = [3]',
+        'datasets = ["textures"]\nmethods = ["dn2[backbone=pixels]", "random"]\n'
+        "contamination = [0.0, 0.2]\nseeds = [3]\n",
     )
     assert Plan.from_json(plan.to_json()) == plan
 
