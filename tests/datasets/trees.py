@@ -47,3 +47,24 @@ def write_parquet(
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table([image, pa.array(labels, pa.int64())], names=names), path, **columns)
     return path
+
+
+def write_mask(path: Path, size: tuple[int, int] = (8, 8), value: int = 255, at: int = 2) -> Path:
+    """Write a mask with one column of defect."""
+    pixels = np.zeros(size, np.uint8)
+    pixels[:, at] = value
+    return write_picture(path, pixels)
+
+
+def write_mvtec(root: Path, *, train: int = 5, good: int = 3, suffix: str = "_mask", **defects: int) -> Path:
+    """Write one category in MVTec AD's layout; the shade of a picture is unique in its category."""
+    defects = defects or {"hole": 2, "scratch": 3}
+    shades = iter(range(256))
+    for i in range(train):
+        write_picture(root / "train" / "good" / f"{i:03d}.png", picture(next(shades)))
+    for kind, count in {"good": good, **defects}.items():
+        for i in range(count):
+            write_picture(root / "test" / kind / f"{i:03d}.png", picture(next(shades)))
+            if kind != "good":
+                write_mask(root / "ground_truth" / kind / f"{i:03d}{suffix}.png", at=i % 8)
+    return root

@@ -1,0 +1,176 @@
+"""InspectionSet: base of the data sets of industrial inspection, a task a category, with masks."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bench.dataset import Dataset
+from bench.errors import DataError, did_you_mean
+from bench.files import FileSource, neutral_order
+from bench.fingerprint import files_fingerprint
+from bench.images import Images
+from bench.listing import Listing, mvtec_listing
+from bench.masks import LazyMasks, Mask
+from bench.places import data_folders
+from bench.task import NORMAL_TYPE, Task
+
+log = logging.getLogger(__name__)
+
+
+class InspectionSet(Dataset):
+    """Normal pictures to train on; good and defective ones, with masks, to test on (PROTOCOLS, section 3).
+
+    A subclass names its `folders` and `categories` and, unless it lies as MVTec AD does, says how one
+    category is listed. Categories that the copy at hand lacks are no tasks; `differences` names them.
+    """
+
+    #: Accepted names of the data set's folder under a folder of ``ANOBENCH_DATA``.
+    folders: ClassVar[tuple[str, ...]] = ()
+    categories: ClassVar[tuple[str, ...]] = ()
+    #: (train, good test, anomalous test) images by category.
+    expected: ClassVar[Any] = {}
+
+    @cached_property
+    def root(self) -> Path:
+        """The folder that holds the categories.
+
+        Raises
+        ------
+        DataError
+            There is none in the data folders, or it holds no category.
+        """
+        searched = data_folders()
+        for folder in searched:
+            for name in self.folders:
+                if (folder / name).is_dir():
+                    return folder / name
+        where = f"in {', '.join(map(str, searched))}" if searched else "(ANOBENCH_DATA is not set)"
+        raise DataError(f"{self.title}: no folder {' or '.join(self.folders)} {where}; {self._how()}")
+
+    def _how(self) -> str:
+        return f"expected {self.layout} under a folder of ANOBENCH_DATA; get it from {self.home}"
+
+    def tasks(self) -> list[str]:
+        there = [name for name in self.categories if (self.root / name).is_dir()]
+        if not there:
+            names = sorted(path.name for path in self.root.iterdir())
+            found = f"holds {', '.join(names[:6])}{', …' if len(names) > 6 else ''}" if names else "is empty"
+            near = did_you_mean(names[0], self.categories) if names else ""
+            raise DataError(f"{self.root} {found}{near}; {self._how()}")
+        return there
+
+    def listing(self, category: str) -> Listing:
+        """Return which pictures of a category are for what."""
+        return mvtec_listing(self.root / category)
+
+    @cached_property
+    def _listings(self) -> dict[str, Listing]:
+        return {}
+
+    def _listing(self, category: str) -> Listing:
+        if category not in self._listings:
+            self._listings[category] = self.listing(self._known(category, self.tasks()))
+        return self._listings[category]
+
+    def fingerprint(self) -> str:
+        lines = [f"{name}={self._category_fingerprint(name)}" for name in self.tasks()]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def _category_fingerprint(self, name: str) -> str:
+        listing = self._listing(name)
+        masks = [mask for sample in listing.test for mask in sample.masks]
+        return files_fingerprint(
+            listing.root, [*listing.train, *(s.file for s in listing.test), *masks, *listing.more]
+        )
+
+    def task(self, name: str) -> Task:
+        listing = self._listing(name)
+        by_file = {sample.file: sample for sample in listing.test}
+        # In an order that does not tell which are good.
+        test = [by_file[file] for file in neutral_order(by_file)]
+        stem = f"{self.folders[0] if self.folders else 'folder'}/{name}"
+        sources = (
+            FileSource(f"{stem}/train", listing.root, neutral_order(listing.train)),
+            FileSource(f"{stem}/test", listing.root, [sample.file for sample in test]),
+        )
+
+        def mask(row: int) -> Mask:
+            return read_mask(listing.root, test[row].file, test[row].masks)
+
+        return Task(
+            name=name,
+            train=Images.of(sources[0]),
+            test=Images.of(sources[1]),
+            test_labels=np.array([sample.type != NORMAL_TYPE for sample in test], np.uint8),
+            test_types=tuple(sample.type for sample in test),
+            masks=LazyMasks(mask, range(len(test))) if listing.has_masks else None,
+            sources=sources,
+        )
+
+    def differences(self) -> list[str]:
+        there = self.tasks()
+        notes = []
+        if missing := [name for name in self.categories if name not in there]:
+            notes.append(f"{self.root} lacks {len(missing)} of {len(self.categories)}: {', '.join(missing)}")
+        for name in there:
+            listing = self._listing(name)
+            bad = sum(sample.type != NORMAL_TYPE for sample in listing.test)
+            found = (len(listing.train), len(listing.test) - bad, bad)
+            if name in self.expected and found != tuple(self.expected[name]):
+                notes.append(
+                    f"{listing.root}: {name} has {found[0]} train, {found[1]} good and {found[2]} anomalous "
+                    "test images, officially {}, {} and {}".format(*self.expected[name])
+                )
+        return notes
+
+
+def read_mask(root: Path, picture: str, masks: tuple[str, ...]) -> Mask:
+    """Return where any of the mask files is not 0, shape (h, w) of the picture; all False without masks.
+
+    Raises
+    ------
+    DataError
+        A mask cannot be read, or has another size than its picture; the message names both.
+    """
+    size = _size(root / picture)
+    found = np.zeros(size[::-1], np.bool_)
+    for mask in masks:
+        if (other := _size(root / mask)) != size:
+            raise DataError(
+                f"{root / mask}: this mask has {other[0]} x {other[1]} pixels, its picture {root / picture} "
+                f"has {size[0]} x {size[1]}; they must be equal"
+            )
+        found |= _not_zero(root / mask)
+    return found
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Return (width, height) from a picture's header."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as a picture ({error})") from None
+
+
+def _not_zero(path: Path) -> Mask:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            # Indices of a palette and channels are taken as they are: small numbers mean "defect" too.
+            values = np.asarray(image)
+    except OSError as error:
+        raise DataError(f"{path}: this mask cannot be decoded ({error}); it may be truncated") from None
+    if image.mode in ("LA", "RGBA"):
+        values = values[..., :-1]
+    found: Mask = (values != 0).any(-1) if values.ndim == 3 else values != 0
+    return found

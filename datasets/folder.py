@@ -1,0 +1,58 @@
+"""A user's own pictures: ``folder[path=DIR]``, a folder in MVTec AD's layout or a CSV file.
+
+::
+
+    DIR/train/good/*, DIR/test/good/*, DIR/test/<defect>/*, DIR/ground_truth/<defect>/<name>_mask.png
+
+The masks may be missing as a whole. ``DIR`` may also hold several such folders: a task each. A CSV file has
+the columns ``path,split,label,mask``: paths relative to the file's folder; split ``train`` or ``test``;
+label ``good`` (or normal, ok, 0) or the defect's type; mask may be empty or left out.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from bench import DataError
+from bench.inspection import InspectionSet
+from bench.listing import Listing, csv_listing, mvtec_listing, read_rows
+
+
+class Folder(InspectionSet):
+    title = "Pictures in a folder"
+    layout = (
+        "DIR/{train/good, test/good, test/<defect>, ground_truth/<defect>} or a CSV: path,split,label,mask"
+    )
+    has_holdout = False
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path).expanduser()
+
+    @cached_property
+    def root(self) -> Path:
+        if not self.path.exists():
+            raise DataError(f"folder[path={self.path}] does not exist; expected {self.layout}")
+        return self.path.resolve()
+
+    @cached_property
+    def _places(self) -> dict[str, Path]:
+        """Folder of each task, or the one CSV file."""
+        if self.root.is_file() or (self.root / "train").is_dir():
+            return {self.root.stem: self.root}
+        inside = {path.name: path for path in sorted(self.root.iterdir()) if (path / "train").is_dir()}
+        if not inside:
+            raise DataError(
+                f"{self.root}: neither it nor a folder in it holds train/; expected {self.layout}"
+            )
+        return inside
+
+    def tasks(self) -> list[str]:
+        return list(self._places)
+
+    def listing(self, category: str) -> Listing:
+        place = self._places[category]
+        if place.is_dir():
+            return mvtec_listing(place)
+        rows = read_rows(place, ("path", "split", "label"))
+        return csv_listing(place.parent, place, rows, picture="path", what=place.name)

@@ -1,0 +1,49 @@
+"""MVTec LOCO AD: five categories with structural and logical anomalies.
+
+A picture's mask is the union of its mask files: an anomaly that can be told from several places has a file
+each. The test set's normal pictures are ``test/good``; ``good=validation`` takes the official validation
+pictures instead, for copies without ``test/good`` (not comparable with published numbers).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from bench import DataError
+from bench.inspection import InspectionSet
+from bench.listing import Listing, mvtec_listing
+
+
+class MVTecLoco(InspectionSet):
+    title = "MVTec LOCO AD"
+    licence = "CC BY-NC-SA 4.0"
+    citation = (
+        "P. Bergmann et al., Beyond Dents and Scratches: Logical Constraints in Unsupervised Anomaly "
+        "Detection and Localization, IJCV 130:947-969, 2022"
+    )
+    home = "https://www.mvtec.com/company/research/datasets/mvtec-loco"
+    layout = (
+        "mvtec_loco/<category>/{train/good, validation/good, test/<type>, ground_truth/<type>/<id>/*.png}"
+    )
+    folders = ("mvtec_loco", "mvtec_loco_anomaly_detection")
+    has_holdout = False
+    categories = ("breakfast_box", "juice_bottle", "pushpins", "screw_bag", "splicing_connectors")
+    expected: ClassVar = {
+        "breakfast_box": (351, 102, 173),
+        "juice_bottle": (335, 94, 236),
+        "pushpins": (372, 138, 172),
+        "screw_bag": (360, 122, 219),
+        "splicing_connectors": (354, 119, 193),
+    }
+
+    def __init__(self, good: Literal["test", "validation"] = "test") -> None:
+        self.good = good
+
+    def listing(self, category: str) -> Listing:
+        root = self.root / category
+        if self.good == "test" and not (root / "test" / "good").is_dir():
+            raise DataError(
+                f"{root}: expected the folder test/good, which is missing; get the whole data set from "
+                f"{self.home}, or test on the validation pictures: mvtec_loco[good=validation]"
+            )
+        return mvtec_listing(root, good=f"{self.good}/good", suffix="")

@@ -1,0 +1,60 @@
+"""VisA: twelve objects, from printed circuit boards to capsules; the official one-class split with masks."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import ClassVar
+
+from bench.inspection import InspectionSet
+from bench.listing import Listing, csv_listing, read_rows
+
+
+class VisA(InspectionSet):
+    title = "VisA"
+    licence = "CC BY 4.0"
+    citation = (
+        "Y. Zou et al., SPot-the-Difference Self-Supervised Pre-training for Anomaly Detection and "
+        "Segmentation, ECCV 2022"
+    )
+    home = "https://github.com/amazon-science/spot-diff"
+    layout = "visa/{split_csv/1cls.csv, <object>/Data/Images/{Normal,Anomaly}, <object>/Data/Masks/Anomaly}"
+    folders = ("visa", "VisA", "VisA_20220922")
+    has_holdout = False
+    categories = (
+        "candle",
+        "capsules",
+        "cashew",
+        "chewinggum",
+        "fryum",
+        "macaroni1",
+        "macaroni2",
+        "pcb1",
+        "pcb2",
+        "pcb3",
+        "pcb4",
+        "pipe_fryum",
+    )
+    expected: ClassVar = {
+        "candle": (900, 100, 100),
+        "capsules": (542, 60, 100),
+        "cashew": (450, 50, 100),
+        "chewinggum": (453, 50, 100),
+        "fryum": (450, 50, 100),
+        "macaroni1": (900, 100, 100),
+        "macaroni2": (900, 100, 100),
+        "pcb1": (904, 100, 100),
+        "pcb2": (901, 100, 100),
+        "pcb3": (905, 101, 100),
+        "pcb4": (904, 101, 100),
+        "pipe_fryum": (450, 50, 100),
+    }
+
+    @cached_property
+    def _rows(self) -> list[dict[str, str]]:
+        columns = ("object", "split", "label", "image", "mask")
+        return read_rows(self.root / "split_csv" / "1cls.csv", columns)
+
+    def listing(self, category: str) -> Listing:
+        rows = [row for row in self._rows if row["object"] == category]
+        table = self.root / "split_csv" / "1cls.csv"
+        return csv_listing(self.root, table, rows, picture="image", what=category)
