@@ -38,8 +38,8 @@ _DRAW = (
 
 
 def contamination(board: Board) -> list[str]:
-    """Return what contamination means here, and the size of the train and test sets."""
-    return blocks(_meaning(board), _data_table(board))
+    """Return what contamination means here, the size of the train and test sets, and which data it was."""
+    return blocks(_meaning(board), _data_table(board), _fingerprints(board))
 
 
 def timing(board: Board) -> list[str]:
@@ -157,6 +157,15 @@ def _data_table(board: Board) -> list[str]:
                 )
     head = ["Data set", "Rate", "Tasks", "Train images", "of them anomalous", "realised rate"]
     return table([*head, "Test images", "of them anomalous", "removed from test"], rows)
+
+
+def _fingerprints(board: Board) -> list[str]:
+    """Return what tells whether another copy of the data is the same."""
+    found = {entry.cell.dataset: entry.cell.data_fingerprint for entry in board.plan.entries}
+    words = [
+        f"{dataset_name(board, name)} `{found[name][:16]}`" for name in board.datasets if found.get(name)
+    ]
+    return [f"Content of the data (start of its sha256): {', '.join(words)}."] if words else []
 
 
 def _data_row(records: Sequence[Record]) -> list[str]:
