@@ -103,6 +103,15 @@ def test_results_that_cannot_be_written(
     refused(anobench("run", path, "--bench", toy), here, "results", "cannot be written")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that nobody may write")
+def test_results_where_nobody_may_write(
+    toy: Path, suite: Callable[..., Path], anobench: Invoke, here: Path
+) -> None:
+    path = suite('datasets = ["toy"]\nmethods = ["constant"]')
+    ended = anobench("run", path, "--bench", toy, "--results", "/proc/anobench")
+    refused(ended, here, "/proc/anobench", "cannot be written", "--results")
+
+
 def test_results_that_are_a_file(toy: Path, suite: Callable[..., Path], anobench: Invoke, here: Path) -> None:
     (here / "results").write_text("")
     path = suite('datasets = ["toy"]\nmethods = ["constant"]')
