@@ -23,6 +23,7 @@ class Hub:
     image: str = "image"
     label: str = "label"
     config: str | None = None
+    splits: tuple[tuple[str, str], ...] = (("train", "train"), ("test", "test"))
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def find_copy(dataset: str, layouts: Sequence[Layout], hub: Hub | None) -> Copy:
         root = download(hub.repository, hub.config)
     except DataError as error:
         raise DataError(f"{missing}; and {error}") from error
-    layout = Parquet(root.name, image=hub.image, label=hub.label, config="")
+    layout = Parquet(root.name, image=hub.image, label=hub.label, config="", splits=hub.splits)
     found = layout.find(root.parent)
     if not found:
         raise DataError(f"{root}: the hub's copy of {hub.repository} has no train or test split")

@@ -146,10 +146,15 @@ class OneVsRest(Dataset):
         return list(self.classes)
 
     def task(self, name: str) -> Task:
-        wanted = self.classes.index(self._known(name, self.classes))
-        train, test = self.split("train"), self.split("test")
+        self._known(name, self.classes)
         one_vs_rest = self.protocol == "one_vs_rest"
-        train_normal = (train.labels == wanted) == one_vs_rest
+        return self.task_of(name, [other for other in self.classes if (other == name) == one_vs_rest])
+
+    def task_of(self, name: str, normal: Sequence[str]) -> Task:
+        """Return the task in which the classes `normal` are normal and all others anomalous."""
+        train, test = self.split("train"), self.split("test")
+        numbers = [self.classes.index(each) for each in normal]
+        train_normal = np.isin(train.labels, numbers)
         if not train_normal.any():
             raise DataError(
                 f"{train.source.name} holds no image that is normal for the task {name!r} ({self.protocol}); "
@@ -159,7 +164,7 @@ class OneVsRest(Dataset):
             name=name,
             train=Images.of(train.source, train_normal),
             test=Images.of(test.source),
-            test_labels=((test.labels != wanted) == one_vs_rest).astype(np.uint8),
+            test_labels=(~np.isin(test.labels, numbers)).astype(np.uint8),
             test_types=tuple(self.classes[label] for label in test.labels),
             holdout=Images.of(train.source, ~train_normal),
             holdout_types=tuple(self.classes[label] for label in train.labels[~train_normal]),

@@ -48,9 +48,9 @@ class ParquetTable:
         self._lock = threading.Lock()
 
     def fingerprint(self) -> str:
-        """Return a sha256 (hex) over the content of the shards and the columns' names."""
+        """Return a sha256 (hex) over the content of the shards and the image column's name."""
         shards = [file_sha256(file) for file in self.files]
-        return hashlib.sha256("/".join(["parquet", self.image, self.label, *shards]).encode()).hexdigest()
+        return hashlib.sha256("/".join(["parquet", self.image, *shards]).encode()).hexdigest()
 
     @cached_property
     def _opened(self) -> list[Any]:

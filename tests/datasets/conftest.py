@@ -19,7 +19,7 @@ def stock() -> Registry:
 @pytest.fixture(scope="session")
 def adapter(stock: Registry) -> Callable[..., Any]:
     """Return a function that makes a data set by name and parameters."""
-    return lambda name, **params: stock.datasets[name].load()(**params)
+    return lambda which, /, **params: stock.datasets[which].load()(**params)
 
 
 @pytest.fixture

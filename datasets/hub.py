@@ -1,0 +1,85 @@
+"""Any image classification set of the Hugging Face hub, or parquet files in its layout: ``hub[name=...]``.
+
+``hub[name=owner/name, image=image, label=label]`` gives one-vs-rest tasks, one a class. With
+``normal=cat`` (or ``normal=cat|dog``) there is one task: these classes are normal, all others anomalous.
+A copy is looked for as ``owner/name`` and ``name`` under the folders of ANOBENCH_DATA, in hub layout
+(``[<config>/]train-*.parquet``); else the hub is asked. ``name`` may also be such a folder itself.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from bench import DataError, OneVsRest, Task
+from bench.copies import Copy, Hub, find_copy
+from bench.errors import did_you_mean
+from bench.hubtable import ParquetTable
+from bench.layouts import Parquet
+
+
+class HubSet(OneVsRest):
+    title = "A data set of the Hugging Face hub"
+    home = "https://huggingface.co/datasets"
+    layout = "<owner>/<name>/[<config>/]{train,test}-*.parquet"
+    has_holdout = True
+
+    def __init__(
+        self,
+        name: str,
+        image: str = "image",
+        label: str = "label",
+        normal: str = "",
+        config: str = "",
+        train: str = "train",
+        test: str = "test",
+        protocol: Literal["one_vs_rest", "leave_one_out"] = "one_vs_rest",
+    ) -> None:
+        self.name, self.image, self.label, self.config = name, image, label, config
+        self.normal = tuple(part.strip() for part in normal.split("|") if part.strip())
+        self.names = (("train", train), ("test", test))
+        self.protocol = protocol
+        self.folder = name
+
+    def _layout(self, folder: str) -> Parquet:
+        config = self.config or "*"
+        return Parquet(folder, image=self.image, label=self.label, config=config, splits=self.names)
+
+    @cached_property
+    def copy(self) -> Copy:
+        own = Path(self.name).expanduser()
+        if own.is_absolute() or self.name.startswith("."):
+            layout = self._layout(own.name)
+            found = layout.find(own.resolve().parent) if own.is_dir() else None
+            if not found:
+                raise DataError(f"hub[name={self.name}]: no parquet files there; expected {layout.shape}")
+            return Copy(layout, *found)
+        layouts = [self._layout(folder) for folder in dict.fromkeys((self.name, self.name.split("/")[-1]))]
+        return find_copy(
+            self.name, layouts, Hub(self.name, self.image, self.label, self.config or None, self.names)
+        )
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The classes' names as the hub's metadata gives them, else the labels' numbers."""
+        files = [self.copy.root / file for file in self.copy.split_files("train")]
+        table = ParquetTable(self.name, files, image=self.image, label=self.label)
+        names = table.class_names() or [str(label) for label in range(int(table.labels().max()) + 1)]
+        # A task's name may hold neither blanks nor slashes.
+        return tuple(re.sub(r"[^\w.+-]+", "_", name).strip("_") for name in names)
+
+    def tasks(self) -> list[str]:
+        for name in self.normal:
+            if name not in self.classes:
+                raise DataError(
+                    f"hub[name={self.name}] has no class {name!r}{did_you_mean(name, self.classes)}"
+                )
+        return ["+".join(self.normal)] if self.normal else list(self.classes)
+
+    def task(self, name: str) -> Task:
+        if not self.normal:
+            return super().task(name)
+        self._known(name, self.tasks())
+        return self.task_of(name, self.normal)

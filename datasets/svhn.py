@@ -1,0 +1,27 @@
+"""SVHN: cropped house numbers from street photographs, 32 × 32, ten digits; one-vs-rest tasks."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from bench import OneVsRest
+from bench.arrays import Mat
+from bench.copies import Hub
+from bench.layouts import ClassFolders, Parquet
+
+
+class SVHN(OneVsRest):
+    title = "SVHN, cropped digits"
+    licence = "for non-commercial use"
+    citation = "Y. Netzer et al., Reading Digits in Natural Images with Unsupervised Feature Learning, 2011"
+    home = "http://ufldl.stanford.edu/housenumbers"
+    layout = "svhn/cropped_digits/{train,test}-*.parquet, svhn/{train,test}_32x32.mat or class folders"
+    classes = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+    expected: ClassVar = {"train": 73_257, "test": 26_032}
+    has_holdout = True
+    folder = "svhn"
+    hub = Hub("ufldl-stanford/svhn", config="cropped_digits")
+    layouts = (Parquet("svhn", config="cropped_digits"), Mat(("svhn", "SVHN")), ClassFolders("svhn"))
+
+    def __init__(self, protocol: Literal["one_vs_rest", "leave_one_out"] = "one_vs_rest") -> None:
+        self.protocol = protocol

@@ -1,0 +1,84 @@
+"""WBC: 300 microscope pictures of white blood cells, 120 × 120; one-vs-rest tasks of the four larger classes.
+
+As in PANDA (appendix C): Dataset 1, the classes with more than one picture, 80 % of each class (rounded down)
+for training and the rest for testing: 237 and 62 pictures. Which ones is not known there; here the sha256 of
+the picture's number and of ``split`` decides. Numbers compare with published ones only approximately.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from bench import DataError, NonNegativeInt, OneVsRest, Split
+from bench.files import FileSource, neutral_order
+from bench.listing import read_rows
+from bench.places import data_folders
+
+TABLE = "Class Labels of Dataset 1.csv"
+
+
+class WBC(OneVsRest):
+    title = "White blood cells (Zheng 2018, Dataset 1)"
+    licence = "GPL-3 (as the authors' repository states)"
+    citation = (
+        "X. Zheng et al., Fast and Robust Segmentation of White Blood Cell Images by Self-supervised "
+        "Learning, Micron 107:55-71, 2018"
+    )
+    home = "https://github.com/zxaoyou/segmentation_WBC"
+    layout = "wbc/{Dataset 1/<id>.bmp, Class Labels of Dataset 1.csv}"
+    classes = ("neutrophil", "lymphocyte", "monocyte", "eosinophil")
+    expected: ClassVar = {"train": 237, "test": 62}
+    has_holdout = True
+    folder = "wbc"
+
+    def __init__(
+        self,
+        protocol: Literal["one_vs_rest", "leave_one_out"] = "one_vs_rest",
+        split: NonNegativeInt = 0,
+    ) -> None:
+        self.protocol, self.draw = protocol, split
+
+    @cached_property
+    def root(self) -> Path:
+        searched = data_folders()
+        for folder in searched:
+            for name in ("wbc", "segmentation_WBC", "segmentation_WBC-master"):
+                if (folder / name).is_dir():
+                    return folder / name
+        where = f"in {', '.join(map(str, searched))}" if searched else "(ANOBENCH_DATA is not set)"
+        raise DataError(
+            f"{self.title}: no folder wbc {where}; expected {self.layout} under a folder of ANOBENCH_DATA; "
+            f"get it from {self.home}"
+        )
+
+    @cached_property
+    def _splits(self) -> dict[str, Split]:
+        """Both splits: the first four fifths of each class, in an order of hashes, are for training."""
+        by_class: dict[int, list[str]] = {number: [] for number in range(len(self.classes))}
+        for row in read_rows(self.root / TABLE, ("image ID", "class label")):
+            try:
+                file, number = f"Dataset 1/{int(row['image ID']):03d}.bmp", int(row["class label"]) - 1
+            except ValueError:
+                raise DataError(
+                    f"{self.root / TABLE}, line {row['#']}: expected two numbers, found {row}"
+                ) from None
+            if not (self.root / file).is_file():
+                raise DataError(f"{self.root / TABLE}, line {row['#']}: {self.root / file} does not exist")
+            if number in by_class:
+                by_class[number].append(file)
+        labels: dict[str, dict[str, int]] = {"train": {}, "test": {}}
+        for number, files in by_class.items():
+            ordered = sorted(files, key=lambda file: hashlib.sha256(f"{self.draw}/{file}".encode()).digest())
+            for i, file in enumerate(ordered):
+                labels["train" if i < len(files) * 4 // 5 else "test"][file] = number
+        found = {}
+        for name, numbers in labels.items():
+            files = neutral_order(numbers)
+            source = FileSource(f"wbc/{name}", self.root, files)
+            found[name] = Split(source, np.array([numbers[file] for file in files], np.int64))
+        return found

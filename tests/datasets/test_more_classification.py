@@ -1,0 +1,275 @@
+"""The other image classification sets, in their official layouts."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from bench import DataError, OneVsRest
+
+from .test_classification import shades
+from .trees import picture, png, write_parquet, write_picture
+
+#: Label of each picture; its shade is its number.
+TRAIN, TEST = [i % 10 for i in range(30)], [(3 * i) % 10 for i in range(20)]
+SPLITS = {"train": TRAIN, "test": TEST}
+
+
+def as_idx(root: Path, *, packed: bool = False) -> Path:
+    root.mkdir(parents=True)
+    for stem, labels in (("train", TRAIN), ("t10k", TEST)):
+        pixels = np.stack([np.full((28, 28), i, np.uint8) for i in range(len(labels))])
+        images = b"\0\0\x08\x03" + np.array(pixels.shape, ">u4").tobytes() + pixels.tobytes()
+        numbers = b"\0\0\x08\x01" + np.array([len(labels)], ">u4").tobytes() + bytes(labels)
+        for name, content in ((f"{stem}-images-idx3-ubyte", images), (f"{stem}-labels-idx1-ubyte", numbers)):
+            if packed:
+                (root / f"{name}.gz").write_bytes(gzip.compress(content))
+            else:
+                (root / name).write_bytes(content)
+    return root
+
+
+def as_mat(root: Path) -> Path:
+    root.mkdir(parents=True)
+    for split, labels in SPLITS.items():
+        pixels = np.stack([picture(i, (32, 32)) for i in range(len(labels))], -1)
+        digits = np.array([[label or 10] for label in labels], np.uint8)
+        savemat(root / f"{split}_32x32.mat", {"X": pixels, "y": digits}, do_compression=True)
+    return root
+
+
+def as_parquet(root: Path, **columns: str) -> Path:
+    for split, labels in SPLITS.items():
+        pictures = [png(picture(i)) for i in range(len(labels))]
+        write_parquet(root / f"{split}-00000-of-00001.parquet", pictures, labels, **columns)
+    return root
+
+
+def as_cifar100(root: Path) -> Path:
+    root.mkdir(parents=True)
+    for split, labels in SPLITS.items():
+        pixels = np.stack([picture(i, (32, 32)).transpose(2, 0, 1).ravel() for i in range(len(labels))])
+        batch = {b"data": pixels, b"coarse_labels": labels, b"fine_labels": [label + 90 for label in labels]}
+        (root / split).write_bytes(pickle.dumps(batch, protocol=2))
+    return root
+
+
+MADE: dict[str, tuple[str, Callable[[Path], Path]]] = {
+    "fashion_mnist, torchvision": ("fashion_mnist", lambda data: as_idx(data / "FashionMNIST" / "raw")),
+    "fashion_mnist, gzipped": ("fashion_mnist", lambda data: as_idx(data / "fashion_mnist", packed=True)),
+    "fashion_mnist, hub": (
+        "fashion_mnist",
+        lambda data: as_parquet(data / "fashion_mnist" / "fashion_mnist"),
+    ),
+    "mnist, torchvision": ("mnist", lambda data: as_idx(data / "MNIST" / "raw")),
+    "mnist, hub": ("mnist", lambda data: as_parquet(data / "mnist" / "mnist")),
+    "svhn, matlab": ("svhn", lambda data: as_mat(data / "svhn")),
+    "svhn, hub": ("svhn", lambda data: as_parquet(data / "svhn" / "cropped_digits")),
+    "cifar100, python": ("cifar100", lambda data: as_cifar100(data / "cifar-100-python")),
+    "cifar100, hub": (
+        "cifar100",
+        lambda data: as_parquet(data / "cifar100" / "cifar100", image="img", label="coarse_label"),
+    ),
+}
+
+
+@pytest.fixture(params=MADE.values(), ids=MADE.keys())
+def made(request: pytest.FixtureRequest, adapter: Any, data: Path) -> OneVsRest:
+    name, make = request.param
+    make(data)
+    return adapter(name)
+
+
+def test_pictures_and_labels_belong_together(made: OneVsRest) -> None:
+    for split, labels in SPLITS.items():
+        assert shades(made, split) == list(enumerate(labels))
+        assert made.split(split).source.read(np.array([0, 1])).shape[-1] == 3
+
+
+def test_tasks(made: OneVsRest) -> None:
+    task = made.task(made.classes[4])
+    assert (len(task.train), len(task.holdout), len(task.test)) == (3, 27, 20)
+    assert [kind != made.classes[4] for kind in task.test_types] == task.test_labels.tolist()
+    assert len(made.differences()) == 2
+
+
+def test_opening_reads_no_pictures(made: OneVsRest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for what in ("bench.source.decode", "bench.picklefree.PickledArray.numpy", "bench.arrays._grey_pixels"):
+        monkeypatch.setattr(what, lambda *_: pytest.fail("read pictures"))
+    made.fingerprint()
+    made.task(made.classes[0])
+
+
+def test_cifar100_has_coarse_and_fine_classes(adapter: Any, data: Path) -> None:
+    as_cifar100(data / "cifar-100-python")
+    coarse, fine = adapter("cifar100"), adapter("cifar100", labels="fine")
+    assert (len(coarse.tasks()), len(fine.tasks())) == (20, 100)
+    assert coarse.tasks()[:2] == ["aquatic_mammals", "fish"]
+    assert fine.tasks()[99] == "worm"
+    assert fine.split("train").labels.tolist() == [label + 90 for label in TRAIN]
+    assert fine.split("train").source.fingerprint == coarse.split("train").source.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "match"),
+    [
+        ("train-images-idx3-ubyte", lambda c: c[:-1], "ubyte: expected 23520 bytes for the shape"),
+        ("train-labels-idx1-ubyte", lambda c: c[:-1], "expected 30 bytes"),
+        ("train-labels-idx1-ubyte", lambda c: b"PK" + c, "expected an IDX file of bytes with 1 dimensions"),
+        ("train-labels-idx1-ubyte", lambda c: c[:-1] + b"\x0a", "expected labels from 0 to 9, found 0 to 10"),
+        ("train-labels-idx1-ubyte", lambda c: c[:4] + b"\0\0\0\x02\1\2", "expected 2 pictures, one a label"),
+    ],
+)  # fmt: skip
+def test_damaged_idx_files_are_named(
+    adapter: Any, data: Path, file: str, change: Callable[[bytes], bytes], match: str
+) -> None:
+    path = as_idx(data / "mnist") / file
+    path.write_bytes(change(path.read_bytes()))
+
+    def use() -> None:
+        adapter("mnist").task("1").sources[0].read(np.array([0]))
+
+    with pytest.raises(DataError, match=match):
+        use()
+
+
+def test_truncated_gzip_and_half_a_split_are_named(adapter: Any, data: Path) -> None:
+    root = as_idx(data / "mnist", packed=True)
+    path = root / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-6])
+    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte\.gz: cannot be read"):
+        adapter("mnist").task("1")
+    path.unlink()
+    with pytest.raises(DataError, match=r"expected .*labels.*, found only train-images-idx3-ubyte\.gz"):
+        adapter("mnist").task("1")
+
+
+def test_damaged_matlab_files_are_named(adapter: Any, data: Path) -> None:
+    path = as_mat(data / "svhn") / "train_32x32.mat"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:90])
+    with pytest.raises(DataError, match=r"train_32x32\.mat: cannot be read as a MATLAB file"):
+        adapter("svhn").task("1")
+    savemat(path, {"X": np.zeros(3)})
+    with pytest.raises(DataError, match="expected the variable 'y'"):
+        adapter("svhn").task("1")
+
+
+# --- white blood cells --------------------------------------------------------------------------------------
+
+
+def as_wbc(data: Path) -> Path:
+    root, lines, number = data / "wbc", ["image ID,class label"], 0
+    for label, count in ((1, 10), (2, 6), (3, 5), (4, 5), (5, 1)):
+        for _ in range(count):
+            number += 1
+            path = root / "Dataset 1" / f"{number:03d}.bmp"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture(number)).save(path)
+            write_picture(path.with_suffix(".png"), picture(0))  # the cell's outline, not an image of the set
+            lines.append(f"{number},{label}")
+    (root / "Class Labels of Dataset 1.csv").write_text("\n".join(lines))
+    return root
+
+
+def test_wbc_splits_each_class_four_to_one(adapter: Any, data: Path) -> None:
+    as_wbc(data)
+    wbc = adapter("wbc")
+    assert wbc.tasks() == ["neutrophil", "lymphocyte", "monocyte", "eosinophil"]
+    train, test = shades(wbc, "train"), shades(wbc, "test")
+    assert np.bincount([label for _, label in train]).tolist() == [8, 4, 4, 4]
+    assert np.bincount([label for _, label in test]).tolist() == [2, 2, 1, 1]
+    numbers = [number for number, _ in train + test]
+    assert sorted(numbers) == list(range(1, 27))
+    for number, label in train + test:
+        assert label == (number > 10) + (number > 16) + (number > 21)
+    assert shades(adapter("wbc"), "train") == train
+    assert shades(adapter("wbc", split=1), "train") != train
+
+
+def test_what_is_wrong_with_a_wbc_copy_is_named(adapter: Any, data: Path) -> None:
+    with pytest.raises(DataError, match=rf"no folder wbc in {data}; expected .*segmentation_WBC"):
+        adapter("wbc").task("monocyte")
+    root = as_wbc(data)
+    table = root / "Class Labels of Dataset 1.csv"
+    text = table.read_text()
+    table.write_text(text.replace("\n3,1", "\n3,one"))
+    with pytest.raises(DataError, match=r"line 4: expected two numbers"):
+        adapter("wbc").task("monocyte")
+    table.write_text(text)
+    (root / "Dataset 1" / "003.bmp").unlink()
+    with pytest.raises(DataError, match=r"line 4: .*003\.bmp does not exist"):
+        adapter("wbc").task("monocyte")
+
+
+# --- any hub data set ---------------------------------------------------------------------------------------
+
+
+def test_a_hub_set_is_found_by_name_or_path(adapter: Any, data: Path) -> None:
+    as_parquet(data / "flowers" / "data", image="picture", label="kind")
+    columns = {"image": "picture", "label": "kind"}
+    for name in ("owner/flowers", "flowers", str(data / "flowers")):
+        flowers = adapter("hub", name=name, **columns)
+        assert flowers.tasks() == list("0123456789")
+        assert shades(flowers, "train") == list(enumerate(TRAIN))
+    with pytest.raises(DataError, match="there is no column 'image'"):
+        adapter("hub", name="flowers").tasks()
+
+
+def test_a_hub_set_with_chosen_normal_classes_is_one_task(adapter: Any, data: Path) -> None:
+    as_parquet(data / "flowers")
+    task = adapter("hub", name="flowers", normal="3|5").task("3+5")
+    assert (len(task.train), len(task.holdout)) == (6, 24)
+    assert [kind not in "35" for kind in task.test_types] == task.test_labels.tolist()
+    with pytest.raises(DataError, match="has no class '11'"):
+        adapter("hub", name="flowers", normal="11").tasks()
+
+
+def test_a_hub_sets_splits_may_have_other_names(adapter: Any, data: Path) -> None:
+    root = as_parquet(data / "flowers")
+    (root / "test-00000-of-00001.parquet").rename(root / "validation-00000-of-00001.parquet")
+    with pytest.raises(DataError, match="has no test split"):
+        adapter("hub", name="flowers").task("1")
+    assert len(adapter("hub", name="flowers", test="validation").task("1").test) == 20
+
+
+def test_class_names_of_the_hub_become_names_of_tasks(adapter: Any, data: Path) -> None:
+    import pyarrow.parquet as pq
+
+    root = as_parquet(data / "clothes")
+    names = ["T - shirt / top", *"abcdefghi"]
+    metadata = {"huggingface": str({"info": {"features": {"label": {"names": names}}}}).replace("'", '"')}
+    for path in root.glob("*.parquet"):
+        pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
+    assert adapter("hub", name="clothes").tasks()[0] == "T_-_shirt_top"
+
+
+def test_a_folder_without_parquet_files_is_refused(adapter: Any, data: Path) -> None:
+    with pytest.raises(DataError, match="no parquet files there"):
+        adapter("hub", name=str(data)).tasks()
+    shutil.rmtree(data)
+
+
+# --- the real things ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["fashion_mnist", "wbc"])
+def test_real_sets_have_the_official_counts(adapter: Any, real_data: Path, name: str) -> None:
+    if not (real_data / name).is_dir():
+        pytest.skip(f"{real_data} holds no {name}")
+    dataset = adapter(name)
+    assert dataset.differences() == []
+    for task_name in dataset.tasks():
+        task = dataset.task(task_name)
+        assert task.test_labels.any()
+        assert not task.test_labels.all()
