@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
-from bench.adapter import BASES, FOLDERS, Adapter, Kind, read_adapter
+from bench.adapter import Adapter, Kind
+from bench.adapterfile import BASES, FOLDERS, read_adapter
 from bench.errors import AdapterError, SelectorError, SuiteError, did_you_mean
 from bench.selector import Selector
 

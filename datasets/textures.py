@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import ArraySource, Dataset, Images, NonNegativeInt, PositiveInt, Task
-from bench.adapter import code_hash
+from bench.adapterfile import code_hash
 from bench.masks import LazyMasks
 
 Field = NDArray[np.float64]

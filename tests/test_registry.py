@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.adapter import REQUIRED, read_adapter
+from bench.adapter import REQUIRED
+from bench.adapterfile import read_adapter
 from bench.errors import AdapterError, SelectorError, SuiteError
 from bench.registry import Registry, stock_folder
 from bench.selector import parse

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench import DataError
-from bench.adapter import code_hash
+from bench.adapterfile import code_hash
 
 # --- digits -------------------------------------------------------------------------------------------------
 
