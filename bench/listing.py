@@ -132,7 +132,7 @@ def mvtec_listing(
     )
     for kind in types:
         for file in list_images(root / test / kind, root):
-            if kind == NORMAL_TYPE:
+            if kind == Path(good).name:
                 masks.pop(f"{kind}/{Path(file).stem}", None)
             else:
                 samples.append(Sample(file, kind, masks.pop(f"{kind}/{Path(file).stem}", ())))

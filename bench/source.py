@@ -107,6 +107,10 @@ class Source(ABC):
             A picture cannot be decoded; the message names it.
         """
 
+    def where(self, row: int) -> str:
+        """Return what a message should call the picture of a row."""
+        return f"{self.name}, row {row}"
+
 
 class ArraySource(Source):
     """Pictures of one size, made or loaded all at once when first asked for.
@@ -164,6 +168,9 @@ class EncodedSource(Source):
 
     def __len__(self) -> int:
         return self._n
+
+    def where(self, row: int) -> str:
+        return self._where(row)
 
     def _decode(self, row: int) -> Pixels:
         try:

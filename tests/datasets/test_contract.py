@@ -1,0 +1,228 @@
+"""What every data set adapter keeps, whichever it is: run over all of them, on small trees."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import DataError, Dataset, Task
+from bench.contamination import Contamination, contaminate
+from bench.datacheck import check
+from bench.registry import Registry, stock_folder
+
+from . import test_classification, test_inspection, test_more_classification
+from .test_labels_out_of_reach import reachable, tells
+from .trees import picture, write_mask, write_mvtec, write_picture
+
+
+def as_btad(data: Path) -> None:
+    root = data / "btad" / "01"
+    for split, kind, first, count in (("train", "ok", 0, 5), ("test", "ok", 5, 3), ("test", "ko", 8, 4)):
+        for i in range(count):
+            write_picture(root / split / kind / f"{i:04d}.bmp", picture(first + i))
+            if kind == "ko":
+                write_mask(root / "ground_truth" / kind / f"{i:04d}.png")
+
+
+#: Parameters and the tree on which an adapter is tried; an adapter without an entry fails.
+TREES: dict[str, tuple[dict[str, Any], Callable[[Path], Any]]] = {
+    "btad": ({}, as_btad),
+    "cifar10": ({}, test_classification.as_folders),
+    "cifar100": ({}, lambda data: test_more_classification.as_cifar100(data / "cifar-100-python")),
+    "digits": ({}, lambda data: data),
+    "fashion_mnist": ({}, lambda data: test_more_classification.as_idx(data / "fashion_mnist")),
+    "folder": ({"path": "{data}/mine"}, test_inspection.as_folder),
+    "hub": ({"name": "flowers"}, lambda data: test_more_classification.as_parquet(data / "flowers")),
+    "mnist": ({}, lambda data: test_more_classification.as_idx(data / "mnist")),
+    "mpdd": ({}, lambda data: write_mvtec(data / "mpdd" / "tubes")),
+    "mvtec": ({}, test_inspection.as_mvtec),
+    "mvtec_loco": ({}, test_inspection.as_loco),
+    "svhn": ({}, lambda data: test_more_classification.as_mat(data / "svhn")),
+    "textures": ({"size": 32, "train": 6, "good": 4, "per_defect": 2}, lambda data: data),
+    "visa": ({}, test_inspection.as_visa),
+    "wbc": ({}, test_more_classification.as_wbc),
+}
+EMBEDDED = ("digits", "textures")
+STOCK = Registry().datasets
+NAMES = sorted(STOCK)
+
+
+def test_every_adapter_is_tried_here() -> None:
+    assert set(NAMES) <= set(TREES), "give the new adapter a small tree in its official layout"
+
+
+@pytest.fixture(params=NAMES)
+def made(request: pytest.FixtureRequest, data: Path) -> tuple[str, Callable[[], Any]]:
+    """Return a name and a function that opens the data set anew."""
+    params, write = TREES[request.param]
+    write(data)
+    filled = {k: v.format(data=data) if isinstance(v, str) else v for k, v in params.items()}
+    cls = STOCK[request.param].load()
+    return request.param, lambda: cls(**filled)
+
+
+def rows(images: Any) -> list[tuple[int, int]]:
+    return list(zip(images._which.tolist(), images._rows.tolist(), strict=True))
+
+
+def test_an_adapter_says_what_it_is(made: tuple[str, Callable[[], Dataset]]) -> None:
+    name, make = made
+    cls = type(make())
+    assert cls.title
+    assert len((inspect.getmodule(cls).__doc__ or "").split("\n")[0]) > 20
+    if name not in ("folder", "hub"):
+        assert cls.licence
+        assert cls.citation
+        assert name in EMBEDDED or (cls.home.startswith("http") and cls.layout and cls.expected)
+    assert cls.synthetic == (name == "textures")
+
+
+def test_tasks_keep_their_shape(made: tuple[str, Callable[[], Dataset]]) -> None:
+    _, make = made
+    dataset = make()
+    names = dataset.tasks()
+    assert names
+    assert len(set(names)) == len(names)
+    usable = 0
+    for name in names:
+        assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.+")
+        try:
+            task = dataset.task(name)
+        except DataError:  # a class without pictures in the small tree
+            continue
+        usable += 1
+        assert task.name == name
+        assert len(task.train) > 0
+        assert task.test_labels.dtype == np.uint8
+        assert set(task.test_labels.tolist()) <= {0, 1}
+        assert task.train_labels is None
+        assert (task.holdout is not None) == dataset.has_holdout
+        if task.holdout is not None:
+            assert not set(rows(task.train)) & set(rows(task.holdout))
+        for images, source in ((task.train, task.sources[0]), (task.test, task.sources[1])):
+            assert images._source(0) is source
+            assert len(set(rows(images))) == len(images)
+            assert len(source.fingerprint) == 64
+    assert usable
+
+
+def test_opening_twice_gives_the_same(made: tuple[str, Callable[[], Dataset]]) -> None:
+    _, make = made
+    one, other = make(), make()
+    assert one.fingerprint() == other.fingerprint()
+    assert len(one.fingerprint()) == 64
+    a, b = first_task(one), first_task(other)
+    assert [s.fingerprint for s in a.sources] == [s.fingerprint for s in b.sources]
+    assert rows(a.train) == rows(b.train)
+    assert a.test_types == b.test_types
+    assert (a.test_labels == b.test_labels).all()
+
+
+def first_task(dataset: Dataset) -> Task:
+    for name in dataset.tasks():
+        try:
+            return dataset.task(name)
+        except DataError:
+            continue
+    raise AssertionError("no task can be opened")
+
+
+def test_pictures_are_rgb_bytes_and_masks_fit_them(made: tuple[str, Callable[[], Dataset]]) -> None:
+    _, make = made
+    task = first_task(make())
+    for source in task.sources:
+        for pixels in source.read(np.arange(min(4, len(source)))):
+            assert pixels.dtype == np.uint8
+            assert pixels.ndim == 3
+            assert pixels.shape[2] == 3
+    if task.masks is not None:
+        assert len(task.masks) == len(task.test)
+        for mask, label, pixels in zip(
+            task.masks, task.test_labels, task.sources[1].read(np.arange(len(task.test))), strict=True
+        ):
+            assert mask.dtype == np.bool_
+            assert mask.shape == pixels.shape[:2]
+            assert mask.any() == bool(label)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_no_label_is_reached_from_the_images(
+    made: tuple[str, Callable[[], Dataset]], data: Path, rate: float
+) -> None:
+    _, make = made
+    dataset = make()
+    task = first_task(dataset)
+    source = "holdout" if dataset.has_holdout else "test"
+    changed, _ = contaminate(task, "d", Contamination(rate=rate, source=source, shortage="cap"))
+    kinds = {kind for kind in {*task.test_types, *task.holdout_types} if len(kind) > 3}
+    assert tells(reachable(changed.train, changed.test), changed, {*kinds, str(data)}) == []
+
+
+def test_unknown_tasks_are_refused_by_name(made: tuple[str, Callable[[], Dataset]]) -> None:
+    _, make = made
+    with pytest.raises(DataError, match="has no task 'no such task'"):
+        make().task("no such task")
+
+
+def test_an_adapter_imports_only_bench_the_standard_library_and_packages(
+    made: tuple[str, Callable[[], Dataset]],
+) -> None:
+    name, _ = made
+    tree = ast.parse((stock_folder() / "datasets" / f"{name}.py").read_text(encoding="utf-8"))
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not {module for module in modules if module and module.split(".")[0] in ("datasets", "methods")}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+
+
+# --- bench.datacheck ----------------------------------------------------------------------------------------
+
+
+def test_a_whole_set_has_nothing_to_note(adapter: Any) -> None:
+    assert check(adapter("textures", size=32, train=4, good=3, per_defect=2)) == []
+
+
+def test_a_check_names_damage_duplicates_and_masks(adapter: Any, data: Path) -> None:
+    root = write_mvtec(data / "mine", train=5, good=3, hole=4)
+    write_picture(root / "test" / "good" / "002.png", picture(3))  # the train set's 003.png
+    write_mask(root / "ground_truth" / "hole" / "001_mask.png", value=0)
+    write_mask(root / "ground_truth" / "hole" / "002_mask.png", size=(9, 9))
+    broken = root / "train" / "good" / "004.png"
+    content = bytearray(broken.read_bytes())
+    content[40:60] = b"x" * 20
+    broken.write_bytes(content)
+    notes = "\n".join(check(adapter("folder", path=str(root))))
+    assert "train/good/004.png: this image cannot be decoded" in notes
+    assert "train/good/003.png and" in notes
+    assert "test/good/002.png are the same picture" in notes
+    assert "002_mask.png: this mask has 9 x 9 pixels" in notes
+    assert "mine: 1 anomalies have an empty mask" in notes
+    assert len(notes.split("\n")) == 4
+
+
+def test_many_notes_are_counted(adapter: Any, data: Path) -> None:
+    root = write_mvtec(data / "mine", train=12, good=9, hole=1)
+    for i in range(9):
+        write_picture(root / "test" / "good" / f"{i:03d}.png", picture(i))
+    assert (
+        check(adapter("folder", path=str(root)))[-1]
+        == "… and 4 more pictures are in folder/mine/train and in folder/mine/test"
+    )
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "params"), [("mvtec", {}), ("mvtec_loco", {"good": "validation"}), ("wbc", {})]
+)
+def test_real_pictures_and_masks_are_all_readable(
+    adapter: Any, real_data: Path, name: str, params: dict[str, Any]
+) -> None:
+    if not (real_data / name).is_dir():
+        pytest.skip(f"{real_data} holds no {name}")
+    notes = check(adapter(name, **params))
+    assert not [note for note in notes if "cannot be" in note or "this mask" in note]
