@@ -17,7 +17,10 @@ _WHERE = {
     "DataError": "bench.errors",
     "Dataset": "bench.dataset",
     "EncodedSource": "bench.source",
+    "FitError": "bench.errors",
     "Fraction": "bench.params",
+    "HeadNorm": "bench.heads",
+    "Heads": "bench.heads",
     "Images": "bench.images",
     "Method": "bench.method",
     "NonNegativeFloat": "bench.params",
@@ -30,8 +33,15 @@ _WHERE = {
     "Split": "bench.dataset",
     "Task": "bench.task",
     "UnitInterval": "bench.params",
+    "batch_slices": "bench.heads",
+    "collapse_note": "bench.heads",
     "nearest": "bench.features.nearest",
+    "same_shape": "bench.heads",
+    "shuffled": "bench.heads",
+    "spread": "bench.heads",
     "standardise": "bench.features.normalise",
+    "take_rows": "bench.heads",
+    "uniform": "bench.heads",
 }
 __all__ = [
     "AnobenchError",
@@ -39,7 +49,10 @@ __all__ = [
     "DataError",
     "Dataset",
     "EncodedSource",
+    "FitError",
     "Fraction",
+    "HeadNorm",
+    "Heads",
     "Images",
     "Method",
     "NonNegativeFloat",
@@ -52,15 +65,34 @@ __all__ = [
     "Split",
     "Task",
     "UnitInterval",
+    "batch_slices",
+    "collapse_note",
     "nearest",
+    "same_shape",
+    "shuffled",
+    "spread",
     "standardise",
+    "take_rows",
+    "uniform",
     "__version__",
 ]
 
 if TYPE_CHECKING:
     from bench.dataset import Dataset, OneVsRest, Split
-    from bench.errors import AnobenchError, DataError
+    from bench.errors import AnobenchError, DataError, FitError
     from bench.features.nearest import nearest
+    from bench.features.normalise import standardise
+    from bench.heads import (
+        HeadNorm,
+        Heads,
+        batch_slices,
+        collapse_note,
+        same_shape,
+        shuffled,
+        spread,
+        take_rows,
+        uniform,
+    )
     from bench.images import Images
     from bench.method import Method, Scores
     from bench.params import (

@@ -34,6 +34,10 @@ class ArchiveError(AnobenchError):
     """An archive that cannot be read or written."""
 
 
+class FitError(AnobenchError):
+    """Training that cannot go on (a loss that is NaN or infinite, too few images); becomes a failed record."""
+
+
 class ScoreError(AnobenchError):
     """Scores that cannot be evaluated (NaN, wrong number, wrong shape); becomes a failed record."""
 

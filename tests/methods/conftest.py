@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from bench.registry import Registry
 
@@ -20,3 +21,9 @@ def stock() -> Registry:
 def make(stock: Registry) -> Callable[..., Any]:
     """Return a function that makes a method by name and parameters."""
     return lambda name, **params: stock.methods[name].load()(**params)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Compute on one thread: quicker for vectors this small, whatever else runs on the machine."""
+    torch.set_num_threads(1)

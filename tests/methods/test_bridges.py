@@ -22,13 +22,14 @@ from tests.features_as_images import scores
 Make = Callable[..., Any]
 rng = np.random.default_rng(5)
 TRAIN = rng.normal(size=(80, 6)).astype(np.float32).astype(np.float64)
+FOREST = IsolationForest(max_samples=9, random_state=7)
 TEST = (rng.normal(size=(30, 6)) * 2).astype(np.float32).astype(np.float64)
 
 
 @pytest.mark.parametrize(
     ("name", "model", "options"),
     [
-        ("sklearn.ensemble:IsolationForest", IsolationForest(random_state=7, max_samples=9), {"max_samples": 9}),
+        ("sklearn.ensemble:IsolationForest", FOREST, {"max_samples": 9}),
         ("sklearn.neighbors:LocalOutlierFactor", LocalOutlierFactor(7, novelty=True), {"n_neighbors": 7}),
         ("sklearn.svm:OneClassSVM", OneClassSVM(nu=0.3), {"nu": 0.3}),
         ("sklearn.linear_model:SGDOneClassSVM", SGDOneClassSVM(random_state=7), {}),

@@ -17,8 +17,8 @@ from tests.features_as_images import scores
 NAMES = sorted(name for name, adapter in Registry().methods.items() if not adapter.problem)
 DETECTORS = [name for name in NAMES if Registry().methods[name].attributes.get("setting") != "control"]
 
-#: Parameters that keep this suite quick, for methods whose defaults are made for thousands of images.
-QUICK: dict[str, dict[str, Any]] = {}
+#: Parameters for this small bank, where a method's defaults are made for thousands of images.
+SMALL: dict[str, dict[str, Any]] = {"cap": {"weight": 20.0, "epochs": 60, "lr": 0.03}}
 #: Methods that need a package of an optional extra.
 OPTIONAL = {"pyod": "pyod"}
 
@@ -26,20 +26,20 @@ rng = np.random.default_rng(0)
 # Features of a network lie around a common direction: methods that compare angles need one.
 COMMON = 6 * np.eye(12)[0]
 TRAIN = rng.normal(size=(120, 12)) + COMMON
-TEST = np.concatenate([rng.normal(size=(60, 12)), rng.normal(size=(40, 12)) * 2 + 1.5]) + COMMON
+TEST = np.concatenate([rng.normal(size=(60, 12)), rng.normal(size=(40, 12)) * 2 + 2]) + COMMON
 LABELS = np.repeat([0, 1], [60, 40])
 
 
 @pytest.fixture
 def make(make: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that makes a method by name, quick to fit."""
+    """Return a function that makes a method by name, with parameters for the bank of this suite."""
 
-    def quick(name: str) -> Any:
+    def small(name: str) -> Any:
         if name in OPTIONAL:
             pytest.importorskip(OPTIONAL[name], reason=f"{name} needs an optional extra")
-        return make(name, **QUICK.get(name, {}))
+        return make(name, **SMALL.get(name, {}))
 
-    return quick
+    return small
 
 
 @pytest.mark.parametrize("name", NAMES)
