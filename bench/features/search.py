@@ -56,7 +56,7 @@ class Search:
         self.centre = torch.zeros(d, dtype=torch.float32, device=bank.device)
         if not cosine and m:
             self.centre = bank.mean(0, dtype=torch.float64).float()
-        # Shares of the budget: a block of the bank 1/4, queries 1/8, bounds 1/4, differences 1/4.
+        # Shares of the budget: a block of the bank 1/4, queries 1/8, bounds 1/4; the rest for differences.
         self.bank_chunk = max(k + 8, min(m, budget // 4 // (4 * d + 4)))
         self.query_chunk = max(
             16, min(4096, budget // 8 // (4 * d + 4), budget // 4 // (4 * self.bank_chunk))
@@ -148,17 +148,22 @@ class Search:
         """Return the distances (n, c) of each query to its candidates (n, c), from float64 differences."""
         n, c = candidates.shape
         out = torch.empty((n, c), dtype=torch.float64, device=queries.device)
-        step = max(1, self.budget // 4 // (3 * 8 * c * max(1, queries.shape[1])))
+        # Pieces small enough to stay in a processor's cache; large enough to keep a GPU busy.
+        piece = 2**23 if queries.device.type == "cpu" else self.budget // 4
+        step = max(1, min(piece, self.budget // 8) // (8 * c * max(1, queries.shape[1])))
         for start in range(0, n, step):
             part = slice(start, start + step)
             rows = candidates[part]
-            a, b = queries[part].double()[:, None], self.bank[rows].double()
+            apart = self.bank[rows].double()
             if own_lengths is None or self.lengths is None:
-                out[part] = b.sub_(a).square_().sum(2)
+                apart.sub_(queries[part, None])
+                out[part] = torch.linalg.vecdot(apart, apart)
                 continue
-            own, others = own_lengths[part][:, None, None], self.lengths[rows][:, :, None]
-            apart = b.div_(others.clamp(min=_TINY)).sub_(a / own.clamp(min=_TINY)).square_().sum(2) / 2
-            out[part] = torch.where((own == 0)[:, :, 0] | (others == 0)[:, :, 0], 1.0, apart)
+            own, others = own_lengths[part][:, None], self.lengths[rows]
+            apart.div_(others.clamp(min=_TINY)[:, :, None])
+            apart.sub_(queries[part, None].double() / own.clamp(min=_TINY)[:, :, None])
+            cosine = torch.linalg.vecdot(apart, apart) / 2
+            out[part] = torch.where((own == 0) | (others == 0), 1.0, cosine)
         return out
 
     def _within(

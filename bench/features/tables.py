@@ -52,7 +52,8 @@ class NetworkTable(_Table):
     """A frozen network: which, with what weights, fed how, read where.
 
     What is left out comes from the network's own configuration (the size, crop, interpolation, mean and
-    standard deviation that its weights were trained with).
+    standard deviation that its weights were trained with); of `resize` and `crop`, if one is given the other
+    is only done if it is given too.
 
     Attributes
     ----------
