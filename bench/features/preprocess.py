@@ -145,11 +145,16 @@ def resize(pixels: torch.Tensor, size: tuple[int, int], interpolation: str = "bi
         return F.interpolate(pixels, size, mode="nearest-exact")
     if pixels.device.type == "cpu":  # has an integer kernel that follows PIL's arithmetic
         return F.interpolate(pixels, size, mode=interpolation, antialias=True, align_corners=False)
+    return resize_by_float(pixels, size, interpolation)
+
+
+def resize_by_float(pixels: torch.Tensor, size: tuple[int, int], interpolation: str) -> torch.Tensor:
+    """Resize on any device: two passes in float32, each rounded to whole grey levels as PIL does."""
     image = pixels.float()
     for step in ((pixels.shape[-2], size[1]), size):
         if tuple(image.shape[-2:]) != step:
             image = F.interpolate(image, step, mode=interpolation, antialias=True, align_corners=False)
-            image = image.round_().clamp_(0, 255)
+            image = image.add_(0.5).floor_().clamp_(0, 255)  # halves go up, as in PIL
     return image.to(torch.uint8)
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision import transforms
 
 from bench.errors import DataError
-from bench.features.preprocess import Preprocess, centre_crop, resize, resized
+from bench.features.preprocess import Preprocess, centre_crop, resize, resize_by_float, resized
 
 HALF = (0.5, 0.5, 0.5)
 CPU = torch.device("cpu")
@@ -41,6 +41,9 @@ def test_resize_agrees_with_pil(
     pil = np.asarray(Image.fromarray(picture).resize(after[::-1], Image.Resampling[mode.upper()])).astype(int)
     assert np.abs(ours - pil).max() <= levels
     assert (ours != pil).mean() < share
+    on_a_gpu = resize_by_float(pixels, after, mode)[0].permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(on_a_gpu - pil).max() <= levels
+    assert (on_a_gpu != pil).mean() < share
 
 
 @pytest.mark.parametrize("pipeline", ["device", "pil"])
