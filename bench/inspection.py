@@ -6,7 +6,7 @@ import hashlib
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -15,12 +15,20 @@ from bench.errors import DataError, did_you_mean
 from bench.files import FileSource, neutral_order
 from bench.fingerprint import files_fingerprint
 from bench.images import Images
-from bench.listing import Listing, mvtec_listing
+from bench.listing import Listing, Sample, mvtec_listing
 from bench.masks import LazyMasks, Mask
 from bench.places import data_folders
 from bench.task import NORMAL_TYPE, Task
 
 log = logging.getLogger(__name__)
+
+
+class _Category(NamedTuple):
+    listing: Listing
+    #: The test samples in the order of `test_source`.
+    test: list[Sample]
+    train_source: FileSource
+    test_source: FileSource
 
 
 class InspectionSet(Dataset):
@@ -70,35 +78,36 @@ class InspectionSet(Dataset):
         return mvtec_listing(self.root / category)
 
     @cached_property
-    def _listings(self) -> dict[str, Listing]:
+    def _opened(self) -> dict[str, _Category]:
         return {}
 
-    def _listing(self, category: str) -> Listing:
-        if category not in self._listings:
-            self._listings[category] = self.listing(self._known(category, self.tasks()))
-        return self._listings[category]
+    def _category(self, name: str) -> _Category:
+        """Open a category once: its files are looked at, and hashed where they are new, only here."""
+        if name not in self._opened:
+            listing = self.listing(self._known(name, self.tasks()))
+            by_file = {sample.file: sample for sample in listing.test}
+            # In an order that does not tell which are good.
+            test = [by_file[file] for file in neutral_order(by_file)]
+            stem = f"{self.folders[0] if self.folders else 'folder'}/{name}"
+            self._opened[name] = _Category(
+                listing,
+                test,
+                FileSource(f"{stem}/train", listing.root, neutral_order(listing.train)),
+                FileSource(f"{stem}/test", listing.root, [sample.file for sample in test]),
+            )
+        return self._opened[name]
 
     def fingerprint(self) -> str:
-        lines = [f"{name}={self._category_fingerprint(name)}" for name in self.tasks()]
+        lines = []
+        for name in self.tasks():
+            opened = self._category(name)
+            masks = [mask for sample in opened.test for mask in sample.masks]
+            rest = files_fingerprint(opened.listing.root, [*masks, *opened.listing.more])
+            lines.append(f"{name}={opened.train_source.fingerprint}/{opened.test_source.fingerprint}/{rest}")
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
-    def _category_fingerprint(self, name: str) -> str:
-        listing = self._listing(name)
-        masks = [mask for sample in listing.test for mask in sample.masks]
-        return files_fingerprint(
-            listing.root, [*listing.train, *(s.file for s in listing.test), *masks, *listing.more]
-        )
-
     def task(self, name: str) -> Task:
-        listing = self._listing(name)
-        by_file = {sample.file: sample for sample in listing.test}
-        # In an order that does not tell which are good.
-        test = [by_file[file] for file in neutral_order(by_file)]
-        stem = f"{self.folders[0] if self.folders else 'folder'}/{name}"
-        sources = (
-            FileSource(f"{stem}/train", listing.root, neutral_order(listing.train)),
-            FileSource(f"{stem}/test", listing.root, [sample.file for sample in test]),
-        )
+        listing, test, *sources = self._category(name)
 
         def mask(row: int) -> Mask:
             return read_mask(listing.root, test[row].file, test[row].masks)
@@ -110,7 +119,7 @@ class InspectionSet(Dataset):
             test_labels=np.array([sample.type != NORMAL_TYPE for sample in test], np.uint8),
             test_types=tuple(sample.type for sample in test),
             masks=LazyMasks(mask, range(len(test))) if listing.has_masks else None,
-            sources=sources,
+            sources=tuple(sources),
         )
 
     def differences(self) -> list[str]:
@@ -119,7 +128,7 @@ class InspectionSet(Dataset):
         if missing := [name for name in self.categories if name not in there]:
             notes.append(f"{self.root} lacks {len(missing)} of {len(self.categories)}: {', '.join(missing)}")
         for name in there:
-            listing = self._listing(name)
+            listing = self._category(name).listing
             bad = sum(sample.type != NORMAL_TYPE for sample in listing.test)
             found = (len(listing.train), len(listing.test) - bad, bad)
             if name in self.expected and found != tuple(self.expected[name]):

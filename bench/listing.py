@@ -132,10 +132,11 @@ def mvtec_listing(
     )
     for kind in types:
         for file in list_images(root / test / kind, root):
+            stem = file.rpartition("/")[2].rpartition(".")[0]
             if kind == Path(good).name:
-                masks.pop(f"{kind}/{Path(file).stem}", None)
+                masks.pop(f"{kind}/{stem}", None)
             else:
-                samples.append(Sample(file, kind, masks.pop(f"{kind}/{Path(file).stem}", ())))
+                samples.append(Sample(file, kind, masks.pop(f"{kind}/{stem}", ())))
     if masks:
         raise DataError(
             f"{root / next(iter(masks.values()))[0]}: this mask belongs to no picture in {root / test}"
