@@ -116,18 +116,25 @@ class Mat(Layout):
     ) -> tuple[Source, NDArray[np.int64]]:
         path = root / files[0]
         fingerprint = files_fingerprint(root, files)
-        labels = _read_mat(path, "y").ravel().astype(np.int64) % 10
+        labels = read_mat(path, "y").ravel().astype(np.int64) % 10
         check_labels(labels, path, len(classes))
         return ArraySource(name, fingerprint, len(labels), partial(self._pixels, path)), labels
 
     def _pixels(self, path: Path) -> Pixels:
-        pixels = _read_mat(path, "X")
+        pixels = read_mat(path, "X")
         if pixels.ndim != 4 or pixels.dtype != np.uint8:
             raise DataError(f"{path}: expected X to be bytes of shape (32, 32, 3, n), found {pixels.shape}")
         return np.ascontiguousarray(pixels.transpose(3, 0, 1, 2))
 
 
-def _read_mat(path: Path, name: str) -> NDArray[Any]:
+def read_mat(path: Path, name: str) -> NDArray[Any]:
+    """Read one variable of a MATLAB file (version 7 or older).
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or lacks the variable.
+    """
     from scipy.io import loadmat
 
     try:

@@ -88,6 +88,26 @@ def find_copy(dataset: str, layouts: Sequence[Layout], hub: Hub | None) -> Copy:
     return Copy(layout, *found)
 
 
+def find_root(names: Sequence[str], *, title: str, layout: str, home: str) -> Path:
+    """Return a data set's folder under a folder of ``ANOBENCH_DATA``: the first of `names` that is there.
+
+    Raises
+    ------
+    DataError
+        There is none; the message says where was looked, what is expected and where to get it.
+    """
+    searched = data_folders()
+    for folder in searched:
+        for name in names:
+            if (folder / name).is_dir():
+                return folder / name
+    where = f"in {', '.join(map(str, searched))}" if searched else "(ANOBENCH_DATA is not set)"
+    raise DataError(
+        f"{title}: no folder {' or '.join(names)} {where}; expected {layout} "
+        f"under a folder of ANOBENCH_DATA; get it from {home}"
+    )
+
+
 def _accepted(layouts: Sequence[Layout]) -> str:
     return f"accepted under a folder of ANOBENCH_DATA: {' or '.join(layout.shape for layout in layouts)}"
 

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -41,6 +42,8 @@ class Dataset(ABC):
     synthetic: ClassVar[bool] = False
     #: True if the train split holds images that are labelled anomalous for a task (one-vs-rest).
     has_holdout: ClassVar[bool] = False
+    #: Contamination rates of official noisy train splits, opened by `noisy_task`; empty if there are none.
+    official_rates: ClassVar[tuple[float, ...]] = ()
 
     @abstractmethod
     def tasks(self) -> list[str]:
@@ -66,6 +69,19 @@ class Dataset(ABC):
             There is no such task (the nearest is named), or its data is missing, incomplete or damaged.
         """
 
+    def noisy_task(self, name: str, rate: float) -> Task:
+        """Open one task with the official noisy train split of this rate; it has `train_labels`.
+
+        Raises
+        ------
+        DataError
+            There is no such task or rate.
+        """
+        rates = ", ".join(f"{each:g}" for each in self.official_rates) or "none"
+        raise DataError(
+            f"{self.title}/{name} has no official split with {rate:g} contamination; it has: {rates}"
+        )
+
     def differences(self) -> list[str]:
         """Return how the data at hand differs from the official set (other counts, …), one sentence each.
 
@@ -86,6 +102,22 @@ class Split(NamedTuple):
 
     source: Source
     labels: NDArray[np.int64]
+
+    @classmethod
+    def of_files(cls, name: str, root: Path, labels: Mapping[str, int]) -> Split:
+        """Make a split of picture files under `root`, given the class number of each.
+
+        The rows lie in an order that does not follow the classes.
+
+        Raises
+        ------
+        DataError
+            A file cannot be read or is truncated.
+        """
+        from bench.files import FileSource, neutral_order
+
+        files = neutral_order(labels)
+        return cls(FileSource(name, root, files), np.array([labels[file] for file in files], np.int64))
 
 
 class OneVsRest(Dataset):

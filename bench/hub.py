@@ -32,7 +32,7 @@ def download(repository: str, config: str | None = None) -> Path:
     """
     folder = cache_folder() / "hub" / "--".join([*repository.split("/"), *([config] if config else [])])
     done = folder / "complete.json"
-    if done.is_file() and all((folder / file).is_file() for file in json.loads(done.read_bytes())):
+    if _is_complete(done):
         return folder
     _check_network(repository)
     datasets = importlib.import_module("datasets")
@@ -50,6 +50,14 @@ def download(repository: str, config: str | None = None) -> Path:
             "check the name and the network, or put a copy into a folder of ANOBENCH_DATA"
         ) from error
     return _link(folder, {split: [Path(path) for path in paths] for split, paths in local.items()})
+
+
+def _is_complete(done: Path) -> bool:
+    """Tell whether all files that a finished download listed are there (links may have lost their target)."""
+    try:
+        return all((done.parent / file).is_file() for file in json.loads(done.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _check_network(repository: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from bench.copies import find_root
 from bench.dataset import Dataset
 from bench.errors import DataError, did_you_mean
 from bench.files import FileSource, neutral_order
@@ -17,7 +18,6 @@ from bench.fingerprint import files_fingerprint
 from bench.images import Images
 from bench.listing import Listing, Sample, mvtec_listing
 from bench.masks import LazyMasks, Mask
-from bench.places import data_folders
 from bench.task import NORMAL_TYPE, Task
 
 log = logging.getLogger(__name__)
@@ -53,13 +53,7 @@ class InspectionSet(Dataset):
         DataError
             There is none in the data folders, or it holds no category.
         """
-        searched = data_folders()
-        for folder in searched:
-            for name in self.folders:
-                if (folder / name).is_dir():
-                    return folder / name
-        where = f"in {', '.join(map(str, searched))}" if searched else "(ANOBENCH_DATA is not set)"
-        raise DataError(f"{self.title}: no folder {' or '.join(self.folders)} {where}; {self._how()}")
+        return find_root(self.folders, title=self.title, layout=self.layout, home=self.home)
 
     def _how(self) -> str:
         return f"expected {self.layout} under a folder of ANOBENCH_DATA; get it from {self.home}"

@@ -12,12 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import numpy as np
-
 from bench import DataError, NonNegativeInt, OneVsRest, Split
-from bench.files import FileSource, neutral_order
+from bench.copies import find_root
 from bench.listing import read_rows
-from bench.places import data_folders
 
 TABLE = "Class Labels of Dataset 1.csv"
 
@@ -45,16 +42,8 @@ class WBC(OneVsRest):
 
     @cached_property
     def root(self) -> Path:
-        searched = data_folders()
-        for folder in searched:
-            for name in ("wbc", "segmentation_WBC", "segmentation_WBC-master"):
-                if (folder / name).is_dir():
-                    return folder / name
-        where = f"in {', '.join(map(str, searched))}" if searched else "(ANOBENCH_DATA is not set)"
-        raise DataError(
-            f"{self.title}: no folder wbc {where}; expected {self.layout} under a folder of ANOBENCH_DATA; "
-            f"get it from {self.home}"
-        )
+        names = ("wbc", "segmentation_WBC", "segmentation_WBC-master")
+        return find_root(names, title=self.title, layout=self.layout, home=self.home)
 
     @cached_property
     def _splits(self) -> dict[str, Split]:
@@ -76,9 +65,4 @@ class WBC(OneVsRest):
             ordered = sorted(files, key=lambda file: hashlib.sha256(f"{self.draw}/{file}".encode()).digest())
             for i, file in enumerate(ordered):
                 labels["train" if i < len(files) * 4 // 5 else "test"][file] = number
-        found = {}
-        for name, numbers in labels.items():
-            files = neutral_order(numbers)
-            source = FileSource(f"wbc/{name}", self.root, files)
-            found[name] = Split(source, np.array([numbers[file] for file in files], np.int64))
-        return found
+        return {name: Split.of_files(f"wbc/{name}", self.root, numbers) for name, numbers in labels.items()}

@@ -32,11 +32,14 @@ def as_btad(data: Path) -> None:
 
 #: Parameters and the tree on which an adapter is tried; an adapter without an entry fails.
 TREES: dict[str, tuple[dict[str, Any], Callable[[Path], Any]]] = {
+    "birds200": ({}, test_more_classification.as_birds),
     "btad": ({}, as_btad),
+    "cats_vs_dogs": ({}, test_more_classification.as_cats_vs_dogs),
     "cifar10": ({}, test_classification.as_folders),
     "cifar100": ({}, lambda data: test_more_classification.as_cifar100(data / "cifar-100-python")),
     "digits": ({}, lambda data: data),
     "fashion_mnist": ({}, lambda data: test_more_classification.as_idx(data / "fashion_mnist")),
+    "flowers102": ({}, test_more_classification.as_flowers),
     "folder": ({"path": "{data}/mine"}, test_inspection.as_folder),
     "hub": ({"name": "flowers"}, lambda data: test_more_classification.as_parquet(data / "flowers")),
     "mnist": ({}, lambda data: test_more_classification.as_idx(data / "mnist")),

@@ -197,7 +197,7 @@ def test_wbc_splits_each_class_four_to_one(adapter: Any, data: Path) -> None:
 
 
 def test_what_is_wrong_with_a_wbc_copy_is_named(adapter: Any, data: Path) -> None:
-    with pytest.raises(DataError, match=rf"no folder wbc in {data}; expected .*segmentation_WBC"):
+    with pytest.raises(DataError, match=rf"no folder wbc or .* in {data}; expected .*segmentation_WBC"):
         adapter("wbc").task("monocyte")
     root = as_wbc(data)
     table = root / "Class Labels of Dataset 1.csv"
@@ -209,6 +209,94 @@ def test_what_is_wrong_with_a_wbc_copy_is_named(adapter: Any, data: Path) -> Non
     (root / "Dataset 1" / "003.bmp").unlink()
     with pytest.raises(DataError, match=r"line 4: .*003\.bmp does not exist"):
         adapter("wbc").task("monocyte")
+
+
+# --- PANDA's larger photographs ----------------------------------------------------------------------------
+
+
+def as_cats_vs_dogs(data: Path) -> Path:
+    root = data / "cats_vs_dogs"
+    for shade, number in enumerate((0, 1, 9_999, 10_000, 12_499)):
+        for offset, kind in ((0, "cat"), (100, "dog")):
+            write_picture(root / "train" / f"{kind}.{number}.png", picture(shade + offset))
+            (root / "train" / f"{kind}.{number}.png").rename(root / "train" / f"{kind}.{number}.jpg")
+    return root
+
+
+def test_cats_and_dogs_split_by_number(adapter: Any, data: Path) -> None:
+    root = as_cats_vs_dogs(data)
+    dataset = adapter("cats_vs_dogs")
+    assert sorted(shades(dataset, "train")) == [(0, 0), (1, 0), (2, 0), (100, 1), (101, 1), (102, 1)]
+    assert sorted(shades(dataset, "test")) == [(3, 0), (4, 0), (103, 1), (104, 1)]
+    write_picture(root / "train" / "cow.1.png", picture(1))
+    with pytest.raises(DataError, match=r"cow\.1\.png: expected pictures named cat\.<number>\.jpg"):
+        adapter("cats_vs_dogs").task("cat")
+    shutil.rmtree(root / "train")
+    with pytest.raises(DataError, match="found 0 and 0 pictures"):
+        adapter("cats_vs_dogs").task("cat")
+
+
+def as_birds(data: Path) -> Path:
+    root, names = data / "CUB_200_2011", ["001.Albatross", "002.Auklet", "003.Bunting"]
+    lines: dict[str, list[str]] = {"images": [], "image_class_labels": [], "train_test_split": []}
+    for i in range(12):
+        file = f"{names[i % 3]}/Bird_{i:04d}.png"
+        write_picture(root / "images" / file, picture(i, (8 + i, 9)))
+        lines["images"].append(f"{i + 1} {file}")
+        lines["image_class_labels"].append(f"{i + 1} {i % 3 + 1}")
+        lines["train_test_split"].append(f"{i + 1} {int(i < 7)}")
+    lines["classes"] = [f"{i + 1} {name}" for i, name in enumerate(names)]
+    for name, content in lines.items():
+        (root / f"{name}.txt").write_text("\n".join(content) + "\n")
+    return root
+
+
+def test_birds_follow_the_official_text_files(adapter: Any, data: Path) -> None:
+    root = as_birds(data)
+    birds = adapter("birds200", first=2)
+    assert birds.tasks() == ["001.Albatross", "002.Auklet"]
+    assert sorted(shades(birds, "train")) == [(i, i % 3) for i in range(7)]
+    assert sorted(shades(birds, "test")) == [(i, i % 3) for i in range(7, 12)]
+    task = birds.task("002.Auklet")
+    assert (len(task.train), len(task.test)) == (2, 5)
+    labels = root / "image_class_labels.txt"
+    labels.write_text(labels.read_text().replace("\n4 1", ""))
+    with pytest.raises(
+        DataError, match=r"image 4 \(001\.Albatross/Bird_0003\.png\) has no split or no class"
+    ):
+        adapter("birds200").task("002.Auklet")
+    labels.write_text("one 1")
+    with pytest.raises(DataError, match=r"image_class_labels\.txt, line 1: expected a number and a value"):
+        adapter("birds200").task("002.Auklet")
+    labels.unlink()
+    with pytest.raises(DataError, match=r"image_class_labels\.txt: cannot be read"):
+        adapter("birds200").task("002.Auklet")
+
+
+def as_flowers(data: Path) -> Path:
+    root = data / "flowers102"
+    for number in range(1, 13):
+        path = write_picture(root / "jpg" / f"image_{number:05d}.png", picture(number))
+        path.rename(path.with_suffix(".jpg"))
+    savemat(root / "imagelabels.mat", {"labels": np.array([[1, 2, 3, 102] * 3], np.uint8)})
+    splits = {"trnid": [[1, 2, 3, 4]], "valid": [[5, 6, 7, 8]], "tstid": [[9, 10, 11, 12]]}
+    savemat(root / "setid.mat", {name: np.array(numbers, np.uint16) for name, numbers in splits.items()})
+    return root
+
+
+def test_flowers_test_on_the_validation_and_test_splits(adapter: Any, data: Path) -> None:
+    root = as_flowers(data)
+    flowers = adapter("flowers102")
+    assert flowers.tasks()[0] == "001"
+    assert len(flowers.tasks()) == 20
+    assert sorted(shades(flowers, "train")) == [(1, 0), (2, 1), (3, 2), (4, 101)]
+    assert sorted(number for number, _ in shades(flowers, "test")) == list(range(5, 13))
+    (root / "jpg" / "image_00007.jpg").unlink()
+    with pytest.raises(DataError, match=r"image_00007\.jpg: cannot be read"):
+        adapter("flowers102").task("001")
+    savemat(root / "imagelabels.mat", {"labels": np.array([[1, 2]], np.uint8)})
+    with pytest.raises(DataError, match=r"setid\.mat: image 4 has no label"):
+        adapter("flowers102").task("001")
 
 
 # --- any hub data set ---------------------------------------------------------------------------------------

@@ -1,0 +1,59 @@
+"""Cats vs dogs (ASIRRA, Kaggle): 25,000 photographs of different sizes; two one-vs-rest tasks.
+
+As in PANDA: of each class the pictures number 0 to 9,999 are for training, the last 2,500 for testing.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from bench import DataError, OneVsRest, Split
+from bench.copies import find_root
+from bench.files import list_images
+
+N_TRAIN = 10_000
+
+
+class CatsVsDogs(OneVsRest):
+    title = "Cats vs dogs"
+    licence = "for research; terms of the Kaggle competition"
+    citation = (
+        "J. Elson et al., Asirra: a CAPTCHA that exploits interest-aligned manual image categorization, "
+        "CCS 2007"
+    )
+    home = "https://www.kaggle.com/c/dogs-vs-cats"
+    layout = "cats_vs_dogs/train/{cat,dog}.<number>.jpg"
+    classes = ("cat", "dog")
+    expected: ClassVar = {"train": 20_000, "test": 5_000}
+    has_holdout = True
+    folder = "cats_vs_dogs"
+
+    def __init__(self, protocol: Literal["one_vs_rest", "leave_one_out"] = "one_vs_rest") -> None:
+        self.protocol = protocol
+
+    @cached_property
+    def root(self) -> Path:
+        names = ("cats_vs_dogs", "dogs-vs-cats")
+        return find_root(names, title=self.title, layout=self.layout, home=self.home)
+
+    @cached_property
+    def _splits(self) -> dict[str, Split]:
+        labels: dict[str, dict[str, int]] = {"train": {}, "test": {}}
+        for file in list_images(self.root / "train", self.root):
+            named = re.fullmatch(r"train/(cat|dog)\.(\d+)\.jpe?g", file)
+            if not named:
+                raise DataError(
+                    f"{self.root / file}: expected pictures named cat.<number>.jpg or dog.<number>.jpg"
+                )
+            labels["train" if int(named[2]) < N_TRAIN else "test"][file] = self.classes.index(named[1])
+        if not labels["train"] or not labels["test"]:
+            raise DataError(
+                f"{self.root}: expected {self.layout} with numbers below and from {N_TRAIN:,}, "
+                f"found {len(labels['train'])} and {len(labels['test'])} pictures"
+            )
+        return {
+            name: Split.of_files(f"cats_vs_dogs/{name}", self.root, files) for name, files in labels.items()
+        }
