@@ -36,10 +36,12 @@ _WHERE = {
     "batch_slices": "bench.heads",
     "collapse_note": "bench.heads",
     "nearest": "bench.features.nearest",
+    "range_test_rates": "bench.rangetest",
     "same_shape": "bench.heads",
     "shuffled": "bench.heads",
     "spread": "bench.heads",
     "standardise": "bench.features.normalise",
+    "suggested_rate": "bench.rangetest",
     "take_rows": "bench.heads",
     "uniform": "bench.heads",
 }
@@ -68,10 +70,12 @@ __all__ = [
     "batch_slices",
     "collapse_note",
     "nearest",
+    "range_test_rates",
     "same_shape",
     "shuffled",
     "spread",
     "standardise",
+    "suggested_rate",
     "take_rows",
     "uniform",
     "__version__",
@@ -103,6 +107,7 @@ if TYPE_CHECKING:
         PositiveInt,
         UnitInterval,
     )
+    from bench.rangetest import range_test_rates, suggested_rate
     from bench.source import ArraySource, EncodedSource, Source
     from bench.task import Task
 
