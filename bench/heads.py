@@ -41,6 +41,9 @@ class Heads:
         """Return one parameter of all heads, shape (h, ...)."""
         return self._stacked[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._stacked
+
     def groups(self) -> list[dict[str, Any]]:
         """Return parameter groups for a torch optimiser, one a head."""
         return [{"params": views} for views in self._views]
