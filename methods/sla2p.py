@@ -1,0 +1,160 @@
+"""SLA2P: telling random projections of a feature apart after an adversarial step (Wang et al., 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, normalize
+
+from bench import (
+    FitError,
+    Fraction,
+    Images,
+    Method,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Scores,
+    batch_slices,
+)
+
+#: The authors' batch: the step's gradient is that of a mean over so many projections.
+BATCH = 128
+
+
+class SLA2P(Method):
+    """Score: mean over t and c of (softmax f(y'_t)_c - 1[c = t])², in [0, 2 / transforms].
+
+    A feature x of unit length is projected by random matrices, y_t = x R_t; a network f learns to tell t from
+    y_t. In testing, y_t takes a step along the gradient of the cross-entropy with the class that f predicts,
+    which makes f less sure: more so where it has seen little.
+
+    Parameters
+    ----------
+    transforms, dimensions : int
+        Number of matrices R_t, and their width.
+    epsilon : float
+        Length of the step, times the raw gradient of a mean over 128 projections; 1000 for CIFAR-10,
+        Caltech-101, 10,000 for CIFAR-100. 0 leaves the step out: the authors' SLA.
+    accuracy : float
+        Training stops as soon as the running accuracy exceeds this share.
+    epochs : int
+        At most so many passes over all projections; 1 in the authors' image experiments.
+    lr, weight_decay : float
+        Adam, with eps 1e-7.
+
+    Notes
+    -----
+    The paper is transductive: it trains on the images that it scores, outliers among them (see the
+    contamination of a suite). Here the network is trained on the training images and never sees a test image
+    before scoring. The code divides the gradient by the size of the batch that an image happens to be in;
+    here always by 128. It is the raw gradient, not its sign. Each class has its own fresh matrices.
+
+    References
+    ----------
+    Wang, Qin, Wei, Xu, Bai, Fu, "Self-supervision Meets Adversarial Perturbation: A Novel Framework for
+    Anomaly Detection", CIKM 2022, arXiv 2111.12896.
+    """
+
+    stochastic = True
+
+    def __init__(
+        self,
+        backbone: str = "default",
+        transforms: PositiveInt = 256,
+        dimensions: PositiveInt = 256,
+        epsilon: NonNegativeFloat = 1000.0,
+        accuracy: Fraction = 0.6,
+        epochs: PositiveInt = 1,
+        lr: PositiveFloat = 1e-3,
+        weight_decay: NonNegativeFloat = 5e-4,
+    ) -> None:
+        self.backbone, self.transforms, self.dimensions = backbone, transforms, dimensions
+        self.epsilon, self.accuracy, self.epochs = epsilon, accuracy, epochs
+        self.lr, self.weight_decay = lr, weight_decay
+
+    def fit(self, train: Images) -> None:
+        features = normalize(train.features(self.backbone))
+        device, generator = features.device, torch.Generator().manual_seed(self.seed)
+        drawn = torch.randn(self.transforms, features.shape[1], self.dimensions, generator=generator)
+        self.matrices = drawn.to(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.network = classifier(self.dimensions, self.transforms).to(device)
+        optimiser = torch.optim.Adam(
+            self.network.parameters(), lr=self.lr, eps=1e-7, weight_decay=self.weight_decay
+        )
+        right, seen = torch.zeros((), device=device), 0
+        for projections, labels in self._batches(features, generator):
+            logits = self.network(projections)
+            loss = cross_entropy(logits, labels)
+            right, seen = right + (logits.argmax(1) == labels).sum(), seen + len(labels)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            if right > self.accuracy * seen:
+                break
+        if not bool(loss.isfinite()):
+            raise FitError("SLA2P: the loss became NaN or infinite; lower lr")
+        self.network.eval().requires_grad_(False)
+        self.notes = (f"stopped after {seen} projections at an accuracy of {float(right) / seen:.2f}",)
+
+    def _batches(
+        self, features: torch.Tensor, generator: torch.Generator, chunk: int = 128 * BATCH
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield shuffled projections (b, dimensions) with their t, (b,).
+
+        All n × transforms projections at once are gigabytes; each chunk is made when its turn comes.
+        """
+        total = len(features) * self.transforms
+        for _ in range(self.epochs):
+            order = torch.randperm(total, generator=generator)
+            for part in batch_slices(total, chunk, smallest=2):
+                images, labels = order[part] // self.transforms, order[part] % self.transforms
+                made = features.new_empty(len(labels), self.dimensions)
+                for t in labels.unique().tolist():
+                    at = (labels == t).nonzero()[:, 0].to(made.device)
+                    made[at] = features[images.to(made.device)[at]] @ self.matrices[t]
+                for batch in batch_slices(len(labels), BATCH, smallest=2):
+                    yield made[batch], labels[batch].to(made.device)
+
+    def score(self, test: Images) -> Scores:
+        features = normalize(test.features(self.backbone))
+        rows = max(1, 32768 // self.transforms)
+        parts = [
+            self._score(torch.einsum("nd,tdo->nto", part, self.matrices)) for part in features.split(rows)
+        ]
+        return Scores(torch.cat(parts))
+
+    def _score(self, projections: torch.Tensor) -> torch.Tensor:
+        """Return the scores (n,) of projections (n, transforms, dimensions)."""
+        probabilities = self.network(self._perturbed(projections.flatten(0, 1))).softmax(1)
+        targets = torch.eye(self.transforms, device=probabilities.device).repeat(len(projections), 1)
+        return (probabilities - targets).square().mean(1).view(len(projections), -1).mean(1)
+
+    def _perturbed(self, projections: torch.Tensor) -> torch.Tensor:
+        """Return y + ε / 128 ∇ CE(f(y), argmax f(y)), each row by its own loss."""
+        if self.epsilon == 0:
+            return projections
+        moving = projections.detach().requires_grad_()
+        with torch.enable_grad():
+            logits = self.network(moving)
+            # A sum has the gradient of each row's own loss, in whatever company.
+            loss = cross_entropy(logits, logits.argmax(1), reduction="sum")
+            gradient = torch.autograd.grad(loss, moving)[0]
+        return projections + self.epsilon / BATCH * gradient
+
+
+def classifier(dimensions: int, transforms: int) -> nn.Sequential:
+    """Return f: two hidden layers, twice and four times as wide as a projection."""
+    return nn.Sequential(
+        nn.Linear(dimensions, 2 * dimensions),
+        nn.BatchNorm1d(2 * dimensions),
+        nn.LeakyReLU(),
+        nn.Linear(2 * dimensions, 4 * dimensions),
+        nn.BatchNorm1d(4 * dimensions),
+        nn.LeakyReLU(),
+        nn.Linear(4 * dimensions, transforms),
+    )
