@@ -6,7 +6,6 @@ import fnmatch
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bench.adapter import Adapter
 from bench.cell import Cell, Value
@@ -17,7 +16,8 @@ from bench.features.backbone import Backbone, Backbones
 from bench.plan import Column, Entry, Plan, Row
 from bench.registry import Registry
 from bench.selector import format_selector
-from bench.suite import ContaminationTable, Suite, selections
+from bench.suite import Suite, selections
+from bench.sweep import sweep
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,8 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         for task in d.tasks
     ]
     problems += [m.adapter.problem for m in methods if m.adapter.problem]
+    notes: list[str] = []
+    entries = tuple(_entries(suite, datasets, methods, columns, notes))
     return Plan(
         suite=suite.name,
         title=suite.title,
@@ -92,8 +94,9 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         seeds=suite.file.seeds,
         rows=tuple(method.row() for method in methods),
         columns=tuple(columns),
-        entries=tuple(_entries(suite, datasets, methods, columns)),
+        entries=entries,
         problems=tuple(dict.fromkeys(problems)),
+        notes=tuple(notes),
     )
 
 
@@ -189,41 +192,30 @@ def _not_default(adapter: Adapter, params: dict[str, Value]) -> dict[str, Value]
 
 
 def _entries(
-    suite: Suite, datasets: list[OpenDataset], methods: list[ChosenMethod], columns: list[Column]
+    suite: Suite,
+    datasets: list[OpenDataset],
+    methods: list[ChosenMethod],
+    columns: list[Column],
+    notes: list[str],
 ) -> Iterator[Entry]:
     """Yield the cells in the order of running: one source and backbone after the other stays hot."""
-    how = suite.file.contamination
     column_of = {(column.dataset, column.task): at for at, column in enumerate(columns)}
     by_backbone = sorted(
         enumerate(methods), key=lambda item: item[1].backbone.name if item[1].backbone else ""
     )
     for opened in datasets:
         for task in opened.tasks:
+            points, left_out = sweep(
+                suite.file.contamination, opened.dataset, opened.name, task, suite.file.seeds
+            )
+            notes += left_out
             for row, method in by_backbone:
                 seen: set[Cell] = set()
-                for rate in how.rates:
-                    for seed in suite.file.seeds:
-                        cell = _cell(
-                            opened, task, method, _contamination(how, opened.dataset, rate, seed), seed
-                        )
-                        if cell not in seen:
-                            seen.add(cell)
-                            yield Entry(row=row, column=column_of[opened.name, task], rate=rate, cell=cell)
-
-
-def _contamination(how: ContaminationTable, dataset: Dataset, rate: float, seed: int) -> Contamination:
-    source: Any = how.source
-    if source == "default":
-        source = "holdout" if dataset.has_holdout else "test"
-    return Contamination(
-        rate=rate,
-        of=how.of,
-        mode=how.mode,
-        source=source,
-        shortage=how.shortage,
-        seed=seed,
-        reserve=max(how.rates),
-    ).resolved()
+                for rate, seed, contamination in points:
+                    cell = _cell(opened, task, method, contamination, seed)
+                    if cell not in seen:
+                        seen.add(cell)
+                        yield Entry(row=row, column=column_of[opened.name, task], rate=rate, cell=cell)
 
 
 def _cell(

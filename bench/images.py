@@ -7,6 +7,7 @@ for one is there for all.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,9 @@ from bench.source import Pixels, Source
 
 if TYPE_CHECKING:
     import torch
+
+#: Reads rows of a source into one tensor a layer.
+Read = Callable[[Source, NDArray[np.int64]], "dict[str, torch.Tensor]"]
 
 # Images hold tickets, not sources: a source of files knows paths such as ``test/scratch/003.png``, and
 # whoever holds the images must not be able to read a label off them.
@@ -143,7 +147,7 @@ class Images:
             A picture cannot be decoded.
         """
         provider = self._bound()
-        return self._gather(lambda source, rows: provider.features(source, rows, backbone))
+        return self._gather(lambda source, rows: {"": provider.features(source, rows, backbone)})[""]
 
     def patches(self, backbone: str, layers: Sequence[str]) -> dict[str, torch.Tensor]:
         """Return the feature maps of the named layers, each of shape (n, c, h, w), float32, on the device.
@@ -155,11 +159,7 @@ class Images:
             without maps (``pixels``, ``hog``).
         """
         provider = self._bound()
-
-        def one(layer: str) -> torch.Tensor:
-            return self._gather(lambda source, rows: provider.patches(source, rows, backbone, [layer])[layer])
-
-        return {layer: one(layer) for layer in layers}
+        return self._gather(lambda source, rows: provider.patches(source, rows, backbone, layers))
 
     def batches(
         self,
@@ -189,7 +189,7 @@ class Images:
         )
         for start in range(0, len(self), batch_size):
             part = self[order[start : start + batch_size]]
-            batch = part._gather(lambda source, rows: provider.pixels(source, rows, size))
+            batch = part._gather(lambda source, rows: {"": provider.pixels(source, rows, size)})[""]
             yield batch if transform is None else transform(batch)
 
     def _bound(self) -> Provider:
@@ -197,21 +197,20 @@ class Images:
             raise RuntimeError("these images are not bound to a feature provider: call .bind(provider) first")
         return self._provider
 
-    def _gather(self, read: Callable[[Source, NDArray[np.int64]], torch.Tensor]) -> torch.Tensor:
-        """Read rows source by source and put them back into the view's order."""
+    def _gather(self, read: Read) -> dict[str, torch.Tensor]:
+        """Read rows source by source, all layers at once, and put them back into the view's order."""
         import torch
 
         used = np.unique(self._which)
         if len(used) <= 1:
             return _read_from(self._source(int(used[0]) if len(used) else 0), self._rows, read)
-        out: torch.Tensor | None = None
+        out: dict[str, torch.Tensor] = {}
         for which in used:
             at = np.flatnonzero(self._which == which)
-            part = _read_from(self._source(int(which)), self._rows[at], read)
-            if out is None:
-                out = torch.empty((len(self), *part.shape[1:]), dtype=part.dtype, device=part.device)
-            out[torch.from_numpy(at).to(part.device)] = part
-        assert out is not None
+            for layer, part in _read_from(self._source(int(which)), self._rows[at], read).items():
+                if layer not in out:
+                    out[layer] = part.new_empty((len(self), *part.shape[1:]))
+                out[layer][torch.from_numpy(at).to(part.device)] = part
         return out
 
     def _source(self, which: int) -> Source:
@@ -234,7 +233,31 @@ class _Sealed(Source):
         raise NotImplementedError("a sealed view is read through its sources")
 
 
-def _read_from(
-    source: Source, rows: NDArray[np.int64], read: Callable[[Source, NDArray[np.int64]], torch.Tensor]
-) -> torch.Tensor:
+def _read_from(source: Source, rows: NDArray[np.int64], read: Read) -> dict[str, torch.Tensor]:
     return source.images[rows]._gather(read) if isinstance(source, _Sealed) else read(source, rows)
+
+
+def picture(images: Images, position: int) -> Pixels:
+    """Return one decoded picture of a view, shape (h, w, 3), uint8; for the engine, without a provider.
+
+    Raises
+    ------
+    DataError
+        It cannot be decoded.
+    """
+    source, row = images._source(int(images._which[position])), images._rows[position : position + 1]
+    if isinstance(source, _Sealed):
+        return picture(source.images, int(row[0]))
+    return source.read(row)[0]
+
+
+def pictures_identity(images: Images) -> str:
+    """Return a sha256 (hex) over which pictures a view shows: their sources' content and rows."""
+    digest = hashlib.sha256()
+    for position in range(len(images)):
+        source, row = images._source(int(images._which[position])), int(images._rows[position])
+        if isinstance(source, _Sealed):
+            digest.update(pictures_identity(source.images[[row]]).encode())
+        else:
+            digest.update(f"{source.fingerprint}/{row}\0".encode())
+    return digest.hexdigest()

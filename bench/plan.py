@@ -71,6 +71,8 @@ class Plan:
         In the order of running.
     problems : tuple of str
         Adapters that could not be used, with the reason; shown on the leaderboard.
+    notes : tuple of str
+        What else a reader must know, such as cells left out because anomalies ran short.
     """
 
     suite: str
@@ -83,10 +85,11 @@ class Plan:
     columns: tuple[Column, ...] = ()
     entries: tuple[Entry, ...] = ()
     problems: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     def to_json(self) -> str:
         data: dict[str, Any] = {"schema": PLAN_VERSION}
-        for name in ("suite", "title", "description", "suite_text", "rates", "seeds", "problems"):
+        for name in ("suite", "title", "description", "suite_text", "rates", "seeds", "problems", "notes"):
             data[name] = getattr(self, name)
         for name in ("rows", "columns"):
             data[name] = [
@@ -114,6 +117,7 @@ class Plan:
                     "rates": tuple(data["rates"]),
                     "seeds": tuple(data["seeds"]),
                     "problems": tuple(data["problems"]),
+                    "notes": tuple(data["notes"]),
                     "rows": tuple(Row(**row) for row in data["rows"]),
                     "columns": tuple(Column(**column) for column in data["columns"]),
                     "entries": tuple(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from bench.contamination import PRESETS, Draw, Shortage
 from bench.errors import SuiteError, did_you_mean
 from bench.features.backbone import NetworkTable
 from bench.selector import Selector, parse
@@ -36,10 +37,22 @@ class ContaminationTable(_Table):
     """The long form of the contamination rates; see `bench.contamination.Contamination`."""
 
     rates: tuple[float, ...] = Field(min_length=1, strict=False)
+    preset: (
+        Literal["adl", "llbnad", "softpatch", "softpatch-overlap", "deepsad", "hscl", "iterative"] | None
+    ) = None
     of: Literal["set", "normals"] = "set"
     mode: Literal["add", "replace"] = "add"
-    source: Literal["default", "holdout", "test", "test_overlap"] = "default"
-    shortage: Literal["error", "cap"] = "error"
+    source: Literal["default", "holdout", "test", "test_overlap", "jittered", "official"] = "default"
+    draw: Draw = "uniform"
+    shortage: Shortage = "error"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_preset(cls, data: object) -> object:
+        """Let a preset say what the table itself does not."""
+        if isinstance(data, dict) and isinstance(data.get("preset"), str):
+            return {**PRESETS.get(data["preset"], {}), **data}
+        return data
 
 
 class Limits(_Table):

@@ -25,16 +25,30 @@ _SOURCE = {
     "test": "They are drawn from the test set and removed from it: those of the highest rate, {reserve}, are "
     "removed at every rate, so that the test set is the same for the whole curve",
     "test_overlap": "They are drawn from the test set **and stay in it**: trained on and tested on",
+    "jittered": "They are copies of test anomalies under light noise (ADL's protocol); the originals "
+    "**stay in the test set**",
+    "official": "They are those of the data set's own noisy train splits",
+}
+_DRAWN = {
+    "uniform": "",
+    "per_type": ", in turn from each defect type or class",
+    "one_class": ", all from one defect type or class, chosen by the seed (clustered)",
 }
 _SHORTAGE = {
     "error": "Where too few anomalies exist the cell fails",
     "cap": "Where too few anomalies exist those there are were taken (see the realised rates)",
+    "repeat": "Where too few anomalies exist some are drawn again",
+    "skip": "Where too few anomalies exist the cell is left out",
 }
 
 _DRAW = (
     "A draw depends on the task and the seed alone: it is the same for all methods, and nested, so that the "
     "draw for a lower rate is part of that for a higher one. Methods are not told."
 )
+
+
+#: What must be said of a contamination: of, mode, source, draw, shortage.
+Kind = tuple[str, str, str, str, str]
 
 
 def contamination(board: Board) -> list[str]:
@@ -118,24 +132,25 @@ def _timing_row(records: Sequence[Record]) -> list[str]:
 
 def _meaning(board: Board) -> list[str]:
     """Return what contamination means, by data set where it does not mean the same for all."""
-    reserves: dict[tuple[str, str, str, str], float] = {}
-    of_dataset: dict[str, set[tuple[str, str, str, str]]] = {}
+    reserves: dict[Kind, float] = {}
+    of_dataset: dict[str, set[Kind]] = {}
     for entry in board.plan.entries:
         how = entry.cell.contamination
         if how.rate or how.reserve:
-            words: tuple[str, str, str, str] = (how.of, how.mode, how.source, how.shortage)
-            reserves[words] = max(reserves.get(words, 0.0), how.rate, how.reserve)
-            of_dataset.setdefault(entry.cell.dataset, set()).add(words)
+            kind: Kind = (how.of, how.mode, how.source, how.draw, how.shortage)
+            reserves[kind] = max(reserves.get(kind, 0.0), how.rate, how.reserve)
+            of_dataset.setdefault(entry.cell.dataset, set()).add(kind)
     if not reserves:
         return ["All train sets are clean: the normal images of the train split, nothing else."]
     lines = []
     for kind, reserve in sorted(reserves.items()):
-        rate_of, how_mode, source_of, when_short = kind
+        rate_of, how_mode, source_of, draw, when_short = kind
         names = [dataset_name(board, name) for name in board.datasets if kind in of_dataset.get(name, set())]
         where = _SOURCE[source_of].format(reserve=percent(reserve))
         who = f"**{', '.join(names)}**: the" if len(reserves) > 1 else "The"
         lines.append(
-            f"{who} rate is {_RATE_OF[rate_of]}. {_MODE[how_mode]}. {where}. {_SHORTAGE[when_short]}."
+            f"{who} rate is {_RATE_OF[rate_of]}. {_MODE[how_mode]}. {where}{_DRAWN[draw]}. "
+            f"{_SHORTAGE[when_short]}."
         )
     return blocks(*([line] for line in lines), [_DRAW])
 

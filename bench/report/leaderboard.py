@@ -34,7 +34,7 @@ def leaderboard(plan: Plan, records: Mapping[str, Record]) -> str:
         Markdown, with a newline at the end.
     """
     board = Board(plan, records)
-    parts = [_head(board), _problems(plan)]
+    parts = [_head(board), _problems(plan), [f"- {escape(note)}." for note in plan.notes]]
     if plan.rows and plan.columns:
         parts += [*_results(board), *_holes(board), *_folded(board)]
     parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))

@@ -171,8 +171,10 @@ class Runner:
                 self._datasets[cell.dataset] = adapter.load()(
                     **adapter.check(selector.params, cell.task_name)
                 )
-            task = self._datasets[cell.dataset].task(cell.task)
-            self._task = (wanted, *contaminate(task, cell.dataset, cell.contamination))
+            dataset, how = self._datasets[cell.dataset], cell.contamination
+            official = how.source == "official" and how.rate
+            task = dataset.noisy_task(cell.task, how.rate) if official else dataset.task(cell.task)
+            self._task = (wanted, *contaminate(task, cell.dataset, how))
         return self._task[1], self._task[2]
 
     def _make(self, adapter: Adapter, cell: Cell) -> Method:

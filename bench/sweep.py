@@ -1,0 +1,79 @@
+"""The contaminations of a suite's sweep, for one task of one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.contamination import Contamination, shortfall
+from bench.dataset import Dataset
+from bench.errors import DataError, SuiteError
+from bench.suite import ContaminationTable
+
+
+def sweep(
+    how: ContaminationTable, dataset: Dataset, name: str, task: str, seeds: Sequence[int]
+) -> tuple[list[tuple[float, int, Contamination]], list[str]]:
+    """Return (rate, seed, contamination) in the order of the rates, and notes on rates that are left out.
+
+    Parameters
+    ----------
+    name : str
+        The data set's canonical name.
+    task : str
+
+    Raises
+    ------
+    SuiteError
+        Official noisy splits are asked for that the data set does not have.
+    """
+    if how.source == "official":
+        lacking = [rate for rate in how.rates if rate and rate not in dataset.official_rates]
+        if lacking:
+            has = ", ".join(f"{rate:g}" for rate in dataset.official_rates) or "none"
+            raise SuiteError(
+                f"contamination: {name} has no official noisy split with a rate of {lacking[0]:g}; "
+                f"it has: {has}"
+            )
+    found: list[tuple[float, int, Contamination]] = []
+    notes: dict[str, None] = {}
+    for seed in seeds:
+        rates = list(how.rates)
+        if how.shortage == "skip":
+            for rate, note in _infeasible(how, dataset, name, task, seed).items():
+                rates.remove(rate)
+                notes[note] = None
+        found += [(rate, seed, _contamination(how, dataset, rate, seed, max(rates))) for rate in rates]
+    found.sort(key=lambda item: how.rates.index(item[0]))
+    return found, list(notes)
+
+
+def _infeasible(
+    how: ContaminationTable, dataset: Dataset, name: str, task: str, seed: int
+) -> dict[float, str]:
+    """Return the rates for which the task has too few anomalies, and why."""
+    opened = dataset.task(task)
+    found = {}
+    for rate in how.rates:
+        lacking = shortfall(opened, name, _contamination(how, dataset, rate, seed, rate))
+        if lacking:
+            found[rate] = f"{name}/{task} at {rate:.0%} is left out: {lacking} anomalies too few"
+    if len(found) == len(how.rates):
+        raise DataError(
+            f"{name}/{task}: no rate of the sweep can be had; add 0.0 to the rates, or lower them"
+        )
+    return found
+
+
+def _contamination(
+    how: ContaminationTable, dataset: Dataset, rate: float, seed: int, highest: float
+) -> Contamination:
+    return Contamination(
+        rate=rate,
+        of=how.of,
+        mode=how.mode,
+        source=how.source if how.source != "default" else "holdout" if dataset.has_holdout else "test",
+        draw=how.draw,
+        shortage=how.shortage,
+        seed=seed,
+        reserve=highest,
+    ).resolved()
