@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -10,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import ArraySource, DataError, Images, Task
-from bench.contamination import Contamination, contaminate, hash_order
-from bench.images import _Sealed
+from bench.contamination import Contamination, contaminate, hash_order, shortfall
+from bench.images import _Sealed, picture
+from bench.jitter import jitter
 from bench.masks import LazyMasks
 
 
@@ -56,6 +59,7 @@ hows = st.fixed_dictionaries(
         "of": st.sampled_from(["set", "normals"]),
         "mode": st.sampled_from(["add", "replace"]),
         "source": st.sampled_from(["holdout", "test", "test_overlap"]),
+        "draw": st.sampled_from(["uniform", "per_type"]),
         "seed": st.integers(0, 5),
     }
 )
@@ -221,3 +225,109 @@ def test_what_means_the_same_is_the_same() -> None:
         rate=0.1, source="test", reserve=0.1
     )
     assert Contamination(rate=0.1, reserve=0.4).resolved() == Contamination(rate=0.1)
+
+
+def typed_task(types: dict[str, int], n: int = 40) -> Task:
+    """Return a task whose test anomalies are of the given types, so many of each."""
+    task = make_task(n=n, bad=sum(types.values()))
+    kinds = [kind for kind, many in types.items() for _ in range(many)]
+    return replace(task, test_types=("good",) * 15 + tuple(kinds))
+
+
+def drawn_types(task: Task, changed: Task) -> Counter[str]:
+    test = task.test._tickets[0]
+    return Counter(task.test_types[row] for ticket, row in drawn_of(changed) if ticket == test)
+
+
+@given(st.integers(0, 9), st.sampled_from(["test", "test_overlap"]))
+def test_per_type_deals_in_turn(seed: int, source: Any) -> None:
+    task = typed_task({"scratch": 20, "hole": 20, "stain": 3})
+    changed, _ = contaminate(task, "d", Contamination(rate=0.2, source=source, draw="per_type", seed=seed))
+    counts = drawn_types(task, changed)
+    assert sum(counts.values()) == 10
+    assert counts["stain"] == 3
+    assert abs(counts["scratch"] - counts["hole"]) <= 1
+
+
+def test_one_class_is_clustered_and_its_class_depends_on_the_seed() -> None:
+    task = typed_task({"scratch": 20, "hole": 20, "stain": 20})
+    chosen = set()
+    for seed in range(12):
+        how = Contamination(rate=0.2, source="test", draw="one_class", seed=seed)
+        changed, drawn = contaminate(task, "d", how)
+        ((kind, many),) = drawn_types(task, changed).items()
+        assert many == drawn["count"] == 10
+        chosen.add(kind)
+    assert chosen == {"scratch", "hole", "stain"}
+
+
+def test_one_class_may_use_up_its_class_but_not_the_test_set() -> None:
+    how = Contamination(rate=0.2, source="test", draw="one_class")
+    changed, _ = contaminate(typed_task({"a": 10, "b": 10}), "d", how)
+    assert Counter(changed.test_types)["good"] == 15
+    assert sorted([Counter(changed.test_types)["a"], Counter(changed.test_types)["b"]]) == [0, 10]
+    with pytest.raises(DataError, match="test has 9"):
+        contaminate(typed_task({"a": 10}), "d", how)
+
+
+def test_jittered_copies_are_new_pictures_and_the_test_set_stays() -> None:
+    rng = np.random.default_rng(0)
+    pixels = np.kron(rng.integers(0, 256, (75, 2, 3, 3)), np.ones((1, 10, 10, 1), int)).astype(np.uint8)
+    source = ArraySource("test", "t", 75, lambda: pixels)
+    task = replace(make_task(), test=Images.of(source), sources=(source,))
+    how = Contamination(rate=0.2, source="jittered", seed=3)
+    changed, drawn = contaminate(task, "d", how)
+    assert rows(changed.test) == rows(task.test)
+    assert drawn["removed_from_test"] == 0
+    # The same originals as with overlap, for the same seed.
+    overlap, _ = contaminate(task, "d", Contamination(rate=0.2, source="test_overlap", seed=3))
+    copies = [picture(changed.train, int(i)) for i in np.flatnonzero(changed.train_labels)]
+    originals = [picture(overlap.train, int(i)) for i in np.flatnonzero(overlap.train_labels)]
+    for copy, original in zip(copies, originals, strict=True):
+        assert copy.shape == original.shape
+        difference = np.abs(copy.astype(int) - original.astype(int))
+        assert 0.5 < difference.mean() < 60
+        assert np.corrcoef(copy.ravel(), original.ravel())[0, 1] > 0.8
+    again, _ = contaminate(task, "d", how)
+    for i in np.flatnonzero(changed.train_labels):
+        assert np.array_equal(picture(again.train, int(i)), picture(changed.train, int(i)))
+
+
+def test_jitter_follows_the_published_steps() -> None:
+    flat = np.full((300, 400, 3), 100, np.uint8)
+    flat[:, 200:] = 200
+    made = jitter(flat, np.random.default_rng(0))
+    assert made.shape == (256, 256, 3), "larger pictures are read at 256 x 256"
+    assert made.min() <= 12, "the least value is stretched to 0"
+    assert made.max() >= 243, "the greatest value is stretched to 255"
+    left, right = made[:, :120].astype(float), made[:, 136:].astype(float)
+    assert right.mean() - left.mean() > 150
+    assert 1 < left.std() < 12, "the noise is there and light"
+
+
+def test_a_shortage_can_be_drawn_again() -> None:
+    task = make_task(bad=4)
+    how = Contamination(rate=0.2, source="jittered", shortage="repeat")
+    changed, drawn = contaminate(task, "d", how)
+    assert drawn["count"] == 10 == changed.train_labels.sum()
+    with pytest.raises(DataError, match="jittered has 4"):
+        contaminate(task, "d", Contamination(rate=0.2, source="jittered"))
+
+
+def test_shortfall_says_how_many_are_lacking() -> None:
+    task = make_task(holdout=7)
+    assert shortfall(task, "d", Contamination(rate=0.1)) == 0
+    assert shortfall(task, "d", Contamination(rate=0.2)) == 3
+    assert shortfall(task, "d", Contamination()) == 0
+
+
+def test_official_splits_bring_their_own_truth() -> None:
+    labels = np.array([0] * 36 + [1] * 4, np.uint8)
+    task = replace(make_task(), train_labels=labels)
+    changed, drawn = contaminate(task, "d", Contamination(rate=0.1, source="official").resolved())
+    assert drawn["count"] == 4
+    assert drawn["rate"] == 0.1
+    assert changed.train_labels is labels
+    assert Contamination(rate=0.1, source="official", seed=5, of="normals").resolved() == Contamination(
+        rate=0.1, source="official"
+    )

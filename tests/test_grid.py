@@ -134,3 +134,28 @@ def test_a_suites_own_backbone_table_needs_its_keys_right(tmp_path: Path) -> Non
             tmp_path,
             'datasets = ["digits"]\nmethods = ["random"]\n[backbones.m]\ntimm = "resnet18"\nresise = 256\n',
         )
+
+
+def test_presets_say_what_papers_mean(tmp_path: Path) -> None:
+    base = 'datasets = ["textures[task=wood]"]\nmethods = ["random"]\n'
+    plan = plan_of(tmp_path, base + '[contamination]\nrates = [0.1]\npreset = "softpatch"\n')
+    (entry,) = plan.entries
+    assert entry.cell.contamination == Contamination(rate=0.1, of="normals", source="test", reserve=0.1)
+    plan = plan_of(tmp_path, base + '[contamination]\nrates = [0.1]\npreset = "adl"\nshortage = "error"\n')
+    (entry,) = plan.entries
+    assert (entry.cell.contamination.source, entry.cell.contamination.shortage) == ("jittered", "error")
+    with pytest.raises(SuiteError, match="preset"):
+        plan_of(tmp_path, base + '[contamination]\nrates = [0.1]\npreset = "adll"\n')
+    with pytest.raises(SuiteError, match=r"no official noisy split with a rate of 0\.1; it has: none"):
+        plan_of(tmp_path, base + '[contamination]\nrates = [0.0, 0.1]\npreset = "llbnad"\n')
+
+
+def test_a_shortage_can_be_left_out_of_the_plan(tmp_path: Path) -> None:
+    text = (
+        'datasets = ["textures[task=wood,per_defect=1]"]\nmethods = ["random"]\n'
+        '[contamination]\nrates = [0.0, 0.01, 0.4]\nshortage = "skip"\n'
+    )
+    plan = plan_of(tmp_path, text)
+    assert [entry.rate for entry in plan.entries] == [0.0, 0.01]
+    assert len(plan.notes) == 1
+    assert "at 40% is left out" in plan.notes[0]
