@@ -83,7 +83,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         for task in d.tasks
     ]
     problems += [m.adapter.problem for m in methods if m.adapter.problem]
-    notes: list[str] = []
+    notes = [f"{d.name}: {difference}" for d in datasets for difference in d.dataset.differences()]
     entries = tuple(_entries(suite, datasets, methods, columns, notes))
     return Plan(
         suite=suite.name,
@@ -178,7 +178,8 @@ def _backbone(
     name = str(params.pop("backbone"))
     try:
         backbone = backbones.get(suite.file.backbone if name == "default" else name)
-        return backbone, backbone.identity()
+        rounded = "" if suite.file.feature_storage == "float32" else f" {suite.file.feature_storage}"
+        return backbone, backbone.identity() + rounded
     except BackboneError as error:
         raise BackboneError(f"{where}: {error}") from None
 

@@ -78,6 +78,7 @@ class SuiteFile(_Table):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
     backbone: str = "default"
     backbones: dict[str, NetworkTable] = Field(default_factory=dict)
+    feature_storage: Literal["float32", "float16"] = "float32"
     limits: Limits = Limits()
 
     @field_validator("contamination", mode="before")

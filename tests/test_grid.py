@@ -159,3 +159,10 @@ def test_a_shortage_can_be_left_out_of_the_plan(tmp_path: Path) -> None:
     assert [entry.rate for entry in plan.entries] == [0.0, 0.01]
     assert len(plan.notes) == 1
     assert "at 40% is left out" in plan.notes[0]
+
+
+def test_rounded_features_make_other_cells(tmp_path: Path) -> None:
+    text = 'datasets = ["digits[task=1]"]\nmethods = ["dn2[backbone=pixels]"]\n'
+    (exact,) = plan_of(tmp_path, text).entries
+    (rounded,) = plan_of(tmp_path, text + 'feature_storage = "float16"\n').entries
+    assert exact.cell.key != rounded.cell.key

@@ -155,7 +155,13 @@ def _execute(suite: Suite, plan: Plan, found: Registry, archive: Archive, state:
     if state.records:
         err.print(f"{len(state.records)} cells are there; running {len(state.todo)}.")
     backbones = Backbones(suite.file.backbones, suite.folder)
-    runner = Runner(found, backbones, device=pick_device(device), limits=suite.file.limits)
+    runner = Runner(
+        found,
+        backbones,
+        device=pick_device(device),
+        limits=suite.file.limits,
+        storage=suite.file.feature_storage,
+    )
     with progress(len(state.todo)) as shown:
         runner.provider.progress = shown.features
         try:

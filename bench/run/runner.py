@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +51,18 @@ class Runner:
     device : str
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
     limits : Limits
+    storage : {"float32", "float16"}
+        Type in which features are kept.
     """
 
     def __init__(
-        self, registry: Registry, backbones: Backbones, *, device: str = "cpu", limits: Limits | None = None
+        self,
+        registry: Registry,
+        backbones: Backbones,
+        *,
+        device: str = "cpu",
+        limits: Limits | None = None,
+        storage: Literal["float32", "float16"] = "float32",
     ) -> None:
         import torch
 
@@ -63,8 +71,8 @@ class Runner:
         deterministic()
         self.registry, self.limits = registry, limits or Limits()
         self.device = torch.device(device)
-        self.provider = FeatureProvider(backbones, self.device)
-        self.environment = environment.describe(str(self.device))
+        self.provider = FeatureProvider(backbones, self.device, storage=storage)
+        self.environment = environment.describe(str(self.device)) | {"features": {"stored as": storage}}
         self._datasets: dict[str, Dataset] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
 

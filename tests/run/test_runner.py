@@ -239,3 +239,12 @@ def test_an_oracle_chooses_on_the_test_set_and_says_so(folder: Path) -> None:
     assert chosen.flags == ("oracle: chose far of 2 on the test set",)
     assert refused.error is not None
     assert refused.error["kind"] == "ScoreError"
+
+
+def test_the_record_says_how_features_were_stored(folder: Path) -> None:
+    exact, _ = Runner(Registry([folder]), Backbones()).run(cell())
+    rounded, scores = Runner(Registry([folder]), Backbones(), storage="float16").run(cell())
+    assert exact.environment["features"] == {"stored as": "float32"}
+    assert rounded.environment["features"] == {"stored as": "float16"}
+    assert scores is not None
+    assert rounded.metrics["auroc"] == pytest.approx(exact.metrics["auroc"], abs=1e-3)
