@@ -15,6 +15,10 @@ from bench.places import data_folders
 log = logging.getLogger(__name__)
 
 
+class MissingData(DataError):
+    """There is no copy of a data set at all; the message says what is expected and where to get it."""
+
+
 @dataclass(frozen=True)
 class Hub:
     """Where the Hugging Face hub has a data set: repository, columns, configuration."""
@@ -50,14 +54,16 @@ class Copy:
         return self.files[split]
 
 
-def find_copy(dataset: str, layouts: Sequence[Layout], hub: Hub | None) -> Copy:
+def find_copy(dataset: str, layouts: Sequence[Layout], hub: Hub | None, *, may_download: bool = True) -> Copy:
     """Return the first copy among the folders of ``ANOBENCH_DATA``, else the hub's.
 
     Raises
     ------
+    MissingData
+        There is no copy and the hub does not give one, or may not be asked for one that is not here yet. The
+        message says where was looked, what is accepted and how to get it.
     DataError
-        A folder of the data set's name is there but holds none of the layouts; or there is no copy and the
-        hub does not give one. The message says where was looked, what is accepted and how to get it.
+        A folder of the data set's name is there but holds none of the layouts.
     """
     folders = data_folders()
     for folder in folders:
@@ -74,13 +80,16 @@ def find_copy(dataset: str, layouts: Sequence[Layout], hub: Hub | None) -> Copy:
     where = f"in {', '.join(map(str, folders))}" if folders else "(ANOBENCH_DATA is not set)"
     missing = f"{dataset}: there is no local copy {where}; {_accepted(layouts)}"
     if hub is None:
-        raise DataError(f"{missing}. {_how_to_get(hub)}")
-    from bench.hub import download
+        raise MissingData(f"{missing}. {_how_to_get(hub)}")
+    from bench.hub import cached, download
 
+    root = cached(hub.repository, hub.config)
+    if root is None and not may_download:
+        raise MissingData(f"{missing}. {_how_to_get(hub)}")
     try:
-        root = download(hub.repository, hub.config)
+        root = root or download(hub.repository, hub.config)
     except DataError as error:
-        raise DataError(f"{missing}; and {error}") from error
+        raise MissingData(f"{missing}; and {error}") from error
     layout = Parquet(root.name, image=hub.image, label=hub.label, config="", splits=hub.splits)
     found = layout.find(root.parent)
     if not found:
@@ -93,7 +102,7 @@ def find_root(names: Sequence[str], *, title: str, layout: str, home: str) -> Pa
 
     Raises
     ------
-    DataError
+    MissingData
         There is none; the message says where was looked, what is expected and where to get it.
     """
     searched = data_folders()
@@ -102,7 +111,7 @@ def find_root(names: Sequence[str], *, title: str, layout: str, home: str) -> Pa
             if (folder / name).is_dir():
                 return folder / name
     where = f"in {', '.join(map(str, searched))}" if searched else "(ANOBENCH_DATA is not set)"
-    raise DataError(
+    raise MissingData(
         f"{title}: no folder {' or '.join(names)} {where}; expected {layout} "
         f"under a folder of ANOBENCH_DATA; get it from {home}"
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bench.copies import MissingData
 from bench.dataset import Dataset
 from bench.errors import DataError
 from bench.source import Source
@@ -23,16 +24,25 @@ def check(dataset: Dataset) -> list[str]:
     Counts are compared with the official ones; every picture and every mask is decoded; pictures are
     compared by the sha256 of their pixels.
 
+    A task that cannot be opened is noted, and the others are looked at all the same.
+
     Raises
     ------
     DataError
-        The data set is missing, or so incomplete that its tasks cannot be opened.
+        The data set is missing, or not even its tasks can be named.
     """
-    notes = list(dataset.differences())
+    names = dataset.tasks()
+    notes = _differences(dataset)
     digests: dict[str, dict[bytes, int]] = {}
     compared: set[tuple[str, ...]] = set()
-    for name in dataset.tasks():
-        task = dataset.task(name)
+    for name in names:
+        try:
+            task = dataset.task(name)
+        except MissingData:
+            raise
+        except DataError as error:
+            notes.append(str(error))
+            continue
         for source in task.sources:
             if source.fingerprint not in digests:
                 digests[source.fingerprint], damaged = _digests(source)
@@ -42,7 +52,16 @@ def check(dataset: Dataset) -> list[str]:
             compared.add(pair)
             notes += _in_both(task.sources[0], task.sources[1], digests)
         notes += _masks(task)
-    return notes
+    return list(dict.fromkeys(notes))
+
+
+def _differences(dataset: Dataset) -> list[str]:
+    try:
+        return list(dataset.differences())
+    except MissingData:
+        raise
+    except DataError as error:
+        return [str(error)]
 
 
 def _digests(source: Source) -> tuple[dict[bytes, int], list[str]]:

@@ -20,6 +20,7 @@ from bench.task import Task
 if TYPE_CHECKING:
     from bench.copies import Copy, Hub
     from bench.layouts import Layout
+    from bench.obtain import Download
 
 
 class Dataset(ABC):
@@ -44,6 +45,10 @@ class Dataset(ABC):
     has_holdout: ClassVar[bool] = False
     #: Contamination rates of official noisy train splits, opened by `noisy_task`; empty if there are none.
     official_rates: ClassVar[tuple[float, ...]] = ()
+    #: What ``anobench data get`` may bring: the official archive, or the name of a class of
+    #: ``torchvision.datasets`` that downloads the set; see `bench.obtain`.
+    download: ClassVar[Download | None] = None
+    torchvision: ClassVar[str] = ""
 
     @abstractmethod
     def tasks(self) -> list[str]:
@@ -81,6 +86,16 @@ class Dataset(ABC):
         raise DataError(
             f"{self.title}/{name} has no official split with {rate:g} contamination; it has: {rates}"
         )
+
+    def place(self) -> Path | None:
+        """Return the folder that holds the data, None for data that is embedded or made; downloads nothing.
+
+        Raises
+        ------
+        MissingData
+            There is no copy; the message says what is expected and where to get it.
+        """
+        return None
 
     def differences(self) -> list[str]:
         """Return how the data at hand differs from the official set (other counts, …), one sentence each.
@@ -143,6 +158,15 @@ class OneVsRest(Dataset):
         from bench.copies import find_copy
 
         return find_copy(self.folder, self.layouts, self.hub)
+
+    def place(self) -> Path | None:
+        from bench.copies import find_copy
+
+        if isinstance(own := getattr(self, "root", None), Path):
+            return own
+        if not self.layouts:
+            return None
+        return find_copy(self.folder, self.layouts, self.hub, may_download=False).root
 
     @cached_property
     def _splits(self) -> dict[str, Split]:

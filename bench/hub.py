@@ -16,6 +16,16 @@ from bench.places import cache_folder
 log = logging.getLogger(__name__)
 
 
+def cached(repository: str, config: str | None = None) -> Path | None:
+    """Return the folder of an earlier `download` that is still whole, None if there is none."""
+    folder = _folder(repository, config)
+    return folder if _is_complete(folder / "complete.json") else None
+
+
+def _folder(repository: str, config: str | None) -> Path:
+    return cache_folder() / "hub" / "--".join([*repository.split("/"), *([config] if config else [])])
+
+
 def download(repository: str, config: str | None = None) -> Path:
     """Bring the parquet files of a hub data set here, through Hugging Face `datasets`.
 
@@ -30,9 +40,8 @@ def download(repository: str, config: str | None = None) -> Path:
     DataError
         There is no network, no such data set, or it has no parquet files.
     """
-    folder = cache_folder() / "hub" / "--".join([*repository.split("/"), *([config] if config else [])])
-    done = folder / "complete.json"
-    if _is_complete(done):
+    folder = _folder(repository, config)
+    if cached(repository, config):
         return folder
     _check_network(repository)
     datasets = importlib.import_module("datasets")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from bench.copies import find_root
+from bench.copies import MissingData, find_root
 from bench.dataset import Dataset
 from bench.errors import DataError, did_you_mean
 from bench.files import FileSource, neutral_order
@@ -55,6 +55,9 @@ class InspectionSet(Dataset):
         """
         return find_root(self.folders, title=self.title, layout=self.layout, home=self.home)
 
+    def place(self) -> Path | None:
+        return self.root
+
     def _how(self) -> str:
         return f"expected {self.layout} under a folder of ANOBENCH_DATA; get it from {self.home}"
 
@@ -64,7 +67,7 @@ class InspectionSet(Dataset):
             names = sorted(path.name for path in self.root.iterdir())
             found = f"holds {', '.join(names[:6])}{', …' if len(names) > 6 else ''}" if names else "is empty"
             near = did_you_mean(names[0], self.categories) if names else ""
-            raise DataError(f"{self.root} {found}{near}; {self._how()}")
+            raise MissingData(f"{self.root} {found}{near}; {self._how()}")
         return there
 
     def listing(self, category: str) -> Listing:
@@ -122,7 +125,11 @@ class InspectionSet(Dataset):
         if missing := [name for name in self.categories if name not in there]:
             notes.append(f"{self.root} lacks {len(missing)} of {len(self.categories)}: {', '.join(missing)}")
         for name in there:
-            listing = self._category(name).listing
+            try:
+                listing = self._category(name).listing
+            except DataError as error:
+                notes.append(str(error))
+                continue
             bad = sum(sample.type != NORMAL_TYPE for sample in listing.test)
             found = (len(listing.train), len(listing.test) - bad, bad)
             if name in self.expected and found != tuple(self.expected[name]):

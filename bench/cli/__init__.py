@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import cache, doctor, export, listing, report, run
+from bench.cli import cache, data, doctor, export, listing, report, run
 
 app = typer.Typer(
     name="anobench",
@@ -24,6 +24,7 @@ app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.add_typer(cache.app, name="cache")
+app.add_typer(data.app, name="data")
 
 
 def _version(asked: bool) -> None:

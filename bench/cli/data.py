@@ -1,0 +1,129 @@
+"""``anobench data``: which data sets are here, whether they are whole, and getting them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.options import BenchFolders, registry
+
+if TYPE_CHECKING:
+    from bench.adapter import Adapter
+    from bench.dataset import Dataset
+
+app = typer.Typer(help="Data sets: list them, check them, get them.", no_args_is_help=True)
+
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="A data set, e.g. mvtec, 'folder\\[path=DIR]'.", show_default=False),
+]
+
+
+def _open(name: str, folders: list[Path]) -> tuple[str, Dataset]:
+    """Return a data set by its selector, and its name as results have it."""
+    from bench.errors import SelectorError
+    from bench.selector import format_selector, parse
+
+    selector = parse(name)
+    if selector.is_glob:
+        raise SelectorError(f"{name!r}: expected one data set, not a pattern")
+    (adapter,) = registry(folders).match("dataset", selector, "NAME")
+    params = adapter.check(selector.params, "NAME")
+    return format_selector(adapter.name, selector.params), adapter.load()(**params)
+
+
+@app.command("ls")
+def ls(bench: BenchFolders = []) -> None:  # noqa: B006
+    """List every data set: tasks, where it is or how to get it, licence. Downloads nothing."""
+    from rich.markup import escape
+
+    from bench.cli.console import out, table
+
+    shown = table("data sets", "name", "tasks", "where", "licence")
+    for adapter in registry(bench).datasets.values():
+        shown.add_row(adapter.name, *(escape(cell) for cell in _row(adapter)))
+    # Whole paths and addresses, to be copied from the screen.
+    shown.columns[2].overflow = "fold"
+    out.print(shown)
+
+
+def _row(adapter: Adapter) -> tuple[str, str, str]:
+    """Return tasks, where, licence."""
+    from bench.copies import MissingData
+    from bench.errors import AnobenchError
+
+    if any(repr(p.default) == "required" for p in adapter.parameters.values()):
+        words = ", ".join(
+            f"{name}=..." for name, p in adapter.parameters.items() if repr(p.default) == "required"
+        )
+        return "", f"needs parameters: {adapter.name}[{words}]", ""
+    try:
+        dataset: Dataset = adapter.load()()
+    except AnobenchError as error:
+        return "", f"cannot be used: {error}", ""
+    every = len(getattr(dataset, "categories", ()))
+    try:
+        place = dataset.place()
+        found = len(dataset.tasks())
+        where = str(place or "embedded") + (" (synthetic)" if dataset.synthetic else "")
+    except MissingData:
+        return f"0 of {every}" if every else "", _mend(adapter.name, dataset), dataset.licence
+    except AnobenchError as error:
+        return "", f"damaged: {error}", dataset.licence
+    return f"{found} of {every}" if every > found else str(found), where, dataset.licence
+
+
+def _mend(name: str, dataset: Dataset) -> str:
+    from bench.obtain import way
+
+    return f"absent; anobench data get {name}" if way(dataset) else f"absent; get it from {dataset.home}"
+
+
+@app.command("check")
+def check(name: Name, bench: BenchFolders = []) -> None:  # noqa: B006
+    """Look at every picture and mask, and compare the counts with the official ones.
+
+    Exit status 0: nothing differs; 1: something does, said line by line; 2: the data is missing.
+    """
+    from bench.cli.console import err, out
+    from bench.datacheck import check as look
+
+    title, dataset = _open(name, bench)
+    if place := dataset.place():
+        err.print(f"{title}: looking at every picture in {place}", markup=False)
+    notes = look(dataset)
+    for note in notes:
+        out.print(note, markup=False)
+    tasks = _plural(len(dataset.tasks()), "task")
+    verdict = f"{_plural(len(notes), 'thing')} to note" if notes else "whole, nothing differs"
+    out.print(f"{title}: {tasks}, {verdict}", markup=False)
+    raise typer.Exit(1 if notes else 0)
+
+
+@app.command("get")
+def get(
+    name: Name,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="You accept the conditions of the data set's licence.")
+    ] = False,
+    bench: BenchFolders = [],  # noqa: B006
+) -> None:
+    """Bring a data set here where its licence allows it; else say where to get it and how it must lie."""
+    from bench.cli.console import out
+    from bench.obtain import obtain
+
+    title, dataset = _open(name, bench)
+    place = obtain(dataset, accept=accept_licence)
+    if place is None:
+        out.print(f"{title}: embedded, there is nothing to get", markup=False)
+        return
+    out.print(f"{title}: in {place} (licence: {dataset.licence})", markup=False)
+    fresh: Any = _open(name, bench)[1]
+    for note in fresh.differences():
+        out.print(note, markup=False)
+
+
+def _plural(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
