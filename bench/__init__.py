@@ -14,29 +14,58 @@ __version__ = "0.1.0"
 _WHERE = {
     "AnobenchError": "bench.errors",
     "ArraySource": "bench.source",
+    "ClassFolders": "bench.layouts",
+    "Copy": "bench.copies",
+    "Crop": "bench.crops",
+    "CropSource": "bench.crops",
     "DataError": "bench.errors",
     "Dataset": "bench.dataset",
+    "Download": "bench.obtain",
     "EncodedSource": "bench.source",
+    "FileSource": "bench.files",
     "FitError": "bench.errors",
     "Fraction": "bench.params",
     "HeadNorm": "bench.heads",
     "Heads": "bench.heads",
+    "Hub": "bench.copies",
+    "Idx": "bench.arrays",
     "Images": "bench.images",
+    "InspectionSet": "bench.inspection",
+    "LazyMasks": "bench.masks",
+    "Listing": "bench.listing",
+    "Mat": "bench.arrays",
     "Method": "bench.method",
+    "MissingData": "bench.copies",
     "NonNegativeFloat": "bench.params",
     "NonNegativeInt": "bench.params",
     "OneVsRest": "bench.dataset",
+    "Parquet": "bench.layouts",
+    "ParquetTable": "bench.hubtable",
     "PositiveFloat": "bench.params",
     "PositiveInt": "bench.params",
+    "PythonBatches": "bench.batches",
+    "Sample": "bench.listing",
     "Scores": "bench.method",
     "Source": "bench.source",
     "Split": "bench.dataset",
     "Task": "bench.task",
     "UnitInterval": "bench.params",
     "batch_slices": "bench.heads",
+    "code_hash": "bench.adapterfile",
     "collapse_note": "bench.heads",
+    "csv_listing": "bench.listing",
+    "did_you_mean": "bench.errors",
+    "file_sha256": "bench.fingerprint",
+    "find_copy": "bench.copies",
+    "find_root": "bench.copies",
+    "list_images": "bench.files",
+    "mask_is_empty": "bench.inspection",
+    "mvtec_listing": "bench.listing",
     "nearest": "bench.features.nearest",
+    "neutral_crops": "bench.crops",
     "range_test_rates": "bench.rangetest",
+    "read_mat": "bench.arrays",
+    "read_rows": "bench.listing",
     "same_shape": "bench.heads",
     "shuffled": "bench.heads",
     "spread": "bench.heads",
@@ -48,29 +77,58 @@ _WHERE = {
 __all__ = [
     "AnobenchError",
     "ArraySource",
+    "ClassFolders",
+    "Copy",
+    "Crop",
+    "CropSource",
     "DataError",
     "Dataset",
+    "Download",
     "EncodedSource",
+    "FileSource",
     "FitError",
     "Fraction",
     "HeadNorm",
     "Heads",
+    "Hub",
+    "Idx",
     "Images",
+    "InspectionSet",
+    "LazyMasks",
+    "Listing",
+    "Mat",
     "Method",
+    "MissingData",
     "NonNegativeFloat",
     "NonNegativeInt",
     "OneVsRest",
+    "Parquet",
+    "ParquetTable",
     "PositiveFloat",
     "PositiveInt",
+    "PythonBatches",
+    "Sample",
     "Scores",
     "Source",
     "Split",
     "Task",
     "UnitInterval",
     "batch_slices",
+    "code_hash",
     "collapse_note",
+    "csv_listing",
+    "did_you_mean",
+    "file_sha256",
+    "find_copy",
+    "find_root",
+    "list_images",
+    "mask_is_empty",
+    "mvtec_listing",
     "nearest",
+    "neutral_crops",
     "range_test_rates",
+    "read_mat",
+    "read_rows",
     "same_shape",
     "shuffled",
     "spread",
@@ -82,10 +140,17 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from bench.adapterfile import code_hash
+    from bench.arrays import Idx, Mat, read_mat
+    from bench.batches import PythonBatches
+    from bench.copies import Copy, Hub, MissingData, find_copy, find_root
+    from bench.crops import Crop, CropSource, neutral_crops
     from bench.dataset import Dataset, OneVsRest, Split
-    from bench.errors import AnobenchError, DataError, FitError
+    from bench.errors import AnobenchError, DataError, FitError, did_you_mean
     from bench.features.nearest import nearest
     from bench.features.normalise import standardise
+    from bench.files import FileSource, list_images
+    from bench.fingerprint import file_sha256
     from bench.heads import (
         HeadNorm,
         Heads,
@@ -97,8 +162,14 @@ if TYPE_CHECKING:
         take_rows,
         uniform,
     )
+    from bench.hubtable import ParquetTable
     from bench.images import Images
+    from bench.inspection import InspectionSet, mask_is_empty
+    from bench.layouts import ClassFolders, Parquet
+    from bench.listing import Listing, Sample, csv_listing, mvtec_listing, read_rows
+    from bench.masks import LazyMasks
     from bench.method import Method, Scores
+    from bench.obtain import Download
     from bench.params import (
         Fraction,
         NonNegativeFloat,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.copies import MissingData, find_root
 from bench.dataset import Dataset
@@ -81,18 +83,20 @@ class InspectionSet(Dataset):
     def _category(self, name: str) -> _Category:
         """Open a category once: its files are looked at, and hashed where they are new, only here."""
         if name not in self._opened:
-            listing = self.listing(self._known(name, self.tasks()))
-            by_file = {sample.file: sample for sample in listing.test}
-            # In an order that does not tell which are good.
-            test = [by_file[file] for file in neutral_order(by_file)]
-            stem = f"{self.folders[0] if self.folders else 'folder'}/{name}"
-            self._opened[name] = _Category(
-                listing,
-                test,
-                FileSource(f"{stem}/train", listing.root, neutral_order(listing.train)),
-                FileSource(f"{stem}/test", listing.root, [sample.file for sample in test]),
-            )
+            self._opened[name] = self._open(name, self.listing(self._known(name, self.tasks())))
         return self._opened[name]
+
+    def _open(self, name: str, listing: Listing, what: str = "") -> _Category:
+        by_file = {sample.file: sample for sample in listing.test}
+        # In an order that does not tell which are good.
+        test = [by_file[file] for file in neutral_order(by_file)]
+        stem = f"{self.folders[0] if self.folders else 'folder'}/{name}{what}"
+        return _Category(
+            listing,
+            test,
+            FileSource(f"{stem}/train", listing.root, neutral_order(listing.train)),
+            FileSource(f"{stem}/test", listing.root, [sample.file for sample in test]),
+        )
 
     def fingerprint(self) -> str:
         lines = []
@@ -104,7 +108,23 @@ class InspectionSet(Dataset):
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def task(self, name: str) -> Task:
-        listing, test, *sources = self._category(name)
+        return self._task(name, self._category(name))
+
+    def noisy_of(self, name: str, listing: Listing, anomalous: Set[str], *, what: str) -> Task:
+        """Return the task of a listing whose train pictures are partly anomalous.
+
+        Parameters
+        ----------
+        anomalous : set of str
+            Those of the train pictures that are.
+        what : str
+            Tells the sources from the clean ones', for messages.
+        """
+        labels = [file in anomalous for file in neutral_order(listing.train)]
+        return self._task(name, self._open(name, listing, what), np.array(labels, np.uint8))
+
+    def _task(self, name: str, opened: _Category, train_labels: NDArray[np.uint8] | None = None) -> Task:
+        listing, test, *sources = opened
 
         def mask(row: int) -> Mask:
             return read_mask(listing.root, test[row].file, test[row].masks)
@@ -117,6 +137,7 @@ class InspectionSet(Dataset):
             test_types=tuple(sample.type for sample in test),
             masks=LazyMasks(mask, range(len(test))) if listing.has_masks else None,
             sources=tuple(sources),
+            train_labels=train_labels,
         )
 
     def differences(self) -> list[str]:
@@ -158,6 +179,17 @@ def read_mask(root: Path, picture: str, masks: tuple[str, ...]) -> Mask:
             )
         found |= _not_zero(root / mask)
     return found
+
+
+def mask_is_empty(path: Path) -> bool:
+    """Tell whether a mask marks nothing, for data sets that say only by it which pictures are defective.
+
+    Raises
+    ------
+    DataError
+        It cannot be read.
+    """
+    return not _not_zero(path).any()
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -92,6 +92,7 @@ def mvtec_listing(
     train: str = "train/good",
     test: str = "test",
     good: str = "test/good",
+    truth: str = "ground_truth",
     suffix: str = "_mask",
 ) -> Listing:
     """List a category in MVTec AD's layout.
@@ -105,8 +106,9 @@ def mvtec_listing(
     Parameters
     ----------
     root : Path
-    train, test, good : str
-        Folders of the train pictures, of the test's types, and of the test's normal pictures.
+    train, test, good, truth : str
+        Folders of the train pictures, of the test's types, of the test's normal pictures, and of the masks,
+        which may lie in the test's.
     suffix : str
         What a mask's name has after the picture's.
 
@@ -124,11 +126,13 @@ def mvtec_listing(
         raise DataError(
             f"{root / train}: expected no other folder beside it, found {', '.join(sorted(beside))}"
         )
-    masks = _masks_by_picture(root / "ground_truth", suffix)
+    masks = _masks_by_picture(root, truth, suffix)
     normal = [Sample(file, NORMAL_TYPE) for file in list_images(root / good, root)]
     samples = []
     types = sorted(
-        path.name for path in (root / test).iterdir() if path.is_dir() and not path.name.startswith(".")
+        path.name
+        for path in (root / test).iterdir()
+        if path.is_dir() and path != root / truth and not path.name.startswith(".")
     )
     for kind in types:
         for file in list_images(root / test / kind, root):
@@ -141,15 +145,15 @@ def mvtec_listing(
         raise DataError(
             f"{root / next(iter(masks.values()))[0]}: this mask belongs to no picture in {root / test}"
         )
-    with_masks = (root / "ground_truth").is_dir()
+    with_masks = (root / truth).is_dir()
     return Listing(root, list_images(root / train, root), [*normal, *samples], with_masks).checked(root.name)
 
 
-def _masks_by_picture(folder: Path, suffix: str) -> dict[str, tuple[str, ...]]:
+def _masks_by_picture(root: Path, truth: str, suffix: str) -> dict[str, tuple[str, ...]]:
     """Return mask files by ``<defect>/<stem of the picture>``."""
     found: dict[str, tuple[str, ...]] = {}
-    for file in list_images(folder, folder.parent):
-        _, kind, *rest = file.split("/")
+    for file in list_images(root / truth, root):
+        kind, *rest = file.removeprefix(f"{truth}/").split("/")
         stem = Path(rest[0]).stem.removesuffix(suffix) if len(rest) == 1 else rest[0] if rest else kind
         key = f"{kind}/{stem}"
         found[key] = (*found.get(key, ()), file)

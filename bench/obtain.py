@@ -44,7 +44,7 @@ class Download:
     folder : str
         Name of the folder under a folder of ``ANOBENCH_DATA`` that its content becomes.
     gigabytes : float
-        About how large the archive is; a download of more than twice that is given up.
+        About how large the archive is, rather too much; a download of more than twice that is given up.
     conditions : bool
         True if the licence sets conditions that a user must accept first.
     """
@@ -120,7 +120,7 @@ def expected_counts(dataset: Dataset) -> str:
     whole = [each for each in expected.values() if not isinstance(each, int)]
     if whole:
         train, good, bad = (sum(column) for column in zip(*whole, strict=True))
-        return f"{train:,} train, {good:,} good and {bad:,} anomalous test images in {len(whole)} categories"
+        return f"{train:,} train, {good:,} good and {bad:,} anomalous test images"
     return ", ".join(f"{n:,} {name} images" for name, n in expected.items())
 
 

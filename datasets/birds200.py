@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from bench import DataError, OneVsRest, PositiveInt, Split
-from bench.copies import find_root
+from bench import DataError, OneVsRest, PositiveInt, Split, find_root
 
 
 class Birds200(OneVsRest):

@@ -10,9 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from bench import DataError, OneVsRest, Split
-from bench.copies import find_root
-from bench.files import list_images
+from bench import DataError, OneVsRest, Split, find_root, list_images
 
 N_TRAIN = 10_000
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from bench import OneVsRest
-from bench.batches import PythonBatches
-from bench.copies import Hub
-from bench.layouts import ClassFolders, Parquet
+from bench import ClassFolders, Hub, OneVsRest, Parquet, PythonBatches
 
 COARSE = (
     "aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices "

@@ -19,8 +19,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import ArraySource, DataError, OneVsRest, Split
-from bench.fingerprint import file_sha256
+from bench import ArraySource, DataError, OneVsRest, Split, file_sha256
 
 N, N_TRAIN = 1797, 1198
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from bench import OneVsRest
-from bench.arrays import Idx
-from bench.copies import Hub
-from bench.layouts import ClassFolders, Parquet
+from bench import ClassFolders, Hub, Idx, OneVsRest, Parquet
 
 
 class FashionMNIST(OneVsRest):

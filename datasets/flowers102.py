@@ -13,9 +13,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import DataError, OneVsRest, PositiveInt, Split
-from bench.arrays import read_mat
-from bench.copies import find_root
+from bench import DataError, OneVsRest, PositiveInt, Split, find_root, read_mat
 
 
 class Flowers102(OneVsRest):
@@ -28,6 +26,7 @@ class Flowers102(OneVsRest):
     home = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
     layout = "flowers102/{jpg/image_<number>.jpg, imagelabels.mat, setid.mat}"
     expected: ClassVar = {"train": 1_020, "test": 7_169}
+    torchvision = "Flowers102"
     has_holdout = True
     folder = "flowers102"
 

@@ -14,9 +14,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from bench import DataError
-from bench.inspection import InspectionSet
-from bench.listing import Listing, csv_listing, mvtec_listing, read_rows
+from bench import DataError, InspectionSet, Listing, csv_listing, mvtec_listing, read_rows
 
 
 class Folder(InspectionSet):

@@ -13,11 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from bench import DataError, OneVsRest, Task
-from bench.copies import Copy, Hub, find_copy
-from bench.errors import did_you_mean
-from bench.hubtable import ParquetTable
-from bench.layouts import Parquet
+from bench import Copy, DataError, Hub, OneVsRest, Parquet, ParquetTable, Task, did_you_mean, find_copy
 
 
 class HubSet(OneVsRest):

@@ -1,10 +1,13 @@
-"""MPDD: six kinds of painted metal parts, with masks; pictures vary in light, place and turn."""
+"""MPDD: six kinds of painted metal parts, with masks; pictures vary in light, place and turn.
+
+The counts agree with the published archive's directory (888 train, 176 good, 282 defective).
+"""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from bench.inspection import InspectionSet
+from bench import InspectionSet
 
 
 class MPDD(InspectionSet):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from bench.inspection import InspectionSet
+from bench import Download, InspectionSet
 
 
 class MVTec(InspectionSet):
@@ -14,6 +14,13 @@ class MVTec(InspectionSet):
     home = "https://www.mvtec.com/company/research/datasets/mvtec-ad"
     layout = "mvtec/<category>/{train/good, test/good, test/<defect>, ground_truth/<defect>/<id>_mask.png}"
     folders = ("mvtec", "mvtec_anomaly_detection", "mvtec_ad")
+    download = Download(
+        url="https://www.mydrive.ch/shares/38536/3830184030e49fe74747669442f0f282/download/420938113-1629952094/"
+        "mvtec_anomaly_detection.tar.xz",
+        sha256="cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d",
+        folder="mvtec",
+        gigabytes=5.27,
+    )
     has_holdout = False
     categories = (
         "bottle",

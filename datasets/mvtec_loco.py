@@ -3,15 +3,17 @@
 A picture's mask is the union of its mask files: an anomaly that can be told from several places has a file
 each. The test set's normal pictures are ``test/good``; ``good=validation`` takes the official validation
 pictures instead, for copies without ``test/good`` (not comparable with published numbers).
+
+Expected counts are those of the archive that is distributed, as several who unpacked it report them (1,778
+train, 305 validation, 575 good, 993 anomalous); it has six train pictures and one validation picture more of
+``splicing_connectors`` than the paper's table.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from bench import DataError
-from bench.inspection import InspectionSet
-from bench.listing import Listing, mvtec_listing
+from bench import DataError, Download, InspectionSet, Listing, mvtec_listing
 
 
 class MVTecLoco(InspectionSet):
@@ -26,6 +28,13 @@ class MVTecLoco(InspectionSet):
         "mvtec_loco/<category>/{train/good, validation/good, test/<type>, ground_truth/<type>/<id>/*.png}"
     )
     folders = ("mvtec_loco", "mvtec_loco_anomaly_detection")
+    download = Download(
+        url="https://www.mydrive.ch/shares/48237/1b9106ccdfbb09a0c414bd49fe44a14a/download/430647091-1646842701/"
+        "mvtec_loco_anomaly_detection.tar.xz",
+        sha256="9e7c84dba550fd2e59d8e9e231c929c45ba737b6b6a6d3814100f54d63aae687",
+        folder="mvtec_loco",
+        gigabytes=6.0,
+    )
     has_holdout = False
     categories = ("breakfast_box", "juice_bottle", "pushpins", "screw_bag", "splicing_connectors")
     expected: ClassVar = {
@@ -33,7 +42,7 @@ class MVTecLoco(InspectionSet):
         "juice_bottle": (335, 94, 236),
         "pushpins": (372, 138, 172),
         "screw_bag": (360, 122, 219),
-        "splicing_connectors": (354, 119, 193),
+        "splicing_connectors": (360, 119, 193),
     }
 
     def __init__(self, good: Literal["test", "validation"] = "test") -> None:

@@ -25,9 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import ArraySource, Dataset, Images, NonNegativeInt, PositiveInt, Task
-from bench.adapterfile import code_hash
-from bench.masks import LazyMasks
+from bench import ArraySource, Dataset, Images, LazyMasks, NonNegativeInt, PositiveInt, Task, code_hash
 
 Field = NDArray[np.float64]
 Rng = np.random.Generator

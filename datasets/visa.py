@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import ClassVar
 
-from bench.inspection import InspectionSet
-from bench.listing import Listing, csv_listing, read_rows
+from bench import Download, InspectionSet, Listing, csv_listing, read_rows
 
 
 class VisA(InspectionSet):
@@ -19,6 +18,13 @@ class VisA(InspectionSet):
     home = "https://github.com/amazon-science/spot-diff"
     layout = "visa/{split_csv/1cls.csv, <object>/Data/Images/{Normal,Anomaly}, <object>/Data/Masks/Anomaly}"
     folders = ("visa", "VisA", "VisA_20220922")
+    download = Download(
+        url="https://amazon-visual-anomaly.s3.us-west-2.amazonaws.com/VisA_20220922.tar",
+        sha256="2eb8690c803ab37de0324772964100169ec8ba1fa3f7e94291c9ca673f40f362",
+        folder="visa",
+        gigabytes=1.93,
+        conditions=False,
+    )
     has_holdout = False
     categories = (
         "candle",

@@ -12,9 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from bench import DataError, NonNegativeInt, OneVsRest, Split
-from bench.copies import find_root
-from bench.listing import read_rows
+from bench import DataError, NonNegativeInt, OneVsRest, Split, find_root, read_rows
 
 TABLE = "Class Labels of Dataset 1.csv"
 

@@ -181,6 +181,9 @@ def test_an_adapter_imports_only_bench_the_standard_library_and_packages(
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not {module for module in modules if module and module.split(".")[0] in ("datasets", "methods")}
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+    assert not {module for module in modules if module and module.startswith("bench.")}, (
+        "export it from bench"
+    )
 
 
 # --- bench.datacheck ----------------------------------------------------------------------------------------
