@@ -46,7 +46,5 @@ def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest allowed name, then the allowed names."""
     names = sorted(set(allowed))
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{hint} Available: {', '.join(names) if names else 'none'}" if hint else (
-        f"; available: {', '.join(names) if names else 'none'}"
-    )
+    listed = ", ".join(names) if names else "none"
+    return f"; did you mean {near[0]!r}? Available: {listed}" if near else f"; available: {listed}"

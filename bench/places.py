@@ -16,7 +16,9 @@ def data_folders() -> list[Path]:
     DataError
         One of them is not a folder.
     """
-    folders = [Path(part).expanduser() for part in os.environ.get("ANOBENCH_DATA", "").split(os.pathsep) if part]
+    folders = [
+        Path(part).expanduser() for part in os.environ.get("ANOBENCH_DATA", "").split(os.pathsep) if part
+    ]
     for folder in folders:
         if not folder.is_dir():
             raise DataError(
