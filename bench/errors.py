@@ -35,7 +35,7 @@ class ArchiveError(AnobenchError):
 
 
 class FitError(AnobenchError):
-    """Training that cannot go on (a loss that is NaN or infinite, too few images); becomes a failed record."""
+    """Training that cannot go on (a NaN or infinite loss, too few images); becomes a failed record."""
 
 
 class ScoreError(AnobenchError):
