@@ -58,6 +58,7 @@ _WHERE = {
     "file_sha256": "bench.fingerprint",
     "find_copy": "bench.copies",
     "find_root": "bench.copies",
+    "held_out": "bench.files",
     "list_images": "bench.files",
     "mask_is_empty": "bench.inspection",
     "mvtec_listing": "bench.listing",
@@ -121,6 +122,7 @@ __all__ = [
     "file_sha256",
     "find_copy",
     "find_root",
+    "held_out",
     "list_images",
     "mask_is_empty",
     "mvtec_listing",
@@ -149,7 +151,7 @@ if TYPE_CHECKING:
     from bench.errors import AnobenchError, DataError, FitError, did_you_mean
     from bench.features.nearest import nearest
     from bench.features.normalise import standardise
-    from bench.files import FileSource, list_images
+    from bench.files import FileSource, held_out, list_images
     from bench.fingerprint import file_sha256
     from bench.heads import (
         HeadNorm,

@@ -16,7 +16,7 @@ from bench.contamination import Contamination, contaminate
 from bench.datacheck import check
 from bench.registry import Registry, stock_folder
 
-from . import test_classification, test_inspection, test_more_classification
+from . import official, test_classification, test_inspection, test_more_classification
 from .test_labels_out_of_reach import reachable, tells
 from .trees import picture, write_mask, write_mvtec, write_picture
 
@@ -38,14 +38,20 @@ TREES: dict[str, tuple[dict[str, Any], Callable[[Path], Any]]] = {
     "cifar10": ({}, test_classification.as_folders),
     "cifar100": ({}, lambda data: test_more_classification.as_cifar100(data / "cifar-100-python")),
     "digits": ({}, lambda data: data),
+    "dior": ({"larger_than": 10, "more_than": 3}, official.as_dior),
     "fashion_mnist": ({}, lambda data: test_more_classification.as_idx(data / "fashion_mnist")),
     "flowers102": ({}, test_more_classification.as_flowers),
     "folder": ({"path": "{data}/mine"}, test_inspection.as_folder),
     "hub": ({"name": "flowers"}, lambda data: test_more_classification.as_parquet(data / "flowers")),
+    "magnetic_tile": ({}, official.as_magnetic_tile),
+    "kolektor": ({}, official.as_kolektor),
     "mnist": ({}, lambda data: test_more_classification.as_idx(data / "mnist")),
     "mpdd": ({}, lambda data: write_mvtec(data / "mpdd" / "tubes")),
     "mvtec": ({}, test_inspection.as_mvtec),
+    "mvtec_ad2": ({}, official.as_ad2),
     "mvtec_loco": ({}, test_inspection.as_loco),
+    "spark": ({"size": 8}, official.as_spark),
+    "real_iad": ({"size": "256"}, official.as_real_iad),
     "svhn": ({}, lambda data: test_more_classification.as_mat(data / "svhn")),
     "textures": ({"size": 32, "train": 6, "good": 4, "per_defect": 2}, lambda data: data),
     "visa": ({}, test_inspection.as_visa),

@@ -1,0 +1,151 @@
+"""DIOR: objects cut out of aerial photographs by their boxes; one-vs-rest tasks of up to 20 classes.
+
+As in PANDA (appendix C): crops larger than 120 × 120 pixels, of the classes that have more than 50 such
+crops; there 19 classes with 649 train pictures on average and 9,243 test pictures. Which split and which
+count of the 50 is not known there; here the crops of the official train and validation photographs are for
+training, those of the test photographs for testing, both sides of a box must be larger than
+``larger_than``, and the classes are those with more than ``more_than`` train crops. Numbers compare with
+published ones only approximately.
+
+Boxes are horizontal (``Annotations/Horizontal Bounding Boxes``), first and last pixel both inside, numbered
+from 1 as in Pascal VOC: that numbering is our reading; it shifts a crop by one pixel at most.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from bench import (
+    Crop,
+    CropSource,
+    DataError,
+    NonNegativeInt,
+    OneVsRest,
+    Split,
+    find_root,
+    neutral_crops,
+)
+
+LISTS = {"train": ("train", "val"), "test": ("test",)}
+PICTURES = {"train": "JPEGImages-trainval", "test": "JPEGImages-test"}
+BOXES = "Annotations/Horizontal Bounding Boxes"
+
+
+class Dior(OneVsRest):
+    title = "DIOR"
+    licence = "not stated by the authors; for research"
+    citation = (
+        "K. Li et al., Object Detection in Optical Remote Sensing Images: A Survey and A New Benchmark, "
+        "ISPRS J. 159:296-307, 2020"
+    )
+    home = "https://gcheng-nwpu.github.io/#Datasets"
+    layout = (
+        "dior/{JPEGImages-trainval, JPEGImages-test, Annotations/Horizontal Bounding Boxes/<id>.xml, "
+        "ImageSets/Main/{train,val,test}.txt}"
+    )
+    #: Photographs, not crops.
+    expected: ClassVar = {"train": 11_725, "test": 11_738}
+    has_holdout = True
+    folder = "dior"
+
+    def __init__(
+        self,
+        protocol: Literal["one_vs_rest", "leave_one_out"] = "one_vs_rest",
+        larger_than: NonNegativeInt = 120,
+        more_than: NonNegativeInt = 50,
+    ) -> None:
+        self.protocol, self.larger_than, self.more_than = protocol, larger_than, more_than
+
+    @cached_property
+    def root(self) -> Path:
+        return find_root(("dior", "DIOR"), title=self.title, layout=self.layout, home=self.home)
+
+    @cached_property
+    def _photographs(self) -> dict[str, list[str]]:
+        return {
+            split: [number for name in names for number in self._list(name)] for split, names in LISTS.items()
+        }
+
+    def _list(self, name: str) -> list[str]:
+        places = [self.root / folder / f"{name}.txt" for folder in ("ImageSets/Main", "Main")]
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
+            raise DataError(f"{places[0]}: this split file is missing; expected {self.layout}")
+        try:
+            return path.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); get it again") from None
+
+    @cached_property
+    def _crops(self) -> dict[str, dict[Crop, str]]:
+        """Class of each large crop by split."""
+        found: dict[str, dict[Crop, str]] = {}
+        for split, numbers in self._photographs.items():
+            found[split] = {}
+            for number in numbers:
+                file = f"{PICTURES[split]}/{number}.jpg"
+                boxes = self._boxes(number, file)
+                if boxes and not (self.root / file).is_file():
+                    raise DataError(f"{self.root / file} does not exist; unpack {PICTURES[split]} again")
+                found[split].update(boxes)
+        return found
+
+    def _boxes(self, number: str, file: str) -> dict[Crop, str]:
+        path = self.root / BOXES / f"{number}.xml"
+        found = {}
+        try:
+            content = path.read_bytes()
+            if b"<!" in content.replace(b"<!--", b""):
+                raise ValueError("a document type or an entity")
+            for item in ET.fromstring(content).iter("object"):
+                left, top, right, bottom = (
+                    int(float(item.findtext(f"bndbox/{side}", "")))
+                    for side in ("xmin", "ymin", "xmax", "ymax")
+                )
+                crop = Crop(file, top - 1, left - 1, bottom, right)
+                if min(crop.bottom - crop.top, crop.right - crop.left) > self.larger_than:
+                    found[Crop(file, max(top - 1, 0), max(left - 1, 0), bottom, right)] = item.findtext(
+                        "name", ""
+                    )
+        except FileNotFoundError:
+            raise DataError(f"{path} does not exist; expected {self.layout}") from None
+        except (OSError, ValueError, ET.ParseError) as error:
+            raise DataError(
+                f"{path}: expected objects with a name and a bndbox of four numbers, found something else "
+                f"({error}); get it again"
+            ) from None
+        return found
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        counts = Counter(self._crops["train"].values())
+        kept = tuple(sorted(kind for kind, count in counts.items() if count > self.more_than))
+        if not kept:
+            raise DataError(
+                f"{self.root}: no class has more than {self.more_than} train crops larger than "
+                f"{self.larger_than} pixels; the copy is incomplete, or set more_than lower"
+            )
+        return kept
+
+    @cached_property
+    def _splits(self) -> dict[str, Split]:
+        numbers = {kind: i for i, kind in enumerate(self.classes)}
+        found = {}
+        for split, kinds in self._crops.items():
+            crops = neutral_crops(crop for crop, kind in kinds.items() if kind in numbers)
+            source = CropSource(f"dior/{split}", self.root, crops)
+            found[split] = Split(source, np.array([numbers[kinds[crop]] for crop in crops], np.int64))
+        return found
+
+    def differences(self) -> list[str]:
+        return [
+            f"dior: {len(self._photographs[name]):,} {name} photographs, officially {n:,} (a slice?)"
+            for name, n in self.expected.items()
+            if len(self._photographs[name]) != n
+        ]

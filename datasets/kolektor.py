@@ -1,0 +1,80 @@
+"""KolektorSDD: 399 grey pictures of electrical commutators, 52 of them with a crack, with masks; one task.
+
+Only the masks say which pictures are defective (the mask of a good one is black), so that opening this data
+set decodes the masks, but no picture. There is no official split for anomaly detection. Here 80 % of the
+347 good pictures (rounded down) are for training, the others and all defective ones for testing, in the
+proportion that others use too. Which pictures, the sha256 of the name and of ``split`` decides. Published
+numbers compare only approximately.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import ClassVar
+
+from bench import (
+    DataError,
+    Download,
+    InspectionSet,
+    Listing,
+    MissingData,
+    NonNegativeInt,
+    Sample,
+    held_out,
+    list_images,
+    mask_is_empty,
+)
+
+
+class Kolektor(InspectionSet):
+    title = "KolektorSDD"
+    licence = "CC BY-NC-SA 4.0"
+    citation = (
+        "D. Tabernik et al., Segmentation-based deep-learning approach for surface-defect detection, "
+        "J. Intell. Manuf. 31:759-776, 2020"
+    )
+    home = "https://www.vicos.si/resources/kolektorsdd/"
+    layout = "kolektor/kos<number>/{Part<number>.jpg, Part<number>_label.bmp}"
+    folders = ("kolektor", "KolektorSDD")
+    download = Download(
+        url="https://go.vicos.si/kolektorsdd",
+        sha256="65dc621693418585de9c4467d1340ea7958a6181816f0dc2883a1e8b61f9d4dc",
+        folder="kolektor",
+        gigabytes=0.5,
+    )
+    has_holdout = False
+    categories = ("kolektor",)
+    expected: ClassVar = {"kolektor": (277, 70, 52)}
+
+    def __init__(self, split: NonNegativeInt = 0) -> None:
+        self.split = split
+
+    @cached_property
+    def _pictures(self) -> list[str]:
+        return [file for file in list_images(self.root, self.root) if file.endswith(".jpg")]
+
+    def tasks(self) -> list[str]:
+        if not self._pictures:
+            raise MissingData(
+                f"{self.root} holds no pictures; expected {self.layout}; get them from {self.home}"
+            )
+        return list(self.categories)
+
+    def listing(self, category: str) -> Listing:
+        good, bad = [], []
+        for file in self._pictures:
+            mask = file.removesuffix(".jpg") + "_label.bmp"
+            if not (self.root / mask).is_file():
+                raise DataError(
+                    f"{self.root / file}: expected its mask {mask}, which is missing; "
+                    "without it nobody knows whether the picture is good"
+                )
+            if mask_is_empty(self.root / mask):
+                good.append(file)
+            else:
+                bad.append(Sample(file, "crack", (mask,)))
+        train, test = held_out(good, self.split)
+        # Black masks decide what is good: they belong to the fingerprint too.
+        masks = tuple(file.removesuffix(".jpg") + "_label.bmp" for file in good)
+        samples = [*(Sample(file, "good") for file in test), *bad]
+        return Listing(self.root, train, samples, more=masks).checked(category)

@@ -1,0 +1,69 @@
+"""Magnetic tile defects: 1,344 grey pictures of magnetic tiles, five kinds of defects with masks; one task.
+
+There is no official split for anomaly detection. Here 80 % of the 952 pictures without defects (rounded down)
+are for training, the others and all defective ones for testing; papers split in this proportion too, but draw
+their own. Which pictures, the sha256 of the name and of ``split`` decides. Published numbers compare only
+approximately.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from bench import (
+    DataError,
+    InspectionSet,
+    Listing,
+    MissingData,
+    NonNegativeInt,
+    Sample,
+    held_out,
+    list_images,
+)
+
+GOOD = "MT_Free"
+DEFECTS = ("blowhole", "break", "crack", "fray", "uneven")
+
+
+class MagneticTile(InspectionSet):
+    title = "Magnetic tile defects"
+    licence = "not stated by the authors, who ask to be cited"
+    citation = "Y. Huang, C. Qiu and K. Yuan, Surface defect saliency of magnetic tile, Vis. Comput. 36, 2020"
+    home = "https://github.com/abin24/Magnetic-tile-defect-datasets."
+    layout = (
+        "magnetic_tile/MT_{Free,Blowhole,Break,Crack,Fray,Uneven}/Imgs/{<name>.jpg, <name>.png (the mask)}"
+    )
+    folders = ("magnetic_tile", "Magnetic-tile-defect-datasets", "Magnetic-tile-defect-datasets.-master")
+    has_holdout = False
+    categories = ("magnetic_tile",)
+    expected: ClassVar = {"magnetic_tile": (761, 191, 392)}
+
+    def __init__(self, split: NonNegativeInt = 0) -> None:
+        self.split = split
+
+    def tasks(self) -> list[str]:
+        if not (self.root / GOOD).is_dir():
+            names = sorted(path.name for path in self.root.iterdir())
+            raise MissingData(
+                f"{self.root}: expected the folder {GOOD}, found {', '.join(names) or 'nothing'}; "
+                f"expected {self.layout}; get it from {self.home}"
+            )
+        return list(self.categories)
+
+    def listing(self, category: str) -> Listing:
+        train, good = held_out(self._pictures(GOOD), self.split)
+        test = [Sample(file, "good") for file in good]
+        for kind in DEFECTS:
+            folder = f"MT_{kind.capitalize()}"
+            if not (self.root / folder).is_dir():
+                raise DataError(f"{self.root}: expected the folder {folder}, which is missing; get it too")
+            test += [Sample(file, kind, self._mask(file)) for file in self._pictures(folder)]
+        return Listing(self.root, train, test).checked(category)
+
+    def _pictures(self, folder: str) -> list[str]:
+        return [file for file in list_images(self.root / folder, self.root) if file.endswith(".jpg")]
+
+    def _mask(self, file: str) -> tuple[str, ...]:
+        mask = Path(file).with_suffix(".png").as_posix()
+        return (mask,) if (self.root / mask).is_file() else ()
