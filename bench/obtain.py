@@ -149,6 +149,10 @@ def _archive(download: Download, folder: Path) -> Path:
     target = folder / download.folder
     if target.exists():
         raise DataError(f"{target} exists already but holds no usable copy; move it away")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DataError(
+            f"{folder} cannot be written; set ANOBENCH_DATA so that a folder that can comes first"
+        )
     need = int(download.gigabytes * 1e9 * 3)
     if (free := shutil.disk_usage(folder).free) < need:
         raise DataError(

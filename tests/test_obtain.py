@@ -139,6 +139,16 @@ def test_a_full_disk_is_seen_before(archive: bytes, serve: Callable[..., list[st
     assert asked == []
 
 
+def test_a_folder_that_may_not_be_written_is_named(
+    archive: bytes, data: Path, serve: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = serve(archive)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(DataError, match=f"{data} cannot be written"):
+        obtain(parts(archive))
+    assert asked == []
+
+
 def test_only_https_is_asked(archive: bytes, data: Path) -> None:
     dataset = parts(archive)
     type(dataset).download = Download(
