@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,11 @@ def test_an_adapter_says_what_it_is(made: tuple[str, Callable[[], Dataset]]) -> 
         assert cls.citation
         assert name in EMBEDDED or (cls.home.startswith("http") and cls.layout and cls.expected)
     assert cls.synthetic == (name == "textures")
+    if cls.download is not None:
+        assert cls.download.url.startswith("https://")
+        assert len(bytes.fromhex(cls.download.sha256)) == 32
+        assert cls.download.folder in cls.folders
+    assert not cls.torchvision or hasattr(importlib.import_module("torchvision.datasets"), cls.torchvision)
 
 
 def test_tasks_keep_their_shape(made: tuple[str, Callable[[], Dataset]]) -> None:

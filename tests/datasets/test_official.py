@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,36 @@ def test_differences_say_that_the_tree_is_small(made: tuple[Any, str]) -> None:
     assert notes
     assert notes == dataset.differences()
     assert all("officially" in note or "lacks" in note for note in notes)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_fingerprints_depend_on_content_not_on_the_place(
+    adapter: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _, params, task = TREES[name](data)
+    first = adapter(name, **params)
+    moved = tmp_path / "moved"
+    # In another order on the disk.
+    for path in sorted(data.rglob("*"), reverse=True):
+        if path.is_file():
+            target = moved / path.relative_to(data)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    monkeypatch.setenv("ANOBENCH_DATA", str(moved))
+    again = adapter(name, **params)
+    assert again.fingerprint() == first.fingerprint()
+    for one, other in zip(again.task(task).sources, first.task(task).sources, strict=True):
+        assert one.fingerprint == other.fingerprint
+        for a, b in zip(one.read(np.arange(len(one))), other.read(np.arange(len(other))), strict=True):
+            assert (a == b).all()
+    endings = {".png", ".jpg"}
+    victim = next(
+        path
+        for path in sorted(moved.rglob("*"))
+        if path.suffix in endings and not {"validation", "test_private", "test_private_mixed"} & {*path.parts}
+    )
+    write_picture(victim, picture(77, (48, 64)))
+    assert adapter(name, **params).fingerprint() != first.fingerprint()
 
 
 # --- MVTec AD 2, magnetic tiles, KolektorSDD ----------------------------------------------------------------
@@ -378,8 +409,6 @@ def test_absent_sets_say_where_to_get_them(adapter: Any, data: Path, name: str) 
     ],
 )
 def test_what_is_missing_is_named(adapter: Any, data: Path, name: str, remove: str, match: str) -> None:
-    import shutil
-
     _, params, task = TREES[name](data)
     path = data / remove
     shutil.rmtree(path) if path.is_dir() else path.unlink()
