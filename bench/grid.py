@@ -13,6 +13,7 @@ from bench.contamination import Contamination
 from bench.dataset import Dataset
 from bench.errors import AdapterError, BackboneError, DataError, SuiteError, did_you_mean
 from bench.features.backbone import Backbone, Backbones
+from bench.places import data_folders
 from bench.plan import Column, Entry, Plan, Row
 from bench.registry import Registry
 from bench.selector import format_selector
@@ -83,7 +84,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         for task in d.tasks
     ]
     problems += [m.adapter.problem for m in methods if m.adapter.problem]
-    notes = [f"{d.name}: {difference}" for d in datasets for difference in d.dataset.differences()]
+    notes = [f"{d.name}: {_short(note)}" for d in datasets for note in d.dataset.differences()]
     entries = tuple(_entries(suite, datasets, methods, columns, notes))
     return Plan(
         suite=suite.name,
@@ -98,6 +99,13 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         problems=tuple(dict.fromkeys(problems)),
         notes=tuple(notes),
     )
+
+
+def _short(note: str) -> str:
+    """Leave out of a note where this machine keeps its data: leaderboards are read elsewhere."""
+    for folder in data_folders():
+        note = note.replace(f"{folder}/", "")
+    return note.rstrip(".")
 
 
 def _datasets(suite: Suite, registry: Registry, problems: list[str]) -> Iterator[OpenDataset]:

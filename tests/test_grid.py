@@ -7,7 +7,9 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bench.contamination import Contamination
 from bench.errors import SuiteError
@@ -166,3 +168,21 @@ def test_rounded_features_make_other_cells(tmp_path: Path) -> None:
     (exact,) = plan_of(tmp_path, text).entries
     (rounded,) = plan_of(tmp_path, text + 'feature_storage = "float16"\n').entries
     assert exact.cell.key != rounded.cell.key
+
+
+def test_a_part_of_a_data_set_is_said_without_the_machines_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    for part in ("train/good", "test/good", "test/scratch"):
+        folder = tmp_path / "data" / "mvtec" / "screw" / part
+        folder.mkdir(parents=True)
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(folder / "000.png")
+    masks = tmp_path / "data" / "mvtec" / "screw" / "ground_truth" / "scratch"
+    masks.mkdir(parents=True)
+    Image.fromarray(np.full((8, 8), 255, np.uint8)).save(masks / "000_mask.png")
+    monkeypatch.setenv("ANOBENCH_DATA", str(tmp_path / "data"))
+    plan = plan_of(tmp_path, 'datasets = ["mvtec"]\nmethods = ["random"]\n')
+    assert len(plan.notes) == 2
+    assert plan.notes[0].startswith("mvtec: mvtec lacks 14 of 15: bottle")
+    assert not any(str(tmp_path) in note for note in plan.notes)
