@@ -11,6 +11,7 @@ import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -25,7 +26,10 @@ from bench.errors import DataError
 
 BLOCK = 2**20
 #: What a damaged archive makes the standard library raise while it is read.
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, RuntimeError)
+_DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, struct.error),
+    *(EOFError, OSError, RuntimeError, ValueError, OverflowError),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

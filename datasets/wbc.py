@@ -7,12 +7,11 @@ the picture's number and of ``split`` decides. Numbers compare with published on
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from bench import DataError, NonNegativeInt, OneVsRest, Split, find_root, read_rows
+from bench import DataError, NonNegativeInt, OneVsRest, Split, find_root, held_out, read_rows
 
 TABLE = "Class Labels of Dataset 1.csv"
 
@@ -60,7 +59,6 @@ class WBC(OneVsRest):
                 by_class[number].append(file)
         labels: dict[str, dict[str, int]] = {"train": {}, "test": {}}
         for number, files in by_class.items():
-            ordered = sorted(files, key=lambda file: hashlib.sha256(f"{self.draw}/{file}".encode()).digest())
-            for i, file in enumerate(ordered):
-                labels["train" if i < len(files) * 4 // 5 else "test"][file] = number
+            for name, part in zip(labels, held_out(files, self.draw), strict=True):
+                labels[name].update(dict.fromkeys(part, number))
         return {name: Split.of_files(f"wbc/{name}", self.root, numbers) for name, numbers in labels.items()}

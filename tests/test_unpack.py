@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import random
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -177,6 +180,33 @@ def test_truncated_archives_are_named(make: Callable[[Path, Files], Path], place
     content = make(place, {"0": noise, "1": noise[::-1]}).read_bytes()
     place.write_bytes(content[: int(len(content) * keep)])
     refused(place, "cannot be unpacked|found something else|truncated")
+
+
+def test_bytes_changed_at_random_end_in_files_or_in_a_clear_refusal(
+    make: Callable[[Path, Files], Path], place: Path
+) -> None:
+    rng = random.Random(0)
+    whole = make(place, {"t/0.png": rng.randbytes(300), "t/ü.png": b"two" * 100, "u": b"x"}).read_bytes()
+    for _ in range(150):
+        changed = bytearray(whole)
+        for _ in range(rng.choice([1, 2, 5])):
+            at = rng.randrange(len(changed))
+            changed[at : at + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
+        place.write_bytes(changed)
+        with contextlib.suppress(DataError):
+            unpack(place, place.parent / "out", limits=Limits(total_bytes=10**6))
+        for path in (place.parent / "out").rglob("*"):
+            assert path.is_file() or path.is_dir()
+            assert not path.is_symlink()
+        shutil.rmtree(place.parent / "out", ignore_errors=True)
+        assert [path.name for path in place.parent.iterdir()] == [place.name]
+    assert [path.name for path in place.parent.parent.iterdir()] == ["b"]
+
+
+def test_a_name_that_is_not_text_is_refused(place: Path) -> None:
+    as_zip(place, {"ü.png": b"x", "0.png": b"y"})
+    place.write_bytes(place.read_bytes().replace("ü".encode(), b"\xc3\xc3"))
+    refused(place, "cannot be unpacked")
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x05\x06" + b"\0" * 18])
