@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -54,26 +53,6 @@ def check(dataset: Dataset) -> list[str]:
             notes += _in_both(task.sources[0], task.sources[1], digests)
         notes += _masks(task)
     return list(dict.fromkeys(notes))
-
-
-def notes_of(name: str, dataset: Dataset) -> list[str]:
-    """Return how a data set differs from the official one, for the notes of a run and its leaderboard.
-
-    Unlike `check` it looks at no picture, and names no folder of this machine above the data set's own.
-
-    Parameters
-    ----------
-    name : str
-        The data set's name with its parameters.
-    """
-    try:
-        place = dataset.place()
-        notes = _shortened(_differences(dataset), f"differences between {name} and the official set")
-    except DataError:
-        # Whoever runs the tasks is told by the tasks' own errors.
-        return []
-    above = f"{place.parent}{os.sep}" if place else ""
-    return [f"{name}: {note.replace(above, '') if above else note}" for note in notes]
 
 
 def _differences(dataset: Dataset) -> list[str]:

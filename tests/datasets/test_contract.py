@@ -14,7 +14,7 @@ import pytest
 
 from bench import DataError, Dataset, Task
 from bench.contamination import Contamination, contaminate
-from bench.datacheck import check, notes_of
+from bench.datacheck import check
 from bench.registry import Registry, stock_folder
 
 from . import official, test_classification, test_inspection, test_more_classification
@@ -244,14 +244,3 @@ def test_real_pictures_and_masks_are_all_readable(
         pytest.skip(f"{real_data} holds no {name}")
     notes = check(adapter(name, **params))
     assert not [note for note in notes if "cannot be" in note or "this mask" in note]
-
-
-def test_notes_of_a_run_name_no_folder_of_this_machine(adapter: Any, data: Path) -> None:
-    write_mvtec(data / "mvtec" / "bottle")
-    missing, counts = notes_of("mvtec", adapter("mvtec"))
-    assert missing.startswith("mvtec: mvtec lacks 14 of 15: cable, ")
-    assert counts.startswith(
-        "mvtec: mvtec/bottle: bottle has 5 train, 3 good and 5 anomalous test images, off"
-    )
-    assert notes_of("digits", adapter("digits")) == []
-    assert notes_of("visa", adapter("visa")) == []
