@@ -144,40 +144,23 @@ def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dic
     DataError
         The pool holds too few anomalies and ``shortage="error"``, or there is no such pool.
     """
-    n = len(task.train)
     if how.source == "official" or (not how.rate and not how.reserve):
         return _as_it_is(task)
-    pool = _pool(task, how)
-    names = (how.seed, dataset, task.name)
-    order = _order(pool, how, names)
-    wanted, reserved = how.count(n), how.count(n, max(how.rate, how.reserve))
-    # Without overlap at least one anomaly must stay in the test set.
-    left_over = len(pool.positions) > len(order)
-    available = max(len(order) - (how.source == "test" and not left_over), 0)
-    if max(wanted, reserved) > available:
-        if how.shortage == "repeat" and how.source != "test" and available:
-            order = np.concatenate([order] * -(-wanted // available))
-        elif how.shortage == "cap":
-            wanted, reserved = min(wanted, available), min(reserved, available)
-        else:
-            raise _shortage(task, dataset, how, max(wanted, reserved), available)
+    pool, names = _pool(task, how), (how.seed, dataset, task.name)
+    order, wanted, reserved = _enough(pool, task, dataset, how)
     chosen = pool.positions[order[:wanted]]
     drawn, keep = pool.images[chosen], task.sources
     if how.source == "jittered" and wanted:
         drawn, copies = jittered(drawn, "jitter", *names)
         keep = (*keep, copies)
-    kept = np.arange(n)
+    kept = np.arange(len(task.train))
     if how.mode == "replace" and wanted:
-        kept = np.sort(hash_order(n, "replaced", *names)[wanted:])
+        kept = np.sort(hash_order(len(task.train), "replaced", *names)[wanted:])
     # Mixed and sealed, so that no method can tell the anomalies by their place or by where they come from.
     mixed = hash_order(len(kept) + wanted, "mixed", *names)
     train, inside = (task.train[kept] + drawn)[mixed].sealed()
-    contaminated = replace(
-        task,
-        train=train,
-        sources=(*keep, inside),
-        train_labels=np.concatenate([np.zeros(len(kept), np.uint8), np.ones(wanted, np.uint8)])[mixed],
-    )
+    labels = np.concatenate([np.zeros(len(kept), np.uint8), np.ones(wanted, np.uint8)])[mixed]
+    contaminated = replace(task, train=train, sources=(*keep, inside), train_labels=labels)
     removed = pool.positions[order[:reserved]] if how.source == "test" else pool.positions[:0]
     return _without(contaminated, removed), {
         "count": wanted,
@@ -187,15 +170,34 @@ def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dic
     }
 
 
+def _enough(pool: _Pool, task: Task, dataset: str, how: Contamination) -> tuple[NDArray[np.int64], int, int]:
+    """Return the order of drawing, how many are drawn, and how many are reserved for the highest rate."""
+    n = len(task.train)
+    order = _order(pool, how, (how.seed, dataset, task.name))
+    wanted, reserved = how.count(n), how.count(n, max(how.rate, how.reserve))
+    available = _available(pool, order, how)
+    if max(wanted, reserved) <= available:
+        return order, wanted, reserved
+    if how.shortage == "repeat" and how.source != "test" and available:
+        return np.concatenate([order] * -(-wanted // available)), wanted, reserved
+    if how.shortage == "cap":
+        return order, min(wanted, available), min(reserved, available)
+    raise _shortage(task, dataset, how, max(wanted, reserved), available)
+
+
+def _available(pool: _Pool, order: NDArray[np.int64], how: Contamination) -> int:
+    """Return how many may be drawn: without overlap at least one anomaly must stay in the test set."""
+    all_of_them = len(pool.positions) == len(order)
+    return max(len(order) - (how.source == "test" and all_of_them), 0)
+
+
 def shortfall(task: Task, dataset: str, how: Contamination) -> int:
     """Return how many anomalies are lacking for this contamination of a clean task; 0 if it can be had."""
     if how.source == "official" or not how.rate:
         return 0
     pool = _pool(task, how)
     order = _order(pool, how, (how.seed, dataset, task.name))
-    left_over = len(pool.positions) > len(order)
-    available = max(len(order) - (how.source == "test" and not left_over), 0)
-    return max(0, how.count(len(task.train)) - available)
+    return max(0, how.count(len(task.train)) - _available(pool, order, how))
 
 
 def _as_it_is(task: Task) -> tuple[Task, dict[str, Any]]:
