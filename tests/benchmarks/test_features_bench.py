@@ -1,7 +1,8 @@
 """What the feature store is for, as ratios measured within one run, and how much memory it takes.
 
 ``pytest tests/benchmarks/test_features_bench.py -s`` prints the figures. The limits asserted are looser than
-the aims, since other work on the machine shows in every ratio.
+the aims, since other work on the machine shows in every ratio; run as ordinary tests (``--benchmark-disable``)
+they assert no time at all.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def test_a_suite_runs_as_many_forward_passes_as_there_are_pictures(benchmark: An
         f"\n{len(cells)} cells in {ours:.1f} s with 750 forward passes; extracting anew takes {one:.1f} s "
         f"a cell (measured once, times {len(cells)}): ratio {ratio:.0f} (aim >= 30)"
     )
-    assert ratio > 15
+    assert ratio > 15 or not benchmark.enabled
 
 
 def test_extraction_against_the_bare_network(benchmark: Any, tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_extraction_against_the_bare_network(benchmark: Any, tmp_path: Path) -> 
     benchmark.extra_info["ratio"] = ratio
     best = n / min(pair[1] for pair in pairs)
     print(f"\nextraction runs at {best:.0f} images/s, {ratio:.2f} of the bare network (aim >= 0.85)")
-    assert ratio > 0.6
+    assert ratio > 0.6 or not benchmark.enabled
 
 
 def test_nearest_against_faiss(benchmark: Any) -> None:
@@ -192,7 +193,7 @@ def test_nearest_against_faiss(benchmark: Any) -> None:
     benchmark.extra_info["ratio"] = ratio
     best = [min(pair[i] for pair in pairs) for i in (0, 1)]
     print(f"\nfaiss {best[0]:.2f} s, ours {best[1]:.2f} s: ratio {ratio:.2f} (aim >= 1)")
-    assert ratio > 0.25
+    assert ratio > 0.25 or not benchmark.enabled
 
 
 MARKS = """

@@ -81,3 +81,4 @@ def test_a_step_of_cap_as_the_bank_grows(benchmark: Any, n: int) -> None:
     benchmark.pedantic(method.fit, args=(train,), rounds=2, warmup_rounds=1)
     if benchmark.enabled:
         benchmark.extra_info["ms a step"] = round(1e3 * (benchmark.stats.stats.min - search) / -(-n // 16), 3)
+    assert np.isfinite(method.score(train[:4]).checked(4)).all()
