@@ -1,7 +1,7 @@
 """What the feature store is for, as ratios measured within one run, and how much memory it takes.
 
 ``pytest tests/benchmarks/test_features_bench.py -s`` prints the figures. The limits asserted are looser than
-the aims, since other work on the machine shows in every ratio; run as ordinary tests (``--benchmark-disable``)
+the aims, since other work on the machine shows in every ratio; run as tests (``--benchmark-disable``)
 they assert no time at all.
 """
 
