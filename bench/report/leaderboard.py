@@ -69,7 +69,7 @@ def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10)
         rank = f"{ranks[row]:.2f}" if row in ranks else NOTHING if row in board.ranked else "not ranked"
         lines.append([plan.rows[row].label, *averages, rank])
     heads = ["AUROC" if not rate else f"AUROC at {percent(rate)}" for rate in board.rates]
-    text = tabulate(
+    text: str = tabulate(
         lines,
         headers=["Method", *heads, "Mean rank"],
         tablefmt="simple",

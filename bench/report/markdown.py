@@ -35,7 +35,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
     if not rows:
         return []
     align = ["left"] * min(left, len(header)) + ["right"] * max(0, len(header) - left)
-    text = tabulate(rows, headers=header, tablefmt="pipe", colalign=align, disable_numparse=True)
+    text: str = tabulate(rows, headers=header, tablefmt="pipe", colalign=align, disable_numparse=True)
     return text.splitlines()
 
 
