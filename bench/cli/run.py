@@ -56,7 +56,7 @@ def run(
     archive = Archive(results)
     state = compare(plan, archive, fresh=fresh, retry_failed=retry_failed)
     if suite is not None and (dataset or method):
-        state = _narrow(state, dataset or [], method or [])
+        state = _narrow(plan, state, dataset or [], method or [])
     if dry_run:
         _show_plan(plan, archive, state)
         return
@@ -81,7 +81,7 @@ def _suite(name: str | None, found: Registry, datasets: list[str], methods: list
     return adhoc_suite(datasets, methods)
 
 
-def _narrow(state: State, datasets: list[str], methods: list[str]) -> State:
+def _narrow(plan: Plan, state: State, datasets: list[str], methods: list[str]) -> State:
     """Keep the cells that the selectors mean: names are globs, parameters must be equal as text."""
     import fnmatch
     from dataclasses import replace
@@ -104,16 +104,15 @@ def _narrow(state: State, datasets: list[str], methods: list[str]) -> State:
         }
         return means(selector, cell.method, {**params, "backbone": cell.backbone})
 
-    todo = state.todo
+    chosen = [entry.cell for entry in plan.entries]
     for texts, test, option in ((datasets, of_dataset, "--dataset"), (methods, of_method, "--method")):
         selectors = [parse(text) for text in texts]
-        if selectors and todo:
-            todo = tuple(cell for cell in todo if any(test(selector, cell) for selector in selectors))
-            if not todo:
-                raise SelectorError(
-                    f"{option} {' '.join(texts)}: no cell that is left to run in this suite is meant"
-                )
-    return replace(state, todo=todo)
+        if selectors:
+            chosen = [cell for cell in chosen if any(test(selector, cell) for selector in selectors)]
+            if not chosen:
+                raise SelectorError(f"{option} {' '.join(texts)}: no cell of this suite is meant")
+    keys = {cell.key for cell in chosen}
+    return replace(state, todo=tuple(cell for cell in state.todo if cell.key in keys))
 
 
 def _show_plan(plan: Plan, archive: Archive, state: State) -> None:

@@ -6,19 +6,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.features.extract import synchronise
+
 if TYPE_CHECKING:
     import torch
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for the device's queued work; nothing on the CPU."""
-    if device.type == "cuda":
-        import torch
-
-        torch.cuda.synchronize(device)
 
 
 class Stopwatch:

@@ -193,6 +193,9 @@ def test_selectors_pick_a_part_of_a_suite(
     (record,) = records(here / "results").values()
     assert (record["cell"]["task"], record["cell"]["params"]) == ("a", {"level": 2})
     assert "missing" in (here / "results" / "trial.md").read_text()
+    again = anobench("run", path, "--bench", toy, "-m", "brightness[level=2]", "-d", "toy[task=a]")
+    assert again.code == 3, "that part is there already; the rest is still missing"
+    assert len(records(here / "results")) == 1
     assert anobench("run", path, "--bench", toy, "-m", "nothing").code == 2
     assert anobench("run", path, "--bench", toy).code == 0
 
