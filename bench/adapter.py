@@ -113,6 +113,13 @@ class Adapter:
         """Return how results are chosen with these parameters (see `bench.method.Method`)."""
         return str(params.get("selection") or self.attributes.get("selection", "last"))
 
+    def stochastic(self, params: Mapping[str, object]) -> bool:
+        """Return whether a seed has an effect with these parameters (see `bench.method.Method`)."""
+        without = dict(self.attributes.get("deterministic_with", {}))
+        return bool(self.attributes.get("stochastic", False)) and not any(
+            params.get(name) == value for name, value in without.items()
+        )
+
     def check(
         self, given: Mapping[str, object], where: str, *, ignore_unknown: bool = False
     ) -> dict[str, Value]:

@@ -46,7 +46,7 @@ class ChosenMethod:
 
     @property
     def stochastic(self) -> bool:
-        return bool(self.adapter.attributes.get("stochastic", False))
+        return self.adapter.stochastic(self.params)
 
     def row(self) -> Row:
         return Row(

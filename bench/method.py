@@ -85,6 +85,8 @@ class Method(ABC):
     setting: ClassVar[str] = "one-class"
     #: A deterministic method has one cell for all seeds and shows no spread.
     stochastic: ClassVar[bool] = False
+    #: Parameter values, any of which makes a stochastic method deterministic: ``{"adapt": False}``.
+    deterministic_with: ClassVar[Mapping[str, Any]] = {}
     #: How the result was chosen: ``last``, ``validation``, or ``oracle`` (never ranked). A method that offers
     #: several has a parameter of this name instead.
     selection: ClassVar[str] = "last"

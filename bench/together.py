@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from bench.errors import FitError
 from bench.images import Images
 from bench.method import Method
@@ -50,7 +52,7 @@ def fit_many(
     """Fit methods of one class and equal parameters, at most `at_once` in the same steps.
 
     If training some together fails (one loss that is NaN stops them all), each of them is fitted alone, so
-    that only those fail that would fail alone.
+    that only those fail that would fail alone; if the device's memory is too small, half as many at once.
 
     Parameters
     ----------
@@ -87,7 +89,16 @@ def _fit_group(methods: Sequence[Method], trains: Sequence[Images], clock: Calla
         started = clock()
         try:
             fit_together(methods, trains)
-        except (FitError, MemoryError, RuntimeError) as error:  # CUDA's out-of-memory is a RuntimeError
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            half = (len(methods) + 1) // 2
+            log.warning("%d heads of %s at once: %s; trying %d", len(methods), kind.__name__, error, half)
+            torch.cuda.empty_cache()
+            return [
+                fit
+                for part in (slice(half), slice(half, None))
+                for fit in _fit_group(methods[part], trains[part], clock)
+            ]
+        except (FitError, RuntimeError) as error:
             log.warning("%d heads of %s are fitted one by one: %s", len(methods), kind.__name__, error)
             wasted = (clock() - started) / len(methods)
         else:

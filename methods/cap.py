@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch.nn.functional import cosine_similarity, normalize
@@ -81,6 +81,7 @@ class CAP(Method):
     """
 
     stochastic = True
+    deterministic_with: ClassVar = {"adapt": False}
 
     def __init__(
         self,

@@ -10,9 +10,8 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -26,33 +25,18 @@ from bench.features.part import Part
 from bench.features.preprocess import resize, stack
 from bench.features.store import FLUSH_ROWS, Store, StoreKey
 from bench.features.tables import PixelsTable
+from bench.features.usage import FeatureUsage, Tally
+from bench.images import Resizing
 from bench.places import cache_folder
 from bench.source import Source
+
+if TYPE_CHECKING:
+    from bench.features.trainable import Trainable
 
 Rows = NDArray[np.int64]
 #: Networks kept built; a suite's cells are ordered so that one is rarely built twice.
 KEPT_NETWORKS = 2
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureUsage:
-    """What getting features cost since the last question.
-
-    Attributes
-    ----------
-    seconds : float
-        Wall time inside the provider, reading the store and building networks included.
-    cold_seconds : float
-        What extracting all rows asked for costs, by the recorded seconds a row, each row counted once.
-    computed_rows, reused_rows : int
-        Distinct rows that went through a backbone now, and that came from the store or memory.
-    """
-
-    seconds: float
-    cold_seconds: float
-    computed_rows: int
-    reused_rows: int
 
 
 class FeatureProvider:
@@ -96,17 +80,21 @@ class FeatureProvider:
         self._hot = HotMatrices(self.device, hot_bytes)
         self._pixels = PixelCache(self.device, hot_bytes // 2)
         self._passes = 0
-        self._reset()
-
-    def _reset(self) -> None:
-        self._seconds, self._cold, self._computed, self._reused = 0.0, 0.0, 0, 0
-        self._asked: dict[str, NDArray[np.bool_]] = {}
+        self._tally = Tally()
 
     def usage(self) -> FeatureUsage:
         """Return what was spent since the last call, and start counting anew."""
-        usage = FeatureUsage(self._seconds, self._cold, self._computed, self._reused)
-        self._reset()
+        usage, self._tally = self._tally.usage(), Tally()
         return usage
+
+    @contextlib.contextmanager
+    def counting(self, tally: Tally) -> Iterator[None]:
+        """Count what is asked for inside the block in this tally."""
+        before, self._tally = self._tally, tally
+        try:
+            yield
+        finally:
+            self._tally = before
 
     @property
     def forward_passes(self) -> int:
@@ -143,7 +131,7 @@ class FeatureProvider:
             found = self._collect(source, rows, self._resolve(backbone), tuple(dict.fromkeys(layers)))
             return {layer: found[f"map:{layer}"] for layer in layers}
 
-    def pixels(self, source: Source, rows: Rows, size: tuple[int, int] | None) -> torch.Tensor:
+    def pixels(self, source: Source, rows: Rows, size: Resizing | None) -> torch.Tensor:
         """Return pictures, shape (n, 3, h, w), uint8, on the device.
 
         Raises
@@ -154,10 +142,20 @@ class FeatureProvider:
         with self._clock():
             pictures = self._pixels.read(source, rows)
             if isinstance(pictures, torch.Tensor):
-                resized = pictures if size is None else resize(pictures, size)
-            else:
-                resized = stack([picture if size is None else resize(picture, size) for picture in pictures])
-            return resized.contiguous()
+                return _resized(pictures, size).contiguous()
+            return stack([_resized(picture, size) for picture in pictures]).contiguous()
+
+    def network(self, backbone: str) -> Trainable:
+        """Return a new copy of a backbone's network, to be trained.
+
+        Raises
+        ------
+        BackboneError
+            The backbone is unknown, is no network, or its weights are missing or not what they should be.
+        """
+        from bench.features.trainable import Trainable
+
+        return Trainable(self._resolve(backbone), self.device)
 
     def _collect(
         self, source: Source, rows: Rows, backbone: Backbone, layers: tuple[str, ...]
@@ -242,13 +240,13 @@ class FeatureProvider:
 
     def _count(self, part: Part, wanted: Rows, todo: Rows, n: int) -> None:
         """Count rows that were not asked for since the last `usage`."""
-        asked = self._asked.setdefault(part.digest, np.zeros(n, np.bool_))
+        asked = self._tally.asked.setdefault(part.digest, np.zeros(n, np.bool_))
         new = wanted[~asked[wanted]]
         asked[new] = True
         computed = int(np.isin(new, todo, assume_unique=True).sum())
-        self._computed += computed
-        self._reused += len(new) - computed
-        self._cold += float(part.kept.seconds(new).sum())
+        self._tally.computed += computed
+        self._tally.reused += len(new) - computed
+        self._tally.cold += float(part.kept.seconds(new).sum())
 
     def _resolve(self, name: str) -> Backbone:
         if name not in self._resolved:
@@ -270,4 +268,10 @@ class FeatureProvider:
             yield
             synchronise(self.device)
         finally:
-            self._seconds += time.perf_counter() - started
+            self._tally.seconds += time.perf_counter() - started
+
+
+def _resized(pictures: torch.Tensor, size: Resizing | None) -> torch.Tensor:
+    if size is None:
+        return pictures
+    return size(pictures) if callable(size) else resize(pictures, size)

@@ -15,17 +15,21 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 
 
+def synchronised_seconds(device: torch.device) -> float:
+    """Return a clock's seconds once the device has done what it was told."""
+    synchronise(device)
+    return time.perf_counter()
+
+
 class Stopwatch:
     """Seconds between ``start`` (at construction) and ``stop``, synchronised."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        synchronise(device)
-        self._start = time.perf_counter()
+        self._start = synchronised_seconds(device)
 
     def stop(self) -> float:
-        synchronise(self._device)
-        return time.perf_counter() - self._start
+        return synchronised_seconds(self._device) - self._start
 
 
 class PeakMemory:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Protocol
@@ -23,6 +23,10 @@ class RunsCells(Protocol):
     """`bench.run.runner.Runner`, or another executor's stand-in."""
 
     def run(self, cell: Cell) -> tuple[Record, NDArray[np.float32] | None]: ...
+
+    def fits_together(self, cell: Cell) -> bool: ...
+
+    def run_together(self, cells: Sequence[Cell]) -> Iterator[tuple[Record, NDArray[np.float32] | None]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +68,54 @@ def inline(
     runner: RunsCells,
     archive: Archive,
     *,
+    together: int = 1,
     started: Callable[[Cell], None] | None = None,
 ) -> Iterator[Record]:
-    """Run cells one after the other in this process; yield each record once it is on disk."""
-    for cell in todo:
+    """Run cells one after the other in this process; yield each record once it is on disk.
+
+    Parameters
+    ----------
+    together : int
+        The heads of so many cells are fitted in the same steps, where their method offers it.
+    started : callable, optional
+        Called with a cell before it runs; of cells fitted together, with the first.
+    """
+    for cells in grouped(todo, runner.fits_together, most=together):
         if started is not None:
-            started(cell)
-        record, scores = runner.run(cell)
-        yield archive.write(record, scores)
+            started(cells[0])
+        results = runner.run_together(cells) if len(cells) > 1 else [runner.run(cells[0])]
+        for record, scores in results:
+            yield archive.write(record, scores)
+
+
+def grouped(
+    todo: Iterable[Cell], fits_together: Callable[[Cell], bool], *, most: int
+) -> Iterator[list[Cell]]:
+    """Yield the cells in their order, together with those that can be fitted in the same steps.
+
+    These are cells of the same data set, method and parameters; they move up to the first of them.
+    """
+    cells = list(todo)
+    if most == 1:
+        yield from ([cell] for cell in cells)
+        return
+    alike: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        alike[_kind(cell)].append(cell)
+    offers = {kind: fits_together(held[0]) for kind, held in alike.items()}
+    done: set[str] = set()
+    for cell in cells:
+        if cell.key not in done:
+            held = alike[_kind(cell)]
+            group = held[:most] if offers[_kind(cell)] else [cell]
+            if offers[_kind(cell)]:
+                del held[:most]
+            done.update(each.key for each in group)
+            yield group
+
+
+def _kind(cell: Cell) -> tuple[object, ...]:
+    return cell.dataset, cell.method, cell.params, cell.backbone, cell.code, cell.backbone_identity
 
 
 def estimate(todo: Iterable[Cell], past: Iterable[Record]) -> tuple[float, int]:

@@ -9,8 +9,9 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -21,19 +22,24 @@ from bench.adapter import Adapter
 from bench.cell import Cell, Record, Timing
 from bench.contamination import contaminate
 from bench.dataset import Dataset
-from bench.errors import AnobenchError, ScoreError, SelectorError
+from bench.errors import AdapterError, AnobenchError, ScoreError, SelectorError
 from bench.features.backbone import Backbones
-from bench.features.provider import FeatureProvider, FeatureUsage
+from bench.features.provider import FeatureProvider
+from bench.features.usage import FeatureUsage, Meter
 from bench.images import Images
 from bench.method import Method, Scores
 from bench.metrics.image import auroc, image_metrics
 from bench.registry import Registry
-from bench.run.clock import PeakMemory, Stopwatch
+from bench.run.clock import PeakMemory, Stopwatch, synchronised_seconds
 from bench.selector import parse
 from bench.suite import Limits
 from bench.task import Task
+from bench.together import fit_many
 
 log = logging.getLogger(__name__)
+
+#: A record, and the scores in the order of the task's test images (None when the cell failed).
+Result = tuple[Record, NDArray[np.float32] | None]
 
 
 class CellTimeout(Exception):
@@ -76,7 +82,7 @@ class Runner:
         self._datasets: dict[str, Dataset] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
 
-    def run(self, cell: Cell) -> tuple[Record, NDArray[np.float32] | None]:
+    def run(self, cell: Cell) -> Result:
         """Run one cell; whatever goes wrong becomes a failed record.
 
         Returns
@@ -85,64 +91,121 @@ class Runner:
         scores : ndarray, shape (n_test,), float32, or None
             In the order of the task's test images; None when the cell failed.
         """
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        adapter = self.registry.methods.get(cell.method)
-        attributes = adapter.attributes if adapter else {}
-        about: dict[str, Any] = {
-            "cell": cell,
-            "setting": str(attributes.get("setting", "one-class")),
-            "selection": adapter.selection(dict(cell.params)) if adapter else "last",
-            "environment": self.environment,
-            "created": created,
-        }
+        begun = self._begin(cell)
         try:
             with _time_limit(self.limits.cell_seconds):
-                return self._run(cell, adapter, about)
+                self._prepare(begun)
+                watch = Stopwatch(self.device)
+                begun.method.fit(begun.train.images)
+                seconds, usage = watch.stop(), begun.meter.usage()
+                begun.fitted(seconds, usage, features=usage.seconds)
+                return self._finish(begun)
         except Exception as error:
-            log.debug("%s failed", cell, exc_info=True)
-            kind = "timeout" if isinstance(error, CellTimeout) else type(error).__name__
-            return (
-                Record(
-                    status="failed",
-                    error={
-                        "kind": kind,
-                        "reason": str(error) or kind,
-                        "traceback": "" if isinstance(error, AnobenchError) else traceback.format_exc(),
-                    },
-                    **about,
-                ),
-                None,
-            )
-        finally:
-            self.provider.usage()
+            return _failed(begun, error)
 
-    def _run(
-        self, cell: Cell, adapter: Adapter | None, about: dict[str, Any]
-    ) -> tuple[Record, NDArray[np.float32]]:
+    def fits_together(self, cell: Cell) -> bool:
+        """Return whether the cell's method can be fitted in the same steps as those of other cells."""
+        adapter = self.registry.methods.get(cell.method)
+        try:
+            return adapter is not None and hasattr(adapter.load(), "fit_together")
+        except AdapterError:
+            return False  # running the cell says why
+
+    def run_together(self, cells: Sequence[Cell]) -> Iterator[Result]:
+        """Run cells that differ in task, contamination and seed alone; their heads are fitted together.
+
+        Yields
+        ------
+        record, scores
+            As `run` returns them, in the order of the cells. The time to fit is a share, and a flag says so.
+        """
+        begun = [self._begin(cell) for cell in cells]
+        failures: dict[int, Exception] = {}
+        for at, each in enumerate(begun):
+            try:
+                self._prepare(each)
+            except Exception as error:
+                failures[at] = error
+        failures |= self._fit_together({at: each for at, each in enumerate(begun) if at not in failures})
+        for at, each in enumerate(begun):
+            try:
+                if at in failures:
+                    raise failures[at]
+                with _time_limit(self.limits.cell_seconds):
+                    result = self._finish(each)
+            except Exception as error:
+                result = _failed(each, error)
+            each.release()
+            yield result
+
+    def _fit_together(self, ready: Mapping[int, _Begun]) -> dict[int, Exception]:
+        """Fit the methods of several cells; return what failed."""
+        if not ready:
+            return {}
+        limit = self.limits.cell_seconds
+        try:
+            with _time_limit(limit and limit * len(ready)):
+                fits = fit_many(
+                    [each.method for each in ready.values()],
+                    [each.train.images for each in ready.values()],
+                    at_once=len(ready),
+                    clock=lambda: synchronised_seconds(self.device),
+                )
+        except Exception as error:
+            return dict.fromkeys(ready, error)
+        usages = [each.meter.usage() for each in ready.values()]
+        shared = [usage.seconds for usage, fit in zip(usages, fits, strict=True) if fit.together > 1]
+        for each, fit, usage in zip(ready.values(), fits, usages, strict=True):
+            # The first to ask for an image waits for its features on behalf of all.
+            features = sum(shared) / len(shared) if fit.together > 1 else usage.seconds
+            each.fitted(fit.seconds, usage, features=features, together=fit.together)
+        return {at: fit.error for at, fit in zip(ready, fits, strict=True) if fit.error is not None}
+
+    def _begin(self, cell: Cell) -> _Begun:
+        adapter = self.registry.methods.get(cell.method)
+        attributes = adapter.attributes if adapter else {}
+        return _Begun(
+            adapter=adapter,
+            about={
+                "cell": cell,
+                "setting": str(attributes.get("setting", "one-class")),
+                "selection": adapter.selection(dict(cell.params)) if adapter else "last",
+                "environment": self.environment,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+            memory=PeakMemory(self.device),
+            meter=Meter(self.provider),
+        )
+
+    def _prepare(self, begun: _Begun) -> None:
+        """Open the cell's task and make its method."""
         started = time.perf_counter()
-        memory = PeakMemory(self.device)
+        cell, adapter = begun.about["cell"], begun.adapter
         if adapter is None:
             raise SelectorError(f"unknown method {cell.method!r}")
-        task, drawn = self._open(cell)
-        method = self._make(adapter, cell)
-        self.provider.usage()
-        train, test = _Shuffled(task.train, cell, "train"), _Shuffled(task.test, cell, "test")
-        fit_seconds, fit_usage = self._timed(lambda: method.fit(train.images.bind(self.provider)))
-        returned: list[Any] = []
-        score_seconds, score_usage = self._timed(
-            lambda: returned.append(method.score(test.images.bind(self.provider)))
-        )
+        begun.task, begun.drawn = self._open(cell)
+        begun.method = self._make(adapter, cell)
+        begun.train = _Shuffled(begun.task.train.bind(begun.meter), cell, "train")
+        begun.test = _Shuffled(begun.task.test.bind(begun.meter), cell, "test")
+        begun.wall += time.perf_counter() - started
+
+    def _finish(self, begun: _Begun) -> Result:
+        """Score the test images and make the record."""
+        task, started = begun.task, time.perf_counter()
+        watch = Stopwatch(self.device)
+        returned = begun.method.score(begun.test.images)
+        seconds, usage = watch.stop(), begun.meter.usage()
         labels = task.test_labels
-        given, chosen = _choose(returned[0], labels[test.order], about["selection"])
+        given, chosen = _choose(returned, labels[begun.test.order], begun.about["selection"])
         scores = np.empty_like(given)
-        scores[test.order] = given
+        scores[begun.test.order] = given
         timing = Timing(
-            fit=fit_seconds,
-            score=score_seconds,
-            features=fit_usage.seconds + score_usage.seconds,
-            features_cold=fit_usage.cold_seconds + score_usage.cold_seconds,
-            features_from=_features_from(fit_usage, score_usage),
-            wall=time.perf_counter() - started,
+            fit=begun.fit_seconds,
+            score=max(0.0, seconds - usage.seconds),
+            features=begun.fit_usage.seconds + usage.seconds,
+            features_cold=begun.fit_usage.cold_seconds + usage.cold_seconds,
+            features_from=_features_from(begun.fit_usage, usage),
+            wall=begun.wall + time.perf_counter() - started,
         )
         record = Record(
             status="ok",
@@ -153,21 +216,13 @@ class Runner:
                 "test": len(task.test),
                 "test_anomalous": int(labels.sum()),
             },
-            contamination=drawn,
-            flags=(*chosen, *method.notes, *_flags(scores, labels)),
+            contamination=begun.drawn,
+            flags=(*chosen, *begun.flags, *begun.method.notes, *_flags(scores, labels)),
             timing=timing,
-            memory=memory.read(),
-            **about,
+            memory=begun.memory.read(),
+            **begun.about,
         )
         return record, scores
-
-    def _timed(self, work: Any) -> tuple[float, FeatureUsage]:
-        """Return the seconds of `work` without those spent getting features, and the features' usage."""
-        watch = Stopwatch(self.device)
-        work()
-        total = watch.stop()
-        usage = self.provider.usage()
-        return max(0.0, total - usage.seconds), usage
 
     def _open(self, cell: Cell) -> tuple[Task, dict[str, Any]]:
         """Open the cell's task, contaminated; the last one stays open, since cells come grouped by task."""
@@ -193,6 +248,46 @@ class Runner:
         method: Method = method_class(**params)
         method.device, method.seed = self.device, seed
         return method
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A cell on its way."""
+
+    adapter: Adapter | None
+    about: dict[str, Any]
+    memory: PeakMemory
+    meter: Meter
+    task: Task = field(init=False)
+    drawn: dict[str, Any] = field(init=False)
+    method: Method = field(init=False)
+    train: _Shuffled = field(init=False)
+    test: _Shuffled = field(init=False)
+    fit_usage: FeatureUsage = field(init=False)
+    fit_seconds: float = 0.0
+    wall: float = 0.0
+    flags: tuple[str, ...] = ()
+
+    def fitted(self, seconds: float, usage: FeatureUsage, *, features: float, together: int = 1) -> None:
+        """Note what fitting took, `features` of it for getting features."""
+        self.fit_seconds, self.fit_usage = max(0.0, seconds - features), usage
+        self.wall += seconds
+        if together > 1:
+            self.flags = (f"fitted together with {together - 1} other cells: its time is a share",)
+
+    def release(self) -> None:
+        """Let go of what was fitted: the cells after this one need the memory."""
+        for name in ("method", "train", "test"):
+            if hasattr(self, name):
+                delattr(self, name)
+
+
+def _failed(begun: _Begun, error: Exception) -> Result:
+    log.debug("%s failed", begun.about["cell"], exc_info=error)
+    kind = "timeout" if isinstance(error, CellTimeout) else type(error).__name__
+    trace = "" if isinstance(error, AnobenchError) else "".join(traceback.format_exception(error))
+    reason = {"kind": kind, "reason": str(error) or kind, "traceback": trace}
+    return Record(status="failed", error=reason, **begun.about), None
 
 
 class _Shuffled:
