@@ -21,6 +21,10 @@ from bench.source import Pixels, Source
 if TYPE_CHECKING:
     import torch
 
+    from bench.features.trainable import Trainable
+
+#: Height and width in pixels, or what brings pictures (b, 3, h, w) of any one size to the size wanted.
+Resizing = tuple[int, int] | Callable[["torch.Tensor"], "torch.Tensor"]
 #: Reads rows of a source into one tensor a layer.
 Read = Callable[[Source, NDArray[np.int64]], "dict[str, torch.Tensor]"]
 
@@ -49,9 +53,9 @@ class Provider(Protocol):
         self, source: Source, rows: NDArray[np.int64], backbone: str, layers: Sequence[str]
     ) -> dict[str, torch.Tensor]: ...
 
-    def pixels(
-        self, source: Source, rows: NDArray[np.int64], size: tuple[int, int] | None
-    ) -> torch.Tensor: ...
+    def pixels(self, source: Source, rows: NDArray[np.int64], size: Resizing | None) -> torch.Tensor: ...
+
+    def network(self, backbone: str) -> Trainable: ...
 
 
 class Images:
@@ -165,7 +169,7 @@ class Images:
         self,
         batch_size: int,
         *,
-        size: tuple[int, int] | None = None,
+        size: Resizing | None = None,
         transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
         shuffle: int | None = None,
     ) -> Iterator[torch.Tensor]:
@@ -175,9 +179,9 @@ class Images:
         ----------
         batch_size : int
             Pictures per batch; the last batch may be smaller.
-        size : (int, int), optional
-            Height and width in pixels to resize to (bilinear, antialiased). Needed where the pictures
-            differ in size.
+        size : (int, int) or callable, optional
+            Height and width in pixels to resize to (bilinear, antialiased), or a function that brings
+            pictures (b, 3, h, w), uint8, to one size. Needed where the pictures differ in size.
         transform : callable, optional
             Applied to each batch on the device.
         shuffle : int, optional
@@ -191,6 +195,16 @@ class Images:
             part = self[order[start : start + batch_size]]
             batch = part._gather(lambda source, rows: {"": provider.pixels(source, rows, size)})[""]
             yield batch if transform is None else transform(batch)
+
+    def network(self, backbone: str) -> Trainable:
+        """Return the backbone's network with its weights, a copy of one's own, to be trained on the device.
+
+        Raises
+        ------
+        BackboneError
+            The backbone is unknown, is no network, or its weights are missing or not what they should be.
+        """
+        return self._bound().network(backbone)
 
     def _bound(self) -> Provider:
         if self._provider is None:

@@ -73,6 +73,22 @@ class Network:
             return self._run(pictures, ())[""]
         return self._run(pictures, (spec.layer,), pool=True)[spec.layer]
 
+    @property
+    def module(self) -> nn.Module:
+        return self._built.layers
+
+    def vectors(self, images: torch.Tensor) -> torch.Tensor:
+        """Return feature vectors, (b, d), float32, of the network's input (b, 3, h, w), with gradients."""
+        layer = self._built.spec.layer
+        if layer is None:
+            return self._forward(images, (), False)[""]
+        self._module(layer)
+        return self._forward(images, (layer,), True)[layer]
+
+    def outputs(self, images: torch.Tensor, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Return maps as `maps` does, of the network's input, with gradients."""
+        return self._forward(images, tuple(layers), False)
+
     def maps(self, pictures: Pictures, layers: Sequence[str]) -> dict[str, torch.Tensor]:
         """Return the outputs of the named modules, each (b, c, h, w), float32, on the device.
 

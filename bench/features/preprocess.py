@@ -73,15 +73,20 @@ class Preprocess:
         if self.pipeline == "pil":
             small = stack([to_tensor(picture[None], device) for picture in pictures])
         elif isinstance(pictures, np.ndarray):
-            small = self._shrink(to_tensor(pictures, device))
+            small = self.shrink(to_tensor(pictures, device))
         else:
-            small = stack([self._shrink(to_tensor(picture[None], device)) for picture in pictures])
-        scale = 1 / (255 * torch.tensor(self.std, dtype=torch.float32, device=device))
-        shift = -torch.tensor(self.mean, dtype=torch.float32, device=device) * scale * 255
+            small = stack([self.shrink(to_tensor(picture[None], device)) for picture in pictures])
+        return self.normalise(small)
+
+    def normalise(self, small: torch.Tensor) -> torch.Tensor:
+        """Return what `shrink` gave, uint8, as the network's input: float32, channels_last."""
+        scale = 1 / (255 * torch.tensor(self.std, dtype=torch.float32, device=small.device))
+        shift = -torch.tensor(self.mean, dtype=torch.float32, device=small.device) * scale * 255
         image = small.to(torch.float32, memory_format=torch.channels_last)
         return image.mul_(scale.view(1, 3, 1, 1)).add_(shift.view(1, 3, 1, 1))
 
-    def _shrink(self, pixels: torch.Tensor) -> torch.Tensor:
+    def shrink(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Resize and crop pictures of one size, (b, 3, h, w), uint8."""
         if self.resize is not None:
             pixels = resize(
                 pixels, resized(pixels.shape[-2], pixels.shape[-1], self.resize), self.interpolation

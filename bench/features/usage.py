@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from bench.features.provider import FeatureProvider, Rows
+    from bench.features.trainable import Trainable
+    from bench.images import Resizing
     from bench.source import Source
 
 
@@ -77,6 +79,9 @@ class Meter:
         with self._provider.counting(self._tally):
             return self._provider.patches(source, rows, backbone, layers)
 
-    def pixels(self, source: Source, rows: Rows, size: tuple[int, int] | None) -> torch.Tensor:
+    def pixels(self, source: Source, rows: Rows, size: Resizing | None) -> torch.Tensor:
         with self._provider.counting(self._tally):
             return self._provider.pixels(source, rows, size)
+
+    def network(self, backbone: str) -> Trainable:
+        return self._provider.network(backbone)

@@ -1,0 +1,241 @@
+"""Trainable: a backbone's network with its weights, a method's own copy, of which it trains the last blocks.
+
+Block k of a network is what runs behind stride 2ᵏ and up to stride 2ᵏ⁺¹; for a ResNet these are ``layer1`` to
+``layer4``, and block 4 takes along what follows it up to the features. The frozen part in front gives the same
+maps in every step, so these come from the feature store where they fit, and a step runs the trained part alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bench.errors import BackboneError
+from bench.features.backbone import Backbone
+from bench.features.network import Network
+from bench.features.tables import NetworkTable
+from bench.images import Images
+from bench.pictures import Pictures
+
+#: Pictures a pass when features are read out; the last batch is filled up, so that no picture's features
+#: depend on its company.
+READ_BATCH = 32
+#: Maps of a view are kept up to this size; above it every step starts from the pictures. A constant, since
+#: it decides (within rounding) what is trained.
+MAPS_BYTES = 2 * 2**30
+_BLOCK_STRIDES = {4: 1, 8: 2, 16: 3, 32: 4}
+
+
+class Trainable:
+    """A network to be fine-tuned; in evaluation mode and wholly frozen until `thaw` or the method says else.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Its precision and compilation are left aside: training is in float32 where the method does not
+        choose otherwise.
+    device : torch.device
+
+    Attributes
+    ----------
+    module : nn.Module
+    blocks : dict of int to str
+        The module at whose output each block ends.
+    thawed : dict of str to Parameter
+        What is trained.
+
+    Raises
+    ------
+    BackboneError
+        The backbone is no network, or cannot be built.
+    """
+
+    def __init__(self, backbone: Backbone, device: torch.device) -> None:
+        if not isinstance(backbone.spec, NetworkTable):
+            raise BackboneError(
+                f"backbone {backbone.name}: it has nothing to train; name a network, such as resnet18.tv_in1k"
+            )
+        plain = backbone.spec.model_copy(update={"compile": False, "precision": "float32"})
+        self.backbone, self.device = backbone, device
+        self._network = Network(replace(backbone, spec=plain), device)
+        self.module, self.preprocess = self._network.module, self._network.preprocess
+        self.blocks = _blocks(self.module)
+        self.thawed: dict[str, nn.Parameter] = {}
+        self._boundary = ""
+        self._bytes_a_map = 0
+        self._front: list[tuple[nn.Module, str, nn.Module]] = []
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return features, shape (b, d), of prepared pictures (b, 3, h, w) or of maps at the boundary."""
+        if inputs.shape[1] == 3:
+            return self._network.vectors(inputs)
+        with self._without_front():
+            return self._network.vectors(inputs.contiguous(memory_format=torch.channels_last))
+
+    def maps(self, inputs: torch.Tensor, blocks: Sequence[int]) -> dict[int, torch.Tensor]:
+        """Return the outputs of some blocks, each (b, c, h, w), of prepared pictures."""
+        found = self._network.outputs(inputs, [self._block(k) for k in blocks])
+        return {k: found[self.blocks[k]] for k in blocks}
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the classes that the network was trained on, (b, classes), as `__call__`.
+
+        Raises
+        ------
+        BackboneError
+            The network came without its classifier.
+        """
+        module, spec = self.module, self._network.backbone.spec
+        assert isinstance(spec, NetworkTable)
+        has = getattr(module, "num_classes", 0) if spec.timm is not None else spec.layer is not None
+        if not has:
+            raise BackboneError(
+                f"backbone {self.backbone.name}: it has no classifier"
+                + (", as no layer is named; name the one to read (layer=...)" if spec.torchvision else "")
+            )
+        with self._without_front() if inputs.shape[1] != 3 else contextlib.nullcontext():
+            out: torch.Tensor = module(inputs)
+        return out
+
+    def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return pictures (b, 3, h, w), uint8, resized, cropped and normalised as the backbone's are."""
+        return self.preprocess.normalise(self.preprocess.shrink(pixels))
+
+    def thaw(self, first: int) -> dict[str, nn.Parameter]:
+        """Let gradients reach block `first` and all that follows it, up to the features.
+
+        Returns
+        -------
+        dict of str to Parameter
+            In the network's order; BatchNorm's weights and biases among them, its statistics not.
+
+        Raises
+        ------
+        BackboneError
+            There is no such block, or the backbone's pictures are too small for the network.
+        """
+        names = [name for name, _ in self.module.named_parameters()]
+        if first == 1:
+            start = next(i for i, name in enumerate(names) if name.startswith(f"{self._block(1)}."))
+        else:
+            before = self._block(first - 1)
+            start = max(i for i, name in enumerate(names) if name.startswith(f"{before}.")) + 1
+            self._boundary = before
+        candidates = dict(list(self.module.named_parameters())[start:])
+        for parameter in candidates.values():
+            parameter.requires_grad_(True)
+        picture = torch.linspace(-1, 1, 3 * self.side**2, device=self.device).view(1, 3, self.side, self.side)
+        features = self._probe(picture)
+        used = torch.autograd.grad(features.sum(), list(candidates.values()), allow_unused=True)
+        self.thawed = {n: p for (n, p), g in zip(candidates.items(), used, strict=True) if g is not None}
+        for name in candidates.keys() - self.thawed.keys():
+            candidates[name].requires_grad_(False)
+        if self._boundary:
+            self._divide(picture, features.detach())
+        return self.thawed
+
+    @property
+    def side(self) -> int:
+        """Shorter side in pixels of what the network is fed."""
+        given = self.preprocess.crop or self.preprocess.resize or 224
+        return given if isinstance(given, int) else min(given)
+
+    def inputs(self, images: Images) -> Inputs:
+        """Return what to call this network with, for the pictures of a view."""
+        if self._front and self._bytes_a_map * len(images) <= MAPS_BYTES:
+            return Inputs(self, images.patches(self.backbone.name, [self._boundary])[self._boundary])
+        return Inputs(self, Pictures(images, self.preprocess.shrink))
+
+    def features(self, inputs: Inputs) -> torch.Tensor:
+        """Return the features of all inputs, (n, d), without gradients, independent of their company."""
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(inputs), READ_BATCH):
+                rows = np.arange(start, min(start + READ_BATCH, len(inputs)))
+                filled = np.pad(rows, (0, READ_BATCH - len(rows)), mode="edge")
+                parts.append(self(inputs[filled])[: len(rows)])
+        return torch.cat(parts)
+
+    def _block(self, block: int) -> str:
+        if block not in self.blocks:
+            has = ", ".join(f"{k} ({name})" for k, name in self.blocks.items()) or "none"
+            raise BackboneError(
+                f"backbone {self.backbone.name}: it has no block {block}; its blocks, by stride: {has}"
+            )
+        return self.blocks[block]
+
+    def _probe(self, picture: torch.Tensor) -> torch.Tensor:
+        try:
+            return self._network.vectors(picture)
+        except RuntimeError as error:
+            if "size" not in str(error):
+                raise
+            raise BackboneError(
+                f"backbone {self.backbone.name}: pictures of {self.side} px are too small for this network "
+                f"({str(error).splitlines()[0]}); give it a larger resize and crop"
+            ) from None
+
+    def _divide(self, picture: torch.Tensor, features: torch.Tensor) -> None:
+        """Find the modules in front of the boundary, and make sure that what lies behind can run alone."""
+        chain = self._boundary.split(".")
+        module = self.module
+        for depth, name in enumerate(chain):
+            children = list(module.named_children())
+            last = [child for child, _ in children].index(name)
+            # On the way down only what stands before; at the end the boundary itself, too.
+            front = children[: last + 1] if depth == len(chain) - 1 else children[:last]
+            self._front += [(module, child, found) for child, found in front]
+            module = children[last][1]
+        maps = self._network.outputs(picture, [self._boundary])[self._boundary]
+        self._bytes_a_map = maps.numel() * 4
+        with torch.no_grad():
+            if not torch.equal(self(maps), features):
+                self._front = []
+
+    @contextlib.contextmanager
+    def _without_front(self) -> Iterator[None]:
+        """Let the frozen modules pass on what they get: the maps at the boundary."""
+        for parent, name, _ in self._front:
+            parent._modules[name] = nn.Identity()
+        try:
+            yield
+        finally:
+            for parent, name, module in self._front:
+                parent._modules[name] = module
+
+
+class Inputs:
+    """What a network is called with, by row: maps at the boundary, or pictures."""
+
+    def __init__(self, network: Trainable, given: torch.Tensor | Pictures) -> None:
+        self._network, self._given = network, given
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        if isinstance(self._given, Pictures):
+            return self._network.preprocess.normalise(self._given[rows])
+        return self._given[torch.from_numpy(rows).to(self._given.device)]
+
+
+def _blocks(module: nn.Module) -> dict[int, str]:
+    """Return the module at whose output each block ends, by the strides that the network declares."""
+    known = dict(module.named_modules())
+    declared = getattr(module, "feature_info", None)
+    entries = getattr(declared, "info", declared) or []
+    found = {
+        _BLOCK_STRIDES[entry["reduction"]]: entry["module"]
+        for entry in entries
+        if entry["reduction"] in _BLOCK_STRIDES
+        and len({other["reduction"] for other in entries}) == len(entries)
+    }
+    if not entries:
+        found = {k: f"layer{k}" for k in range(1, 5)}
+    return {k: name for k, name in sorted(found.items()) if name in known}
