@@ -55,12 +55,12 @@ _WHERE = {
     "collapse_note": "bench.heads",
     "csv_listing": "bench.listing",
     "did_you_mean": "bench.errors",
+    "empty_masks": "bench.inspection",
     "file_sha256": "bench.fingerprint",
     "find_copy": "bench.copies",
     "find_root": "bench.copies",
     "held_out": "bench.files",
     "list_images": "bench.files",
-    "mask_is_empty": "bench.inspection",
     "mvtec_listing": "bench.listing",
     "nearest": "bench.features.nearest",
     "neutral_crops": "bench.crops",
@@ -119,12 +119,12 @@ __all__ = [
     "collapse_note",
     "csv_listing",
     "did_you_mean",
+    "empty_masks",
     "file_sha256",
     "find_copy",
     "find_root",
     "held_out",
     "list_images",
-    "mask_is_empty",
     "mvtec_listing",
     "nearest",
     "neutral_crops",
@@ -166,7 +166,7 @@ if TYPE_CHECKING:
     )
     from bench.hubtable import ParquetTable
     from bench.images import Images
-    from bench.inspection import InspectionSet, mask_is_empty
+    from bench.inspection import InspectionSet, empty_masks
     from bench.layouts import ClassFolders, Parquet
     from bench.listing import Listing, Sample, csv_listing, mvtec_listing, read_rows
     from bench.masks import LazyMasks

@@ -38,7 +38,9 @@ class Dataset(ABC):
     #: How the data must lie under a folder of ``ANOBENCH_DATA``, for messages; empty for embedded data.
     layout: ClassVar[str] = ""
     #: Official number of images of each split or task, for `differences`.
-    expected: ClassVar[Mapping[str, int]] = {}
+    expected: ClassVar[Mapping[str, int | tuple[int, ...]]] = {}
+    #: What `expected` counts, where it is not the images that methods get.
+    counted: ClassVar[str] = "images"
     #: True for generated pictures: said wherever the data set shows.
     synthetic: ClassVar[bool] = False
     #: True if the train split holds images that are labelled anomalous for a task (one-vs-rest).

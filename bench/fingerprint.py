@@ -53,6 +53,19 @@ def file_sha256(path: Path) -> str:
     return _entries(resolved.parent, [resolved.name])[0][2]
 
 
+def file_hashes(root: Path, files: Sequence[Path | str]) -> list[str]:
+    """Return the sha256 (hex) of each file's content, in their order, kept as those of `files_fingerprint`.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read.
+    ValueError
+        A file does not lie under `root`.
+    """
+    return [entry[2] for entry in _entries(Path(os.path.realpath(root)), _relative(root, files))]
+
+
 def files_fingerprint(root: Path, files: Sequence[Path | str]) -> str:
     """Return a sha256 (hex) over the sorted (path relative to `root`, size, content sha256) of `files`.
 

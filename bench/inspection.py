@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 
 from bench.copies import MissingData, find_root
 from bench.dataset import Dataset
-from bench.errors import DataError, did_you_mean
+from bench.errors import AnobenchError, DataError, did_you_mean
 from bench.files import FileSource, neutral_order
-from bench.fingerprint import files_fingerprint
+from bench.fingerprint import file_hashes, files_fingerprint
 from bench.images import Images
 from bench.listing import Listing, Sample, mvtec_listing
 from bench.masks import LazyMasks, Mask
+from bench.places import cache_folder
 from bench.task import NORMAL_TYPE, Task
 
 log = logging.getLogger(__name__)
@@ -181,15 +183,33 @@ def read_mask(root: Path, picture: str, masks: tuple[str, ...]) -> Mask:
     return found
 
 
-def mask_is_empty(path: Path) -> bool:
-    """Tell whether a mask marks nothing, for data sets that say only by it which pictures are defective.
+def empty_masks(root: Path, files: Sequence[str]) -> list[bool]:
+    """Tell of each mask whether it marks nothing, for data sets that say only by it which pictures are good.
+
+    A content is decoded once and what was found is kept by its sha256, under ``<cache>/masks``: later nothing
+    is decoded, and the first time black masks of one size, which are equal files, cost one of them.
 
     Raises
     ------
     DataError
-        It cannot be read.
+        A mask cannot be read.
     """
-    return not _not_zero(path).any()
+    from bench.archive import write_atomically
+
+    where = cache_folder() / "masks" / "empty.json"
+    try:
+        kept: dict[str, bool] = dict(json.loads(where.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        kept = {}
+    hashes = file_hashes(root, files)
+    unknown = {digest: file for digest, file in zip(hashes, files, strict=True) if digest not in kept}
+    if unknown:
+        kept |= {digest: not bool(_not_zero(root / file).any()) for digest, file in unknown.items()}
+        try:
+            write_atomically(where, json.dumps(kept).encode(), durable=False)
+        except AnobenchError as error:
+            log.info("which masks are empty is not kept: %s", error)
+    return [bool(kept[digest]) for digest in hashes]
 
 
 def _size(path: Path) -> tuple[int, int]:

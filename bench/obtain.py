@@ -14,7 +14,6 @@ import logging
 import os
 import shutil
 import urllib.request
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -116,12 +115,12 @@ def instructions(dataset: Dataset) -> str:
 
 def expected_counts(dataset: Dataset) -> str:
     """Return the official number of images as text; empty if it is not known."""
-    expected: Mapping[str, int | Sequence[int]] = dataset.expected
+    expected = dataset.expected
     whole = [each for each in expected.values() if not isinstance(each, int)]
     if whole:
         train, good, bad = (sum(column) for column in zip(*whole, strict=True))
         return f"{train:,} train, {good:,} good and {bad:,} anomalous test images"
-    return ", ".join(f"{n:,} {name} images" for name, n in expected.items())
+    return ", ".join(f"{n:,} {name} {dataset.counted}" for name, n in expected.items())
 
 
 def _target_folder(dataset: Dataset) -> Path:

@@ -21,8 +21,8 @@ Name = Annotated[
 ]
 
 
-def _open(name: str, folders: list[Path]) -> tuple[str, Dataset]:
-    """Return a data set by its selector, and its name as results have it."""
+def _open(name: str, folders: list[Path]) -> tuple[str, str, Dataset]:
+    """Return a data set by its selector, after its name as results have it and its adapter's."""
     from bench.errors import SelectorError
     from bench.selector import format_selector, parse
 
@@ -31,7 +31,7 @@ def _open(name: str, folders: list[Path]) -> tuple[str, Dataset]:
         raise SelectorError(f"{name!r}: expected one data set, not a pattern")
     (adapter,) = registry(folders).match("dataset", selector, "NAME")
     params = adapter.check(selector.params, "NAME")
-    return format_selector(adapter.name, selector.params), adapter.load()(**params)
+    return format_selector(adapter.name, selector.params), adapter.name, adapter.load()(**params)
 
 
 @app.command("ls")
@@ -83,23 +83,23 @@ def _mend(name: str, dataset: Dataset) -> str:
 
 @app.command("check")
 def check(name: Name, bench: BenchFolders = []) -> None:  # noqa: B006
-    """Look at every picture and mask, and compare the counts with the official ones.
+    """Look at every picture and mask, and compare counts and fingerprints with the official ones.
 
     Exit status 0: nothing differs; 1: something does, said line by line; 2: the data is missing.
     """
     from bench.cli.console import err, out
     from bench.datacheck import check as look
 
-    title, dataset = _open(name, bench)
+    title, adapter_name, dataset = _open(name, bench)
     if place := dataset.place():
         err.print(f"{title}: looking at every picture in {place}", markup=False)
-    notes = look(dataset)
-    for note in notes:
-        out.print(note, markup=False)
-    tasks = _plural(len(dataset.tasks()), "task")
-    verdict = f"{_plural(len(notes), 'thing')} to note" if notes else "whole, nothing differs"
-    out.print(f"{title}: {tasks}, {verdict}", markup=False)
-    raise typer.Exit(1 if notes else 0)
+    found = look(dataset, adapter_name)
+    for line in (*found.facts, *found.notes):
+        out.print(line, markup=False)
+    whole = "whole, nothing differs" if found.official else "whole as far as is known, nothing differs"
+    verdict = f"{_plural(len(found.notes), 'thing')} to note" if found.notes else whole
+    out.print(f"{title}: {_plural(len(dataset.tasks()), 'task')}, {verdict}", markup=False)
+    raise typer.Exit(1 if found.notes else 0)
 
 
 @app.command("get")
@@ -114,13 +114,13 @@ def get(
     from bench.cli.console import out
     from bench.obtain import obtain
 
-    title, dataset = _open(name, bench)
+    title, _, dataset = _open(name, bench)
     place = obtain(dataset, accept=accept_licence)
     if place is None:
         out.print(f"{title}: embedded, there is nothing to get", markup=False)
         return
     out.print(f"{title}: in {place} (licence: {dataset.licence})", markup=False)
-    fresh: Any = _open(name, bench)[1]
+    fresh: Any = _open(name, bench)[-1]
     for note in fresh.differences():
         out.print(note, markup=False)
 

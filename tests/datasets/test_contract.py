@@ -198,41 +198,6 @@ def test_an_adapter_imports_only_bench_the_standard_library_and_packages(
     )
 
 
-# --- bench.datacheck ----------------------------------------------------------------------------------------
-
-
-def test_a_whole_set_has_nothing_to_note(adapter: Any) -> None:
-    assert check(adapter("textures", size=32, train=4, good=3, per_defect=2)) == []
-
-
-def test_a_check_names_damage_duplicates_and_masks(adapter: Any, data: Path) -> None:
-    root = write_mvtec(data / "mine", train=5, good=3, hole=4)
-    write_picture(root / "test" / "good" / "002.png", picture(3))  # the train set's 003.png
-    write_mask(root / "ground_truth" / "hole" / "001_mask.png", value=0)
-    write_mask(root / "ground_truth" / "hole" / "002_mask.png", size=(9, 9))
-    broken = root / "train" / "good" / "004.png"
-    content = bytearray(broken.read_bytes())
-    content[40:60] = b"x" * 20
-    broken.write_bytes(content)
-    notes = "\n".join(check(adapter("folder", path=str(root))))
-    assert "train/good/004.png: this image cannot be decoded" in notes
-    assert "train/good/003.png and" in notes
-    assert "test/good/002.png are the same picture" in notes
-    assert "002_mask.png: this mask has 9 x 9 pixels" in notes
-    assert "mine: 1 anomalies have an empty mask" in notes
-    assert len(notes.split("\n")) == 4
-
-
-def test_many_notes_are_counted(adapter: Any, data: Path) -> None:
-    root = write_mvtec(data / "mine", train=12, good=9, hole=1)
-    for i in range(9):
-        write_picture(root / "test" / "good" / f"{i:03d}.png", picture(i))
-    assert (
-        check(adapter("folder", path=str(root)))[-1]
-        == "… and 4 more pictures are in folder/mine/train and in folder/mine/test"
-    )
-
-
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "params"), [("mvtec", {}), ("mvtec_loco", {"good": "validation"}), ("wbc", {})]
@@ -242,5 +207,5 @@ def test_real_pictures_and_masks_are_all_readable(
 ) -> None:
     if not (real_data / name).is_dir():
         pytest.skip(f"{real_data} holds no {name}")
-    notes = check(adapter(name, **params))
+    notes = check(adapter(name, **params), name).notes
     assert not [note for note in notes if "cannot be" in note or "this mask" in note]

@@ -45,8 +45,9 @@ def shades(task: Task, which: int) -> list[int]:
 def test_opening_decodes_no_picture(made: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
     dataset, name = made
     monkeypatch.setattr("bench.source.decode", lambda *_: pytest.fail("decoded a picture"))
-    if type(dataset).__name__ != "Kolektor":  # whose labels are in the masks
-        monkeypatch.setattr("PIL.Image.open", lambda *_: pytest.fail("opened a picture"))
+    if type(dataset).__name__ == "Kolektor":  # whose labels are in the masks, which are looked into once
+        type(dataset)().task(name)
+    monkeypatch.setattr("PIL.Image.open", lambda *_: pytest.fail("opened a picture"))
     dataset.fingerprint()
     dataset.task(name)
     dataset.differences()
@@ -54,9 +55,9 @@ def test_opening_decodes_no_picture(made: tuple[Any, str], monkeypatch: pytest.M
 
 def test_differences_say_that_the_tree_is_small(made: tuple[Any, str]) -> None:
     dataset, _ = made
-    notes = check(dataset)
+    notes = check(dataset).notes
     assert notes
-    assert notes == dataset.differences()
+    assert list(notes) == dataset.differences()
     assert all("officially" in note or "lacks" in note for note in notes)
 
 
@@ -126,6 +127,30 @@ def test_kolektors_masks_say_what_is_good(adapter: Any, data: Path) -> None:
     again = adapter("kolektor")
     assert again.fingerprint() != before
     assert again.task("kolektor").test_labels.sum() == 4
+
+
+def test_kolektors_masks_are_decoded_once(adapter: Any, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import inspection
+
+    official.as_kolektor(data)
+    decode, decoded = inspection._not_zero, []
+    monkeypatch.setattr(inspection, "_not_zero", lambda path: decoded.append(path) or decode(path))
+    first = adapter("kolektor").task("kolektor")
+    assert len(decoded) == 2  # seven black masks are one content, three with a crack another
+    again = adapter("kolektor").task("kolektor")
+    assert len(decoded) == 2
+    assert (again.test_labels == first.test_labels).all()
+    write_mask(data / "kolektor" / "kos01" / "Part0_label.bmp", value=9)
+    adapter("kolektor").task("kolektor")
+    assert len(decoded) == 3
+
+
+def test_what_is_kept_of_masks_may_be_damaged_or_lost(adapter: Any, data: Path, cache: Path) -> None:
+    official.as_kolektor(data)
+    first = adapter("kolektor").task("kolektor")
+    for content in (b"[3]", b"{", b""):
+        (cache / "masks" / "empty.json").write_bytes(content)
+        assert (adapter("kolektor").task("kolektor").test_labels == first.test_labels).all()
 
 
 # --- Real-IAD -----------------------------------------------------------------------------------------------
@@ -420,13 +445,13 @@ def test_duplicates_between_crops_are_found(adapter: Any, data: Path) -> None:
     official.as_spark(data)
     first = (data / "spark" / "train" / "Terra" / "img000000.png").read_bytes()
     (data / "spark" / "validate" / "Terra" / "img000000.png").write_bytes(first)
-    notes = check(adapter("spark", size=8))
+    notes = check(adapter("spark", size=8)).notes
     assert [note for note in notes if "are the same picture" in note and "rows 5 to 25" in note]
 
 
 def test_a_mask_of_another_size_is_noted(adapter: Any, data: Path) -> None:
     official.as_magnetic_tile(data)
     write_mask(data / "magnetic_tile" / "MT_Crack" / "Imgs" / "exp1_num_9.png", size=(9, 9))
-    assert [note for note in check(adapter("magnetic_tile")) if "9 x 9 pixels" in note]
+    assert [note for note in check(adapter("magnetic_tile")).notes if "9 x 9 pixels" in note]
     write_picture(data / "magnetic_tile" / "MT_Free" / "Imgs" / "stray.png", picture(3))
     assert adapter("magnetic_tile").task("magnetic_tile").masks is not None
