@@ -41,6 +41,7 @@ _WHERE = {
     "OneVsRest": "bench.dataset",
     "Parquet": "bench.layouts",
     "ParquetTable": "bench.hubtable",
+    "Pictures": "bench.pictures",
     "PositiveFloat": "bench.params",
     "PositiveInt": "bench.params",
     "PythonBatches": "bench.batches",
@@ -49,13 +50,18 @@ _WHERE = {
     "Source": "bench.source",
     "Split": "bench.dataset",
     "Task": "bench.task",
+    "Trainable": "bench.features.trainable",
+    "Training": "bench.training",
     "UnitInterval": "bench.params",
     "batch_slices": "bench.heads",
+    "chance": "bench.training",
     "code_hash": "bench.adapterfile",
     "collapse_note": "bench.heads",
     "csv_listing": "bench.listing",
     "did_you_mean": "bench.errors",
     "empty_masks": "bench.inspection",
+    "endless_rows": "bench.training",
+    "epoch_rows": "bench.training",
     "file_sha256": "bench.fingerprint",
     "find_copy": "bench.copies",
     "find_root": "bench.copies",
@@ -105,6 +111,7 @@ __all__ = [
     "OneVsRest",
     "Parquet",
     "ParquetTable",
+    "Pictures",
     "PositiveFloat",
     "PositiveInt",
     "PythonBatches",
@@ -113,13 +120,18 @@ __all__ = [
     "Source",
     "Split",
     "Task",
+    "Trainable",
+    "Training",
     "UnitInterval",
     "batch_slices",
+    "chance",
     "code_hash",
     "collapse_note",
     "csv_listing",
     "did_you_mean",
     "empty_masks",
+    "endless_rows",
+    "epoch_rows",
     "file_sha256",
     "find_copy",
     "find_root",
@@ -151,6 +163,7 @@ if TYPE_CHECKING:
     from bench.errors import AnobenchError, DataError, FitError, did_you_mean
     from bench.features.nearest import nearest
     from bench.features.normalise import standardise
+    from bench.features.trainable import Trainable
     from bench.files import FileSource, held_out, list_images
     from bench.fingerprint import file_sha256
     from bench.heads import (
@@ -180,9 +193,11 @@ if TYPE_CHECKING:
         PositiveInt,
         UnitInterval,
     )
+    from bench.pictures import Pictures
     from bench.rangetest import range_test_rates, suggested_rate
     from bench.source import ArraySource, EncodedSource, Source
     from bench.task import Task
+    from bench.training import Training, chance, endless_rows, epoch_rows
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +15,7 @@ from bench.errors import ScoreError
 if TYPE_CHECKING:
     import torch
 
+    from bench.checkpoint import Checkpoints
     from bench.images import Images
 
 
@@ -95,6 +96,10 @@ class Method(ABC):
     seed: int = 0
     #: A method may say here what a reader should know of the fit ("collapsed: …"); kept in the record.
     notes: tuple[str, ...] = ()
+    #: Where a long training keeps its state, and whom it tells (what, done, total); the runner sets them, and
+    #: `bench.Training` uses them.
+    checkpoints: Checkpoints | None = None
+    progress: Callable[[str, int, int], None] | None = None
 
     @abstractmethod
     def fit(self, train: Images) -> None:

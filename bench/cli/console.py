@@ -30,6 +30,8 @@ class Progress(Protocol):
 
     def features(self, what: str, done: int, total: int) -> None: ...
 
+    def training(self, what: str, done: int, total: int) -> None: ...
+
 
 class _Live:
     """Bars on a terminal."""
@@ -52,13 +54,14 @@ class _Live:
             self._bars.console.print(f"failed: {text}", style="red", markup=False)
 
     def features(self, what: str, done: int, total: int) -> None:
+        self._second(what, done, total, "features")
+
+    def training(self, what: str, done: int, total: int) -> None:
+        self._second(what, done, total, "mini-batches")
+
+    def _second(self, what: str, done: int, total: int, of: str) -> None:
         self._bars.update(
-            self._features,
-            visible=done < total,
-            completed=done,
-            total=total,
-            note=what,
-            description="features",
+            self._features, visible=done < total, completed=done, total=total, note=what, description=of
         )
 
 
@@ -83,10 +86,16 @@ class _Plain:
             err.print(f"{self._done}/{self._total} cells, about {duration(left)} left: {text}", markup=False)
 
     def features(self, what: str, done: int, total: int) -> None:
+        self._line(f"features of {what}: {done}/{total} images")
+
+    def training(self, what: str, done: int, total: int) -> None:
+        self._line(f"training {what}: {done}/{total} mini-batches")
+
+    def _line(self, text: str) -> None:
         now = time.monotonic()
         if now - self._last >= PLAIN_INTERVAL:
             self._last = now
-            err.print(f"features of {what}: {done}/{total} images", markup=False)
+            err.print(text, markup=False)
 
 
 @contextmanager

@@ -180,7 +180,7 @@ def _execute(
     )
     together = together or (32 if runner.device.type == "cuda" else 1)
     with progress(len(state.todo)) as shown:
-        runner.provider.progress = shown.features
+        runner.provider.progress, runner.progress = shown.features, shown.training
         started = lambda cell: shown.cell(str(cell))  # noqa: E731
         try:
             for record in inline(state.todo, runner, archive, together=together, started=started):

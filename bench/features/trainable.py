@@ -1,8 +1,9 @@
 """Trainable: a backbone's network with its weights, a method's own copy, of which it trains the last blocks.
 
-Block k of a network is what runs behind stride 2ᵏ and up to stride 2ᵏ⁺¹; for a ResNet these are ``layer1`` to
-``layer4``, and block 4 takes along what follows it up to the features. The frozen part in front gives the same
-maps in every step, so these come from the feature store where they fit, and a step runs the trained part alone.
+Block k of a network is what runs behind stride 2ᵏ and up to stride 2ᵏ⁺¹; for a ResNet these are ``layer1``
+to ``layer4``, and block 4 takes along what follows it up to the features. The frozen part in front gives the
+same maps in every step, so these come from the feature store where they fit, and a step runs the trained part
+alone.
 """
 
 from __future__ import annotations

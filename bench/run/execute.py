@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bench.archive import Archive
 from bench.cell import Cell, Record
+from bench.checkpoint import Checkpoints
 from bench.plan import Plan
 
 
@@ -85,7 +86,15 @@ def inline(
             started(cells[0])
         results = runner.run_together(cells) if len(cells) > 1 else [runner.run(cells[0])]
         for record, scores in results:
-            yield archive.write(record, scores)
+            yield keep(archive, record, scores)
+
+
+def keep(archive: Archive, record: Record, scores: NDArray[np.float32] | None) -> Record:
+    """Write a record; its cell's checkpoints are then of no more use, unless the time ran out."""
+    written = archive.write(record, scores)
+    if record.error is None or record.error["kind"] != "timeout":
+        Checkpoints.of_cell(record.cell.key).remove()
+    return written
 
 
 def grouped(

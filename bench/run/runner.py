@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bench.adapter import Adapter
 from bench.cell import Cell, Record, Timing
+from bench.checkpoint import Checkpoints
 from bench.contamination import contaminate
 from bench.dataset import Dataset
 from bench.errors import AdapterError, AnobenchError, ScoreError, SelectorError
@@ -79,6 +80,8 @@ class Runner:
         self.device = torch.device(device)
         self.provider = FeatureProvider(backbones, self.device, storage=storage)
         self.environment = environment.describe(str(self.device)) | {"features": {"stored as": storage}}
+        #: Told of long trainings: what, mini-batches done, to do.
+        self.progress: Callable[[str, int, int], None] | None = None
         self._datasets: dict[str, Dataset] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
 
@@ -247,6 +250,7 @@ class Runner:
         seed_everything(seed)
         method: Method = method_class(**params)
         method.device, method.seed = self.device, seed
+        method.checkpoints, method.progress = Checkpoints.of_cell(cell.key), self.progress
         return method
 
 
