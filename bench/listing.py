@@ -134,10 +134,11 @@ def mvtec_listing(
         for path in (root / test).iterdir()
         if path.is_dir() and path != root / truth and not path.name.startswith(".")
     )
+    good_name = Path(good).name
     for kind in types:
         for file in list_images(root / test / kind, root):
             stem = file.rpartition("/")[2].rpartition(".")[0]
-            if kind == Path(good).name:
+            if kind == good_name:
                 masks.pop(f"{kind}/{stem}", None)
             else:
                 samples.append(Sample(file, kind, masks.pop(f"{kind}/{stem}", ())))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import ArraySource, DataError, Images, Task
-from bench.contamination import Contamination, contaminate, hash_order, shortfall
+from bench.contamination import PRESETS, Contamination, contaminate, hash_order, shortfall
 from bench.images import _Sealed, picture
 from bench.jitter import jitter
 from bench.masks import LazyMasks
@@ -331,3 +331,53 @@ def test_official_splits_bring_their_own_truth() -> None:
     assert Contamination(rate=0.1, source="official", seed=5, of="normals").resolved() == Contamination(
         rate=0.1, source="official"
     )
+
+
+# --- presets ------------------------------------------------------------------------------------------------
+
+
+def by_preset(task: Task, preset: str, rate: float) -> tuple[Task, dict[str, Any]]:
+    """Contaminate as a paper's code does; textures and inspection data have no holdout."""
+    given: dict[str, Any] = dict(PRESETS[preset])
+    if given.get("source") == "default":
+        given["source"] = "holdout"
+    return contaminate(task, "d", Contamination(rate=rate, **given))
+
+
+def test_adl_adds_jittered_copies_and_draws_again_when_short() -> None:
+    task = make_task(n=209, bad=63)
+    changed, drawn = by_preset(task, "adl", 0.1)
+    assert drawn["count"] == int(0.1 / 0.9 * 209) == 23
+    assert rows(changed.test) == rows(task.test)
+    short = make_task(n=209, bad=20)
+    changed, drawn = by_preset(short, "adl", 0.2)
+    assert drawn["count"] == int(0.2 / 0.8 * 209) == 52
+    assert len(changed.train) == 209 + 52
+
+
+def test_softpatch_counts_by_normals_with_and_without_overlap() -> None:
+    task = make_task(n=209, bad=63)
+    without, drawn = by_preset(task, "softpatch", 0.1)
+    assert (drawn["count"], drawn["removed_from_test"]) == (20, 20)
+    assert int(without.test_labels.sum()) == 43
+    overlap, drawn = by_preset(task, "softpatch-overlap", 0.1)
+    assert (drawn["count"], drawn["removed_from_test"]) == (20, 0)
+    assert rows(overlap.test) == rows(task.test)
+    assert drawn_of(overlap) <= set(rows(overlap.test))
+
+
+@pytest.mark.parametrize("preset", ["deepsad", "hscl", "iterative"])
+def test_semantic_presets_draw_from_the_train_split(preset: str) -> None:
+    task = replace(make_task(n=100, holdout=90), holdout_types=tuple(f"class{i % 9}" for i in range(90)))
+    changed, drawn = by_preset(task, preset, 0.1)
+    assert drawn["count"] == 11
+    assert rows(changed.test) == rows(task.test)
+    assert drawn_of(changed) <= set(rows(task.holdout))
+    of_class = Counter(rows(task.holdout).index(at) % 9 for at in drawn_of(changed))
+    if preset == "hscl":  # stratified: 11 over nine classes
+        assert sorted(of_class.values()) == [1] * 7 + [2] * 2
+
+
+def test_every_preset_is_tried_here() -> None:
+    tried = {"adl", "softpatch", "softpatch-overlap", "deepsad", "hscl", "iterative"}
+    assert set(PRESETS) == tried | {"llbnad"}  # whose official splits Real-IAD's tests open

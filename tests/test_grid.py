@@ -186,3 +186,21 @@ def test_a_part_of_a_data_set_is_said_without_the_machines_paths(
     assert len(plan.notes) == 2
     assert plan.notes[0].startswith("mvtec: mvtec lacks 14 of 15: bottle")
     assert not any(str(tmp_path) in note for note in plan.notes)
+
+
+def test_the_draws_do_not_depend_on_which_methods_run(tmp_path: Path) -> None:
+    rest = "contamination = [0.0, 0.1, 0.3]\nseeds = [0, 1]\n"
+
+    def drawn(methods: str) -> set[object]:
+        plan = plan_of(tmp_path, f'datasets = ["digits[task=3]"]\nmethods = [{methods}]\n{rest}')
+        return {(e.cell.contamination, e.rate) for e in plan.entries}
+
+    alone = drawn('"random"')
+    assert alone == drawn('"random", "dn2[backbone=pixels]"')
+    # Clean cells of two seeds are one contamination; 10 and 30 % have a draw a seed.
+    assert len(alone) == 5
+
+
+def test_a_category_that_does_not_exist_is_named_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match=r"textures has no task 'wod'; did you mean 'wood'"):
+        plan_of(tmp_path, 'datasets = ["textures[task=wod]"]\nmethods = ["random"]\n')
