@@ -12,6 +12,7 @@ from bench.cell import Cell, Value
 from bench.contamination import Contamination
 from bench.dataset import Dataset
 from bench.errors import AdapterError, BackboneError, DataError, SuiteError, did_you_mean
+from bench.extra import extra_fingerprint
 from bench.features.backbone import Backbone, Backbones
 from bench.places import data_folders
 from bench.plan import Column, Entry, Plan, Row
@@ -43,6 +44,8 @@ class ChosenMethod:
     params: dict[str, Value]
     backbone: Backbone | None
     backbone_identity: str
+    #: Of the extra pictures that its parameters name; empty without.
+    extra: str = ""
 
     @property
     def stochastic(self) -> bool:
@@ -174,7 +177,8 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
             known = {**adapter.parameters, **params}
             said = {key: value for key, value in given.items() if adapter.problem or key in known}
             label = format_selector(adapter.name, said)
-            yield ChosenMethod(label, adapter, params, backbone, backbone_identity)
+            extra = "" if adapter.problem else extra_fingerprint(adapter, params, registry)
+            yield ChosenMethod(label, adapter, params, backbone, backbone_identity, extra)
 
 
 def _backbone(
@@ -239,6 +243,6 @@ def _cell(
         contamination=contamination,
         seed=seed if method.stochastic else None,
         code=(("dataset", opened.adapter.code), ("method", method.adapter.code)),
-        data_fingerprint=opened.fingerprint,
+        data_fingerprint=opened.fingerprint + (f"+{method.extra}" if method.extra else ""),
         backbone_identity=method.backbone_identity,
     )

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -125,6 +127,12 @@ class Images:
             np.concatenate([self._rows, other._rows]),
             self._provider or other._provider,
         )
+
+    def distinct(self) -> Images:
+        """Return the same view with each row of each source once, in order of first appearance."""
+        pairs = np.stack([self._which.astype(np.int64), self._rows], 1)
+        first = np.sort(np.unique(pairs, axis=0, return_index=True)[1])
+        return self[first]
 
     def sealed(self) -> tuple[Images, Source]:
         """Return the same pictures as a view that does not tell which came from where, and what must be kept.
@@ -275,3 +283,41 @@ def pictures_identity(images: Images) -> str:
         else:
             digest.update(f"{source.fingerprint}/{row}\0".encode())
     return digest.hexdigest()
+
+
+def origins(images: Images) -> tuple[tuple[str, ...], NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the fingerprints of a view's sources, which of them each picture lies in, and its row there.
+
+    For the engine: whoever knows this can tell which pictures of two views are the same.
+    """
+    names: list[str] = []
+    which, rows = np.zeros(len(images), np.uint8), np.zeros(len(images), np.int64)
+    for each in np.unique(images._which):
+        at = np.flatnonzero(images._which == each)
+        source, held = images._source(int(each)), images._rows[at]
+        inner: tuple[tuple[str, ...], NDArray[np.uint8], NDArray[np.int64]]
+        if isinstance(source, _Sealed):
+            inner = origins(source.images[held])
+        else:
+            inner = ((source.fingerprint,), np.zeros(len(at), np.uint8), held)
+        names += [name for name in inner[0] if name not in names]
+        which[at] = np.array([names.index(name) for name in inner[0]], np.uint8)[inner[1]]
+        rows[at] = inner[2]
+    return tuple(names), which, rows
+
+
+def picture_digests(images: Images) -> list[bytes]:
+    """Return a digest of each decoded picture of a view: equal for equal pixels, whatever their files.
+
+    Raises
+    ------
+    DataError
+        A picture cannot be decoded.
+    """
+
+    def digest(position: int) -> bytes:
+        pixels = picture(images, position)
+        return hashlib.sha256(f"{pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).digest()
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(digest, range(len(images)), chunksize=64))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -92,8 +93,14 @@ class Method(ABC):
     #: several has a parameter of this name instead.
     selection: ClassVar[str] = "last"
 
+    #: Parameters that name extra pictures (`bench.extra`), each with the words that its value may be instead,
+    #: and the pictures that such a word means where they are present ("" for none).
+    extra_images: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+
     device: torch.device
     seed: int = 0
+    #: The extra pictures, by parameter; set by the runner.
+    extra: Mapping[str, Images] = MappingProxyType({})
     #: A method may say here what a reader should know of the fit ("collapsed: …"); kept in the record.
     notes: tuple[str, ...] = ()
     #: Where a long training keeps its state, and whom it tells (what, done, total); the runner sets them, and

@@ -121,14 +121,14 @@ class Trainable:
         BackboneError
             There is no such block, or the backbone's pictures are too small for the network.
         """
-        names = [name for name, _ in self.module.named_parameters()]
-        if first == 1:
-            start = next(i for i, name in enumerate(names) if name.startswith(f"{self._block(1)}."))
-        else:
-            before = self._block(first - 1)
-            start = max(i for i, name in enumerate(names) if name.startswith(f"{before}.")) + 1
-            self._boundary = before
-        candidates = dict(list(self.module.named_parameters())[start:])
+        order, wanted = [name for name, _ in self.module.named_modules()], self._block(first)
+        start = order.index(wanted)
+        if first > 1:
+            self._boundary = self._block(first - 1)
+            inside = [i for i, name in enumerate(order) if f"{name}.".startswith(f"{self._boundary}.")]
+            start = inside[-1] + 1
+        behind = set(order[start:])
+        candidates = {n: p for n, p in self.module.named_parameters() if n.rpartition(".")[0] in behind}
         for parameter in candidates.values():
             parameter.requires_grad_(True)
         picture = torch.linspace(-1, 1, 3 * self.side**2, device=self.device).view(1, 3, self.side, self.side)
@@ -239,4 +239,6 @@ def _blocks(module: nn.Module) -> dict[int, str]:
     }
     if not entries:
         found = {k: f"layer{k}" for k in range(1, 5)}
-    return {k: name for k, name in sorted(found.items()) if name in known}
+    # Cut down to its maps (features_only), timm may join a network's names by underscores.
+    named = {k: name if name in known else name.replace(".", "_") for k, name in sorted(found.items())}
+    return {k: name for k, name in named.items() if name in known}

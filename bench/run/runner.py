@@ -24,6 +24,7 @@ from bench.checkpoint import Checkpoints
 from bench.contamination import contaminate
 from bench.dataset import Dataset
 from bench.errors import AdapterError, AnobenchError, ScoreError, SelectorError
+from bench.extra import Extra, extra_images
 from bench.features.backbone import Backbones
 from bench.features.provider import FeatureProvider
 from bench.features.usage import FeatureUsage, Meter
@@ -86,6 +87,7 @@ class Runner:
         self._task: tuple[object, Task, dict[str, Any]] | None = None
 
     def run(self, cell: Cell) -> Result:
+        self._extra: dict[object, dict[str, Extra]] = {}
         """Run one cell; whatever goes wrong becomes a failed record.
 
         Returns
@@ -191,6 +193,7 @@ class Runner:
         begun.train = _Shuffled(begun.task.train.bind(begun.meter), cell, "train")
         begun.test = _Shuffled(begun.task.test.bind(begun.meter), cell, "test")
         begun.wall += time.perf_counter() - started
+        begun.flags += self._give_extra(adapter, cell, begun)
 
     def _finish(self, begun: _Begun) -> Result:
         """Score the test images and make the record."""
@@ -249,6 +252,18 @@ class Runner:
         seed = derived_seed("method", cell.seed, cell.task_name, cell.contamination.rate)
         seed_everything(seed)
         method: Method = method_class(**params)
+    def _give_extra(self, adapter: Adapter, cell: Cell, begun: _Begun) -> tuple[str, ...]:
+        """Hand extra pictures to the method that names some; return what the record should say of them."""
+        found = self._extra.get((cell.method, cell.params))
+        if found is None:
+            found = extra_images(adapter, dict(cell.params), self.registry)
+            self._extra = {(cell.method, cell.params): found}
+        for parameter, extra in found.items():
+            extra.refuse_overlap(begun.task, parameter)
+        if found:
+            begun.method.extra = {name: extra.images.bind(begun.meter) for name, extra in found.items()}
+        return tuple(f"{name}: {len(extra.images)} pictures of {extra.name}" for name, extra in found.items())
+
         method.device, method.seed = self.device, seed
         method.checkpoints, method.progress = Checkpoints.of_cell(cell.key), self.progress
         return method
@@ -277,7 +292,7 @@ class _Begun:
         self.fit_seconds, self.fit_usage = max(0.0, seconds - features), usage
         self.wall += seconds
         if together > 1:
-            self.flags = (f"fitted together with {together - 1} other cells: its time is a share",)
+            self.flags += (f"fitted together with {together - 1} other cells: its time is a share",)
 
     def release(self) -> None:
         """Let go of what was fitted: the cells after this one need the memory."""
