@@ -4,20 +4,19 @@
 
     results/records/<first two digits of the key>/<key>.json   one record a cell
     results/records/<first two digits of the key>/<key>.npz    its scores
+    results/records/tests/<truth>.npz                          labels and pictures of each test set, once
     results/records/plans/<suite>.json                         the cells of each suite that was run
 
-Every file is written under a temporary name, fsynced and renamed, the scores before the record: a record that
-is there is whole. Archives merge by copying.
+Every file is written under a temporary name, fsynced and renamed, the scores and labels before the record: a
+record that is there is whole. Archives merge by copying.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import logging
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,46 +25,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.atomic import write_atomically
 from bench.cell import Record
 from bench.errors import ArchiveError
 from bench.plan import Plan
+from bench.truth import Truth, Truths
+
+__all__ = ["Archive", "write_atomically"]
 
 log = logging.getLogger(__name__)
-
-
-def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file so that, whatever happens, it is there whole or not at all.
-
-    Raises
-    ------
-    ArchiveError
-        The folder cannot be written or the disk is full.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101
-        os.replace(temporary, path)  # noqa: PTH105
-    except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108
-        raise ArchiveError(
-            f"{path.parent} cannot be written ({error.strerror or error}); "
-            "choose another folder with --results, or mend its permissions or free space"
-        ) from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _packed(scores: NDArray[Any]) -> bytes:
@@ -89,6 +57,7 @@ class Archive:
         self.root = results / "records"
         #: What could not be read, as messages; each is also logged as a warning.
         self.unreadable: list[str] = []
+        self._truths = Truths(self.root / "tests")
 
     def _path(self, key: str, ending: str) -> Path:
         return self.root / key[:2] / f"{key}.{ending}"
@@ -161,8 +130,8 @@ class Archive:
             self.unreadable.append(message)
             log.warning("%s", message)
 
-    def write(self, record: Record, scores: NDArray[np.float32] | None) -> Record:
-        """Write one record and its scores; return the record as written.
+    def write(self, record: Record, scores: NDArray[np.float32] | None, truth: Truth | None = None) -> Record:
+        """Write one record, its scores and, once, the truth about its test set; return the record as written.
 
         A file under that name that cannot be read as a record is kept beside it, as
         ``<key>.json.unreadable``.
@@ -178,6 +147,8 @@ class Archive:
         digest = hashlib.sha256(packed).hexdigest() if packed else ""
         try:
             self._make_way(key, digest)
+            if truth is not None:
+                self._truths.keep(truth)
             if packed:
                 write_atomically(beside, packed)
             record = replace(record, scores_sha256=digest)
@@ -230,6 +201,19 @@ class Archive:
         with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
             scores: NDArray[np.float32] = arrays["scores"]
         return scores
+
+    def truth(self, record: Record) -> Truth:
+        """Return the labels and pictures of the test set that a record's scores are about.
+
+        Raises
+        ------
+        ArchiveError
+            None were kept (the record is old, or its cell failed), or they cannot be read or are not those
+            that the record was written with.
+        """
+        if not record.truth:
+            raise ArchiveError(f"{record.cell}: no labels were kept; run the cell again with --fresh")
+        return self._truths.read(record.truth)
 
     def write_plan(self, plan: Plan) -> None:
         write_atomically(self.root / "plans" / f"{plan.suite}.json", plan.to_json().encode())

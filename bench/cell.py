@@ -16,8 +16,9 @@ from bench.selector import format_selector
 #: Part of every cell's key: raise it when the engine's own meaning of a cell changes (splits, scores,
 #: contamination draws, feature precision), so that old records are kept but not taken for new ones.
 PROTOCOL_VERSION = 1
-#: Schema of a record file.
-RECORD_VERSION = 1
+#: Schema of a record file, and those that can be read: version 1 had no `Record.truth`.
+RECORD_VERSION = 2
+_READABLE = (1, 2)
 
 #: Plain values, so that a cell is hashable and its canonical form is JSON.
 Value = str | int | float | bool | None
@@ -192,6 +193,9 @@ class Record:
         ``kind``, ``reason``, ``traceback`` of a failed cell.
     scores_sha256 : str
         Of the scores file's bytes; empty when failed.
+    truth : str
+        Name of the labels and pictures of the test set (`bench.truth.Truth.identity`); empty when failed, and
+        in records of before they were kept.
     created : str
         UTC, ISO 8601.
     """
@@ -209,6 +213,7 @@ class Record:
     environment: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, str] | None = None
     scores_sha256: str = ""
+    truth: str = ""
     created: str = ""
 
     def to_json(self) -> str:
@@ -230,9 +235,9 @@ class Record:
         """
         try:
             data = _STRICT.decode(text)
-            if data.pop("schema") != RECORD_VERSION:
+            if data.pop("schema") not in _READABLE:
                 raise ArchiveError(
-                    f"its schema is not version {RECORD_VERSION}; use the anobench that wrote it"
+                    f"its schema is not version {RECORD_VERSION} or older; use the anobench that wrote it"
                 )
             key = data.pop("key")
             cell = Cell.from_canonical(data.pop("cell"))

@@ -159,7 +159,7 @@ def changed(**changes: Any) -> str:
         ("[]", "not a record"),
         ("17", "not a record"),
         ("{}", "KeyError: 'schema'"),
-        (changed(schema=2), "schema is not version 1"),
+        (changed(schema=3), "schema is not version 2"),
         (changed(key="0" * 32), "does not belong to its cell"),
         (changed(cell={"dataset": "x"}), "KeyError"),
         (changed(status="perhaps"), "'perhaps'"),

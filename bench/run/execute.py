@@ -18,10 +18,14 @@ from bench.archive import Archive
 from bench.cell import Cell, Record
 from bench.checkpoint import Checkpoints
 from bench.plan import Plan
+from bench.truth import Truth
 
 
 class RunsCells(Protocol):
     """`bench.run.runner.Runner`, or another executor's stand-in."""
+
+    @property
+    def truths(self) -> Mapping[str, Truth]: ...
 
     def run(self, cell: Cell) -> tuple[Record, NDArray[np.float32] | None]: ...
 
@@ -86,12 +90,12 @@ def inline(
             started(cells[0])
         results = runner.run_together(cells) if len(cells) > 1 else [runner.run(cells[0])]
         for record, scores in results:
-            yield keep(archive, record, scores)
+            yield keep(archive, record, scores, runner.truths.get(record.truth))
 
 
-def keep(archive: Archive, record: Record, scores: NDArray[np.float32] | None) -> Record:
-    """Write a record; its cell's checkpoints are then of no more use, unless the time ran out."""
-    written = archive.write(record, scores)
+def keep(archive: Archive, record: Record, scores: NDArray[np.float32] | None, truth: Truth | None) -> Record:
+    """Write a record and what it rests on; its cell's checkpoints are of no more use, unless time ran out."""
+    written = archive.write(record, scores, truth)
     if record.error is None or record.error["kind"] != "timeout":
         Checkpoints.of_cell(record.cell.key).remove()
     return written

@@ -37,6 +37,7 @@ from bench.selector import parse
 from bench.suite import Limits
 from bench.task import Task
 from bench.together import fit_many
+from bench.truth import Truth
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ class Runner:
         self.environment = environment.describe(str(self.device)) | {"features": {"stored as": storage}}
         #: Told of long trainings: what, mini-batches done, to do.
         self.progress: Callable[[str, int, int], None] | None = None
+        #: Labels and pictures of the test sets met so far, by the name that records have for them.
+        self.truths: dict[str, Truth] = {}
         self._datasets: dict[str, Dataset] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
 
@@ -213,8 +216,11 @@ class Runner:
             features_from=_features_from(begun.fit_usage, usage),
             wall=begun.wall + time.perf_counter() - started,
         )
+        truth = Truth.of(task)
+        self.truths.setdefault(truth.identity, truth)
         record = Record(
             status="ok",
+            truth=truth.identity,
             metrics=image_metrics(labels, scores),
             counts={
                 "train": len(task.train),
