@@ -34,6 +34,14 @@ class ArchiveError(AnobenchError):
     """An archive that cannot be read or written."""
 
 
+class PublishedError(AnobenchError):
+    """A file of published numbers that cannot be used: names file, line, column and what is allowed."""
+
+
+class FigureError(AnobenchError):
+    """A figure that cannot be drawn from what is there: says what is missing, or what there is to choose from."""
+
+
 class FitError(AnobenchError):
     """Training that cannot go on (a NaN or infinite loss, too few images); becomes a failed record."""
 

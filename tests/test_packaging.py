@@ -39,6 +39,8 @@ def test_the_wheel_carries_what_the_checkout_has(unpacked: Path) -> None:
         }
         assert here == there
         assert here
+    published = Path("results/published.csv")
+    assert (unpacked / "bench/stock" / published).read_bytes() == (ROOT / published).read_bytes()
     assert (unpacked / "bench" / "py.typed").exists()
     assert not (unpacked / "datasets").exists(), "`import datasets` is Hugging Face's"
     assert not (unpacked / "tests").exists()
