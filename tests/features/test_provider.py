@@ -288,3 +288,22 @@ def test_a_picture_that_changes_has_another_key(provider: FeatureProvider) -> No
     provider.features(random_source(5, seed=1), ALL[:5], "tiny")
     provider.features(random_source(5, seed=2), ALL[:5], "tiny")
     assert provider.forward_passes == 10
+
+
+def test_features_that_are_no_numbers_are_refused_with_the_picture(
+    weights: Path, source: Source, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(weights / "test_resnet.safetensors")
+    name = next(name for name in state if name.endswith("conv1.weight"))
+    state[name].flatten()[0] = torch.nan
+    save_file(state, tmp_path / "damaged.safetensors")
+    table = NetworkTable(
+        timm="test_resnet", file="damaged.safetensors", resize=64, crop=64, mean=[0.5] * 3, std=[0.5] * 3
+    )
+    provider = FeatureProvider(Backbones({"tiny": table}, tmp_path), cache=tmp_path / "store")
+    with pytest.raises(
+        BackboneError, match=r"the features of \d+ of \d+ pictures of random/train are NaN .*picture"
+    ):
+        provider.features(source, ALL[:4], "tiny")

@@ -1,0 +1,162 @@
+"""Cells whose heads are fitted in the same steps: records as alone, shares of the time, failures apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from bench.archive import Archive
+from bench.cell import Cell
+from bench.contamination import Contamination
+from bench.features.backbone import Backbones
+from bench.registry import Registry
+from bench.run.execute import grouped, inline
+from bench.run.runner import Runner
+from bench.together import fit_many
+from tests.features_as_images import images
+
+TEAM = """
+from bench import FitError, Method, Scores
+
+class Team(Method):
+    stochastic = True
+    def __init__(self, broken: str = ""):
+        self.broken = broken
+    def fit(self, train):
+        self.fit_together([self], [train])
+    @classmethod
+    def fit_together(cls, methods, trains):
+        for method, train in zip(methods, trains, strict=True):
+            method.mean = train.features("pixels[size=8]").mean(0)
+            if method.broken and abs(float(method.mean.sum()) - float(method.broken)) < 1:
+                raise FitError("this one does not converge")
+    def score(self, test):
+        return Scores((test.features("pixels[size=8]") - self.mean).square().sum(1))
+"""
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "team.py").write_text(TEAM)
+    return Registry([tmp_path])
+
+
+@pytest.fixture
+def runner(registry: Registry) -> Runner:
+    return Runner(registry, Backbones())
+
+
+def cell(task: str, seed: int, method: str = "team", **params: Any) -> Cell:
+    return Cell(
+        dataset="digits",
+        task=task,
+        method=method,
+        params=tuple(sorted(params.items())),
+        backbone="",
+        contamination=Contamination(),
+        seed=seed,
+    )
+
+
+CELLS = [cell(task, seed) for task in "038" for seed in (0, 1)]
+
+
+def test_records_are_those_of_cells_run_alone(registry: Registry, runner: Runner) -> None:
+    alone = Runner(registry, Backbones())
+    together = list(runner.run_together(CELLS))
+    assert [record.cell for record, _ in together] == CELLS
+    for where, (record, scores) in zip(CELLS, together, strict=True):
+        expected, expected_scores = alone.run(where)
+        assert record.status == "ok"
+        assert record.metrics == expected.metrics
+        assert record.counts == expected.counts
+        np.testing.assert_array_equal(scores, expected_scores)
+        assert record.flags == ("fitted together with 5 other cells: its time is a share",)
+        assert expected.flags == ()
+
+
+def test_the_time_is_a_share_and_features_are_counted_for_each(runner: Runner) -> None:
+    timings = [record.timing for record, _ in runner.run_together(CELLS)]
+    assert len({timing.fit for timing in timings if timing}) == 1
+    for timing in timings:
+        assert timing is not None
+        assert timing.features_cold > 0, "also of cells whose pictures another cell asked for first"
+        assert timing.wall >= timing.fit + timing.score
+
+
+def test_only_the_cell_that_cannot_be_fitted_fails(runner: Runner) -> None:
+    runner.run(cell("3", 0))
+    task = runner._open(cell("3", 0))[0]
+    total = float(task.train.bind(runner.provider).features("pixels[size=8]").mean(0).sum())
+    cells = [cell(task, 0, broken=str(total)) for task in "038"]
+    records = [record for record, _ in runner.run_together(cells)]
+    assert [record.status for record in records] == ["ok", "failed", "ok"]
+    assert records[1].error is not None
+    assert records[1].error["reason"] == "this one does not converge"
+    assert records[0].flags == (), "they were fitted one by one in the end"
+
+
+def test_a_cell_that_cannot_be_opened_does_not_stop_the_others(runner: Runner) -> None:
+    records = [record for record, _ in runner.run_together([CELLS[0], cell("eleven", 0), CELLS[1]])]
+    assert [record.status for record in records] == ["ok", "failed", "ok"]
+    assert [record.status for record, _ in runner.run_together([cell("eleven", 0)])] == ["failed"]
+
+
+def test_cells_are_grouped_by_what_they_share() -> None:
+    others = [cell("0", 0, "dn2"), cell("3", 0, "dn2")]
+    mixed = [CELLS[0], others[0], CELLS[1], CELLS[2], others[1], *CELLS[3:], cell("0", 0, k=2)]
+    offers: Callable[[Cell], bool] = lambda each: each.method == "team"  # noqa: E731
+    groups = list(grouped(mixed, offers, most=4))
+    assert groups == [CELLS[:4], others[:1], others[1:], CELLS[4:], [cell("0", 0, k=2)]]
+    assert sorted(str(each) for group in groups for each in group) == sorted(map(str, mixed))
+    assert list(grouped(mixed, offers, most=1)) == [[each] for each in mixed], "in the plan's order"
+
+
+def test_what_offers_it_is_known(runner: Runner) -> None:
+    assert runner.fits_together(CELLS[0])
+    assert runner.fits_together(cell("0", 0, "cap"))
+    assert not runner.fits_together(cell("0", 0, "dn2"))
+    assert not runner.fits_together(cell("0", 0, "no such method"))
+
+
+def test_inline_writes_every_record(runner: Runner, tmp_path: Path) -> None:
+    archive, begun = Archive(tmp_path / "results"), list[Cell]()
+    records = list(inline(CELLS, runner, archive, together=4, started=begun.append))
+    assert {record.cell.key for record in records} == {each.key for each in CELLS}
+    assert len(archive.load_all([each.key for each in CELLS])) == len(CELLS)
+    assert begun == [CELLS[0], CELLS[4]]
+
+
+class Hungry:
+    """Trains at most two at once."""
+
+    calls: ClassVar[list[int]] = []
+
+    @classmethod
+    def fit_together(cls, methods: list[Any], trains: list[Any]) -> None:
+        cls.calls.append(len(methods))
+        if len(methods) > 2:
+            raise torch.OutOfMemoryError("the device is full")
+
+    def fit(self, train: Any) -> None:
+        raise AssertionError("it need not be fitted alone")
+
+
+def test_a_full_device_gets_half_as_many() -> None:
+    Hungry.calls.clear()
+    methods: list[Any] = [Hungry() for _ in range(8)]
+    fits = fit_many(methods, [images(np.ones((2, 2)))] * 8)
+    assert Hungry.calls == [8, 4, 2, 2, 4, 2, 2]
+    assert [(fit.together, fit.error) for fit in fits] == [(2, None)] * 8
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("ANOBENCH_CACHE", str(tmp_path / "cache"))
+    yield
