@@ -37,19 +37,20 @@ class Part:
         # Rounded to the stored type at once: who computes and who reads later see the same numbers.
         rounded = values.to(getattr(torch, self.kept.key.dtype))
         if not bool(torch.isfinite(rounded).all()):
-            self._refuse(rows, values, rounded)
+            self._refuse(rows, values)
         self.matrix.allocate(tuple(values.shape[1:]), wanted, self.limit)
         self.matrix.put(rows, rounded)
         self.kept.add(rows, rounded.cpu().numpy(), seconds)
 
-    def _refuse(self, rows: Rows, values: torch.Tensor, rounded: torch.Tensor) -> None:
+    def _refuse(self, rows: Rows, values: torch.Tensor) -> None:
         """Raise for features that no method can use; nothing of this batch is kept."""
         key = self.kept.key
         if torch.isfinite(values).all():
             raise BackboneError(f"backbone {key.backbone}: features leave the range of float16; keep float32")
         bad = ~torch.isfinite(values.flatten(1)).all(1)
+        first = rows[int(bad.nonzero()[0, 0])]
         raise BackboneError(
-            f"backbone {key.backbone}: the features of {int(bad.sum())} of {len(rows)} pictures of {key.source} "
-            f"are NaN or infinite (the first: picture {rows[int(bad.nonzero()[0, 0])]}); expected finite numbers: "
-            "look for damaged weights, or give the backbone precision float32"
+            f"backbone {key.backbone}: the features of {int(bad.sum())} of {len(rows)} pictures of "
+            f"{key.source} are NaN or infinite (the first: picture {first}); expected finite numbers: look "
+            "for damaged weights, or give the backbone precision float32"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -139,12 +139,12 @@ class Hungry:
     calls: ClassVar[list[int]] = []
 
     @classmethod
-    def fit_together(cls, methods: list[Any], trains: list[Any]) -> None:
+    def fit_together(cls, methods: list[Any], trains: list[Any]) -> None:  # noqa: ARG003
         cls.calls.append(len(methods))
         if len(methods) > 2:
             raise torch.OutOfMemoryError("the device is full")
 
-    def fit(self, train: Any) -> None:
+    def fit(self, train: Any) -> None:  # noqa: ARG002
         raise AssertionError("it need not be fitted alone")
 
 
@@ -157,6 +157,5 @@ def test_a_full_device_gets_half_as_many() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANOBENCH_CACHE", str(tmp_path / "cache"))
-    yield
