@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "AnobenchError": "bench.errors",
     "ArraySource": "bench.source",
+    "BaseMethod": "bench.params",
     "ClassFolders": "bench.layouts",
     "Copy": "bench.copies",
     "Crop": "bench.crops",
@@ -44,15 +45,18 @@ _WHERE = {
     "Pictures": "bench.pictures",
     "PositiveFloat": "bench.params",
     "PositiveInt": "bench.params",
+    "Purification": "bench.wrapper",
     "PythonBatches": "bench.batches",
     "Sample": "bench.listing",
     "Scores": "bench.method",
+    "Share": "bench.params",
     "Source": "bench.source",
     "Split": "bench.dataset",
     "Task": "bench.task",
     "Trainable": "bench.features.trainable",
     "Training": "bench.training",
     "UnitInterval": "bench.params",
+    "Wrapper": "bench.wrapper",
     "batch_slices": "bench.heads",
     "chance": "bench.training",
     "code_hash": "bench.adapterfile",
@@ -79,11 +83,13 @@ _WHERE = {
     "standardise": "bench.features.normalise",
     "suggested_rate": "bench.rangetest",
     "take_rows": "bench.heads",
+    "training_scores": "bench.wrapper",
     "uniform": "bench.heads",
 }
 __all__ = [
     "AnobenchError",
     "ArraySource",
+    "BaseMethod",
     "ClassFolders",
     "Copy",
     "Crop",
@@ -114,15 +120,18 @@ __all__ = [
     "Pictures",
     "PositiveFloat",
     "PositiveInt",
+    "Purification",
     "PythonBatches",
     "Sample",
     "Scores",
+    "Share",
     "Source",
     "Split",
     "Task",
     "Trainable",
     "Training",
     "UnitInterval",
+    "Wrapper",
     "batch_slices",
     "chance",
     "code_hash",
@@ -149,6 +158,7 @@ __all__ = [
     "standardise",
     "suggested_rate",
     "take_rows",
+    "training_scores",
     "uniform",
     "__version__",
 ]
@@ -186,11 +196,13 @@ if TYPE_CHECKING:
     from bench.method import Method, Scores
     from bench.obtain import Download
     from bench.params import (
+        BaseMethod,
         Fraction,
         NonNegativeFloat,
         NonNegativeInt,
         PositiveFloat,
         PositiveInt,
+        Share,
         UnitInterval,
     )
     from bench.pictures import Pictures
@@ -198,6 +210,7 @@ if TYPE_CHECKING:
     from bench.source import ArraySource, EncodedSource, Source
     from bench.task import Task
     from bench.training import Training, chance, endless_rows, epoch_rows
+    from bench.wrapper import Purification, Wrapper, training_scores
 
 
 def __getattr__(name: str) -> Any:

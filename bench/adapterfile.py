@@ -14,7 +14,7 @@ from bench.params import VOCABULARY
 FOLDERS: dict[Kind, str] = {"method": "methods", "dataset": "datasets"}
 #: A class is an adapter if it derives directly from one of these names.
 BASES: dict[Kind, frozenset[str]] = {
-    "method": frozenset({"Method"}),
+    "method": frozenset({"Method", "Wrapper"}),
     "dataset": frozenset({"Dataset", "OneVsRest", "InspectionSet"}),
 }
 

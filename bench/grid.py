@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from bench import wrapping
 from bench.adapter import Adapter
 from bench.cell import Cell, Value
 from bench.contamination import Contamination
@@ -46,18 +47,24 @@ class ChosenMethod:
     backbone_identity: str
     #: Of the extra pictures that its parameters name; empty without.
     extra: str = ""
+    #: The method inside a wrapper.
+    base: wrapping.Base | None = None
 
     @property
     def stochastic(self) -> bool:
-        return self.adapter.stochastic(self.params)
+        return wrapping.stochastic(self.adapter, self.params, self.base)
+
+    @property
+    def problem(self) -> str:
+        return self.adapter.problem or (self.base.adapter.problem if self.base else "")
 
     def row(self) -> Row:
         return Row(
             label=self.label,
             method=self.adapter.name,
             backbone=self.backbone.name if self.backbone else "",
-            setting=str(self.adapter.attributes.get("setting", "one-class")),
-            selection=self.adapter.selection(self.params),
+            setting=wrapping.setting(self.adapter, self.base),
+            selection=wrapping.selection(self.adapter, self.params, self.base),
             stochastic=self.stochastic,
             summary=self.adapter.summary,
         )
@@ -86,7 +93,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         for d in datasets
         for task in d.tasks
     ]
-    problems += [m.adapter.problem for m in methods if m.adapter.problem]
+    problems += [m.problem for m in methods if m.problem]
     notes = [f"{d.name}: {_short(note)}" for d in datasets for note in d.dataset.differences()]
     entries = tuple(_entries(suite, datasets, methods, columns, notes))
     return Plan(
@@ -164,21 +171,38 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
     seen: set[object] = set()
     for where, selector, given in selections(suite.file.methods, "methods", suite.source):
         for adapter in registry.match("method", selector, where):
+            base = None
             if adapter.problem:
                 params: dict[str, Value] = {key: str(value) for key, value in given.items()}
                 backbone, backbone_identity = None, ""
             else:
-                params = adapter.check(given, where, ignore_unknown=selector.is_glob)
-                backbone, backbone_identity = _backbone(suite, backbones, params, where)
+                params, base = _params(adapter, given, registry, where, glob=selector.is_glob)
+                # A wrapper's backbone is its base's.
+                asking = dict(base.params) if base else params
+                backbone, backbone_identity = _backbone(suite, backbones, asking, where)
             identity = (adapter.name, tuple(sorted(params.items(), key=str)), backbone and backbone.name)
             if identity in seen:
                 continue
             seen.add(identity)
-            known = {**adapter.parameters, **params}
+            known = {**adapter.parameters, **params, **({"backbone": None} if backbone else {})}
             said = {key: value for key, value in given.items() if adapter.problem or key in known}
             label = format_selector(adapter.name, said)
-            extra = "" if adapter.problem else extra_fingerprint(adapter, params, registry)
-            yield ChosenMethod(label, adapter, params, backbone, backbone_identity, extra)
+            inner, given_inside = (base.adapter, base.params) if base else (adapter, params)
+            extra = "" if inner.problem else extra_fingerprint(inner, given_inside, registry)
+            yield ChosenMethod(label, adapter, params, backbone, backbone_identity, extra, base)
+
+
+def _params(
+    adapter: Adapter, given: Mapping[str, object], registry: Registry, where: str, *, glob: bool
+) -> tuple[dict[str, Value], wrapping.Base | None]:
+    """Check a method's parameters; those of a wrapper hold its base in the canonical form."""
+    if not wrapping.is_wrapper(adapter):
+        return adapter.check(given, where, ignore_unknown=glob), None
+    own = {name: value for name, value in given.items() if name != "backbone"}
+    params = adapter.check(own, where, ignore_unknown=glob)
+    base = wrapping.base_of(adapter, params, registry, where, backbone=given.get("backbone"))
+    assert base is not None
+    return params | {base.parameter: base.selector}, base
 
 
 def _backbone(
@@ -234,6 +258,9 @@ def _entries(
 def _cell(
     opened: OpenDataset, task: str, method: ChosenMethod, contamination: Contamination, seed: int
 ) -> Cell:
+    code = {"dataset": opened.adapter.code, "method": method.adapter.code}
+    if method.base is not None:
+        code["base"] = method.base.adapter.code
     return Cell(
         dataset=opened.name,
         task=task,
@@ -242,7 +269,7 @@ def _cell(
         backbone=method.backbone.name if method.backbone else "",
         contamination=contamination,
         seed=seed if method.stochastic else None,
-        code=(("dataset", opened.adapter.code), ("method", method.adapter.code)),
+        code=tuple(sorted(code.items())),
         data_fingerprint=opened.fingerprint + (f"+{method.extra}" if method.extra else ""),
         backbone_identity=method.backbone_identity,
     )

@@ -19,6 +19,10 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 #: A share from 0 to 1, both included.
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
+#: A share above 0, at most all.
+Share = Annotated[float, Field(gt=0, le=1)]
+#: The selector of a registered method, which a `bench.Wrapper` trains; see `bench.wrapping`.
+BaseMethod = Annotated[str, Field(min_length=1)]
 
 #: The names that an annotation may use.
 VOCABULARY = {
@@ -28,6 +32,8 @@ VOCABULARY = {
     "NonNegativeFloat": NonNegativeFloat,
     "Fraction": Fraction,
     "UnitInterval": UnitInterval,
+    "Share": Share,
+    "BaseMethod": BaseMethod,
     "Literal": Literal,
     "int": int,
     "float": float,
@@ -44,6 +50,8 @@ WORDS = {
     "NonNegativeFloat": "a number from 0 up",
     "Fraction": "a number between 0 and 1",
     "UnitInterval": "a number from 0 to 1",
+    "Share": "a number above 0, at most 1",
+    "BaseMethod": "a method such as dn2[k=2]",
     "int": "a whole number",
     "float": "a number",
     "str": "text",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import random
 import signal
 import threading
 import time
@@ -18,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import wrapping
 from bench.adapter import Adapter
 from bench.cell import Cell, Record, Timing
 from bench.checkpoint import Checkpoints
@@ -31,8 +30,10 @@ from bench.features.usage import FeatureUsage, Meter
 from bench.images import Images
 from bench.method import Method, Scores
 from bench.metrics.image import auroc, image_metrics
+from bench.metrics.purification import purification_metrics
 from bench.registry import Registry
 from bench.run.clock import PeakMemory, Stopwatch, synchronised_seconds
+from bench.seeds import derived_seed, seed_everything
 from bench.selector import parse
 from bench.suite import Limits
 from bench.task import Task
@@ -87,10 +88,10 @@ class Runner:
         #: Labels and pictures of the test sets met so far, by the name that records have for them.
         self.truths: dict[str, Truth] = {}
         self._datasets: dict[str, Dataset] = {}
+        self._extra: dict[object, dict[str, Extra]] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
 
     def run(self, cell: Cell) -> Result:
-        self._extra: dict[object, dict[str, Extra]] = {}
         """Run one cell; whatever goes wrong becomes a failed record.
 
         Returns
@@ -171,13 +172,13 @@ class Runner:
 
     def _begin(self, cell: Cell) -> _Begun:
         adapter = self.registry.methods.get(cell.method)
-        attributes = adapter.attributes if adapter else {}
+        base = wrapping.safe_base_in(cell, adapter, self.registry)
         return _Begun(
             adapter=adapter,
             about={
                 "cell": cell,
-                "setting": str(attributes.get("setting", "one-class")),
-                "selection": adapter.selection(dict(cell.params)) if adapter else "last",
+                "setting": wrapping.setting(adapter, base) if adapter else "one-class",
+                "selection": wrapping.selection(adapter, dict(cell.params), base) if adapter else "last",
                 "environment": self.environment,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
             },
@@ -193,10 +194,10 @@ class Runner:
             raise SelectorError(f"unknown method {cell.method!r}")
         begun.task, begun.drawn = self._open(cell)
         begun.method = self._make(adapter, cell)
-        begun.train = _Shuffled(begun.task.train.bind(begun.meter), cell, "train")
+        begun.flags += self._give_extra(adapter, cell, begun)
+        begun.train = _Shuffled(self._train_images(begun).bind(begun.meter), cell, "train")
         begun.test = _Shuffled(begun.task.test.bind(begun.meter), cell, "test")
         begun.wall += time.perf_counter() - started
-        begun.flags += self._give_extra(adapter, cell, begun)
 
     def _finish(self, begun: _Begun) -> Result:
         """Score the test images and make the record."""
@@ -221,7 +222,7 @@ class Runner:
         record = Record(
             status="ok",
             truth=truth.identity,
-            metrics=image_metrics(labels, scores),
+            metrics=image_metrics(labels, scores) | _purified(begun),
             counts={
                 "train": len(task.train),
                 "train_anomalous": int(task.train_labels.sum()) if task.train_labels is not None else 0,
@@ -252,17 +253,20 @@ class Runner:
             self._task = (wanted, *contaminate(task, cell.dataset, how))
         return self._task[1], self._task[2]
 
-    def _make(self, adapter: Adapter, cell: Cell) -> Method:
-        params = dict(cell.params) | ({"backbone": cell.backbone} if cell.backbone else {})
-        method_class = adapter.load()
-        seed = derived_seed("method", cell.seed, cell.task_name, cell.contamination.rate)
-        seed_everything(seed)
-        method: Method = method_class(**params)
+    def _train_images(self, begun: _Begun) -> Images:
+        """Return the images to train on: all of the task's, or the clean ones for an oracle that asks."""
+        task = begun.task
+        if not wrapping.only_clean(begun.method, begun.about["selection"]) or task.train_labels is None:
+            return task.train
+        return task.train[task.train_labels == 0]
+
     def _give_extra(self, adapter: Adapter, cell: Cell, begun: _Begun) -> tuple[str, ...]:
         """Hand extra pictures to the method that names some; return what the record should say of them."""
         found = self._extra.get((cell.method, cell.params))
         if found is None:
-            found = extra_images(adapter, dict(cell.params), self.registry)
+            base = wrapping.base_in(cell, adapter, self.registry)
+            inner, params = (base.adapter, base.params) if base else (adapter, dict(cell.params))
+            found = extra_images(inner, params, self.registry)
             self._extra = {(cell.method, cell.params): found}
         for parameter, extra in found.items():
             extra.refuse_overlap(begun.task, parameter)
@@ -270,6 +274,16 @@ class Runner:
             begun.method.extra = {name: extra.images.bind(begun.meter) for name, extra in found.items()}
         return tuple(f"{name}: {len(extra.images)} pictures of {extra.name}" for name, extra in found.items())
 
+    def _make(self, adapter: Adapter, cell: Cell) -> Method:
+        base = wrapping.base_in(cell, adapter, self.registry)
+        takes_backbone = cell.backbone and base is None
+        params = dict(cell.params) | ({"backbone": cell.backbone} if takes_backbone else {})
+        method_class = adapter.load()
+        seed = derived_seed("method", cell.seed, cell.task_name, cell.contamination.rate)
+        seed_everything(seed)
+        method: Method = method_class(**params)
+        if base is not None:
+            wrapping.give_base(method, base)
         method.device, method.seed = self.device, seed
         method.checkpoints, method.progress = Checkpoints.of_cell(cell.key), self.progress
         return method
@@ -307,6 +321,16 @@ class _Begun:
                 delattr(self, name)
 
 
+def _purified(begun: _Begun) -> dict[str, float]:
+    """Return how well a wrapper chose among its training images, which the truth is needed for."""
+    purification, truth = getattr(begun.method, "purification", None), begun.task.train_labels
+    # An oracle that got the clean images alone had nothing to choose.
+    if purification is None or truth is None or len(truth) != len(begun.train.order):
+        return {}
+    checked = purification.checked(len(begun.train.images))
+    return purification_metrics(truth[begun.train.order], checked.kept, checked.scores)
+
+
 def _failed(begun: _Begun, error: Exception) -> Result:
     log.debug("%s failed", begun.about["cell"], exc_info=error)
     kind = "timeout" if isinstance(error, CellTimeout) else type(error).__name__
@@ -326,21 +350,6 @@ class _Shuffled:
         seed = derived_seed("order", part, cell.task_name)
         self.order = np.random.default_rng(seed).permutation(len(images))
         self.images = images[self.order]
-
-
-def derived_seed(*names: object) -> int:
-    """Return a seed in [0, 2³¹) from the names of what it should depend on."""
-    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's global generators, for methods that use them."""
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    torch.manual_seed(seed)
 
 
 def deterministic() -> None:
