@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, Results
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Results, registry
 
 
 def report(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")],
     results: Results = DEFAULT_RESULTS,
+    bench: BenchFolders = [],  # noqa: B006
 ) -> None:
     """Write a suite's leaderboard and CSV again, from its records; runs no method and needs no data."""
     from bench.archive import Archive
@@ -20,7 +21,7 @@ def report(
     archive = Archive(results)
     plan = archive.plan(suite_name(suite))
     records = archive.load_all(entry.cell.key for entry in plan.entries)
-    raise typer.Exit(finish(plan, archive, records))
+    raise typer.Exit(finish(plan, archive, records, registry(bench).folders))
 
 
 def suite_name(given: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +10,8 @@ import typer
 from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Results, registry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.archive import Archive
     from bench.cell import Cell, Record
     from bench.plan import Plan
@@ -73,7 +75,7 @@ def run(
     archive.write_plan(plan)
     if state.todo:
         _execute(the_suite, plan, found, archive, state, device, together)
-    raise typer.Exit(finish(plan, archive, state.records))
+    raise typer.Exit(finish(plan, archive, state.records, found.folders))
 
 
 def _suite(name: str | None, found: Registry, datasets: list[str], methods: list[str]) -> Suite:
@@ -224,14 +226,25 @@ def pick_device(asked: str) -> str:
     return asked
 
 
-def finish(plan: Plan, archive: Archive, records: Mapping[str, Record]) -> int:
-    """Write the leaderboard and the tidy CSV, say where they are, and return the exit status."""
+def finish(plan: Plan, archive: Archive, records: Mapping[str, Record], folders: Iterable[Path]) -> int:
+    """Write the leaderboard and the tidy CSV, say where they are, and return the exit status.
+
+    Published numbers come from the bench folders; a file that cannot be used is reported and left out.
+    """
     from bench.cli.console import err, out
+    from bench.errors import PublishedError
+    from bench.report.published import load_published
     from bench.report.write import write_reports
 
-    outcome = write_reports(plan, archive, records)
+    problems = list(plan.problems)
+    try:
+        published = load_published(folders)
+    except PublishedError as error:
+        published = ()
+        problems.append(f"the leaderboard is without published numbers: {error}")
+    outcome = write_reports(plan, archive, records, published=published)
     out.print(outcome.summary, markup=False)
-    for message in (*plan.problems, *archive.unreadable):
+    for message in (*problems, *archive.unreadable):
         err.print(message, style="yellow", markup=False)
     out.print(f"\n{outcome.state}\nleaderboard: {outcome.leaderboard}", markup=False)
     return outcome.exit_status

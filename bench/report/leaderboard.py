@@ -14,12 +14,14 @@ from tabulate import tabulate
 from bench.cell import Record
 from bench.plan import Plan
 from bench.report import conditions, holes, provenance, tables
+from bench.report.beside import published_beside_ours
 from bench.report.board import Board
 from bench.report.columns import order, rate_name
 from bench.report.markdown import NOTHING, blocks, count, escape, folded, percent, points
+from bench.report.publishedrow import Published
 
 
-def leaderboard(plan: Plan, records: Mapping[str, Record]) -> str:
+def leaderboard(plan: Plan, records: Mapping[str, Record], *, published: tuple[Published, ...] = ()) -> str:
     """Return the leaderboard of a suite.
 
     Parameters
@@ -27,6 +29,8 @@ def leaderboard(plan: Plan, records: Mapping[str, Record]) -> str:
     plan : Plan
     records : mapping of str to Record
         By key. Cells of the plan without a record show as missing; records of other cells are left out.
+    published : tuple of Published
+        Those that belong to a row of the suite are shown beside its numbers.
 
     Returns
     -------
@@ -36,7 +40,8 @@ def leaderboard(plan: Plan, records: Mapping[str, Record]) -> str:
     board = Board(plan, records)
     parts = [_head(board), _problems(plan), [f"- {escape(note)}." for note in plan.notes]]
     if plan.rows and plan.columns:
-        parts += [*_results(board), *_holes(board), *_folded(board)]
+        beside = published_beside_ours(board, published)
+        parts += [*_results(board), *_holes(board), beside, *_folded(board)]
     parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))
     return "\n".join(blocks(*parts)) + "\n"
 

@@ -30,11 +30,13 @@ def breakable(text: str, longest: int = 32) -> str:
     return text if len(text) <= longest else re.sub(r",|(?<!^)(?=\[)", lambda found: f"{found[0]}<wbr>", text)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
-    """Return a table's lines; the first `left` columns are aligned left, the others right."""
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, words: int = 0
+) -> list[str]:
+    """Return a table's lines; the first `left` and last `words` columns aligned left, others right."""
     if not rows:
         return []
-    align = ["left"] * min(left, len(header)) + ["right"] * max(0, len(header) - left)
+    align = ["left" if at < left or at >= len(header) - words else "right" for at in range(len(header))]
     text: str = tabulate(rows, headers=header, tablefmt="pipe", colalign=align, disable_numparse=True)
     return text.splitlines()
 

@@ -11,6 +11,7 @@ from bench.cell import Record
 from bench.plan import Plan
 from bench.report.export import export_csv
 from bench.report.leaderboard import leaderboard, summary_table
+from bench.report.publishedrow import Published
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,13 @@ class Outcome:
     exit_status: int
 
 
-def write_reports(plan: Plan, archive: Archive, records: Mapping[str, Record]) -> Outcome:
+def write_reports(
+    plan: Plan, archive: Archive, records: Mapping[str, Record], *, published: tuple[Published, ...] = ()
+) -> Outcome:
     """Write ``<results>/<suite>.md`` and ``<results>/<suite>.csv`` from the plan and its records alone."""
     page = archive.results / f"{plan.suite}.md"
     for path, text in (
-        (page, leaderboard(plan, records)),
+        (page, leaderboard(plan, records, published=published)),
         (page.with_suffix(".csv"), export_csv(plan, records)),
     ):
         content = text.encode()
