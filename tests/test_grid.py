@@ -66,6 +66,16 @@ def test_a_deterministic_method_has_one_cell_for_all_seeds(tmp_path: Path) -> No
         assert (entry.cell.seed is None) == (entry.cell.method == "mean_distance")
 
 
+def test_parameters_can_make_a_method_deterministic(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        'datasets = ["digits[task=3]"]\nmethods = ["cap", "cap[adapt=false]"]\nbackbone = "pixels"\n'
+        "contamination = [0.0]\nseeds = [0, 1, 2]\n",
+    )
+    assert [row.stochastic for row in plan.rows] == [True, False]
+    assert [entry.cell.seed for entry in plan.entries] == [0, 1, 2, None]
+
+
 def test_tables_make_grids_and_equal_rows_are_one(tmp_path: Path) -> None:
     plan = plan_of(
         tmp_path,

@@ -171,6 +171,27 @@ def test_a_training_image_is_never_its_own_neighbour(make: Make, monkeypatch: py
     )
 
 
+def test_a_step_projects_the_rows_that_occur_in_it_and_no_more(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a step costs is bounded by the batch and k, however large the bank."""
+    seen = []
+    original = cap.project
+
+    def spy(features: torch.Tensor, parameters: Any, head: str) -> torch.Tensor:
+        if features.ndim == 3:  # in training: (heads, rows, d)
+            seen.append(features.shape[1])
+        return original(features, parameters, head)
+
+    monkeypatch.setattr(cap, "project", spy)
+    batch, k = 5, 3
+    for n in (40, 400):
+        seen.clear()
+        fitted(make, np.abs(rng.normal(size=(n, 8))).astype(np.float32), epochs=1, k=k, batch=batch)
+        assert len(seen) == n // batch
+        assert batch < max(seen) <= batch * (k + 1)
+
+
 def test_k_is_clamped(make: Make) -> None:
     assert np.isfinite(scores(make("cap"), TRAIN[:5], TEST)).all()
     method = make("cap")
