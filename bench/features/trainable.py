@@ -27,6 +27,8 @@ from bench.pictures import Pictures
 #: Pictures a pass when features are read out; the last batch is filled up, so that no picture's features
 #: depend on its company.
 READ_BATCH = 32
+#: Pictures of which the maps or pixels are held at once for that.
+PART = 1024
 #: Maps of a view are kept up to this size; above it every step starts from the pictures. A constant, since
 #: it decides (within rounding) what is trained.
 MAPS_BYTES = 2 * 2**30
@@ -149,19 +151,31 @@ class Trainable:
 
     def inputs(self, images: Images) -> Inputs:
         """Return what to call this network with, for the pictures of a view."""
-        if self._front and self._bytes_a_map * len(images) <= MAPS_BYTES:
+        return self._inputs(images, by_maps=self._maps_fit(len(images)))
+
+    def features(self, given: Images | Inputs) -> torch.Tensor:
+        """Return the features of all pictures, (n, d), without gradients, independent of their company."""
+        parts = []
+        with torch.no_grad():
+            for inputs in [given] if isinstance(given, Inputs) else self._in_parts(given):
+                for start in range(0, len(inputs), READ_BATCH):
+                    rows = np.arange(start, min(start + READ_BATCH, len(inputs)))
+                    filled = np.pad(rows, (0, READ_BATCH - len(rows)), mode="edge")
+                    parts.append(self(inputs[filled])[: len(rows)])
+        return torch.cat(parts)
+
+    def _in_parts(self, images: Images) -> Iterator[Inputs]:
+        by_maps = self._maps_fit(len(images))
+        for start in range(0, len(images), PART):
+            yield self._inputs(images[start : start + PART], by_maps=by_maps)
+
+    def _inputs(self, images: Images, *, by_maps: bool) -> Inputs:
+        if by_maps:
             return Inputs(self, images.patches(self.backbone.name, [self._boundary])[self._boundary])
         return Inputs(self, Pictures(images, self.preprocess.shrink))
 
-    def features(self, inputs: Inputs) -> torch.Tensor:
-        """Return the features of all inputs, (n, d), without gradients, independent of their company."""
-        parts = []
-        with torch.no_grad():
-            for start in range(0, len(inputs), READ_BATCH):
-                rows = np.arange(start, min(start + READ_BATCH, len(inputs)))
-                filled = np.pad(rows, (0, READ_BATCH - len(rows)), mode="edge")
-                parts.append(self(inputs[filled])[: len(rows)])
-        return torch.cat(parts)
+    def _maps_fit(self, n: int) -> bool:
+        return bool(self._front) and self._bytes_a_map * n <= MAPS_BYTES
 
     def _block(self, block: int) -> str:
         if block not in self.blocks:

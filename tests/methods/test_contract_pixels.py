@@ -1,0 +1,63 @@
+"""What every method that trains on pixels owes the harness, on few small pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.metrics.image import auroc
+from bench.registry import Registry
+from tests.pictures import ON_PIXELS, images, scores, stained, surfaces
+
+NAMES = sorted(ON_PIXELS)
+TRAIN = images(surfaces(24))
+TEST = images(np.concatenate([surfaces(8, seed=5), stained(8, seed=7)]))
+LABELS = np.repeat([0, 1], 8)
+
+Make = Callable[..., Any]
+
+
+def made(make: Make, name: str) -> Any:
+    return make(name, **ON_PIXELS[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_higher_is_more_anomalous(name: str, make: Make) -> None:
+    given = scores(made(make, name), TRAIN, TEST)
+    assert given.shape == (16,)
+    assert np.isfinite(given).all()
+    assert auroc(LABELS, given) > 0.9
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(
+    name: str, make: Make, stock: Registry
+) -> None:
+    first, second, other = (scores(made(make, name), TRAIN, TEST, seed=seed) for seed in (3, 3, 4))
+    assert first.tobytes() == second.tobytes()
+    assert (first.tobytes() != other.tobytes()) == bool(stock.methods[name].attributes.get("stochastic"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_score_does_not_depend_on_the_company(name: str, make: Make) -> None:
+    method = made(make, name)
+    together = scores(method, TRAIN, TEST)
+    alone = np.concatenate([np.asarray(method.score(TEST[[i]]).image) for i in (0, 7, 15)])
+    np.testing.assert_allclose(alone, together[[0, 7, 15]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_very_few_training_images(name: str, make: Make, n: int) -> None:
+    assert np.isfinite(scores(made(make, name), TRAIN[:n], TEST)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_order_of_test_images_is_kept(name: str, make: Make) -> None:
+    method = made(make, name)
+    given = scores(method, TRAIN, TEST)
+    turned = np.asarray(method.score(TEST[::-1]).image)
+    np.testing.assert_allclose(turned[::-1], given, rtol=1e-5)

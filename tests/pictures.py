@@ -1,0 +1,105 @@
+"""Small pictures and a tiny network with random weights, for tests of methods that train on pixels."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.features.backbone import Backbones, NetworkTable
+from bench.features.provider import FeatureProvider
+from bench.images import Images
+from bench.source import ArraySource
+
+#: Methods that train on pixels, and parameters for few small pictures.
+ON_PIXELS: dict[str, dict[str, Any]] = {
+    "panda": {"backbone": "tiny", "steps": 4, "lr": 0.5, "clip": 0.1, "batch": 8},
+    "panda_oe": {
+        "outliers": "given",
+        "backbone": "tiny",
+        "steps": 20,
+        "lr": 0.5,
+        "clip": 0.1,
+        "batch": 8,
+    },
+}
+#: Side of the pictures and of what the network is fed, in pixels.
+SIDE = 64
+_KEEP: list[Any] = []
+
+
+@functools.cache
+def tiny(seed: int = 0) -> Backbones:
+    """Return the backbone ``tiny``: timm's ``test_resnet`` at 64 px, its weights by chance, on disk."""
+    import timm
+    from safetensors.torch import save_file
+
+    folder = tempfile.TemporaryDirectory()
+    _KEEP.append(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = timm.create_model("test_resnet", pretrained=False, num_classes=7)
+        with torch.no_grad():  # else every BatchNorm is nearly the identity, and every block adds nothing
+            for name, tensor in module.state_dict().items():
+                if name.endswith("running_var"):
+                    tensor.uniform_(0.5, 2)
+                elif ".bn" in name and name.endswith("weight"):
+                    tensor.uniform_(1.5, 2)
+    save_file(module.state_dict(), Path(folder.name) / "tiny.safetensors")
+    spec = NetworkTable(
+        timm="test_resnet",
+        args={"num_classes": 7},
+        file="tiny.safetensors",
+        resize=SIDE,
+        crop=SIDE,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+    )
+    return Backbones({"tiny": spec}, Path(folder.name))
+
+
+@functools.cache
+def provider() -> FeatureProvider:
+    return FeatureProvider(tiny(), cache=None)
+
+
+def images(pixels: NDArray[np.uint8]) -> Images:
+    """Return images of these pixels, shape (n, h, w, 3), with the tiny network at hand."""
+    source = ArraySource("given", str(len(_KEEP)), len(pixels), lambda: pixels)
+    _KEEP.append(source)
+    return Images.of(source).bind(provider())
+
+
+def surfaces(n: int, *, seed: int = 0, side: int = SIDE) -> NDArray[np.uint8]:
+    """Return pictures of one kind: soft stripes of a common direction and colour, with noise."""
+    rng = np.random.default_rng(seed)
+    x = np.arange(side) / side
+    phase = rng.uniform(0, 2 * np.pi, (n, 1, 1, 1))
+    stripes = 0.5 + 0.15 * np.sin(12 * (x[:, None, None] + 0.4 * x[None, :, None]) + phase)
+    tint = np.array([0.2, 0.0, -0.1])
+    noise = rng.normal(0, 0.03, (n, side, side, 3))
+    return np.clip(255 * (stripes + tint + noise), 0, 255).astype(np.uint8)
+
+
+def stained(n: int, *, seed: int = 1, side: int = SIDE) -> NDArray[np.uint8]:
+    """Return such pictures with a blot of another colour."""
+    rng, pictures = np.random.default_rng(seed), surfaces(n, seed=seed, side=side)
+    for picture in pictures:
+        top, left = rng.integers(0, side // 2, 2)
+        picture[top : top + side // 2, left : left + side // 2] = rng.integers(0, 256, 3)
+    return pictures
+
+
+def scores(method: Any, train: Images, test: Images, *, seed: int = 0) -> NDArray[np.float64]:
+    """Fit a method and return its scores."""
+    method.device, method.seed = torch.device("cpu"), seed
+    if type(method).setting == "outlier_exposure":
+        method.extra = {"outliers": images(stained(24, seed=7))}
+    method.fit(train)
+    given = method.score(test).image
+    return np.asarray(given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given, np.float64)
