@@ -4,8 +4,9 @@
 selector's brackets (``k=5,size=16``), defaults included, so that ``f"{method}[{params}]"`` can be run. Like
 every field that holds a comma they are quoted. ``seed`` is the method's; for a deterministic method it is the
 seed of the contamination's draw, and empty where nothing was drawn. ``value`` has all digits, and is empty
-where the cell failed, is missing, or has no such metric (only one class in the test set). Timings and dates
-are left out, so that equal runs export equal bytes.
+where the cell failed, is missing, or has no such metric (only one class in the test set). Methods that choose
+among their training images have further lines (`bench.metrics.purification`). Timings and dates are left out,
+so that equal runs export equal bytes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Mapping
 
 from bench.cell import Record
 from bench.metrics.image import IMAGE_METRICS
+from bench.metrics.purification import PURIFICATION_METRICS
 from bench.plan import Entry, Plan
 from bench.report.board import seed_of
 from bench.selector import format_selector
@@ -68,7 +70,8 @@ def export_rows(plan: Plan, records: Mapping[str, Record]) -> Iterator[tuple[str
             continue
         done.add((entry.row, entry.column, entry.rate, key))
         record = records.get(key)
-        for metric in IMAGE_METRICS:
+        chosen = [name for name in PURIFICATION_METRICS if record is not None and name in record.metrics]
+        for metric in (*IMAGE_METRICS, *chosen):
             yield (
                 *_fields(plan, entry),
                 metric,

@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from bench.cell import Record
 from bench.plan import Plan
-from bench.report import conditions, holes, provenance, tables
+from bench.report import conditions, holes, provenance, purification, tables
 from bench.report.beside import published_beside_ours
 from bench.report.board import Board
 from bench.report.columns import order, rate_name
@@ -188,6 +188,7 @@ def _folded(board: Board) -> list[list[str]]:
     return [
         tables.tables_by_task(board),
         folded("<b>Other metrics</b>", others),
+        folded("<b>Purification of the training images</b>", purification.purification(board)),
         folded("<b>Methods</b>", provenance.methods(board)),
         folded("<b>Data and contamination</b>", conditions.contamination(board)),
         folded("<b>Timing and memory</b>", conditions.timing(board)),
