@@ -10,6 +10,7 @@ from bench.archive import Archive, write_atomically
 from bench.cell import Record
 from bench.plan import Plan
 from bench.report.export import export_csv
+from bench.report.index import index
 from bench.report.leaderboard import leaderboard, summary_table
 from bench.report.publishedrow import Published
 
@@ -38,15 +39,16 @@ class Outcome:
 def write_reports(
     plan: Plan, archive: Archive, records: Mapping[str, Record], *, published: tuple[Published, ...] = ()
 ) -> Outcome:
-    """Write ``<results>/<suite>.md`` and ``<results>/<suite>.csv`` from the plan and its records alone."""
+    """Write the suite's page and CSV from the plan and its records alone, then its line in the index.
+
+    They are ``<results>/<suite>.md``, ``<suite>.csv`` and ``README.md``; a README of somebody else's stays.
+    """
     page = archive.results / f"{plan.suite}.md"
-    for path, text in (
-        (page, leaderboard(plan, records, published=published)),
-        (page.with_suffix(".csv"), export_csv(plan, records)),
-    ):
-        content = text.encode()
-        if not path.exists() or path.read_bytes() != content:
-            write_atomically(path, content)
+    _write(page, leaderboard(plan, records, published=published))
+    _write(page.with_suffix(".csv"), export_csv(plan, records))
+    contents = index(archive, plan, records)
+    if contents is not None:
+        _write(archive.results / "README.md", contents)
     keys = {entry.cell.key for entry in plan.entries}
     failed = sum(records[key].status == "failed" for key in keys if key in records)
     missing = sum(key not in records for key in keys)
@@ -55,3 +57,10 @@ def write_reports(
     state += f"; {missing} missing" if missing else ""
     status = 1 if failed or plan.problems else 3 if missing else 0
     return Outcome(page, summary_table(plan, records), state, status)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file unless it already says the same."""
+    content = text.encode()
+    if not path.exists() or path.read_bytes() != content:
+        write_atomically(path, content)

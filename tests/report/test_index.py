@@ -1,0 +1,111 @@
+"""The index of the leaderboards: a line a page, the same whatever was reported last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.archive import Archive
+from bench.plan import Plan
+from bench.report.index import MARK, index_line, known_lines
+from bench.report.write import write_reports
+from tests.report.report_factory import columns, failure, make_plan, make_records, row
+
+DN2, LOF, CONTROL = row("dn2[k=2]"), row("lof"), row("random", stochastic=True, setting="control")
+DIGITS = columns(digits=["0", "1"], textures=["wood"])
+VALUES = {0: 0.9, 1: 0.8, 2: 0.95}
+
+
+def plan_of(suite: str = "toy", **about: object) -> Plan:
+    return make_plan((DN2, LOF, CONTROL), DIGITS, suite=suite, **about)  # type: ignore[arg-type]
+
+
+def line_of(plan: Plan, records: dict[str, object] | None = None) -> list[str]:
+    made = make_records(plan, lambda entry: VALUES[entry.row]) if records is None else records
+    return [cell.strip() for cell in index_line(plan, made).split(" | ")]  # type: ignore[arg-type]
+
+
+def test_a_complete_suite() -> None:
+    assert line_of(plan_of(title="What | this is")) == [
+        r"| [What \| this is](toy.md)",
+        "3",
+        "digits, textures (synthetic)",
+        "12",
+        "complete",
+        "dn2[k=2] (mean rank 1.00) |",
+    ]
+
+
+def test_holes_and_who_is_left_to_rank() -> None:
+    plan = plan_of()
+    records = make_records(plan, lambda entry: VALUES[entry.row])
+    first, *_, last = plan.entries
+    records[first.cell.key] = failure(first.cell)
+    del records[last.cell.key]
+    assert line_of(plan, records)[4:] == ["1 failed, 1 missing", "— (one method to rank) |"]  # type: ignore[arg-type]
+    every = {key: failure(record.cell) for key, record in records.items()}
+    assert line_of(plan, every)[4:] == ["11 failed, 1 missing", "— |"]  # type: ignore[arg-type]
+    assert line_of(plan, {})[4:] == ["12 missing", "— |"]
+    assert line_of(plan_of(problems=("x",)))[4] == "some adapters could not be used"
+
+
+def test_one_method_and_ties() -> None:
+    alone = make_plan((DN2,), DIGITS)
+    assert line_of(alone)[-1] == "— (one method to rank) |"
+    plan = make_plan((DN2, LOF), DIGITS)
+    tied = make_records(plan, lambda _: 0.9)
+    assert line_of(plan, tied)[-1] == "dn2[k=2] and lof (mean rank 1.50) |"  # type: ignore[arg-type]
+
+
+def report(results: Path, plan: Plan) -> str:
+    archive = Archive(results)
+    archive.write_plan(plan)
+    records = make_records(plan, lambda entry: VALUES[entry.row])
+    for record in records.values():
+        archive.write(record, None)
+    write_reports(plan, archive, records)
+    return (results / "README.md").read_text()
+
+
+def test_the_order_of_reporting_does_not_matter(tmp_path: Path) -> None:
+    for name in ("b", "a", "c"):
+        text = report(tmp_path / "one", plan_of(name, title=f"Suite {name}"))
+    for name in ("c", "b", "a", "b"):
+        again = report(tmp_path / "two", plan_of(name, title=f"Suite {name}"))
+    assert text == again
+    assert text.startswith(f"{MARK}\n\n# Leaderboards\n")
+    assert list(known_lines(text)) == ["a", "b", "c"]
+    assert "published.csv](" not in text
+
+
+def test_pages_without_records_keep_their_lines(tmp_path: Path) -> None:
+    """As in a clone of a repository, which has pages and index but no records."""
+    report(tmp_path, plan_of("a"))
+    report(tmp_path, plan_of("b"))
+    before = known_lines((tmp_path / "README.md").read_text())
+    for path in (tmp_path / "records").rglob("*.json"):
+        path.unlink()
+    (tmp_path / "old.md").write_text("# An *old* page\n\ntext\n")
+    (tmp_path / "published.csv").write_text("")
+    after = known_lines(text := report(tmp_path, plan_of("b")))
+    assert after["a"] == before["a"]
+    assert after["old"].startswith("| [An *old* page](old.md) | — |")
+    assert "[published.csv](published.csv)" in text
+    (tmp_path / "a.md").unlink()
+    assert list(known_lines(report(tmp_path, plan_of("b")))) == ["b", "old"]
+
+
+def test_a_line_that_is_not_there_comes_from_the_archive(tmp_path: Path) -> None:
+    whole = report(tmp_path, plan_of("a"))
+    (tmp_path / "README.md").unlink()
+    assert known_lines(report(tmp_path, plan_of("b")))["a"] == known_lines(whole)["a"]
+
+
+@pytest.mark.parametrize("content", [b"# My own notes\n", b"\xff\xfe"])
+def test_a_readme_of_somebody_elses_stays(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "README.md").write_bytes(content)
+    archive, plan = Archive(tmp_path), plan_of()
+    write_reports(plan, archive, make_records(plan))
+    assert (tmp_path / "README.md").read_bytes() == content
+    assert (tmp_path / "toy.md").exists()
