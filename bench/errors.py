@@ -39,7 +39,7 @@ class PublishedError(AnobenchError):
 
 
 class FigureError(AnobenchError):
-    """A figure that cannot be drawn from what is there: says what is missing, or what there is to choose from."""
+    """A figure that cannot be drawn from what is there: says what is missing, or what can be chosen."""
 
 
 class FitError(AnobenchError):

@@ -75,7 +75,8 @@ def read_published(path: Path) -> list[Published]:
                 )
             rows.append(published_row({key: value.strip() for key, value in fields.items()}, where))
     except csv.Error as error:
-        raise PublishedError(f"{path}, line {reader.line_num + 1}: not CSV ({error}); mend the quotes") from None
+        where = f"{path}, line {reader.line_num + 1}"
+        raise PublishedError(f"{where}: not CSV ({error}); mend the quotes") from None
     return rows
 
 

@@ -148,14 +148,17 @@ def published_row(fields: dict[str, str], where: str) -> Published:
         if text and not (text.isdecimal() and int(text) > 0):
             raise fail(key, "a whole number above 0, or nothing")
         numbers[key] = int(text) if text else None
-    texts = {
-        key: fields[key] for key in ("variant", "method", "backbone", "protocol", "note") if key in fields
-    }
     return Published(
         source=fields["source"],
         label=fields.get("label") or fields.get("method", ""),
-        **texts,
-        **numbers,
+        variant=fields.get("variant", ""),
+        method=fields.get("method", ""),
+        backbone=fields.get("backbone", ""),
+        protocol=fields.get("protocol", ""),
+        note=fields.get("note", ""),
+        tasks=numbers["tasks"],
+        resolution=numbers["resolution"],
+        runs=numbers["runs"],
         params=_params(fields.get("params", ""), fail),
         dataset=_selector(fields["dataset"], fail),
         task=fields["task"],
