@@ -120,6 +120,10 @@ class Adapter:
             params.get(name) == value for name, value in without.items()
         )
 
+    def lacks(self, given: Mapping[str, object]) -> bool:
+        """Return whether a parameter without default is not among those given; a pattern passes it over."""
+        return any(p.default is REQUIRED and name not in given for name, p in self.parameters.items())
+
     def check(
         self, given: Mapping[str, object], where: str, *, ignore_unknown: bool = False
     ) -> dict[str, Value]:

@@ -124,6 +124,8 @@ def _datasets(suite: Suite, registry: Registry, problems: list[str]) -> Iterator
     for where, selector, given in selections(suite.file.datasets, "datasets", suite.source):
         wanted = str(given.pop("task", "*"))
         for adapter in registry.match("dataset", selector, where):
+            if selector.is_glob and adapter.lacks(given):
+                continue
             params = (
                 adapter.check(given, where, ignore_unknown=selector.is_glob) if not adapter.problem else {}
             )
@@ -171,6 +173,8 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
     seen: set[object] = set()
     for where, selector, given in selections(suite.file.methods, "methods", suite.source):
         for adapter in registry.match("method", selector, where):
+            if selector.is_glob and adapter.lacks(given):
+                continue
             base = None
             if adapter.problem:
                 params: dict[str, Value] = {key: str(value) for key, value in given.items()}

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench.registry import Registry
+from bench.wrapping import base_of, give_base
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +20,17 @@ def stock() -> Registry:
 
 @pytest.fixture(scope="session")
 def make(stock: Registry) -> Callable[..., Any]:
-    """Return a function that makes a method by name and parameters."""
-    return lambda name, **params: stock.methods[name].load()(**params)
+    """Return a function that makes a method by name and parameters; a wrapper with its base."""
+
+    def made(name: str, **params: Any) -> Any:
+        adapter = stock.methods[name]
+        method = adapter.load()(**params)
+        given = {name: p.default for name, p in adapter.parameters.items()} | params
+        if base := base_of(adapter, given, stock, "a test"):
+            give_base(method, base)
+        return method
+
+    return made
 
 
 @pytest.fixture(scope="session", autouse=True)
