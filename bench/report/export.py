@@ -73,7 +73,7 @@ def export_rows(plan: Plan, records: Mapping[str, Record]) -> Iterator[tuple[str
         chosen = [name for name in PURIFICATION_METRICS if record is not None and name in record.metrics]
         for metric in (*IMAGE_METRICS, *chosen):
             yield (
-                *_fields(plan, entry),
+                *place_fields(plan, entry),
                 metric,
                 _value(record, metric),
                 record.status if record else "missing",
@@ -95,7 +95,8 @@ def export_csv(plan: Plan, records: Mapping[str, Record]) -> str:
     return text.getvalue()
 
 
-def _fields(plan: Plan, entry: Entry) -> tuple[str, ...]:
+def place_fields(plan: Plan, entry: Entry) -> tuple[str, ...]:
+    """Return the fields of a cell's lines from ``suite`` to ``seed``."""
     cell, seed = entry.cell, seed_of(entry.cell)
     # What stands between the brackets of the selector that names the parameters.
     params = format_selector("", dict(cell.params))[1:-1]

@@ -1,0 +1,53 @@
+"""``anobench diff``: what moved between two archives or two commits."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Metric(StrEnum):
+    """What is compared."""
+
+    auroc = "auroc"
+    ap = "ap"
+    fpr95 = "fpr95"
+
+
+def diff(
+    before: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="A results folder, a CSV of export, or a git commit: REV:PATH, REV."
+        ),
+    ],
+    after: Annotated[str, typer.Argument(metavar="B", help="The same, to compare with A.")],
+    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
+    metric: Annotated[Metric, typer.Option("--metric", help="Only auroc is tested.")] = Metric.auroc,
+    alpha: Annotated[
+        float, typer.Option("--alpha", min=0.0, max=1.0, help="Level of the tests together.")
+    ] = 0.05,
+    tolerance: Annotated[
+        float,
+        typer.Option("--tolerance", min=0.0, help="In points: what counts where nothing can be tested."),
+    ] = 0.5,
+    every: Annotated[bool, typer.Option("--all", help="Show every line.")] = False,
+) -> None:
+    """Say what moved from A to B, with DeLong's paired test per task where both have their scores.
+
+    Exit status: 0 nothing got worse, 1 something did (significantly, or it fails now), 3 nothing to compare.
+    """
+    from bench.cli.console import err, out
+    from bench.report.diff import diff as compare
+    from bench.report.difftext import MOST, diff_text
+    from bench.report.sides import read_side
+
+    sides = [read_side(given, suite) for given in (before, after)]
+    found = compare(*sides, metric=metric.value, alpha=alpha, tolerance=tolerance / 100)
+    out.print(diff_text(found, limit=len(found.changes) if every else MOST), markup=False)
+    for side in sides:
+        for message in side.archive.unreadable if side.archive else ():
+            err.print(message, style="yellow", markup=False)
+    raise typer.Exit(found.exit_status)
