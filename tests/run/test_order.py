@@ -1,4 +1,4 @@
-"""Order and dispatch: groups, extractions before cells, the longest first, and how near the bound it comes."""
+"""Order and dispatch: groups, extractions before cells, the longest first, how near the bound it comes."""
 
 from __future__ import annotations
 
