@@ -130,7 +130,7 @@ def _show_plan(plan: Plan, archive: Archive, state: State) -> None:
     from rich.markup import escape
 
     from bench.cli.console import duration, out, table
-    from bench.run.execute import estimate
+    from bench.run.cost import Costs
 
     keys = {entry.cell.key for entry in plan.entries}
     left = {cell.key for cell in state.todo}
@@ -143,7 +143,7 @@ def _show_plan(plan: Plan, archive: Archive, state: State) -> None:
     out.print(f"{len(state.records)} of {len(keys)} cells are there ({failed} failed), {len(left)} to run.")
     if state.todo:
         past = archive.load_all(archive.keys()).values()
-        seconds, unknown = estimate(state.todo, past)
+        seconds, unknown = Costs(past).total(state.todo)
         known = len(state.todo) - unknown
         if known:
             out.print(

@@ -1,14 +1,12 @@
-"""Running a plan: which cells are left, in what order, what they will cost, and the loop that runs them.
+"""Running a plan: which cells are left, and the loop that runs them in this process.
 
 `inline` is the one executor so far: one process, one device. Only this process writes the archive.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +16,7 @@ from bench.archive import Archive
 from bench.cell import Cell, Record
 from bench.checkpoint import Checkpoints
 from bench.plan import Plan
+from bench.run.order import grouped
 from bench.truth import Truth
 
 
@@ -99,60 +98,3 @@ def keep(archive: Archive, record: Record, scores: NDArray[np.float32] | None, t
     if record.error is None or record.error["kind"] != "timeout":
         Checkpoints.of_cell(record.cell.key).remove()
     return written
-
-
-def grouped(
-    todo: Iterable[Cell], fits_together: Callable[[Cell], bool], *, most: int
-) -> Iterator[list[Cell]]:
-    """Yield the cells in their order, together with those that can be fitted in the same steps.
-
-    These are cells of the same data set, method and parameters; they move up to the first of them.
-    """
-    cells = list(todo)
-    if most == 1:
-        yield from ([cell] for cell in cells)
-        return
-    alike: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
-    for cell in cells:
-        alike[_kind(cell)].append(cell)
-    offers = {kind: fits_together(held[0]) for kind, held in alike.items()}
-    done: set[str] = set()
-    for cell in cells:
-        if cell.key not in done:
-            held = alike[_kind(cell)]
-            group = held[:most] if offers[_kind(cell)] else [cell]
-            if offers[_kind(cell)]:
-                del held[:most]
-            done.update(each.key for each in group)
-            yield group
-
-
-def _kind(cell: Cell) -> tuple[object, ...]:
-    return cell.dataset, cell.method, cell.params, cell.backbone, cell.code, cell.backbone_identity
-
-
-def estimate(todo: Iterable[Cell], past: Iterable[Record]) -> tuple[float, int]:
-    """Estimate seconds from past cells: of the same method and data set, else of the same method.
-
-    Returns
-    -------
-    seconds : float
-        For those cells that have a past.
-    unknown : int
-        How many have none.
-    """
-    seconds: Mapping[tuple[str, ...], list[float]] = defaultdict(list)
-    for record in past:
-        if record.timing is not None:
-            cell = record.cell
-            for group in ((cell.method, cell.dataset, cell.backbone), (cell.method, cell.backbone)):
-                seconds[group].append(record.timing.fit + record.timing.score)
-    total, unknown = 0.0, 0
-    means = {group: fmean(values) for group, values in seconds.items()}
-    for cell in todo:
-        mean = means.get((cell.method, cell.dataset, cell.backbone), means.get((cell.method, cell.backbone)))
-        if mean is None:
-            unknown += 1
-        else:
-            total += mean
-    return total, unknown

@@ -252,6 +252,16 @@ class Runner:
             self._task = (wanted, *contaminate(task, cell.dataset, how))
         return self._task[1], self._task[2]
 
+    def open_task(self, cell: Cell) -> Task:
+        """Open a cell's task, contaminated, as the cell will see it.
+
+        Raises
+        ------
+        AnobenchError
+            The data set or the task is not there or damaged, or the contamination cannot be drawn.
+        """
+        return self._open(cell)[0]
+
     def _train_images(self, begun: Begun) -> Images:
         """Return the images to train on: all of the task's, or the clean ones for an oracle that asks."""
         task = begun.task
