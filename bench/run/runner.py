@@ -32,6 +32,7 @@ from bench.seeds import derived_seed, seed_everything
 from bench.selector import parse
 from bench.suite import Limits
 from bench.task import Task
+from bench.threads import CELL_THREADS, cores, fix_threads
 from bench.together import fit_many
 from bench.truth import Truth
 
@@ -51,6 +52,10 @@ class Runner:
     limits : Limits
     storage : {"float32", "float16"}
         Type in which features are kept.
+    threads : int
+        Of a cell on the CPU.
+    extraction_threads : int, optional
+        Of forward passes on the CPU; by default all cores.
     """
 
     def __init__(
@@ -61,15 +66,21 @@ class Runner:
         device: str = "cpu",
         limits: Limits | None = None,
         storage: Literal["float32", "float16"] = "float32",
+        threads: int = CELL_THREADS,
+        extraction_threads: int | None = None,
     ) -> None:
         import torch
 
         from bench import environment
 
         deterministic()
+        fix_threads(threads)
+        self._threads, self._limited = threads, set[str]()
         self.registry, self.limits = registry, limits or Limits()
         self.device = torch.device(device)
-        self.provider = FeatureProvider(backbones, self.device, storage=storage)
+        self.provider = FeatureProvider(
+            backbones, self.device, storage=storage, threads=extraction_threads or cores()
+        )
         self.environment = environment.describe(str(self.device)) | {"features": {"stored as": storage}}
         #: Told of long trainings: what, mini-batches done, to do.
         self.progress: Callable[[str, int, int], None] | None = None
@@ -272,11 +283,19 @@ class Runner:
             begun.method.extra = {name: extra.images.bind(begun.meter) for name, extra in found.items()}
         return tuple(f"{name}: {len(extra.images)} pictures of {extra.name}" for name, extra in found.items())
 
+    def _load(self, adapter: Adapter) -> Any:
+        """Return the adapter's class; the libraries that it brought in get their number of threads."""
+        loaded = adapter.load()
+        if adapter.name not in self._limited:
+            self._limited.add(adapter.name)
+            fix_threads(self._threads)
+        return loaded
+
     def _make(self, adapter: Adapter, cell: Cell) -> Method:
         base = wrapping.base_in(cell, adapter, self.registry)
         takes_backbone = cell.backbone and base is None
         params = dict(cell.params) | ({"backbone": cell.backbone} if takes_backbone else {})
-        method_class = adapter.load()
+        method_class = self._load(adapter)
         seed = derived_seed("method", cell.seed, cell.task_name, cell.contamination.rate)
         seed_everything(seed)
         method: Method = method_class(**params)

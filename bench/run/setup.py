@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from bench.errors import ArchiveError
 from bench.registry import Registry
 from bench.suite import Limits, Suite
+from bench.threads import CELL_THREADS
 
 if TYPE_CHECKING:
     from bench.run.runner import Runner
 
 #: Schema of `Setup.to_json`.
 SETUP_VERSION = 1
-#: Threads a cell computes with. Not the number of cores: decompositions, k-means and the gradients of
-#: convolutions give other last bits with another number of threads, and a record must not depend on the
-#: machine's cores or on how many workers share them. What costs most, forward passes of frozen networks,
-#: gives the same bits with any number and gets what the machine has (`extraction_threads`).
-CELL_THREADS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +38,11 @@ class Setup:
     device : str
         ``"cpu"``, ``"cuda:1"``; an executor that has several gives each worker its own (`on`).
     threads : int
-        Of a cell.
-    extraction_threads : int
-        Of forward passes on the CPU; 0 is all cores.
+        Of a cell (`bench.threads`).
+    extraction_threads : int or None
+        Of forward passes on the CPU; None is all cores.
+    repeats : int
+        So many timed runs of each cell after a warm-up; 0 is one run without (`bench.run.timing`).
     """
 
     folders: tuple[str, ...]
@@ -54,7 +52,8 @@ class Setup:
     storage: Literal["float32", "float16"] = "float32"
     device: str = "cpu"
     threads: int = CELL_THREADS
-    extraction_threads: int = 0
+    extraction_threads: int | None = None
+    repeats: int = 0
 
     @classmethod
     def of(cls, suite: Suite, folders: Iterable[Path], **more: Any) -> Self:
@@ -87,6 +86,8 @@ class Setup:
             device=self.device,
             limits=self.limits,
             storage=self.storage,
+            threads=self.threads,
+            extraction_threads=self.extraction_threads,
         )
 
     def registry(self) -> Registry:
