@@ -74,6 +74,10 @@ class Archive:
         write_atomically(probe, b"")
         probe.unlink(missing_ok=True)
 
+    def has(self, key: str) -> bool:
+        """Return whether a key has a record file, readable or not."""
+        return self._path(key, "json").exists()
+
     def load(self, key: str) -> Record | None:
         """Return the record of a key, or None if there is none that can be read.
 

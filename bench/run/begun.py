@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import wrapping
 from bench.adapter import Adapter
 from bench.cell import Cell, Record
 from bench.errors import AnobenchError, ScoreError
@@ -18,6 +21,7 @@ from bench.images import Images
 from bench.method import Method, Scores
 from bench.metrics.image import auroc
 from bench.metrics.purification import purification_metrics
+from bench.registry import Registry
 from bench.run.clock import PeakMemory
 from bench.run.timelimit import CellTimeout
 from bench.seeds import derived_seed
@@ -82,6 +86,19 @@ def purified(begun: Begun) -> dict[str, float]:
         return {}
     checked = purification.checked(len(begun.train.images))
     return purification_metrics(truth[begun.train.order], checked.kept, checked.scores)
+
+
+def about(cell: Cell, registry: Registry, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the record of a cell says whatever comes of it."""
+    adapter = registry.methods.get(cell.method)
+    base = wrapping.safe_base_in(cell, adapter, registry)
+    return {
+        "cell": cell,
+        "setting": wrapping.setting(adapter, base) if adapter else "one-class",
+        "selection": wrapping.selection(adapter, dict(cell.params), base) if adapter else "last",
+        "environment": environment,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def failed(begun: Begun, error: Exception) -> Result:

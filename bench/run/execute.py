@@ -17,6 +17,7 @@ from bench.cell import Cell, Record
 from bench.checkpoint import Checkpoints
 from bench.plan import Plan
 from bench.run.order import grouped
+from bench.run.timing import PACKED
 from bench.truth import Truth
 
 
@@ -49,7 +50,9 @@ class State:
     todo: tuple[Cell, ...]
 
 
-def compare(plan: Plan, archive: Archive, *, fresh: bool = False, retry_failed: bool = False) -> State:
+def compare(
+    plan: Plan, archive: Archive, *, fresh: bool = False, retry_failed: bool = False, retime: bool = False
+) -> State:
     """Return what of a plan is there and what is left.
 
     Parameters
@@ -58,12 +61,18 @@ def compare(plan: Plan, archive: Archive, *, fresh: bool = False, retry_failed: 
         Run every cell again.
     retry_failed : bool
         Run failed cells again; otherwise a failed cell is a result.
+    retime : bool
+        Run cells again whose times were taken beside other cells.
     """
     cells = {entry.cell.key: entry.cell for entry in plan.entries}
     records = archive.load_all(cells)
     if fresh:
         return State(records, tuple(cells.values()))
-    again = {key for key, record in records.items() if retry_failed and record.status == "failed"}
+    again = {
+        key
+        for key, record in records.items()
+        if (retry_failed and record.status == "failed") or (retime and PACKED in record.flags)
+    }
     return State(records, tuple(cell for key, cell in cells.items() if key not in records or key in again))
 
 

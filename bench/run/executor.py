@@ -18,9 +18,9 @@ extracts, one `Extracted` or one `Lost` comes back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +152,8 @@ class Lost:
         The worker had run nothing before.
     packed : bool
     log : str
+    environment : dict
+        The worker's (`Record.environment`), as far as it is known.
     """
 
     job: int
@@ -161,6 +163,7 @@ class Lost:
     fresh: bool = False
     packed: bool = False
     log: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 Event = Started | Told | Finished | Extracted | Lost

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +24,7 @@ from bench.images import Images
 from bench.method import Method
 from bench.metrics.image import image_metrics
 from bench.registry import Registry
-from bench.run.begun import Begun, Result, Shuffled, choose, failed, features_from, flags_of, purified
+from bench.run.begun import Begun, Result, Shuffled, about, choose, failed, features_from, flags_of, purified
 from bench.run.clock import PeakMemory, Stopwatch, synchronised_seconds
 from bench.run.timelimit import time_limit
 from bench.seeds import derived_seed, seed_everything
@@ -170,17 +169,9 @@ class Runner:
         return {at: fit.error for at, fit in zip(ready, fits, strict=True) if fit.error is not None}
 
     def _begin(self, cell: Cell) -> Begun:
-        adapter = self.registry.methods.get(cell.method)
-        base = wrapping.safe_base_in(cell, adapter, self.registry)
         return Begun(
-            adapter=adapter,
-            about={
-                "cell": cell,
-                "setting": wrapping.setting(adapter, base) if adapter else "one-class",
-                "selection": wrapping.selection(adapter, dict(cell.params), base) if adapter else "last",
-                "environment": self.environment,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
+            adapter=self.registry.methods.get(cell.method),
+            about=about(cell, self.registry, self.environment),
             memory=PeakMemory(self.device),
             meter=Meter(self.provider),
         )

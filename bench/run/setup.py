@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from bench.errors import ArchiveError
+from bench.features.backbone import Backbones, NetworkTable
 from bench.registry import Registry
 from bench.suite import Limits, Suite
 from bench.threads import CELL_THREADS
@@ -76,19 +77,22 @@ class Setup:
         AnobenchError
             A bench folder or a backbone is not what it was.
         """
-        from bench.features.backbone import Backbones, NetworkTable
         from bench.run.runner import Runner
 
-        tables = {name: NetworkTable.model_validate_json(text) for name, text in self.backbones}
         return Runner(
             self.registry(),
-            Backbones(tables, None if self.suite_folder is None else Path(self.suite_folder)),
+            self.known_backbones(),
             device=self.device,
             limits=self.limits,
             storage=self.storage,
             threads=self.threads,
             extraction_threads=self.extraction_threads,
         )
+
+    def known_backbones(self) -> Backbones:
+        """Return the suite's own backbones and the built-in ones."""
+        tables = {name: NetworkTable.model_validate_json(text) for name, text in self.backbones}
+        return Backbones(tables, None if self.suite_folder is None else Path(self.suite_folder))
 
     def registry(self) -> Registry:
         """Return the registry over `folders`."""

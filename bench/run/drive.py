@@ -1,0 +1,335 @@
+"""The driver: gives work to an executor, keeps what comes back, and decides what is tried again.
+
+One policy for every executor. A cell whose worker died gets one more try in a new worker; one that was killed
+for its memory too, unless its worker had held nothing else. A cell that ran out of a device's memory beside
+others gets one more try alone there, and from then on half as many run on that device. What runs out of time
+has failed. A job that another's fault ended is simply given out again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from bench.archive import Archive
+from bench.cell import Cell, Record
+from bench.registry import Registry
+from bench.run.begun import about
+from bench.run.claims import Claims
+from bench.run.dispatch import Dispatcher
+from bench.run.ending import Ending
+from bench.run.executor import Event, Executor, Extracted, Finished, Job, Lost, Place
+from bench.run.keeper import Keeper
+from bench.run.order import Unit
+from bench.run.timing import mark_packed
+from bench.run.watch import Watch
+
+log = logging.getLogger(__name__)
+
+#: How often a job may be given out again when the machine under it went away.
+MOST_LEASES = 5
+#: Between two looks at cells that other drivers run (seconds).
+LOOK_ELSEWHERE = 1.0
+#: At the longest between two looks at signals and limits (seconds).
+TICK = 0.25
+
+
+@dataclass(slots=True)
+class _Out:
+    """A job that an executor has."""
+
+    job: Job
+    place: Place
+    unit: Unit | None
+    left: set[str] = field(default_factory=set)
+
+
+class Driver:
+    """Runs work to its end.
+
+    Parameters
+    ----------
+    work : sequence of Unit
+    executor : Executor
+    archive : Archive
+    registry : Registry
+        For what records of cells without a worker say.
+    ending : Ending
+        Entered by the caller.
+    claims : Claims, optional
+        Without them nobody else may run into this archive.
+    known : mapping of str to Record
+        Records that were there before, by key: only another one means that another driver ran the cell.
+    alone : bool
+        Nothing runs beside a cell on its device.
+    max_failures : int, optional
+        After so many failed cells the run ends.
+    watch : Watch, optional
+    """
+
+    def __init__(
+        self,
+        work: Sequence[Unit],
+        executor: Executor,
+        archive: Archive,
+        registry: Registry,
+        ending: Ending,
+        *,
+        claims: Claims | None = None,
+        known: Mapping[str, Record] | None = None,
+        alone: bool = False,
+        max_failures: int | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        self._executor, self._archive, self._registry, self._ending = executor, archive, registry, ending
+        self._claims, self._known, self._alone = claims, dict(known or {}), alone
+        self._max_failures = max_failures
+        self._dispatcher = Dispatcher(work, devices=len(executor.places()))
+        self._keeper = Keeper(archive)
+        self._watch = watch or Watch("", [])
+        self._out: dict[int, _Out] = {}
+        self._again: deque[Job] = deque()
+        self._elsewhere: dict[str, Cell] = {}
+        self._tried: dict[str, int] = {}
+        self._most: dict[str, int] = {}
+        self._peaks: dict[tuple[object, ...], int] = {}
+        self._numbers = itertools.count()
+        self._failures = 0
+        self._looked = time.monotonic()
+
+    def run(self) -> Iterator[Record]:
+        """Run; yield each record once it is on disk, and those that other drivers wrote meanwhile.
+
+        Raises
+        ------
+        ArchiveError
+            A record cannot be written.
+        KeyboardInterrupt
+            A job in this process was stopped at once.
+        """
+        stopped = killed = False
+        try:
+            self._executor.start()
+            while self._left():
+                if self._ending.why and not stopped:
+                    stopped = True
+                    self._executor.stop()
+                if self._ending.now and not killed:
+                    killed = True
+                    self._executor.kill()
+                if not stopped:
+                    self._fill()
+                for event in self._executor.events(TICK):
+                    self._watch.event(event)
+                    self._handle(event)
+                yield from self._keeper.kept()
+                yield from self._look_elsewhere()
+                self._watch.tick(self._dispatcher.seconds_left, self._ending.why)
+            yield from self._keeper.kept(all_of_them=True)
+        finally:
+            self._executor.close()
+            self._keeper.close()
+            if self._claims is not None:
+                self._claims.close()
+
+    def _left(self) -> bool:
+        if self._out:
+            return True
+        return not self._ending.why and bool(self._dispatcher.left or self._again or self._elsewhere)
+
+    def _fill(self) -> None:
+        """Give out jobs until no place takes one."""
+        given = True
+        while given:
+            given = False
+            for place in self._executor.idle():
+                out = self._next(place)
+                if out is not None:
+                    given = True
+                    self._out[out.job.id] = out
+                    self._watch.given(out.job)
+                    self._executor.submit(out.job, place)
+
+    def _next(self, place: Place) -> _Out | None:
+        busy = sum(out.place.device == place.device for out in self._out.values())
+        if busy >= self._most.get(place.device, busy + 1):
+            return None
+        for job in self._again:
+            if self._executor.fits(job, place):
+                self._again.remove(job)
+                return _Out(job, place, None, {cell.key for cell in job.cells})
+        if self._again:  # they need an empty worker or device, which more work would not leave them
+            return None
+        fits = lambda unit: self._executor.fits(self._job(unit, unit.cells), place)  # noqa: E731
+        while (unit := self._dispatcher.take(place.name, fits)) is not None:
+            cells = unit.cells if not unit.runs_cells else self._claimed(unit.cells)
+            if cells:
+                return _Out(self._job(unit, cells), place, unit, {cell.key for cell in cells})
+            self._dispatcher.done(unit)
+        return None
+
+    def _job(self, unit: Unit, cells: tuple[Cell, ...]) -> Job:
+        peaks = [self._peaks.get(_kind(cell)) for cell in cells]
+        learned = max((peak for peak in peaks if peak is not None), default=None)
+        return Job(
+            id=next(self._numbers),
+            cells=cells,
+            part=unit.part,
+            seconds=unit.seconds,
+            device_bytes=learned if unit.device_bytes is None and None not in peaks else unit.device_bytes,
+            alone=self._alone,
+        )
+
+    def _claimed(self, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+        """Return those of the cells that nobody else runs or has run; the others are waited for."""
+        if self._claims is None:
+            return cells
+        mine = []
+        for cell in cells:
+            if self._claims.take(cell.key) and not self._came(cell.key):
+                mine.append(cell)
+            else:
+                self._claims.release(cell.key)
+                self._elsewhere[cell.key] = cell
+        return tuple(mine)
+
+    def _came(self, key: str) -> Record | None:
+        """Return the cell's record if another driver has written one since this run began."""
+        if not self._archive.has(key):
+            return None
+        record = self._archive.load(key)
+        return None if record is None or record == self._known.get(key) else record
+
+    def _look_elsewhere(self) -> Iterator[Record]:
+        """Yield what other drivers have done; take over what they have left."""
+        now = time.monotonic()
+        if self._claims is None or not self._elsewhere or now - self._looked < LOOK_ELSEWHERE:
+            return
+        self._looked = now
+        for key, cell in list(self._elsewhere.items()):
+            record = self._came(key)
+            if record is not None:
+                del self._elsewhere[key]
+                self._watch.elsewhere(record)
+                yield record
+            elif not self._ending.why and self._claims.take(key):
+                record = self._came(key)
+                del self._elsewhere[key]
+                if record is None:
+                    self._again.append(Job(id=next(self._numbers), cells=(cell,), alone=self._alone))
+                else:
+                    self._claims.release(key)
+                    self._watch.elsewhere(record)
+                    yield record
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            self._finished(event)
+        elif isinstance(event, Extracted):
+            self._over(self._out[event.job])
+        elif isinstance(event, Lost):
+            out = self._out[event.job]
+            if event.why not in ("interrupted", "unstarted"):
+                self._dispatcher.forget(out.place.name)
+            if out.unit is not None and out.job.part is not None and self._extracts_again(event, out):
+                del self._out[out.job.id]
+                self._dispatcher.give_back(out.unit)
+                return
+            self._lost(event, out)
+            self._over(out)
+
+    def _over(self, out: _Out) -> None:
+        del self._out[out.job.id]
+        if out.unit is not None:
+            self._dispatcher.done(out.unit)
+
+    def _finished(self, event: Finished) -> None:
+        out, record = self._out[event.job], event.record
+        key = record.cell.key
+        out.left.discard(key)
+        peak = record.memory.get("device_peak_bytes")
+        if peak is not None:
+            kind = _kind(record.cell)
+            self._peaks[kind] = max(peak, self._peaks.get(kind, 0))
+        if event.packed and _out_of_memory(record) and self._may_try(key):
+            device = out.place.device
+            busy = sum(other.place.device == device for other in self._out.values())
+            self._most[device] = max(1, busy // 2)
+            log.warning(
+                "%s: %s has no memory left; %d at once from now on", record.cell, device, self._most[device]
+            )
+            self._try_again(record.cell, alone=True)
+        else:
+            self._keep(replace(event, record=mark_packed(record)) if event.packed else event)
+        if not out.left:
+            self._over(out)
+
+    def _keep(self, result: Finished) -> None:
+        record = result.record
+        self._watch.finished(record)
+        self._keeper.keep(result, self._release)
+        if record.status == "failed":
+            self._failures += 1
+            if self._failures == self._max_failures:
+                self._ending.ask("failures")
+
+    def _release(self, key: str) -> None:
+        if self._claims is not None:
+            self._claims.release(key)
+
+    def _may_try(self, key: str, most: int = 1) -> bool:
+        """Count a try more of a cell, if it may have one."""
+        self._tried[key] = self._tried.get(key, 0) + 1
+        return self._tried[key] <= most
+
+    def _try_again(self, cell: Cell, *, fresh: bool = False, alone: bool = False) -> None:
+        job = Job(id=next(self._numbers), cells=(cell,), fresh=fresh, alone=alone or self._alone)
+        self._again.append(job)
+
+    def _lost(self, event: Lost, out: _Out) -> None:
+        if event.why == "interrupted":
+            for cell in event.cells:
+                self._release(cell.key)
+            return
+        if out.job.part is not None:
+            log.warning("features of %s: %s; its cells will try", out.job.cells[0].dataset, event.reason)
+            return
+        if event.why == "unstarted":
+            self._again.append(replace(out.job, id=next(self._numbers), cells=event.cells))
+            return
+        most = {"died": 1, "memory": 0 if event.fresh and len(out.job.cells) == 1 else 1, "node": MOST_LEASES}
+        for cell in event.cells:
+            if self._may_try(cell.key, most.get(event.why, 0)):
+                self._try_again(cell, fresh=event.why != "node")
+            else:
+                self._keep(self._failed(cell, event))
+
+    def _extracts_again(self, event: Lost, out: _Out) -> bool:
+        if event.why in ("unstarted", "node"):
+            return True
+        name = f"extraction {out.job.part} of {out.job.cells[0].key}"
+        return event.why in ("died", "memory") and self._may_try(name)
+
+    def _failed(self, cell: Cell, event: Lost) -> Finished:
+        """Return the result of a cell that has none from a worker."""
+        error = {"kind": event.why, "reason": event.reason, "traceback": event.log}
+        described = about(cell, self._registry, event.environment)
+        return Finished(
+            job=event.job,
+            record=Record(status="failed", error=error, **described),
+            scores=None,
+            log=event.log,
+        )
+
+
+def _kind(cell: Cell) -> tuple[object, ...]:
+    """Return what cells share whose peaks of memory are alike."""
+    return cell.dataset, cell.method, cell.params, cell.backbone
+
+
+def _out_of_memory(record: Record) -> bool:
+    return record.error is not None and record.error["kind"] == "OutOfMemoryError"
