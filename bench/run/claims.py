@@ -59,7 +59,7 @@ class Claims:
             with self._alone():  # until it is locked, another driver would take it for left behind
                 self._lock = os.open(self._own, os.O_RDWR | os.O_CREAT, 0o666)
                 os.write(self._lock, self.name.encode())
-                self.usable = _try_lock(self._lock)
+                self.usable = try_lock(self._lock)
         except OSError as error:
             raise _unwritable(folder, error) from None
         if not self.usable:
@@ -125,7 +125,7 @@ class Claims:
         except OSError:
             return False
         try:
-            return not _try_lock(handle)
+            return not try_lock(handle)
         finally:
             os.close(handle)
 
@@ -173,7 +173,7 @@ def _unwritable(folder: Path, error: OSError) -> ArchiveError:
     )
 
 
-def _try_lock(handle: int) -> bool:
+def try_lock(handle: int) -> bool:
     """Lock a file if nobody has; False also where files cannot be locked."""
     if fcntl is None:
         return False

@@ -64,6 +64,8 @@ class RayCluster:
         self._failed_starts = 0
 
     def start(self) -> None:
+        if hasattr(self, "_board"):
+            return
         self._ray = ray = extra("ray", "ray", "the executor ray")
         self._connected = connect(ray, self._address)
         self._board = ray.remote(Board).options(num_cpus=0, max_concurrency=10_000).remote()
