@@ -8,9 +8,9 @@ has failed. A job that another's fault ended is simply given out again.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
-import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +25,7 @@ from bench.run.ending import Ending
 from bench.run.executor import Event, Executor, Extracted, Finished, Job, Lost, Place
 from bench.run.keeper import Keeper
 from bench.run.order import Unit
+from bench.run.others import Others
 from bench.run.timing import mark_packed
 from bench.run.watch import Watch
 
@@ -32,8 +33,6 @@ log = logging.getLogger(__name__)
 
 #: How often a job may be given out again when the machine under it went away.
 MOST_LEASES = 5
-#: Between two looks at cells that other drivers run (seconds).
-LOOK_ELSEWHERE = 1.0
 #: At the longest between two looks at signals and limits (seconds).
 TICK = 0.25
 
@@ -85,21 +84,19 @@ class Driver:
         max_failures: int | None = None,
         watch: Watch | None = None,
     ) -> None:
-        self._executor, self._archive, self._registry, self._ending = executor, archive, registry, ending
-        self._claims, self._known, self._alone = claims, dict(known or {}), alone
+        self._executor, self._registry, self._ending = executor, registry, ending
+        self._others, self._alone = Others(archive, claims, known or {}), alone
         self._max_failures = max_failures
         self._dispatcher = Dispatcher(work, devices=len(executor.places()))
         self._keeper = Keeper(archive)
         self._watch = watch or Watch("", [])
         self._out: dict[int, _Out] = {}
         self._again: deque[Job] = deque()
-        self._elsewhere: dict[str, Cell] = {}
         self._tried: dict[str, int] = {}
         self._most: dict[str, int] = {}
         self._peaks: dict[tuple[object, ...], int] = {}
         self._numbers = itertools.count()
         self._failures = 0
-        self._looked = time.monotonic()
 
     def run(self) -> Iterator[Record]:
         """Run; yield each record once it is on disk, and those that other drivers wrote meanwhile.
@@ -108,38 +105,40 @@ class Driver:
         ------
         ArchiveError
             A record cannot be written.
-        KeyboardInterrupt
-            A job in this process was stopped at once.
         """
-        stopped = killed = False
         try:
             self._executor.start()
-            while self._left():
-                if self._ending.why and not stopped:
-                    stopped = True
-                    self._executor.stop()
-                if self._ending.now and not killed:
-                    killed = True
-                    self._executor.kill()
-                if not stopped:
-                    self._fill()
-                for event in self._executor.events(TICK):
-                    self._watch.event(event)
-                    self._handle(event)
-                yield from self._keeper.kept()
-                yield from self._look_elsewhere()
-                self._watch.tick(self._dispatcher.seconds_left, self._ending.why)
+            with contextlib.suppress(KeyboardInterrupt):
+                yield from self._loop()
+            self._ending.why = self._ending.why or ("interrupted" if self._left() else "")
             yield from self._keeper.kept(all_of_them=True)
         finally:
             self._executor.close()
             self._keeper.close()
-            if self._claims is not None:
-                self._claims.close()
+            self._others.close()
+
+    def _loop(self) -> Iterator[Record]:
+        stopped = killed = False
+        while self._left():
+            if self._ending.why and not stopped:
+                stopped = True
+                self._executor.stop()
+            if self._ending.now and not killed:
+                killed = True
+                self._executor.kill()
+            if not stopped:
+                self._fill()
+            for event in self._executor.events(TICK):
+                self._watch.event(event)
+                self._handle(event)
+            yield from self._keeper.kept()
+            yield from self._look_elsewhere()
+            self._watch.tick(self._dispatcher.seconds_left, self._ending.why)
 
     def _left(self) -> bool:
         if self._out:
             return True
-        return not self._ending.why and bool(self._dispatcher.left or self._again or self._elsewhere)
+        return not self._ending.why and bool(self._dispatcher.left or self._again or self._others.waiting)
 
     def _fill(self) -> None:
         """Give out jobs until no place takes one."""
@@ -166,7 +165,7 @@ class Driver:
             return None
         fits = lambda unit: self._executor.fits(self._job(unit, unit.cells), place)  # noqa: E731
         while (unit := self._dispatcher.take(place.name, fits)) is not None:
-            cells = unit.cells if not unit.runs_cells else self._claimed(unit.cells)
+            cells = unit.cells if not unit.runs_cells else self._others.claimed(unit.cells)
             if cells:
                 return _Out(self._job(unit, cells), place, unit, {cell.key for cell in cells})
             self._dispatcher.done(unit)
@@ -184,47 +183,14 @@ class Driver:
             alone=self._alone,
         )
 
-    def _claimed(self, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
-        """Return those of the cells that nobody else runs or has run; the others are waited for."""
-        if self._claims is None:
-            return cells
-        mine = []
-        for cell in cells:
-            if self._claims.take(cell.key) and not self._came(cell.key):
-                mine.append(cell)
-            else:
-                self._claims.release(cell.key)
-                self._elsewhere[cell.key] = cell
-        return tuple(mine)
-
-    def _came(self, key: str) -> Record | None:
-        """Return the cell's record if another driver has written one since this run began."""
-        if not self._archive.has(key):
-            return None
-        record = self._archive.load(key)
-        return None if record is None or record == self._known.get(key) else record
-
     def _look_elsewhere(self) -> Iterator[Record]:
         """Yield what other drivers have done; take over what they have left."""
-        now = time.monotonic()
-        if self._claims is None or not self._elsewhere or now - self._looked < LOOK_ELSEWHERE:
-            return
-        self._looked = now
-        for key, cell in list(self._elsewhere.items()):
-            record = self._came(key)
-            if record is not None:
-                del self._elsewhere[key]
-                self._watch.elsewhere(record)
-                yield record
-            elif not self._ending.why and self._claims.take(key):
-                record = self._came(key)
-                del self._elsewhere[key]
-                if record is None:
-                    self._again.append(Job(id=next(self._numbers), cells=(cell,), alone=self._alone))
-                else:
-                    self._claims.release(key)
-                    self._watch.elsewhere(record)
-                    yield record
+        done, left = self._others.look()
+        for record in done:
+            self._watch.finished(record)
+            yield record
+        for cell in left:
+            self._try_again(cell)
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Finished):
@@ -271,15 +237,11 @@ class Driver:
     def _keep(self, result: Finished) -> None:
         record = result.record
         self._watch.finished(record)
-        self._keeper.keep(result, self._release)
+        self._keeper.keep(result, self._others.release)
         if record.status == "failed":
             self._failures += 1
             if self._failures == self._max_failures:
                 self._ending.ask("failures")
-
-    def _release(self, key: str) -> None:
-        if self._claims is not None:
-            self._claims.release(key)
 
     def _may_try(self, key: str, most: int = 1) -> bool:
         """Count a try more of a cell, if it may have one."""
@@ -293,7 +255,7 @@ class Driver:
     def _lost(self, event: Lost, out: _Out) -> None:
         if event.why == "interrupted":
             for cell in event.cells:
-                self._release(cell.key)
+                self._others.release(cell.key)
             return
         if out.job.part is not None:
             log.warning("features of %s: %s; its cells will try", out.job.cells[0].dataset, event.reason)

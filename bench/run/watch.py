@@ -148,13 +148,9 @@ class Watch:
             self._took += now - place[1].since
 
     def finished(self, record: Record) -> None:
-        """Note that a cell of this run is done."""
+        """Note that a cell is done, by this or another driver."""
         self.done += 1
         self.failed += record.status == "failed"
-
-    def elsewhere(self, record: Record) -> None:
-        """Note that another driver did a cell."""
-        self.finished(record)
 
     def tick(self, seconds_left: float, ending: str = "") -> None:
         """Note what is left, and write the status if it is time to."""
