@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
+from bench.archive import Archive
+from bench.cell import Cell
 from bench.errors import AnobenchError
-from bench.registry import stock_folder
-from bench.run.executor import Event, Extracted, Job, Lost, Started
+from bench.grid import make_plan
+from bench.registry import Registry, stock_folder
+from bench.run.cost import Costs
+from bench.run.drive import Driver
+from bench.run.ending import Ending
+from bench.run.executor import Event, Executor, Extracted, Job, Lost, Started
+from bench.run.inline import Inline
+from bench.run.order import units
 from bench.run.raycluster import RayCluster
 from bench.run.remote import Remote, settle, travelling
+from bench.run.slurm import Slurm
+from bench.run.timing import PACKED
+from bench.suite import adhoc_suite
 from tests.run.driving import bench_folder, cell, drive, finished, jobs_of, lost, setup_of
 
 ray = pytest.importorskip("ray", reason="needs ray: pip install 'anobench[ray]'")
@@ -62,6 +73,25 @@ def started(cluster: Any, folder: Path) -> Iterator[Callable[..., RayCluster]]:
         executor.close()
 
 
+def stock_cell(method: str, task: str) -> Cell:
+    """Return a cell of a stock method on pixels, with its default parameters."""
+    suite = adhoc_suite([f"digits[task={task}]"], [f"{method}[backbone=pixels]"])
+    return make_plan(suite, Registry()).entries[0].cell
+
+
+def timeless(archive: Archive, key: str) -> tuple[dict[str, Any], bytes]:
+    """Return all of a record but what it took and when it was made, and the bytes of its scores."""
+    record = archive.load(key)
+    assert record is not None
+    data = json.loads(record.to_json())
+    for name in ("timing", "memory", "created"):
+        del data[name]
+    data["flags"] = [flag for flag in data["flags"] if flag != PACKED]
+    if data["error"]:
+        del data["error"]["traceback"]  # it says where the files of each process lie
+    return data, archive.packed_scores(record) if record.scores_sha256 else b""
+
+
 def test_records_come_back_from_both_nodes(folder: Path, started: Callable[..., RayCluster]) -> None:
     executor = started()
     assert len({place.device for place in executor.places()}) == 2
@@ -80,11 +110,31 @@ def test_records_come_back_from_both_nodes(folder: Path, started: Callable[..., 
     truths = {event.truth.identity for event in found.values() if event.truth}
     assert truths == {event.record.truth for event in found.values()} - {""}
     assert [event.reason for event in events if isinstance(event, Extracted)] == [""]
-    alone = setup_of(folder).runner()
-    for each in cells[:-1]:
-        record, scores = alone.run(each)
-        assert found[each.key].record.metrics == record.metrics
-        np.testing.assert_array_equal(found[each.key].scores, scores)
+
+
+def test_the_same_records_from_inline_ray_and_slurm(
+    folder: Path, started: Callable[..., RayCluster], tmp_path: Path
+) -> None:
+    """Byte for byte but for when they were made, and what they took."""
+    pytest.importorskip("submitit", reason="needs submitit: pip install 'anobench[slurm]'")
+    cells = [cell(folder, "brightness", str(task)) for task in range(3)] + [cell(folder, "crashes")]
+    cells += [stock_cell(method, "3") for method in ("dn2", "kmeans_distance", "mahalanobis")]
+    setup = setup_of(folder)
+    executors: dict[str, Callable[[], Executor]] = {
+        "inline": lambda: Inline(setup.runner()),
+        "ray": started,
+        "slurm": lambda: Slurm(setup, tmp_path / "spool", cluster="local", cpus=1),
+    }
+    found = {}
+    for name, executor in executors.items():
+        archive = Archive(tmp_path / name)
+        with Ending() as ending:
+            driver = Driver(units(cells, Costs()), executor(), archive, setup.registry(), ending)
+            assert len(list(driver.run())) == len(cells)
+        found[name] = {key: timeless(archive, key) for key in archive.keys()}  # noqa: SIM118
+    assert set(found["inline"]) == {each.key for each in cells}
+    assert found["ray"] == found["inline"]
+    assert found["slurm"] == found["inline"]
 
 
 def test_what_kills_or_hangs_is_found_among_many(folder: Path, started: Callable[..., RayCluster]) -> None:
