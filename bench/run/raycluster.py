@@ -18,7 +18,7 @@ from typing import Any
 from bench.errors import AnobenchError
 from bench.run.executor import Event, Fate, Finished, Job, Lost, Place, Started
 from bench.run.extras import extra
-from bench.run.rayconnect import connect, places_of
+from bench.run.rayconnect import connect, on_node, places_of
 from bench.run.raynode import Actor, Board, Call, Worker, first_line
 from bench.run.remote import environ, travelling
 from bench.run.setup import Setup
@@ -31,6 +31,8 @@ AHEAD_SECONDS, AHEAD_JOBS, CALLS = 0.2, 256, 2
 LOOK_EVERY = 2.0
 #: A cluster without any node that could run something is given up after so long (seconds).
 WITHOUT_NODES = 300.0
+#: A node that was lost gets nothing for so long: Ray itself needs some time to see that it is gone (seconds).
+SHUN_SECONDS = 60.0
 #: So many actors in a row that end before they can run anything, on nodes that live, are no accident.
 FAILED_STARTS = 3
 
@@ -58,6 +60,7 @@ class RayCluster:
         self._address, self._cpus = address, cpus
         self._actors: dict[str, Actor] = {}
         self._suspects: set[str] = set()
+        self._shunned: dict[str, float] = {}
         self._waiting: list[Event] = []
         self._stopping = self._connected = False
         self._looked = self._last_node = 0.0
@@ -68,7 +71,10 @@ class RayCluster:
             return
         self._ray = ray = extra("ray", "ray", "the executor ray")
         self._connected = connect(ray, self._address)
-        self._board = ray.remote(Board).options(num_cpus=0, max_concurrency=10_000).remote()
+        # Beside the driver: whatever node goes away, not this one.
+        here = on_node(ray.get_runtime_context().get_node_id())
+        board = ray.remote(Board).options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)
+        self._board = board.remote()
         self._last_node = time.monotonic()
         self._look()
         if not self._actors:
@@ -105,6 +111,8 @@ class RayCluster:
         jobs = actor.jobs
         if actor.node not in self._alive or actor.probe is not None:
             return False
+        if time.monotonic() < self._shunned.get(actor.node, 0.0):
+            return False
         if not jobs:
             return True
         ahead = min(AHEAD_JOBS, AHEAD_SECONDS / actor.usual) if actor.usual else 0
@@ -140,8 +148,6 @@ class RayCluster:
                 actor.calls.append(Call(jobs, actor.handle.run.remote(jobs)))
 
     def _begin(self, actor: Actor) -> None:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
         memory = self._limits.cell_memory
         options: dict[str, Any] = {"memory": int(memory * 2**30)} if memory else {}
         actor.handle = (
@@ -150,7 +156,7 @@ class RayCluster:
                 num_cpus=self._cpus,
                 num_gpus=1 if self._gpu else 0,
                 max_restarts=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(actor.node, soft=False),
+                scheduling_strategy=on_node(actor.node),
                 **options,
             )
             .remote(travelling(self._setup), environ(), self._board)
@@ -230,6 +236,8 @@ class RayCluster:
 
         Of several jobs in one call nobody knows which was at fault: each will be tried in a call of its own.
         """
+        if why == "node":
+            self._shunned[actor.node] = time.monotonic() + SHUN_SECONDS
         calls, queued, fresh = list(actor.calls), actor.queued, not actor.ran
         self._end(actor)
         for at, call in enumerate(calls):

@@ -62,6 +62,13 @@ def places_of(ray: Any, *, gpu: bool, cpus: int) -> Iterator[tuple[Place, str]]:
             yield Place(name=f"{host} #{at + 1}", device=device), node["NodeID"]
 
 
+def on_node(node: str) -> Any:
+    """Return the strategy that puts an actor on one node and no other."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
 def _reach(address: str) -> None:
     """Make sure that somebody listens: Ray itself would try for minutes.
 

@@ -1,4 +1,4 @@
-"""The scheduler: how near the bound it comes on a large suite, and cells through Ray beside Ray's own tasks."""
+"""The scheduler: how near the bound it comes on a large suite, and cells through Ray beside its own tasks."""
 
 from __future__ import annotations
 
