@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import cache, data, diff, doctor, export, listing, merge, published, report, run
+from bench.cli import cache, data, diff, doctor, export, listing, merge, published, report, run, status
 
 app = typer.Typer(
     name="anobench",
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("list")(listing.list_)
 app.command("report")(report.report)
+app.command("status")(status.status)
 app.command("export")(export.export)
 app.command("diff")(diff.diff)
 app.command("merge")(merge.merge)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -95,9 +96,10 @@ def execute(suite: Suite, found: Registry, archive: Archive, state: State, optio
             watch=watch,
         )
         try:
-            for record in driver.run():
-                state.records[record.cell.key] = record
-                shown.kept(record)
+            with contextlib.closing(driver.run()) as records:
+                for record in records:
+                    state.records[record.cell.key] = record
+                    shown.kept(record)
         except KeyboardInterrupt:
             ending.why = ending.why or "interrupted"
         finally:

@@ -97,7 +97,7 @@ class Claims:
             owner = self._owner(key)
             if owner == self.name:
                 return True
-            if owner is not None and self._lives(owner):
+            if owner is not None and lives(self._folder, owner):
                 return False
             (self._folder / key).unlink(missing_ok=True)
             return self._create(key)
@@ -118,21 +118,6 @@ class Claims:
             return (self._folder / key).read_text()
         except FileNotFoundError:
             return None
-
-    def _lives(self, driver: str) -> bool:
-        try:
-            handle = os.open(self._folder / f"{driver}.driver", os.O_RDWR)
-        except OSError:
-            return False
-        try:
-            return not try_lock(handle)
-        finally:
-            os.close(handle)
-
-    def taken(self, key: str) -> bool:
-        """Return whether another driver that lives has the cell."""
-        owner = self._owner(key) if self.usable else None
-        return owner is not None and owner != self.name and self._lives(owner)
 
     def release(self, key: str) -> None:
         """Give a cell back, or let go of it once its record is there."""
@@ -156,14 +141,28 @@ class Claims:
     def _tidy(self) -> None:
         with self._alone():
             for path in self._folder.iterdir():
-                gone = path.suffix == ".driver" and path.stem != self.name and not self._lives(path.stem)
+                gone = (
+                    path.suffix == ".driver" and path.stem != self.name and not lives(self._folder, path.stem)
+                )
                 orphan = not path.suffix and path.name != ".lock" and not self._alive_owner(path)
                 if gone or orphan:
                     path.unlink(missing_ok=True)
 
     def _alive_owner(self, path: Path) -> bool:
         owner = self._owner(path.name)
-        return owner is not None and self._lives(owner)
+        return owner is not None and lives(self._folder, owner)
+
+
+def lives(folder: Path, driver: str) -> bool:
+    """Return whether a driver of this name runs, wherever: its lock is held."""
+    try:
+        handle = os.open(folder / f"{driver}.driver", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not try_lock(handle)
+    finally:
+        os.close(handle)
 
 
 def _unwritable(folder: Path, error: OSError) -> ArchiveError:

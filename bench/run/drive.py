@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bench.archive import Archive
@@ -98,7 +98,7 @@ class Driver:
         self._numbers = itertools.count()
         self._failures = 0
 
-    def run(self) -> Iterator[Record]:
+    def run(self) -> Generator[Record, None, None]:
         """Run; yield each record once it is on disk, and those that other drivers wrote meanwhile.
 
         Raises

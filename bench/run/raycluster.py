@@ -18,15 +18,15 @@ from typing import Any
 from bench.errors import AnobenchError
 from bench.run.executor import Event, Fate, Finished, Job, Lost, Place, Started
 from bench.run.extras import extra
+from bench.run.messages import Ready
 from bench.run.rayconnect import connect, on_node, places_of
-from bench.run.raynode import Actor, Board, Call, Worker, first_line
+from bench.run.raynode import Actor, first_line
+from bench.run.rayworker import Board, Worker
 from bench.run.remote import environ, travelling
 from bench.run.setup import Setup
 
 log = logging.getLogger(__name__)
 
-#: An actor gets jobs for so long ahead (seconds), at most so many, in two calls: it runs one, one waits.
-AHEAD_SECONDS, AHEAD_JOBS, CALLS = 0.2, 256, 2
 #: Seconds between two looks at which nodes there are.
 LOOK_EVERY = 2.0
 #: A cluster without any node that could run something is given up after so long (seconds).
@@ -104,19 +104,13 @@ class RayCluster:
     def idle(self) -> Sequence[Place]:
         if self._stopping:
             return []
-        able = [actor for actor in self._actors.values() if self._takes_more(actor)]
+        now = time.monotonic()
+        able = [
+            actor
+            for actor in self._actors.values()
+            if actor.node in self._alive and now >= self._shunned.get(actor.node, 0.0) and actor.takes_more()
+        ]
         return [actor.place for actor in sorted(able, key=lambda a: (len(a.jobs), a.handle is None))]
-
-    def _takes_more(self, actor: Actor) -> bool:
-        jobs = actor.jobs
-        if actor.node not in self._alive or actor.probe is not None:
-            return False
-        if time.monotonic() < self._shunned.get(actor.node, 0.0):
-            return False
-        if not jobs:
-            return True
-        ahead = min(AHEAD_JOBS, AHEAD_SECONDS / actor.usual) if actor.usual else 0
-        return len(jobs) < ahead and not jobs[0].alone
 
     def fits(self, job: Job, place: Place) -> bool:
         actor = self._actors[place.name]
@@ -133,19 +127,15 @@ class RayCluster:
     def submit(self, job: Job, place: Place) -> None:
         actor = self._actors[place.name]
         if job.fresh and actor.ran:
-            self._end(actor)
+            actor.end(self._ray)
         actor.queued.append(job)
 
     def _send(self) -> None:
         """Hand over what was submitted."""
         for actor in self._actors.values():
-            while actor.queued and len(actor.calls) < CALLS:
-                if actor.handle is None:
-                    self._begin(actor)
-                alone = self._suspects & {cell.key for job in actor.queued for cell in job.cells}
-                number = 1 if alone else len(actor.queued)
-                jobs, actor.queued = actor.queued[:number], actor.queued[number:]
-                actor.calls.append(Call(jobs, actor.handle.run.remote(jobs)))
+            if actor.queued and actor.handle is None:
+                self._begin(actor)
+            actor.send(self._suspects)
 
     def _begin(self, actor: Actor) -> None:
         memory = self._limits.cell_memory
@@ -169,7 +159,9 @@ class RayCluster:
         if time.monotonic() - self._looked >= LOOK_EVERY:
             self._look()
             found += self._ray.get(self._board.read.remote())
-            found += [event for actor in list(self._actors.values()) for event in self._enforce(actor)]
+            for actor in self._actors.values():
+                if (allowed := actor.late(self._limits)) is not None:
+                    found += self._lost(actor, "timeout", f"killed: it took longer than {allowed:g} s")
         refs = {ref: actor for actor in self._actors.values() for ref in actor.refs()}
         if refs:
             ready, _ = self._ray.wait(list(refs), num_returns=len(refs), timeout=0)
@@ -188,7 +180,7 @@ class RayCluster:
         return found
 
     def _understand(self, actor: Actor, ref: Any) -> Iterator[Event]:
-        from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+        from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayTaskError
 
         try:
             answer = self._ray.get(ref)
@@ -197,7 +189,9 @@ class RayCluster:
                 # A lost connection: what it lost is known once Ray knows whether actor or node are gone.
                 actor.ready, actor.probe = None, actor.handle.ready.remote()
                 return
-            yield from self._lost(actor, "node", first_line(error))
+            yield from self._lost(actor, "node", f"its node cannot be reached: {first_line(error)}")
+        except OutOfMemoryError as error:
+            yield from self._lost(actor, "memory", first_line(error))
         except RayActorError as error:
             node = "node has died" in str(error) or actor.node not in self._alive_now()
             what = "its node went away" if node else f"its worker died: {first_line(error)}"
@@ -209,9 +203,11 @@ class RayCluster:
             if actor.probe is not None:
                 yield from self._lost(actor, "node", "the connection to its worker was lost")
             elif isinstance(answer, str):
-                if answer:
-                    raise AnobenchError(f"{actor.place.name}: {answer}")
-                actor.ready, self._failed_starts = None, 0
+                raise AnobenchError(f"{actor.place.name}: {answer}")
+            elif isinstance(answer, Ready):
+                if answer.problem:
+                    raise AnobenchError(f"{actor.place.name}: {answer.problem}")
+                actor.ready, actor.environment, self._failed_starts = None, answer.environment, 0
             else:
                 actor.over()
                 packed = not self._gpu and bool(self._beside(actor))
@@ -231,41 +227,14 @@ class RayCluster:
         self._look()
         return self._alive
 
-    def _lost(self, actor: Actor, why: Fate, reason: str) -> Iterator[Lost]:
-        """Tell what an actor that is gone had, and whose fault it was as far as is known.
-
-        Of several jobs in one call nobody knows which was at fault: each will be tried in a call of its own.
-        """
+    def _lost(self, actor: Actor, why: Fate, reason: str) -> list[Lost]:
+        """End an actor, and return what it had."""
         if why == "node":
             self._shunned[actor.node] = time.monotonic() + SHUN_SECONDS
-        calls, queued, fresh = list(actor.calls), actor.queued, not actor.ran
-        self._end(actor)
-        for at, call in enumerate(calls):
-            blamed = at == 0 and (why in ("node", "interrupted") or len(call.jobs) == 1)
-            if at == 0 and not blamed:
-                self._suspects |= {cell.key for job in call.jobs for cell in job.cells}
-            for job in call.jobs:
-                fate: Fate = why if blamed else "unstarted"
-                yield Lost(job=job.id, cells=job.cells, why=fate, reason=reason, fresh=fresh and at == 0)
-        for job in queued:
-            yield Lost(job=job.id, cells=job.cells, why="unstarted", reason=reason)
-
-    def _end(self, actor: Actor) -> None:
-        if actor.handle is not None:
-            self._ray.kill(actor.handle)
-        actor.handle = actor.ready = actor.probe = None
-        actor.calls.clear()
-        actor.queued, actor.ran = [], False
-
-    def _enforce(self, actor: Actor) -> Iterator[Event]:
-        """Kill an actor whose cell goes on beyond the limit and its grace."""
-        seconds = self._limits.cell_seconds
-        if seconds is None or not actor.calls or actor.calls[0].began is None:
-            return
-        cells = sum(len(job.cells) for job in actor.calls[0].jobs)
-        allowed = seconds * cells + self._limits.grace_seconds
-        if time.monotonic() - actor.calls[0].began > allowed:
-            yield from self._lost(actor, "timeout", f"killed: it took longer than {allowed:g} s")
+        found, suspects = actor.lost(why, reason)
+        self._suspects |= suspects
+        actor.end(self._ray)
+        return found
 
     def stop(self) -> None:
         self._stopping = True
@@ -287,7 +256,7 @@ class RayCluster:
         if not hasattr(self, "_board"):
             return
         for actor in self._actors.values():
-            self._end(actor)
+            actor.end(self._ray)
         self._ray.kill(self._board)
         del self._board
         if self._connected:

@@ -1,101 +1,18 @@
-"""One of Ray's actors as its executor sees it, and the class that runs there."""
+"""One of Ray's actors as its executor sees it."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import checkpoint
-from bench.errors import AnobenchError
-from bench.run.executor import Event, Job, Place, Told
+from bench.run.executor import Fate, Job, Lost, Place
+from bench.suite import Limits
 
-#: Seconds between two reports of a long training or extraction.
-TELL_EVERY = 1.0
-
-
-class Worker:
-    """The class of the actors: warm, it keeps its runner, and one job runs at a time.
-
-    Parameters
-    ----------
-    setup : str
-        As `bench.run.remote.travelling` wrote it.
-    variables : mapping
-        As `bench.run.remote.environ` returned them.
-    board : actor handle
-        Of a `Board`.
-    """
-
-    def __init__(self, setup: str, variables: Mapping[str, str | None], board: Any) -> None:
-        from bench.run.remote import Remote, settle
-
-        settle(variables)
-        self._board, self._told, self._job = board, 0.0, -1
-        self._problem, self._remote = "", None
-        try:
-            self._remote = Remote(setup)
-            self._remote.runner.progress = lambda *what: self._tell("training", *what)
-            self._remote.runner.provider.progress = lambda *what: self._tell("features", *what)
-        except AnobenchError as error:
-            self._problem = str(error)
-        threading.Thread(target=self._wait_for_stop, daemon=True, name="stop").start()
-
-    def ready(self) -> str:
-        """Return what is wrong with this worker; empty if it can run jobs."""
-        return self._problem
-
-    def run(self, jobs: Sequence[Job]) -> list[Event] | str:
-        """Do jobs one after the other; return all events, or what is wrong with this machine."""
-        found: list[Event] = []
-        assert self._remote is not None
-        for job in jobs:
-            self._job = job.id
-            try:
-                found += self._remote.events(job)
-            except AnobenchError as error:
-                return str(error)
-        return found
-
-    def _tell(self, kind: Any, what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._told >= TELL_EVERY:
-            self._told = now
-            self._board.tell.remote(Told(job=self._job, kind=kind, what=what, done=done, total=total))
-
-    def _wait_for_stop(self) -> None:
-        """Ask the cell in flight to end at its next checkpoint once the driver says so."""
-        import ray
-
-        with contextlib.suppress(Exception):  # the board is gone: so is the driver, and this worker with it
-            ray.get(self._board.stopped.remote())
-            checkpoint.ask_to_stop()
-
-
-class Board:
-    """A small actor between driver and workers: a worker that runs a cell can be told nothing directly."""
-
-    def __init__(self) -> None:
-        import asyncio
-
-        self._stop, self._told = asyncio.Event(), list[Told]()
-
-    async def tell(self, told: Told) -> None:
-        self._told.append(told)
-
-    async def read(self) -> list[Told]:
-        told, self._told = self._told, []
-        return told
-
-    async def stop(self) -> None:
-        self._stop.set()
-
-    async def stopped(self) -> None:
-        await self._stop.wait()
+#: An actor gets jobs for so long ahead (seconds), at most so many, in two calls: it runs one, one waits.
+AHEAD_SECONDS, AHEAD_JOBS, CALLS = 0.2, 256, 2
 
 
 @dataclass(slots=True)
@@ -131,6 +48,7 @@ class Actor:
     ran: bool = False
     ready: Any = None
     probe: Any = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def jobs(self) -> list[Job]:
@@ -148,6 +66,22 @@ class Actor:
             return self.calls[0]
         return None
 
+    def takes_more(self) -> bool:
+        """Return whether it would have work for too short a time."""
+        jobs = self.jobs
+        if self.probe is not None or (jobs and jobs[0].alone):
+            return False
+        ahead = min(AHEAD_JOBS, AHEAD_SECONDS / self.usual) if self.usual else 0
+        return not jobs or len(jobs) < ahead
+
+    def send(self, suspects: Set[str]) -> None:
+        """Hand over what is queued: all in one call, unless a cell among it may kill its worker."""
+        while self.queued and len(self.calls) < CALLS:
+            alone = any(cell.key in suspects for job in self.queued for cell in job.cells)
+            number = 1 if alone else len(self.queued)
+            jobs, self.queued = self.queued[:number], self.queued[number:]
+            self.calls.append(Call(jobs, self.handle.run.remote(jobs)))
+
     def over(self) -> Call:
         """Take the first call off, and learn from it how long a job takes."""
         call = self.calls.popleft()
@@ -156,6 +90,42 @@ class Actor:
             self.usual = seconds if not self.usual else 0.7 * self.usual + 0.3 * seconds
         self.ran = True
         return call
+
+    def late(self, limits: Limits) -> float | None:
+        """Return the seconds that its first call was allowed, if it goes on beyond them."""
+        if limits.cell_seconds is None or not self.calls or self.calls[0].began is None:
+            return None
+        cells = sum(len(job.cells) for job in self.calls[0].jobs)
+        allowed = limits.cell_seconds * cells + limits.grace_seconds
+        return allowed if time.monotonic() - self.calls[0].began > allowed else None
+
+    def end(self, ray: Any) -> None:
+        """Kill the actor, and forget what it had."""
+        if self.handle is not None:
+            ray.kill(self.handle)
+        self.handle = self.ready = self.probe = None
+        self.calls.clear()
+        self.queued, self.ran = [], False
+
+    def lost(self, why: Fate, reason: str) -> tuple[list[Lost], set[str]]:
+        """Return what it had, by whose fault as far as is known, and the keys of cells that are suspects.
+
+        Of several jobs in one call nobody knows which was at fault: each must be tried in a call of its own.
+        """
+        found: list[Lost] = []
+        suspects: set[str] = set()
+        for at, call in enumerate(self.calls):
+            blamed = at == 0 and (why in ("node", "interrupted") or len(call.jobs) == 1)
+            if at == 0 and not blamed:
+                suspects |= {cell.key for job in call.jobs for cell in job.cells}
+            for job in call.jobs:
+                fresh = at == 0 and not self.ran
+                found.append(self._lost(job, why if blamed else "unstarted", reason, fresh=fresh))
+        return found + [self._lost(job, "unstarted", reason) for job in self.queued], suspects
+
+    def _lost(self, job: Job, why: Fate, reason: str, *, fresh: bool = False) -> Lost:
+        environment = self.environment
+        return Lost(job=job.id, cells=job.cells, why=why, reason=reason, fresh=fresh, environment=environment)
 
 
 def first_line(error: Exception) -> str:

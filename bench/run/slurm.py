@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench.archive import Archive
 from bench.errors import AnobenchError
-from bench.run.claims import try_lock
+from bench.run.claims import lives, try_lock
 from bench.run.executor import Event, Job, Lost, Place
 from bench.run.extras import extra
 from bench.run.remote import environ, travelling
@@ -99,10 +99,10 @@ class Slurm:
         except (NameError, ValueError, TypeError) as error:
             raise AnobenchError(f"--slurm {self._options}: {error}") from None
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self._folder / "driver", os.O_RDWR | os.O_CREAT, 0o666)
+        self._lock = os.open(self._folder / "slurm.driver", os.O_RDWR | os.O_CREAT, 0o666)
         try_lock(self._lock)
         for folder in self._spool.iterdir():
-            if folder != self._folder and _gone(folder):
+            if (folder / "slurm.driver").exists() and not lives(folder, "slurm"):
                 self._inherited.append(folder)
                 for archive in map(Archive, folder.glob("chunk-*")):
                     self._left_behind |= dict.fromkeys(archive.keys(), archive)
@@ -220,18 +220,6 @@ def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
         seconds += float("inf") if job.fresh else job.seconds or 0.0
     if chunk:
         yield chunk
-
-
-def _gone(folder: Path) -> bool:
-    """Return whether the driver whose spool this is has ended, however that was."""
-    try:
-        handle = os.open(folder / "driver", os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        return try_lock(handle)
-    finally:
-        os.close(handle)
 
 
 def _plain(value: str) -> str | int:

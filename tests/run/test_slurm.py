@@ -120,8 +120,8 @@ def test_what_a_dead_driver_left_is_taken_over(
     left, others = Archive(gone / "chunk-0"), Archive(alive / "chunk-0")
     for spool in (gone, alive):
         spool.mkdir(parents=True)
-        (spool / "driver").write_text("")
-    lock = os.open(alive / "driver", os.O_RDWR)
+        (spool / "slurm.driver").write_text("")
+    lock = os.open(alive / "slurm.driver", os.O_RDWR)
     assert try_lock(lock)
     record, scores = runner.run(cells[1])
     others.write(record, scores, runner.truths.get(record.truth))
