@@ -60,6 +60,7 @@ def execute(suite: Suite, found: Registry, archive: Archive, state: State, optio
     from bench.run.claims import Claims
     from bench.run.drive import Driver
     from bench.run.ending import Ending
+    from bench.run.order import loading_seconds
     from bench.run.watch import Watch
 
     if options.executor not in EXECUTORS:
@@ -94,6 +95,7 @@ def execute(suite: Suite, found: Registry, archive: Archive, state: State, optio
             alone=options.timing == "exclusive",
             max_failures=options.max_failures,
             watch=watch,
+            loading=loading_seconds(work, costs),
         )
         try:
             with contextlib.closing(driver.run()) as records:

@@ -137,6 +137,19 @@ def _distinct_images(cells: Iterable[Cell], costs: Costs) -> int:
     return sum(sources.values())
 
 
+def loading_seconds(work: Iterable[Unit], costs: Costs) -> dict[Group, float]:
+    """Return the seconds that a worker takes to read each group's features before its first cell there."""
+    cells: dict[Group, list[Cell]] = defaultdict(list)
+    for unit in work:
+        cells[unit.group] += unit.cells
+    return {
+        group: costs.loading(
+            group.backbone_identity, _distinct_images(members, costs) if group.backbone else 0
+        )
+        for group, members in cells.items()
+    }
+
+
 def _chain(work: Iterable[Unit]) -> float:
     """Return the seconds that a group takes on as many devices as it could use."""
     extraction = longest = 0.0

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from bench.run.order import loading_seconds
 from bench.run.simulate import simulate
 from tests.run.driving import bench_folder, cell, drive, finished, jobs_of, setup_of
-from tests.run.workload import loading_of, workload, wrong_by
+from tests.run.workload import workload, wrong_by
 
 #: Log-normal spread of what cells take around their estimates: a factor of 1.6 as a rule.
 SPREAD = 0.5
@@ -20,7 +21,7 @@ SPREAD = 0.5
 def test_makespan_against_the_bound(benchmark: Any, devices: int) -> None:
     """Aim: at most 1.10 on 20,000 cells."""
     work, costs = workload(20_000, devices=devices)
-    loading, real = loading_of(costs, work), wrong_by(work, SPREAD)
+    loading, real = loading_seconds(work, costs), wrong_by(work, SPREAD)
     exact = simulate(work, devices=devices, loading=loading.__getitem__)
     run = benchmark.pedantic(
         simulate,
