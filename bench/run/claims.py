@@ -1,24 +1,18 @@
 """Claims: who of several drivers on one results folder runs a cell.
 
-::
-
-    <results>/records/claims/<driver>.driver    locked for as long as the driver lives
-                             <cell's key>       holds the driver's name; gone once the record is there
-
-Before a cell starts its claim is made, a file that only one can create, and the archive is looked at again. A
-claim counts while its driver's lock is held: the system lets go of that however the driver ends, so that
-neither clocks nor process numbers decide. Where files cannot be locked there are no claims, and two drivers
-may run a cell twice; their records are whole all the same.
+One file, ``<results>/records/claims``, into which nothing is ever written: a driver holds a lock on one byte
+of it for each cell that it has, at a place that the cell's key names, and on one for itself. The system lets
+go of locks however a driver ends, so that neither clocks nor process numbers decide and nothing is left
+behind. Where files cannot be locked there are no claims: two drivers may run a cell twice, and their records
+are whole all the same.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -30,154 +24,94 @@ try:
 except ImportError:  # not a Unix
     fcntl = None
 
-#: What a file system says that has no hard links.
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-
 log = logging.getLogger(__name__)
 
 
 class Claims:
-    """The claims of one driver.
+    """The claims of one driver. Locks are a process's: a process has one of these at a time.
 
     Parameters
     ----------
-    folder : Path
+    file : Path
         ``<results>/records/claims``.
 
     Raises
     ------
     ArchiveError
-        The folder cannot be written.
+        It cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self.name = folder, uuid.uuid4().hex
-        self._own = folder / f"{self.name}.driver"
-        self._held: set[str] = set()
+    def __init__(self, file: Path) -> None:
+        self._file, self.name = file, uuid.uuid4().hex
         try:
+<<<<<<< HEAD
             folder.mkdir(parents=True, exist_ok=True)
             with self._alone():  # until it is locked, another driver would take it for left behind
                 self._lock = os.open(self._own, os.O_RDWR | os.O_CREAT, 0o666)
                 os.write(self._lock, self.name.encode())
                 self.usable = try_lock(self._lock)
+=======
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+>>>>>>> pool
         except OSError as error:
-            raise _unwritable(folder, error) from None
-        if not self.usable:
-            log.warning("%s: files cannot be locked there; run one driver at a time", folder)
+            raise ArchiveError(
+                f"{file} cannot be written ({error.strerror or error}); "
+                "choose another folder with --results, or mend its permissions or free space"
+            ) from None
+        self._usable = _lock(self._handle, self.name)
+        if not self._usable:
+            log.warning("%s cannot be locked; run one driver at a time on this folder", file)
 
     def take(self, key: str) -> bool:
-        """Claim a cell; return False if another driver that lives has it.
-
-        Raises
-        ------
-        ArchiveError
-            The folder cannot be written.
-        """
-        if not self.usable or key in self._held or self._create(key) or self._take_over(key):
-            self._held.add(key)
-            return True
-        return False
-
-    def _create(self, key: str) -> bool:
-        try:
-            # Linked under its name with its content, so that nobody sees a claim without an owner.
-            os.link(self._own, self._folder / key)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise _unwritable(self._folder, error) from None
-            log.warning("%s: there are no hard links there; run one driver at a time", self._folder)
-            self.usable = False
-        return True
-
-    def _take_over(self, key: str) -> bool:
-        """Take the claim of a driver that is gone; one driver at a time looks after that."""
-        with self._alone():
-            owner = self._owner(key)
-            if owner == self.name:
-                return True
-            if owner is not None and lives(self._folder, owner):
-                return False
-            (self._folder / key).unlink(missing_ok=True)
-            return self._create(key)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        handle = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            if fcntl is not None:
-                with contextlib.suppress(OSError):  # no locks there: `usable` will say so
-                    fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
-
-    def _owner(self, key: str) -> str | None:
-        try:
-            return (self._folder / key).read_text()
-        except FileNotFoundError:
-            return None
+        """Claim a cell; return False if another driver has it. What one has already can be taken again."""
+        return not self._usable or _lock(self._handle, key)
 
     def release(self, key: str) -> None:
         """Give a cell back, or let go of it once its record is there."""
-        if key in self._held:
-            self._held.discard(key)
-            if self.usable:
-                with contextlib.suppress(OSError):
-                    (self._folder / key).unlink()
+        _unlock(self._handle, key)
 
     def close(self) -> None:
-        """Let go of everything; drop what drivers that are gone left behind."""
-        for key in list(self._held):
-            self.release(key)
-        with contextlib.suppress(OSError):
-            if self.usable:
-                self._tidy()
-        os.close(self._lock)
-        with contextlib.suppress(OSError):
-            self._own.unlink()
-
-    def _tidy(self) -> None:
-        with self._alone():
-            for path in self._folder.iterdir():
-                gone = (
-                    path.suffix == ".driver" and path.stem != self.name and not lives(self._folder, path.stem)
-                )
-                orphan = not path.suffix and path.name != ".lock" and not self._alive_owner(path)
-                if gone or orphan:
-                    path.unlink(missing_ok=True)
-
-    def _alive_owner(self, path: Path) -> bool:
-        owner = self._owner(path.name)
-        return owner is not None and lives(self._folder, owner)
+        """Let go of everything."""
+        os.close(self._handle)
 
 
-def lives(folder: Path, driver: str) -> bool:
-    """Return whether a driver of this name runs, wherever: its lock is held."""
+def lives(file: Path, driver: str) -> bool:
+    """Return whether a driver of this name, of another process, runs: its byte is locked."""
     try:
-        handle = os.open(folder / f"{driver}.driver", os.O_RDWR)
+        handle = os.open(file, os.O_RDWR)
     except OSError:
         return False
     try:
+<<<<<<< HEAD
         return not try_lock(handle)
+=======
+        return not _lock(handle, driver)
+>>>>>>> pool
     finally:
         os.close(handle)
 
 
-def _unwritable(folder: Path, error: OSError) -> ArchiveError:
-    return ArchiveError(
-        f"{folder} cannot be written ({error.strerror or error}); "
-        "choose another folder with --results, or mend its permissions or free space"
-    )
+def _place(key: str) -> int:
+    return int(key[:15], 16)
 
 
+<<<<<<< HEAD
 def try_lock(handle: int) -> bool:
     """Lock a file if nobody has; False also where files cannot be locked."""
+=======
+def _lock(handle: int, key: str) -> bool:
+>>>>>>> pool
     if fcntl is None:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
     except OSError:
         return False
     return True
+
+
+def _unlock(handle: int, key: str) -> None:
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            fcntl.lockf(handle, fcntl.LOCK_UN, 1, _place(key))

@@ -138,16 +138,15 @@ def _distinct_images(cells: Iterable[Cell], costs: Costs) -> int:
 
 
 def loading_seconds(work: Iterable[Unit], costs: Costs) -> dict[Group, float]:
-    """Return the seconds that a worker takes to read each group's features before its first cell there."""
+    """Return the seconds that a worker takes to read each group's features; 0 for one that asks for none."""
     cells: dict[Group, list[Cell]] = defaultdict(list)
     for unit in work:
         cells[unit.group] += unit.cells
-    return {
-        group: costs.loading(
-            group.backbone_identity, _distinct_images(members, costs) if group.backbone else 0
-        )
-        for group, members in cells.items()
-    }
+    return {group: _loading(group, members, costs) for group, members in cells.items()}
+
+
+def _loading(group: Group, cells: Iterable[Cell], costs: Costs) -> float:
+    return costs.loading(group.backbone_identity, _distinct_images(cells, costs)) if group.backbone else 0.0
 
 
 def _chain(work: Iterable[Unit]) -> float:

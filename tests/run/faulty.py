@@ -81,6 +81,12 @@ class Fault(Method):
         while time.perf_counter() < until:
             pass
 
+    def works(self, first):
+        """Compute for so many milliseconds of processor time as the number says, its last digit apart."""
+        until = time.process_time() + self.number // 10 / 1000
+        while time.process_time() < until:
+            pass
+
     def crashes(self, first):
         os.kill(os.getpid(), signal.SIGSEGV)
 

@@ -83,7 +83,6 @@ def test_a_killed_driver_takes_its_workers_with_it_and_goes_on_later(start: Star
     _, said = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, said
     assert len(keys(tmp_path)) == 8
-    assert not list((tmp_path / "results" / "records" / "claims").glob("[0-9a-f]*"))
 
 
 #: Kills the driver and its workers where a record has its temporary name still.
@@ -139,8 +138,7 @@ def test_two_drivers_share_the_cells_and_both_finish(start: Start, tmp_path: Pat
     assert len(runs) == 20, "each cell ran once"
     assert len(set(runs)) == 2, "both drivers had some"
     assert len(keys(tmp_path)) == 20
-    for left in ("claims", "status"):
-        assert not list((tmp_path / "results" / "records" / left).glob("[!.]*"))
+    assert not list((tmp_path / "results" / "records" / "status").iterdir())
 
 
 def test_a_full_disk_ends_the_run_and_leaves_whole_records(
@@ -151,7 +149,7 @@ def test_a_full_disk_ends_the_run_and_leaves_whole_records(
 
     def full(handle: int) -> None:
         written.append(handle)
-        if len(written) > 7:
+        if len(written) > 20:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(handle)
 
