@@ -44,16 +44,8 @@ class Claims:
     def __init__(self, file: Path) -> None:
         self._file, self.name = file, uuid.uuid4().hex
         try:
-<<<<<<< HEAD
-            folder.mkdir(parents=True, exist_ok=True)
-            with self._alone():  # until it is locked, another driver would take it for left behind
-                self._lock = os.open(self._own, os.O_RDWR | os.O_CREAT, 0o666)
-                os.write(self._lock, self.name.encode())
-                self.usable = try_lock(self._lock)
-=======
             file.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
->>>>>>> pool
         except OSError as error:
             raise ArchiveError(
                 f"{file} cannot be written ({error.strerror or error}); "
@@ -83,11 +75,7 @@ def lives(file: Path, driver: str) -> bool:
     except OSError:
         return False
     try:
-<<<<<<< HEAD
-        return not try_lock(handle)
-=======
         return not _lock(handle, driver)
->>>>>>> pool
     finally:
         os.close(handle)
 
@@ -96,12 +84,7 @@ def _place(key: str) -> int:
     return int(key[:15], 16)
 
 
-<<<<<<< HEAD
-def try_lock(handle: int) -> bool:
-    """Lock a file if nobody has; False also where files cannot be locked."""
-=======
 def _lock(handle: int, key: str) -> bool:
->>>>>>> pool
     if fcntl is None:
         return False
     try:

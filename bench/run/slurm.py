@@ -9,10 +9,8 @@ nothing else is ever unpickled.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +18,7 @@ from pathlib import Path
 
 from bench.archive import Archive
 from bench.errors import AnobenchError
-from bench.run.claims import lives, try_lock
+from bench.run.claims import Claims, lives
 from bench.run.executor import Event, Job, Lost, Place
 from bench.run.extras import extra
 from bench.run.remote import environ, travelling
@@ -67,7 +65,7 @@ class Slurm:
     ) -> None:
         self._gpu = setup.device.startswith("cuda")
         self._setup = replace(setup, device="cuda" if self._gpu else "cpu", extraction_threads=cpus)
-        self._spool, self._folder = spool.resolve(), spool.resolve() / uuid.uuid4().hex[:12]
+        self._spool, self._folder = spool.resolve(), spool.resolve()
         self._options, self._cpus, self._cluster = dict(options or {}), cpus, cluster
         self._place = Place(name=cluster, device=cluster)
         self._pending: list[Job] = []
@@ -75,37 +73,44 @@ class Slurm:
         self._tasks: list[Task] = []
         self._left_behind: dict[str, Archive] = {}
         self._inherited: list[Path] = []
-        self._lock: int | None = None
+        self._claims: Claims | None = None
         self._stopping = False
 
     def start(self) -> None:
+        if self._claims is not None:
+            return
         submitit = extra("submitit", "slurm", "the executor slurm")
         if self._cluster == "slurm" and shutil.which("sbatch") is None:
             raise AnobenchError(
                 "there is no sbatch here: --executor slurm is for a login node of a Slurm cluster; "
                 "on this machine use --executor pool"
             )
-        minutes = int(self._options.pop("time", MINUTES))
+        self._settle()
         memory = self._setup.limits.cell_memory
         self._submitit = submitit.AutoExecutor(folder=self._folder / "submitit", cluster=self._cluster)
         try:
             self._submitit.update_parameters(
-                timeout_min=minutes,
+                timeout_min=int(self._options.get("time", MINUTES)),
                 cpus_per_task=self._cpus,
                 **({"gpus_per_node": 1} if self._gpu else {}),
                 **({"mem_gb": memory} if memory and "mem" not in self._options else {}),
-                **{f"slurm_{name}": _plain(value) for name, value in self._options.items()},
+                **{f"slurm_{name}": _plain(value) for name, value in self._options.items() if name != "time"},
             )
         except (NameError, ValueError, TypeError) as error:
             raise AnobenchError(f"--slurm {self._options}: {error}") from None
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self._folder / "slurm.driver", os.O_RDWR | os.O_CREAT, 0o666)
-        try_lock(self._lock)
-        for folder in self._spool.iterdir():
-            if (folder / "slurm.driver").exists() and not lives(folder, "slurm"):
-                self._inherited.append(folder)
-                for archive in map(Archive, folder.glob("chunk-*")):
-                    self._left_behind |= dict.fromkeys(archive.keys(), archive)
+
+    def _settle(self) -> None:
+        """Make this run's folder in the spool, and look at those of drivers that are gone."""
+        drivers = self._spool / "drivers"
+        folders = [folder for folder in self._spool.glob("?" * 32) if folder.is_dir()]
+        # Asked before this process holds a lock there itself: asking would let go of it.
+        self._inherited = [folder for folder in folders if not lives(drivers, folder.name)]
+        self._claims = Claims(drivers)
+        self._folder = self._spool / self._claims.name
+        self._folder.mkdir()
+        for folder in self._inherited:
+            for archive in map(Archive, folder.glob("chunk-*")):
+                self._left_behind |= dict.fromkeys(archive.keys(), archive)
 
     def places(self) -> Sequence[Place]:
         return [self._place]
@@ -197,13 +202,14 @@ class Slurm:
         until = time.monotonic() + 10.0
         while any(not task.ended for task in self._tasks) and time.monotonic() < until:
             time.sleep(LOOK_EVERY["local"])
+        if self._claims is None:
+            return
         kept = {archive.results.parent for archive in self._left_behind.values()}
         for folder in (self._folder, *(each for each in self._inherited if each not in kept)):
             shutil.rmtree(folder, ignore_errors=True)
         self._tasks, self._inherited = [], []
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._claims.close()
+        self._claims = None
 
 
 def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:

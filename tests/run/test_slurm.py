@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,6 @@ import pytest
 from bench.archive import Archive
 from bench.errors import AnobenchError
 from bench.run import slurm
-from bench.run.claims import try_lock
 from bench.run.executor import Event, Extracted, Job, Started
 from bench.run.journal import Journal
 from bench.run.slurm import Slurm
@@ -72,7 +73,7 @@ def test_an_array_for_each_group_and_the_records_of_cells_run_here(
         np.testing.assert_array_equal(found[each.key].scores, scores)
         assert found[each.key].truth is not None
     executor.close()
-    assert not any(path.is_file() for path in (tmp_path / "spool").rglob("*"))
+    assert [path.name for path in (tmp_path / "spool").rglob("*")] == ["drivers"]
 
 
 def test_a_preempted_chunk_goes_on_where_it_was(
@@ -116,13 +117,18 @@ def test_what_a_dead_driver_left_is_taken_over(
 ) -> None:
     cells = [cell(folder, "brightness", str(task)) for task in range(2)] + [cell(folder, "crashes")]
     runner = setup_of(folder).runner()
-    gone, alive = tmp_path / "spool" / "gone", tmp_path / "spool" / "alive"
+    spool = tmp_path / "spool"
+    lives = "from bench.run.claims import Claims; from pathlib import Path; import sys\n"
+    lives += "print(Claims(Path(sys.argv[1])).name, flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", lives, spool / "drivers"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    gone, alive = spool / ("0" * 32), spool / other.stdout.readline().strip()
     left, others = Archive(gone / "chunk-0"), Archive(alive / "chunk-0")
-    for spool in (gone, alive):
-        spool.mkdir(parents=True)
-        (spool / "slurm.driver").write_text("")
-    lock = os.open(alive / "slurm.driver", os.O_RDWR)
-    assert try_lock(lock)
     record, scores = runner.run(cells[1])
     others.write(record, scores, runner.truths.get(record.truth))
     for each in (cells[0], cells[2]):
@@ -134,7 +140,7 @@ def test_what_a_dead_driver_left_is_taken_over(
     begun = {event.cell for event in events if isinstance(event, Started)}
     assert begun == set(cells[1:]), "neither a failure is taken over, nor what belongs to another driver"
     executor.close()
-    os.close(lock)
+    other.communicate("")
     assert not gone.exists()
     assert others.load(cells[1].key) is not None
 
@@ -164,6 +170,17 @@ def test_without_slurm_it_says_what_to_do(
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(AnobenchError, match=r"no sbatch here.*--executor pool"):
         Slurm(setup_of(folder), tmp_path / "spool").start()
+
+
+@pytest.mark.parametrize("options", [{"time": "long"}, {"partitoin": "gpu"}])
+def test_an_option_that_is_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    executor = Slurm(setup_of(folder), tmp_path / "spool", options=options)
+    with pytest.raises(AnobenchError, match="--slurm .*" + next(iter(options.values()))):
+        executor.start()
+    executor.close()
 
 
 def test_chunks_are_as_long_as_they_should_be(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
