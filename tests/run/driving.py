@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,6 @@ def setup_of(folder: Path, **limits: Any) -> Setup:
 
 def cell(folder: Path, method: str, task: str = "0", *, backbone: str = "", **params: Any) -> Cell:
     """Return a cell as a plan has it, with the hashes of the code."""
-    registry = Registry([folder])
-    code = {"method": registry.methods[method].code, "dataset": registry.datasets["digits"].code}
     return Cell(
         dataset="digits",
         task=task,
@@ -69,8 +68,14 @@ def cell(folder: Path, method: str, task: str = "0", *, backbone: str = "", **pa
         backbone=backbone,
         contamination=Contamination(),
         seed=None,
-        code=tuple(sorted(code.items())),
+        code=_code(folder, method),
     )
+
+
+@cache
+def _code(folder: Path, method: str) -> tuple[tuple[str, str], ...]:
+    registry = Registry([folder])
+    return (("dataset", registry.datasets["digits"].code), ("method", registry.methods[method].code))
 
 
 def drive(
