@@ -13,6 +13,7 @@ from bench.cell import Cell
 from bench.contamination import Contamination
 from bench.registry import Registry
 from bench.run.executor import Event, Executor, Extracted, Finished, Job, Lost
+from bench.run.remote import Remote
 from bench.run.setup import Setup
 from bench.suite import Limits
 
@@ -76,6 +77,12 @@ def cell(folder: Path, method: str, task: str = "0", *, backbone: str = "", **pa
 def _code(folder: Path, method: str) -> tuple[tuple[str, str], ...]:
     registry = Registry([folder])
     return (("dataset", registry.datasets["digits"].code), ("method", registry.methods[method].code))
+
+
+@cache
+def remote_of(setup: str) -> Remote:
+    """Return this process's worker, made once."""
+    return Remote(setup)
 
 
 def drive(
