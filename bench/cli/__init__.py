@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import cache, data, diff, doctor, export, listing, published, report, run, status
+from bench.cli import cache, data, diff, doctor, export, listing, merge, published, report, run, status
 
 app = typer.Typer(
     name="anobench",
@@ -24,6 +24,7 @@ app.command("report")(report.report)
 app.command("status")(status.status)
 app.command("export")(export.export)
 app.command("diff")(diff.diff)
+app.command("merge")(merge.merge)
 app.command("published")(published.published)
 app.command("doctor")(doctor.doctor)
 app.add_typer(cache.app, name="cache")

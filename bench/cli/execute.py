@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from bench.cli.cluster import CLUSTERS, cluster_device, cluster_executor
 from bench.cli.console import err
 from bench.errors import AnobenchError
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from bench.run.setup import Setup
     from bench.suite import Suite
 
-EXECUTORS = ("auto", "inline", "pool")
+EXECUTORS = ("auto", "inline", "pool", *CLUSTERS)
 #: Seconds that workers need before their first cell: the interpreter, torch, the adapters.
 START_SECONDS = 5.0
 #: Workers on one GPU by default: more would wait for each other, or for the cores.
@@ -48,6 +49,9 @@ class Options:
     max_failures: int | None = None
     timing: Literal["packed", "exclusive"] = "packed"
     memory_limit: float | None = None
+    address: str | None = None
+    slurm: tuple[str, ...] = ()
+    cpus: int | None = None
 
 
 def execute(suite: Suite, found: Registry, archive: Archive, state: State, options: Options) -> Why:
@@ -56,14 +60,17 @@ def execute(suite: Suite, found: Registry, archive: Archive, state: State, optio
     from bench.run.claims import Claims
     from bench.run.drive import Driver
     from bench.run.ending import Ending
+    from bench.run.order import loading_seconds
     from bench.run.watch import Watch
 
     if options.executor not in EXECUTORS:
         raise AnobenchError(f"--executor {options.executor}: expected one of {', '.join(EXECUTORS)}")
-    devices = pick_devices(options.device)
+    clustered = options.executor in CLUSTERS
+    devices = cluster_device(options) if clustered else pick_devices(options.device)
     setup = _setup(suite, found, options, devices)
     costs = _costs(archive, state.todo, found, devices[0])
-    pooled, workers = _choose(options, devices, costs, state.todo)
+    remote = cluster_executor(setup, options, archive.root) if clustered else None
+    pooled, workers = (True, remote.devices) if remote else _choose(options, devices, costs, state.todo)
     if state.records:
         err.print(f"{len(state.records)} cells are there; running {len(state.todo)}.")
     work = _work(state.todo, costs, setup, found, options, len(devices) * workers if pooled else 1)
@@ -72,7 +79,10 @@ def execute(suite: Suite, found: Registry, archive: Archive, state: State, optio
     watch.file = archive.root / "status" / f"{suite.name}-{claims.name[:8]}.json"
     shown: View
     with Ending(options.budget, _say) as ending, view(watch) as shown:
-        executor = _executor(setup, devices, workers, ending, lambda told: shown.told(told), pooled=pooled)
+        tell = lambda told: shown.told(told)  # noqa: E731
+        executor = (
+            remote.executor if remote else _executor(setup, devices, workers, ending, tell, pooled=pooled)
+        )
         watch.places = executor.places()
         driver = Driver(
             work,
@@ -85,6 +95,7 @@ def execute(suite: Suite, found: Registry, archive: Archive, state: State, optio
             alone=options.timing == "exclusive",
             max_failures=options.max_failures,
             watch=watch,
+            loading=loading_seconds(work, costs),
         )
         try:
             with contextlib.closing(driver.run()) as records:

@@ -65,7 +65,8 @@ def run(
         str,
         typer.Option(
             "--executor",
-            help="inline: this process; pool: workers on this machine; auto: the pool where it pays.",
+            help="inline: this process; pool: workers on this machine; auto: the pool where it pays; "
+            "ray: a Ray cluster; slurm: a Slurm cluster.",
         ),
     ] = "auto",
     workers: Annotated[
@@ -95,6 +96,23 @@ def run(
     memory_limit: Annotated[
         float | None,
         typer.Option("--memory-limit", metavar="GIB", help="Memory that a worker may hold (cell_memory)."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address", metavar="HOST:PORT", help="Of a Ray cluster that runs, or auto; else a local one."
+        ),
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slurm",
+            metavar="KEY=VALUE",
+            help="For sbatch: partition=gpu, time=240 (minutes). Repeatable.",
+        ),
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option("--cpus", min=1, help="Of each worker on a cluster: ray 1, slurm 4.")
     ] = None,
 ) -> None:
     """Run a suite: every cell that is not in the archive yet; then write its leaderboard.
@@ -129,6 +147,9 @@ def run(
             max_failures=max_failures,
             timing="exclusive" if exclusive else "packed",
             memory_limit=memory_limit,
+            address=address,
+            slurm=tuple(slurm or ()),
+            cpus=cpus,
         )
         why = execute(the_suite, found, archive, state, options)
         how_it_ended(why, state, len({entry.cell.key for entry in plan.entries}), archive.root)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from bench.run.order import Group, Unit
 
 #: A unit is urgent if it takes more than this share of the time that is left with every device busy.
-URGENT = 0.1
+URGENT = 0.5
 
 
 @dataclass(slots=True, eq=False)

@@ -24,7 +24,7 @@ from bench.run.dispatch import Dispatcher
 from bench.run.ending import Ending
 from bench.run.executor import Event, Executor, Extracted, Finished, Job, Lost, Place
 from bench.run.keeper import Keeper
-from bench.run.order import Unit
+from bench.run.order import Group, Unit
 from bench.run.others import Others
 from bench.run.timing import mark_packed
 from bench.run.watch import Watch
@@ -68,6 +68,8 @@ class Driver:
     max_failures : int, optional
         After so many failed cells the run ends.
     watch : Watch, optional
+    loading : mapping, optional
+        Seconds that a worker takes to read a group's features (`bench.run.order.loading_seconds`).
     """
 
     def __init__(
@@ -83,11 +85,15 @@ class Driver:
         alone: bool = False,
         max_failures: int | None = None,
         watch: Watch | None = None,
+        loading: Mapping[Group, float] | None = None,
     ) -> None:
         self._executor, self._registry, self._ending = executor, registry, ending
         self._others, self._alone = Others(archive, claims, known or {}), alone
         self._max_failures = max_failures
-        self._dispatcher = Dispatcher(work, devices=len(executor.places()))
+        held = dict(loading or {})
+        self._dispatcher = Dispatcher(
+            work, devices=len(executor.places()), loading=lambda group: held.get(group, 0.0)
+        )
         self._keeper = Keeper(archive)
         self._watch = watch or Watch("", [])
         self._out: dict[int, _Out] = {}
@@ -154,8 +160,8 @@ class Driver:
                     self._executor.submit(out.job, place)
 
     def _next(self, place: Place) -> _Out | None:
-        busy = sum(out.place.device == place.device for out in self._out.values())
-        if busy >= self._most.get(place.device, busy + 1):
+        most = self._most.get(place.device)
+        if most is not None and sum(out.place.device == place.device for out in self._out.values()) >= most:
             return None
         for job in self._again:
             if self._executor.fits(job, place):

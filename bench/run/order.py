@@ -137,6 +137,18 @@ def _distinct_images(cells: Iterable[Cell], costs: Costs) -> int:
     return sum(sources.values())
 
 
+def loading_seconds(work: Iterable[Unit], costs: Costs) -> dict[Group, float]:
+    """Return the seconds that a worker takes to read each group's features; 0 for one that asks for none."""
+    cells: dict[Group, list[Cell]] = defaultdict(list)
+    for unit in work:
+        cells[unit.group] += unit.cells
+    return {group: _loading(group, members, costs) for group, members in cells.items()}
+
+
+def _loading(group: Group, cells: Iterable[Cell], costs: Costs) -> float:
+    return costs.loading(group.backbone_identity, _distinct_images(cells, costs)) if group.backbone else 0.0
+
+
 def _chain(work: Iterable[Unit]) -> float:
     """Return the seconds that a group takes on as many devices as it could use."""
     extraction = longest = 0.0
