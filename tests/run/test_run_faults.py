@@ -21,7 +21,8 @@ from bench.errors import ArchiveError
 from bench.run.inline import Inline
 from tests.run.faulty import Trial, bench_folder, children
 
-PATIENCE = 120.0
+#: A deadline, for a machine that has much else to do; nothing waits so long otherwise (seconds).
+PATIENCE = 300.0
 
 
 def until(true: Callable[[], Any]) -> None:
