@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from bench.cli.asked import pick_devices
 from bench.cli.cluster import CLUSTERS, cluster_device, cluster_executor
 from bench.cli.console import err
 from bench.errors import AnobenchError
@@ -70,7 +69,9 @@ def execute(suite: Suite, found: Registry, archive: Archive, state: State, optio
     setup = _setup(suite, found, options, devices)
     costs = _costs(archive, state.todo, found, devices[0])
     remote = cluster_executor(setup, options, archive.root) if clustered else None
-    pooled, workers = (True, remote.devices) if remote else _choose(options, devices, costs, state.todo)
+    pooled, workers = True, remote.devices if remote else 0
+    if remote is None:
+        pooled, workers = _choose(options, setup, devices, costs, state.todo)
     if state.records:
         err.print(f"{len(state.records)} cells are there; running {len(state.todo)}.")
     work = _work(state.todo, costs, setup, found, options, len(devices) * workers if pooled else 1)
@@ -146,7 +147,9 @@ def _costs(archive: Archive, todo: Sequence[Cell], found: Registry, device: str)
     return Costs(past, sizes=survey(todo, found), device=device.partition(":")[0])
 
 
-def _choose(options: Options, devices: Sequence[str], costs: Costs, todo: Sequence[Cell]) -> tuple[bool, int]:
+def _choose(
+    options: Options, setup: Setup, devices: Sequence[str], costs: Costs, todo: Sequence[Cell]
+) -> tuple[bool, int]:
     """Return whether workers are started, and how many on each device."""
     from bench.threads import cores
 
@@ -155,15 +158,12 @@ def _choose(options: Options, devices: Sequence[str], costs: Costs, todo: Sequen
     workers = min(options.workers or default, len(todo))
     if options.executor != "auto":
         return options.executor == "pool", workers
-    if options.workers is not None or _limited(options):
+    # What this process holds cannot be limited from inside.
+    if options.workers is not None or setup.limits.cell_memory is not None:
         return True, workers
     at_once = workers * len(devices)
     seconds = sum(costs.cell(cell).seconds for cell in todo)
     return seconds * (1 - 1 / max(1, at_once)) > 2 * START_SECONDS, workers
-
-
-def _limited(options: Options) -> bool:
-    return options.memory_limit is not None  # what this process holds cannot be limited from inside
 
 
 def _work(
@@ -231,59 +231,3 @@ def how_it_ended(why: Why, state: State, planned: int, root: Path) -> None:
     )
     if why in ("interrupted", "terminated"):
         raise typer.Exit(130 if why == "interrupted" else 143)
-
-
-def pick_devices(asked: str) -> list[str]:
-    """Return the torch devices that were asked for; ``auto`` and ``cuda`` are all GPUs, else the CPU.
-
-    Raises
-    ------
-    AnobenchError
-        A GPU was asked for that is not there.
-    """
-    if asked == "cpu" or (asked == "auto" and not _may_have_gpus()):
-        return ["cpu"]
-    import torch
-
-    number = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    every = [f"cuda:{index}" for index in range(number)]
-    if asked == "auto":
-        return every or ["cpu"]
-    if asked == "cuda" and every:
-        return every
-    if asked in every:
-        return [asked]
-    if not asked.startswith("cuda") or not (asked[4:] == "" or asked[5:].isdigit()):
-        raise AnobenchError(f"--device {asked}: expected auto, cpu, cuda or cuda:N")
-    raise AnobenchError(
-        f"--device {asked}: torch finds {number} GPUs; use --device cpu, or see anobench doctor"
-    )
-
-
-def _may_have_gpus() -> bool:
-    """Return False where there is surely none, without importing torch."""
-    if sys.platform != "linux":
-        return sys.platform != "darwin"
-    return any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))  # noqa: PTH110
-
-
-def seconds_of(text: str | None) -> float | None:
-    """Read ``"90s"``, ``"20min"``, ``"2h"``, ``"1.5d"``.
-
-    Raises
-    ------
-    AnobenchError
-        It is something else.
-    """
-    if text is None:
-        return None
-    units = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-    number = text.strip().rstrip("smindh ")
-    unit = text.strip()[len(number) :].strip()
-    try:
-        seconds = float(number) * units[unit]
-    except (ValueError, KeyError):
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise AnobenchError(f"--budget {text}: expected a number with a unit, e.g. 90s, 20min, 2h or 1d")
-    return seconds

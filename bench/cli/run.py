@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.execute import Options, execute, how_it_ended, seconds_of
+from bench.cli.asked import seconds_of
+from bench.cli.execute import Options, execute, how_it_ended
 from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Results, registry
 
 if TYPE_CHECKING:

@@ -1,9 +1,7 @@
 """The driver: gives work to an executor, keeps what comes back, and decides what is tried again.
 
-One policy for every executor. A cell whose worker died gets one more try in a new worker; one that was killed
-for its memory too, unless its worker had held nothing else. A cell that ran out of a device's memory beside
-others gets one more try alone there, and from then on half as many run on that device. What runs out of time
-has failed. A job that another's fault ended is simply given out again.
+One policy for every executor (`bench.run.retry`). After a device's memory was too small for the cells beside
+each other half as many run there. A job that another's fault ended is simply given out again.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from bench.archive import Archive
 from bench.cell import Cell, Record
 from bench.registry import Registry
-from bench.run.begun import about
 from bench.run.claims import Claims
 from bench.run.dispatch import Dispatcher
 from bench.run.ending import Ending
@@ -26,13 +23,12 @@ from bench.run.executor import Event, Executor, Extracted, Finished, Job, Lost, 
 from bench.run.keeper import Keeper
 from bench.run.order import Group, Unit
 from bench.run.others import Others
+from bench.run.retry import Retries, failed_result
 from bench.run.timing import mark_packed
 from bench.run.watch import Watch
 
 log = logging.getLogger(__name__)
 
-#: How often a job may be given out again when the machine under it went away.
-MOST_LEASES = 5
 #: At the longest between two looks at signals and limits (seconds).
 TICK = 0.25
 
@@ -98,7 +94,7 @@ class Driver:
         self._watch = watch or Watch("", [])
         self._out: dict[int, _Out] = {}
         self._again: deque[Job] = deque()
-        self._tried: dict[str, int] = {}
+        self._retries = Retries()
         self._most: dict[str, int] = {}
         self._peaks: dict[tuple[object, ...], int] = {}
         self._numbers = itertools.count()
@@ -207,7 +203,7 @@ class Driver:
             out = self._out[event.job]
             if event.why not in ("interrupted", "unstarted"):
                 self._dispatcher.forget(out.place.name)
-            if out.unit is not None and out.job.part is not None and self._extracts_again(event, out):
+            if out.unit is not None and out.job.part is not None and self._retries.extraction(event, out.job):
                 del self._out[out.job.id]
                 self._dispatcher.give_back(out.unit)
                 return
@@ -227,7 +223,7 @@ class Driver:
         if peak is not None:
             kind = _kind(record.cell)
             self._peaks[kind] = max(peak, self._peaks.get(kind, 0))
-        if event.packed and _out_of_memory(record) and self._may_try(key):
+        if self._retries.out_of_memory(event):
             device = out.place.device
             busy = sum(other.place.device == device for other in self._out.values())
             self._most[device] = max(1, busy // 2)
@@ -249,11 +245,6 @@ class Driver:
             if self._failures == self._max_failures:
                 self._ending.ask("failures")
 
-    def _may_try(self, key: str, most: int = 1) -> bool:
-        """Count a try more of a cell, if it may have one."""
-        self._tried[key] = self._tried.get(key, 0) + 1
-        return self._tried[key] <= most
-
     def _try_again(self, cell: Cell, *, fresh: bool = False, alone: bool = False) -> None:
         job = Job(id=next(self._numbers), cells=(cell,), fresh=fresh, alone=alone or self._alone)
         self._again.append(job)
@@ -269,35 +260,13 @@ class Driver:
         if event.why == "unstarted":
             self._again.append(replace(out.job, id=next(self._numbers), cells=event.cells))
             return
-        most = {"died": 1, "memory": 0 if event.fresh and len(out.job.cells) == 1 else 1, "node": MOST_LEASES}
         for cell in event.cells:
-            if self._may_try(cell.key, most.get(event.why, 0)):
+            if self._retries.cell(cell, event, out.job):
                 self._try_again(cell, fresh=event.why != "node")
             else:
-                self._keep(self._failed(cell, event))
-
-    def _extracts_again(self, event: Lost, out: _Out) -> bool:
-        if event.why in ("unstarted", "node"):
-            return True
-        name = f"extraction {out.job.part} of {out.job.cells[0].key}"
-        return event.why in ("died", "memory") and self._may_try(name)
-
-    def _failed(self, cell: Cell, event: Lost) -> Finished:
-        """Return the result of a cell that has none from a worker."""
-        error = {"kind": event.why, "reason": event.reason, "traceback": event.log}
-        described = about(cell, self._registry, event.environment)
-        return Finished(
-            job=event.job,
-            record=Record(status="failed", error=error, **described),
-            scores=None,
-            log=event.log,
-        )
+                self._keep(failed_result(cell, event, self._registry))
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:
     """Return what cells share whose peaks of memory are alike."""
     return cell.dataset, cell.method, cell.params, cell.backbone
-
-
-def _out_of_memory(record: Record) -> bool:
-    return record.error is not None and record.error["kind"] == "OutOfMemoryError"

@@ -1,6 +1,7 @@
-"""Running a plan: which cells are left, and the loop that runs them in this process.
+"""Running a plan: which cells are left, keeping what one gives, and the plain loop over cells.
 
-`inline` is the one executor so far: one process, one device. Only this process writes the archive.
+`inline` is that loop, for scripts: one process, no limits of the run, nobody else. ``anobench run`` goes by
+`bench.run.drive`, whatever the executor.
 """
 
 from __future__ import annotations

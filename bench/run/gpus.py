@@ -43,3 +43,16 @@ def usage(devices: Iterable[str]) -> tuple[tuple[str, str], ...]:
             continue
         found.append((device, f"{busy} % busy, {memory.used / 2**30:.1f} of {memory.total / 2**30:.1f} GiB"))
     return tuple(found)
+
+
+def own_device(device: str) -> tuple[str, str | None]:
+    """Return the device as its worker sees it, and what CUDA is to show it: its own GPU alone.
+
+    So a record says ``cuda`` whichever GPU it ran on.
+    """
+    kind, _, index = device.partition(":")
+    if kind != "cuda":
+        return device, None
+    shown = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part]
+    number = int(index or 0)
+    return "cuda", shown[number] if number < len(shown) else str(number)

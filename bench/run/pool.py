@@ -31,8 +31,9 @@ log = logging.getLogger(__name__)
 
 #: Between two looks at deadlines and memory (seconds).
 LOOK_EVERY = 0.1
-#: Jobs are sent ahead of time so that a worker has work for so long (seconds), and at most so many.
-AHEAD_SECONDS, AHEAD_JOBS = 0.02, 8
+#: A worker whose jobs take less than `SHORT` gets the next one while it is at the last, or as many as keep it
+#: busy for `AHEAD_SECONDS`, at most `AHEAD_JOBS`: it must not wait for the driver.
+SHORT, AHEAD_SECONDS, AHEAD_JOBS = 1.0, 0.02, 8
 #: So many workers in a row that end before they are ready are no accident.
 FAILED_STARTS = 3
 
@@ -83,12 +84,13 @@ class Pool:
     def _takes_more(worker: Process) -> bool:
         if not worker.jobs:
             return not worker.ending
-        ahead = min(AHEAD_JOBS, AHEAD_SECONDS / worker.usual) if worker.usual > 0 else 0
-        return worker.ready and not worker.ending and len(worker.jobs) <= ahead and not worker.jobs[0].alone
+        if not 0 < worker.usual < SHORT or not worker.ready or worker.ending or worker.jobs[0].alone:
+            return False
+        return len(worker.jobs) <= max(1, min(AHEAD_JOBS, AHEAD_SECONDS / worker.usual))
 
     def fits(self, job: Job, place: Place) -> bool:
         worker = self._at[place.name]
-        if (job.fresh or job.alone) and worker.jobs:
+        if worker.jobs and (job.fresh or job.alone or (job.seconds or 0.0) > SHORT):
             return False
         beside = [each.jobs[0] for each in self._busy_beside(worker)]
         if any(other.alone for other in beside) or (job.alone and beside):

@@ -20,6 +20,7 @@ import psutil
 from bench.cell import Cell
 from bench.run import worker
 from bench.run.executor import Fate, Job, Place
+from bench.run.gpus import own_device
 from bench.run.messages import Message
 from bench.run.setup import Setup
 from bench.suite import Limits
@@ -38,7 +39,7 @@ class Process:
 
     def __init__(self, place: Place, setup: Setup, folder: Path) -> None:
         self.place = place
-        device, self._visible = _device(place.device)
+        device, self._visible = own_device(place.device)
         self._setup, self._runs = replace(setup, device=device).to_json(), 1 + setup.repeats
         self._log_file = folder / f"{place.name.replace(':', '-').replace(' #', '-')}.log"
         self._process: SpawnProcess | None = None
@@ -248,16 +249,3 @@ class Process:
             self.dismiss()
             self._process.join(GOODBYE_SECONDS)
         self.bury()
-
-
-def _device(device: str) -> tuple[str, str | None]:
-    """Return the device as its worker sees it, and what CUDA is to show it: its own GPU alone.
-
-    So a record says ``cuda`` whichever GPU it ran on.
-    """
-    kind, _, index = device.partition(":")
-    if kind != "cuda":
-        return device, None
-    shown = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part]
-    number = int(index or 0)
-    return "cuda", shown[number] if number < len(shown) else str(number)

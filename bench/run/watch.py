@@ -128,7 +128,8 @@ class Watch:
 
     def given(self, job: Job) -> None:
         """Note that a job was handed out."""
-        self._given[job.id] = job.seconds or 0.0
+        # How wrong extractions are estimated says nothing of cells.
+        self._given[job.id] = job.seconds or 0.0 if job.part is None else 0.0
 
     def event(self, event: Event) -> None:
         now = time.monotonic()
@@ -143,7 +144,7 @@ class Watch:
     def _over(self, job: int, now: float) -> None:
         estimated = self._given.pop(job, None)
         place = self.running.pop(job, None)
-        if estimated is not None and place is not None:
+        if estimated and place is not None:
             self._estimated += estimated
             self._took += now - place[1].since
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.execute import pick_devices, seconds_of
+from bench.cli.asked import pick_devices, seconds_of
 from bench.errors import AnobenchError
 from bench.run.watch import Snapshot
 from tests.cli.conftest import Invoke

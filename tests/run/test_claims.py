@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from bench.run.claims import Claims, lives
-from bench.run.watch import Snapshot
 
 KEY, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
@@ -59,18 +58,3 @@ def test_a_released_cell_is_anyones(tmp_path: Path) -> None:
     assert driver.returncode == 0
     assert claims.take(KEY)
     claims.close()
-
-
-def test_a_status_survives_its_file() -> None:
-    now = Snapshot(
-        suite="trial",
-        driver="a",
-        total=9,
-        done=4,
-        failed=1,
-        seconds=3.5,
-        left_seconds=None,
-        running=(("cpu #1", "dn2 · toy/a", 1.5, "3 of 9"),),
-        devices=(("cuda:0", "87 % busy"),),
-    )
-    assert Snapshot.from_json(now.to_json()) == now
