@@ -17,6 +17,8 @@ from tests.run.workload import workload, wrong_by
 
 #: Log-normal spread of what cells take around their estimates: a factor of 1.6 as a rule.
 SPREAD = 0.5
+#: Of short cells through Ray and of its own tasks: the quickest counts, since others use the machine too.
+ROUNDS = 5
 
 
 @pytest.mark.parametrize("devices", [8, 64])
@@ -63,13 +65,13 @@ def test_short_cells_through_ray_against_its_own_tasks(
         executor.start()
         drive(executor, jobs[:200], seconds=300.0)
         ours = lambda: len(finished(drive(executor, jobs, seconds=300.0)))  # noqa: E731
-        assert benchmark.pedantic(ours, rounds=1) == number
+        assert benchmark.pedantic(ours, rounds=ROUNDS) == number
         executor.close()  # else its workers would hold the CPUs that tasks wait for
         own = _own_tasks(ray, travelling(setup_of(folder)), jobs)
     finally:
         ray.shutdown()
     if benchmark.stats:
-        took = benchmark.stats.stats.median
+        took = benchmark.stats.stats.min
         benchmark.extra_info |= {"ratio": took / own, "cells_a_second": number / took}
         print(
             f"\n{number} cells that spin for 1 ms: {number / took:.0f} a second, as Ray's own tasks "
@@ -78,15 +80,17 @@ def test_short_cells_through_ray_against_its_own_tasks(
 
 
 def _own_tasks(ray: Any, setup: str, jobs: list[Job]) -> float:
-    """Return the seconds that the same jobs take as Ray's own tasks, once its workers are warm."""
+    """Return the fewest seconds that the same jobs take as Ray's own tasks, once its workers are warm."""
 
     @ray.remote(num_cpus=1)
     def task(job: Job) -> list[Event]:
         return list(remote_of(setup).events(job))
 
     ray.get([task.remote(job) for job in jobs[:200]])
-    started = time.perf_counter()
-    results = ray.get([task.remote(job) for job in jobs])
-    seconds = time.perf_counter() - started
-    assert len(finished(event for events in results for event in events)) == len(jobs)
-    return seconds
+    best = float("inf")
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        results = ray.get([task.remote(job) for job in jobs])
+        best = min(best, time.perf_counter() - started)
+        assert len(finished(event for events in results for event in events)) == len(jobs)
+    return best
