@@ -1,8 +1,9 @@
 """The leaderboard: the report on a suite, as Markdown that reads well on GitHub as it stands.
 
-It is made from the plan and the records alone. A short table stands on top, the rest is folded; each section
-is a function from the `bench.report.board.Board` to lines, and `leaderboard` is the list of them. For the
-same plan and records the text is the same, byte for byte.
+It is made from the plan, the records and their scores alone. A short table stands on top, the rest is
+folded; each section is a function from the `bench.report.board.Board`, or from its
+`bench.report.evidence.Evidence`, to lines, and `leaderboard` is the list of them. For the same plan and
+records the text is the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -11,17 +12,35 @@ from collections.abc import Mapping
 
 from tabulate import tabulate
 
+from bench.archive import Archive
 from bench.cell import Record
 from bench.plan import Plan
-from bench.report import conditions, holes, provenance, purification, tables
+from bench.report import (
+    checks,
+    conditions,
+    contaminated,
+    holes,
+    provenance,
+    purification,
+    significance,
+    tables,
+    timing,
+)
 from bench.report.beside import published_beside_ours
 from bench.report.board import Board
-from bench.report.columns import order, rate_name
+from bench.report.columns import dataset_name, order, rate_name
+from bench.report.evidence import Evidence
 from bench.report.markdown import NOTHING, blocks, count, escape, folded, percent, points
 from bench.report.publishedrow import Published
 
 
-def leaderboard(plan: Plan, records: Mapping[str, Record], *, published: tuple[Published, ...] = ()) -> str:
+def leaderboard(
+    plan: Plan,
+    records: Mapping[str, Record],
+    *,
+    published: tuple[Published, ...] = (),
+    archive: Archive | None = None,
+) -> str:
     """Return the leaderboard of a suite.
 
     Parameters
@@ -31,6 +50,9 @@ def leaderboard(plan: Plan, records: Mapping[str, Record], *, published: tuple[P
         By key. Cells of the plan without a record show as missing; records of other cells are left out.
     published : tuple of Published
         Those that belong to a row of the suite are shown beside its numbers.
+    archive : Archive, optional
+        Where the scores of the records are: they are read one task at a time. Without it the page has no
+        intervals, and tests over data sets alone.
 
     Returns
     -------
@@ -38,10 +60,12 @@ def leaderboard(plan: Plan, records: Mapping[str, Record], *, published: tuple[P
         Markdown, with a newline at the end.
     """
     board = Board(plan, records)
-    parts = [_head(board), _problems(plan), [f"- {escape(note)}." for note in plan.notes]]
+    notes = [f"- {escape(note)}." for note in plan.notes]
+    parts = [_head(board), _problems(plan), checks.mixed(board), notes]
     if plan.rows and plan.columns:
-        beside = published_beside_ours(board, published)
-        parts += [*_results(board), *_holes(board), beside, *_folded(board)]
+        evidence = Evidence(board, archive)
+        beside = published_beside_ours(board, published, evidence.interval)
+        parts += [*_results(evidence), *_holes(board), beside, *_folded(evidence)]
     parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))
     return "\n".join(blocks(*parts)) + "\n"
 
@@ -115,16 +139,29 @@ def _problems(plan: Plan) -> list[str]:
     )
 
 
-def _results(board: Board) -> list[list[str]]:
+def _results(evidence: Evidence) -> list[list[str]]:
+    board = evidence.board
     first, *others = board.rates
     heading = f"## Overall{f': {rate_name(first)}' if others else ''}"
     contamination = (
-        [] if not others else blocks(["## Under contamination"], [_BY_RATE], tables.by_rate(board))
+        []
+        if not others
+        else blocks(
+            ["## Under contamination"],
+            tables.by_rate(evidence),
+            [_BY_RATE],
+            contaminated.robustness(evidence),
+        )
     )
-    rest = tables.at_each(others, lambda rate: tables.overall(board, rate)) if others else []
+    rest = tables.at_each(others, lambda rate: tables.overall(evidence, rate)) if others else []
     only = f", {rate_name(others[0])}" if len(others) == 1 else " at the other rates"
-    more = folded(f"<b>Overall</b>{only}", rest)
-    return [[heading], tables.overall(board, first), _legend(board), contamination, more]
+    return [
+        [heading],
+        tables.overall(evidence, first),
+        _legend(evidence, first),
+        contamination,
+        folded(f"<b>Overall</b>{only}", rest),
+    ]
 
 
 _BY_RATE = (
@@ -133,34 +170,56 @@ _BY_RATE = (
 )
 
 
-def _legend(board: Board) -> list[str]:
-    """Return how to read the tables: one line, and the rest folded."""
-    several = len(board.ranked) > 1
+def _legend(evidence: Evidence, rate: float) -> list[str]:
+    """Return how to read the tables: a few lines, and the rest folded."""
+    several = len(evidence.board.ranked) > 1
     short = ["Mean AUROC in points (× 100), higher is better"]
+    short += ["best in bold, `=` marks equal ones at the precision shown"] if several else []
+    short += ["± is a standard deviation over seeds"] if _spread(evidence.board) else []
+    claims, reach = significance.headline(evidence, rate)
+    return blocks(
+        [" ".join(["; ".join(short) + ".", *claims])],
+        [" ".join([*reach, *_supervision(evidence.board)])],
+        folded("How to read the tables", [f"- {word}." for word in _reading(evidence)]),
+    )
+
+
+def _reading(evidence: Evidence) -> list[str]:
+    board = evidence.board
     words = ["AUROC is averaged over seeds, then over the tasks of a data set"]
     if len(board.datasets) > 1:
         words[0] += "; *Average* is the mean over data sets, each with the same weight"
-    if several:
-        short.append("best in bold, `=` marks equal ones at the precision shown")
+    if len(board.ranked) > 1:
         words.append(
-            "*Mean rank*: within each task the complete methods are ranked by unrounded AUROC (1 = best, "
-            "equal ones share the mean of their ranks); shown is the mean over "
-            f"{count(len(board.columns), 'task')}. Tables are sorted by it"
+            "Tables are sorted by the average. *Mean rank*: within each task the complete methods are ranked "
+            "by unrounded AUROC (1 = best, equal ones share the mean of their ranks); shown is the mean over "
+            f"{count(len(board.columns), 'task')}"
+        )
+    if len(board.ranked) > 1 and evidence.images:
+        words.append(
+            "By task, brackets are DeLong's 95 % intervals (on the logit scale, with the variance over seeds "
+            "added), and `≈` marks what is not significantly different from the best (DeLong's paired test, "
+            "with the variance over seeds, Holm)"
         )
     words.append(
-        "A method with failed or missing cells has no average and no rank, and stands below the others"
+        "A method with failed or missing cells has no average and no rank, and stands in a table of its own; "
+        "so does every setting but one-class"
     )
-    spread = _spread(board)
-    if spread:
-        short.append("± is a standard deviation over seeds")
-        words.append(spread)
+    words += [spread] if (spread := _spread(board)) else []
     words.append(
         "*Marginal s* and *Cold s* are mean seconds per cell: fit + score, without and with the extraction "
         "of the features used"
     )
-    return blocks(
-        ["; ".join(short) + "."], folded("How to read the tables", [f"- {word}." for word in words])
-    )
+    return words
+
+
+def _supervision(board: Board) -> list[str]:
+    """Return setting and selection of what ranks; the selection is a column where it differs."""
+    rules = {board.plan.rows[row].selection for row in board.ranked}
+    if not rules:
+        return []
+    rule = f"selection `{rules.pop()}`" if len(rules) == 1 else "selection as shown"
+    return [f"Ranked: setting `one-class`, {rule}."]
 
 
 def _spread(board: Board) -> str:
@@ -183,14 +242,27 @@ def _holes(board: Board) -> list[list[str]]:
     return [holes.failed_cells(board), holes.missing_cells(board), holes.flags(board)]
 
 
-def _folded(board: Board) -> list[list[str]]:
-    others = tables.at_each(board.rates, lambda rate: tables.other_metrics(board, rate))
+def _folded(evidence: Evidence) -> list[list[str]]:
+    board = evidence.board
+    datasets = tables.at_each(board.rates, lambda rate: tables.by_dataset(evidence, rate))
+    real = tables.at_each(board.rates, lambda rate: significance.significance(evidence, rate))
+    others = tables.at_each(board.rates, lambda rate: tables.other_metrics(evidence, rate))
     return [
-        tables.tables_by_task(board),
+        folded("<b>Overall</b> by data set", datasets),
+        folded("<b>Which differences are real</b>: every pair, effect sizes, power", real),
+        *(_tasks(evidence, name) for name in board.datasets),
         folded("<b>Other metrics</b>", others),
         folded("<b>Purification of the training images</b>", purification.purification(board)),
         folded("<b>Methods</b>", provenance.methods(board)),
         folded("<b>Data and contamination</b>", conditions.contamination(board)),
-        folded("<b>Timing and memory</b>", conditions.timing(board)),
+        folded("<b>Timing and memory</b>", timing.timing(board)),
         folded("<b>What ran where</b>", provenance.environments(board)),
     ]
+
+
+def _tasks(evidence: Evidence, name: str) -> list[str]:
+    """Return a data set's tables by task at each rate, and its pairs at the first, folded."""
+    lines = tables.at_each(evidence.board.rates, lambda rate: tables.by_task(evidence, name, rate))
+    first = evidence.board.rates[0]
+    pairs = significance.within(evidence, name, first) if len(evidence.board.datasets) > 1 else []
+    return folded(f"<b>{dataset_name(evidence.board, name)}</b> by task", blocks(lines, pairs))

@@ -44,7 +44,7 @@ def write_reports(
     They are ``<results>/<suite>.md``, ``<suite>.csv`` and ``README.md``; a README of somebody else's stays.
     """
     page = archive.results / f"{plan.suite}.md"
-    _write(page, leaderboard(plan, records, published=published))
+    _write(page, leaderboard(plan, records, published=published, archive=archive))
     _write(page.with_suffix(".csv"), export_csv(plan, records))
     contents = index(archive, plan, records)
     if contents is not None:
