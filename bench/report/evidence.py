@@ -12,7 +12,7 @@ from functools import cache, cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from bench.archive import Archive
 from bench.errors import ArchiveError
@@ -195,7 +195,7 @@ class Evidence:
         held = _by_seed(self.board.group(row, column, rate), self.seeds(rate))
         variance, freedom = _with_seeds(float(tested.variance[at]), held)
         # The quantile of Student's t in the place of the normal one.
-        wider = (student.ppf(0.975, freedom) / student.ppf(0.975, np.inf)) ** 2
+        wider = (stdtrit(freedom, 0.975) / stdtrit(np.inf, 0.975)) ** 2
         low, high = auroc_interval(
             float(tested.auroc[at]), variance * wider, anomalous=tested.anomalous, normal=tested.normal
         )
@@ -215,7 +215,7 @@ class Evidence:
         difference = abs(float(tested.difference[a, b]))
         if difference < 1e-13 or variance == 0:
             return 1.0 if difference < 1e-13 else 0.0
-        return float(2 * student.sf(difference / np.sqrt(variance), freedom))
+        return float(2 * stdtr(freedom, -difference / np.sqrt(variance)))
 
 
 def _with_seeds(of_images: float, by_seed: Sequence[float]) -> tuple[float, float]:

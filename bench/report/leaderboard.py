@@ -33,6 +33,10 @@ from bench.report.evidence import Evidence
 from bench.report.markdown import NOTHING, blocks, count, escape, folded, percent, points
 from bench.report.publishedrow import Published
 
+#: With more methods × tasks × rates the tables by task stop at the first rate: GitHub shows half a megabyte.
+MOST_VALUES = 4000
+_ELSEWHERE = "the other rates are in the CSV beside this page, and `anobench table` prints them."
+
 
 def leaderboard(
     plan: Plan,
@@ -262,7 +266,10 @@ def _folded(evidence: Evidence) -> list[list[str]]:
 
 def _tasks(evidence: Evidence, name: str) -> list[str]:
     """Return a data set's tables by task at each rate, and its pairs at the first, folded."""
-    lines = tables.at_each(evidence.board.rates, lambda rate: tables.by_task(evidence, name, rate))
-    first = evidence.board.rates[0]
-    pairs = significance.within(evidence, name, first) if len(evidence.board.datasets) > 1 else []
-    return folded(f"<b>{dataset_name(evidence.board, name)}</b> by task", blocks(lines, pairs))
+    board = evidence.board
+    whole = len(board.plan.rows) * len(board.plan.columns) * len(board.rates) <= MOST_VALUES
+    rates = board.rates if whole else board.rates[:1]
+    lines = tables.at_each(rates, lambda rate: tables.by_task(evidence, name, rate))
+    note = [] if whole or len(board.rates) == 1 else [f"{rate_name(rates[0])} only; {_ELSEWHERE}"]
+    pairs = significance.within(evidence, name, rates[0]) if len(board.datasets) > 1 else []
+    return folded(f"<b>{dataset_name(board, name)}</b> by task", blocks(note, lines, pairs))

@@ -22,6 +22,9 @@ from bench.report.markdown import (
 from bench.report.standing import ALPHA, ENOUGH_FOR_INTERVAL, Standing, best
 from bench.stats.bayes import ROPE, signed_rank_probabilities
 
+#: With more methods the pairs are shown over all data sets alone.
+MOST_PAIRED = 16
+
 _MATRIX = (
     "Above the diagonal: the difference of the averages in points, row minus column; below it: its p value, "
     "adjusted by Holm for all pairs; **bold** where p ≤ 0.05. The columns are the rows' numbers."
@@ -62,8 +65,10 @@ def matrix(board: Board, standing: Standing | None) -> list[str]:
 
 def within(evidence: Evidence, dataset: str, rate: float) -> list[str]:
     """Return the pairwise matrix of one data set, folded: by its test images."""
-    lines = matrix(evidence.board, evidence.within(dataset, rate))
-    return folded("Every pair on this data set", lines)
+    standing = evidence.within(dataset, rate)
+    if standing is None or len(standing.rows) > MOST_PAIRED:
+        return []
+    return folded("Every pair on this data set", matrix(evidence.board, standing))
 
 
 def headline(evidence: Evidence, rate: float) -> tuple[list[str], list[str]]:

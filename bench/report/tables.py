@@ -223,7 +223,8 @@ def _task_texts(
 
 def ties_to_best(evidence: Evidence, rows: Sequence[int], column: int, rate: float) -> list[bool]:
     """Return which rows are not significantly different from the best of them (DeLong, Holm); not itself."""
-    held = [row for row in rows if evidence.task_interval(row, column, rate) is not None]
+    tested = evidence.task(column, rate)
+    held = [row for row in rows if tested is not None and row in tested.rows]
     if len(held) < 2:
         return [False] * len(rows)
     auroc = {row: evidence.board.group(row, column, rate).mean("auroc") or 0.0 for row in held}
