@@ -131,7 +131,7 @@ def _about(evidence: Evidence, standing: Standing) -> list[str]:
     if standing.scope == "data sets":
         lines.append(
             "- Tested: means over the tasks and seeds of each data set, by Wilcoxon's signed-rank test "
-            f"(exact), with Holm's correction for all {count(_pairs(standing), 'pair')}."
+            f"(exact), with Holm's correction for {count(_pairs(standing), 'pair')}."
         )
         return lines
     lines.append(
@@ -142,7 +142,7 @@ def _about(evidence: Evidence, standing: Standing) -> list[str]:
     lines.append(
         "- Tested instead, on these very data sets: the test images of each were resampled, one resample for "
         "all its tasks and all methods (bootstrap, within images of the same labels); the variance over "
-        f"seeds is added; Student's t and Holm's correction for all {count(_pairs(standing), 'pair')}."
+        f"seeds is added; Student's t and Holm's correction for {count(_pairs(standing), 'pair')}."
         if standing.scope
         else f"- Nothing was tested on their images: {escape(standing.why)}."
     )
