@@ -157,15 +157,20 @@ def _results(evidence: Evidence) -> list[list[str]]:
             contaminated.robustness(evidence),
         )
     )
-    rest = tables.at_each(others, lambda rate: tables.overall(evidence, rate)) if others else []
+    rest = tables.at_each(others, lambda rate: _overall(evidence, rate)) if others else []
     only = f", {rate_name(others[0])}" if len(others) == 1 else " at the other rates"
     return [
         [heading],
         tables.overall(evidence, first),
         _legend(evidence, first),
+        folded("<b>Overall</b> by data set", tables.by_dataset(evidence, first)),
         contamination,
         folded(f"<b>Overall</b>{only}", rest),
     ]
+
+
+def _overall(evidence: Evidence, rate: float) -> list[str]:
+    return blocks(tables.overall(evidence, rate), tables.by_dataset(evidence, rate))
 
 
 _BY_RATE = (
@@ -248,11 +253,9 @@ def _holes(board: Board) -> list[list[str]]:
 
 def _folded(evidence: Evidence) -> list[list[str]]:
     board = evidence.board
-    datasets = tables.at_each(board.rates, lambda rate: tables.by_dataset(evidence, rate))
     real = tables.at_each(board.rates, lambda rate: significance.significance(evidence, rate))
     others = tables.at_each(board.rates, lambda rate: tables.other_metrics(evidence, rate))
     return [
-        folded("<b>Overall</b> by data set", datasets),
         folded("<b>Which differences are real</b>: every pair, effect sizes, power", real),
         *(_tasks(evidence, name) for name in board.datasets),
         folded("<b>Other metrics</b>", others),

@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 DRAWS, MOST_COUNTS = 1000, 20_000_000
 #: A resampled AUROC is computed as such in test sets of up to so many images. In larger ones it is the sum of
 #: the placements drawn, which differs from it by a share of about 1 / images and costs a fraction.
-EXACT_IMAGES = 1000
+EXACT_IMAGES = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -233,7 +233,7 @@ def ties_to_best(evidence: Evidence, rows: Sequence[int], column: int, rate: flo
     adjusted = dict(
         zip(others, holm([evidence.task_p(row, top, column, rate) for row in others]), strict=True)
     )
-    return [row in adjusted and not adjusted[row] <= ALPHA for row in rows]
+    return [row in adjusted and adjusted[row] > ALPHA for row in rows]
 
 
 def _by_setting(

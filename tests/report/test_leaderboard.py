@@ -336,6 +336,26 @@ def test_wide_tables_are_cut_into_readable_pieces() -> None:
     assert max(len(line) for line in part.splitlines()) < 160
 
 
+def test_many_data_sets_have_a_table_of_their_own() -> None:
+    plan = make_plan((DN2, CENTRE), columns(**{f"data_set_{at}": ["0"] for at in range(8)}))
+    text = page(plan)
+    assert cells(section(text, "## Overall"), "Method") == [
+        "Method", "Average", "Group", "Mean rank", "Marginal s", "Cold s",
+    ]  # fmt: skip
+    apart = section(text, "<b>Overall</b> by data set")
+    assert re.findall(r"data_set_\d", apart) == [f"data_set_{at}" for at in range(8)]
+    assert "<b>Overall</b> by data set" not in page(make_plan((DN2, CENTRE), BOTH))
+
+
+def test_a_large_suite_shows_its_tasks_at_the_first_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan((DN2, CENTRE), DIGITS, rates=(0.0, 0.1))
+    assert section(page(plan), "<b>digits</b> by task").count("| dn2[k=2]") == 2
+    monkeypatch.setattr("bench.report.leaderboard.MOST_VALUES", 7)
+    part = section(page(plan), "<b>digits</b> by task")
+    assert part.count("| dn2[k=2]") == 1
+    assert "clean only; the other rates are in the CSV beside this page" in part
+
+
 def test_a_processor_is_named_first() -> None:
     plan = make_plan((DN2, CENTRE), DIGITS)
     other = ENVIRONMENT | {"cpu": {"cores": 2, "name": "AMD"}}

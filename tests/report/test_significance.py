@@ -315,3 +315,14 @@ def test_tasks_that_share_images_are_told_apart_from_those_that_do_not(tmp_path:
     single = [evidence.task_interval(0, column, 0.0) or (0, 0) for column in range(5)]
     narrowest = min(upper - lower for lower, upper in single)
     assert high - low > narrowest / 5**0.5
+
+
+def test_with_many_methods_the_pairs_are_shown_overall_alone(
+    made: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, plan, records = made((GOOD, NEAR, BAD))
+    assert page(archive, plan, records).count("Every pair on this data set") == 2
+    monkeypatch.setattr("bench.report.significance.MOST_PAIRED", 2)
+    text = page(archive, plan, records)
+    assert "Every pair on this data set" not in text
+    assert "1. good" in section(text, REAL)
