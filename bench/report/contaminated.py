@@ -174,6 +174,6 @@ def _legend(evidence: Evidence) -> str:
         "*Slope*: change of the average AUROC in points for each 10 points of contamination (least squares). "
         f"*Area*: mean AUROC along the curve as a share of that at {percent(low)} ({rate_name(low)}). "
         f"*Drop >*: the first rate at which more than {100 * DELTA:g} points are lost; *certain* where the "
-        f"whole paired interval of the drop lies beyond.{brackets} Methods that share a *Group* letter are "
-        "not significantly different in the column before."
+        f"whole paired interval of the drop, over test images and seeds, lies beyond.{brackets} Methods that "
+        "share a *Group* letter are not significantly different in the column before."
     )

@@ -180,7 +180,10 @@ def _against_best(evidence: Evidence, standing: Standing) -> list[str]:
 
 
 def _legend(standing: Standing, *, bayes: bool) -> list[str]:
-    words = ["The best average was picked by these same numbers: its lead is a little flattered"]
+    words = [
+        "The best average was picked by these same numbers: its lead is a little flattered",
+        "the interval of a difference is that of a single comparison, without Holm's correction",
+    ]
     if 1 < standing.n < ENOUGH_FOR_INTERVAL:
         words.append(
             f"with {count(standing.n, 'data set')} the interval over data sets is about their range and "
@@ -220,7 +223,7 @@ def _across(standing: Standing) -> list[str]:
     found = over.friedman
     text = (
         f"Friedman's test that all methods are alike over the {count(found.n, 'data set')} (Iman and "
-        f"Davenport): F = {found.f:.3g}, p = {probability(found.p)}"
+        f"Davenport): F = {found.f:.3g}, p {_compared(found.p)}"
     )
     if over.critical_difference is not None:
         text += (
@@ -237,6 +240,11 @@ def _sight(standing: Standing) -> list[str]:
         f"{points(standing.smallest)} points or more, with probability 80{NBSP}% (first step of Holm's "
         "correction). That a smaller one is not significant says little."
     ]
+
+
+def _compared(p: float) -> str:
+    text = probability(p)
+    return text.replace("<", "< ") if text.startswith("<") else f"= {text}"
 
 
 def _interval(low: float, high: float) -> str:
