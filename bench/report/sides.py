@@ -100,10 +100,10 @@ def read_side(given: str, suite: str | None = None) -> Side:
         There is no such thing, or nothing in it that can be compared.
     """
     path = Path(given)
-    if path.is_dir():
+    if given and path.is_dir():
         archive = Archive(path)
         side = _of_archive(given, archive, suite) if archive.suites() else _of_texts(given, _files(path))
-    elif path.is_file():
+    elif given and path.is_file():
         side = _of_texts(given, [(given, _read(path))])
     else:
         side = _of_texts(given, _committed(given))
