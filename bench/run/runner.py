@@ -357,6 +357,8 @@ def deterministic() -> None:
     import torch
 
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # It would also fill each new tensor with NaN: slow, and only to find reads of what was never written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
