@@ -80,9 +80,9 @@ class PLUME(Method):
     lets the frozen backbone's BatchNorm follow the batch, its feature mode does not, nor do we.
 
     Without biases the classifier is, but for the shifts of its BatchNorm, positively homogeneous: how far a
-    feature lies from the training features scales its logit, the direction gives the sign. Where anomalies lie
-    far out, as raw pixels of digits do, that sign is left to chance: AUROC between 0.02 and 0.9 by seed and
-    options, in an independent implementation of the released code's steps too, where the bare norm has 1.0.
+    feature lies from the training features scales its logit, the direction gives the sign. Where anomalies
+    lie far out, as raw pixels of digits do, that sign is left to chance: AUROC between 0.02 and 0.9 by seed
+    and options, in an independent implementation of the released steps too, where the bare norm has 1.0.
 
     References
     ----------
