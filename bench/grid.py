@@ -244,11 +244,17 @@ def _entries(
     by_backbone = sorted(
         enumerate(methods), key=lambda item: item[1].backbone.name if item[1].backbone else ""
     )
+    refused: list[str] = []
     for opened in datasets:
         for task in opened.tasks:
-            points, left_out = sweep(
-                suite.file.contamination, opened.dataset, opened.name, task, suite.file.seeds
-            )
+            try:
+                points, left_out = sweep(
+                    suite.file.contamination, opened.dataset, opened.name, task, suite.file.seeds
+                )
+            except DataError as error:
+                # All tasks that lack anomalies are named at once.
+                refused.append(f"{suite.source}: contamination: {error}")
+                continue
             notes += left_out
             for row, method in by_backbone:
                 seen: set[Cell] = set()
@@ -257,6 +263,8 @@ def _entries(
                     if cell not in seen:
                         seen.add(cell)
                         yield Entry(row=row, column=column_of[opened.name, task], rate=rate, cell=cell)
+    if refused:
+        raise DataError("\n".join(refused))
 
 
 def _cell(
