@@ -102,8 +102,8 @@ PRESETS: dict[str, dict[str, str]] = {
 #: Presets that cannot be given, and why.
 UNKNOWN_PRESETS: dict[str, str] = {
     "iterative": (
-        "of the paper (Kim et al., arXiv 2309.09436) only the abstract is known here, and it does not say what "
-        "rates are relative to or where anomalies come from; give of, mode and source yourself"
+        "of the paper (Kim et al., arXiv 2309.09436) only the abstract is known here, and it does not say "
+        "what rates are relative to or where anomalies come from; give of, mode and source yourself"
     ),
 }
 

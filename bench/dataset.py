@@ -156,10 +156,11 @@ class OneVsRest(Dataset):
 
     @cached_property
     def copy(self) -> Copy:
-        """The local copy, or the hub's."""
+        """The local copy, or the hub's, which is downloaded where nobody must accept conditions first."""
         from bench.copies import find_copy
 
-        return find_copy(self.folder, self.layouts, self.hub)
+        free = self.hub is None or not self.hub.conditions
+        return find_copy(self.folder, self.layouts, self.hub, may_download=free)
 
     def place(self) -> Path | None:
         from bench.copies import find_copy

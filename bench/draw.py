@@ -96,4 +96,3 @@ def drawable(pool: Pool, draw: str, names: tuple[object, ...], *, one_stays: boo
     if draw == "one_class" and n:
         n = pool.types.count(_turns(pool, names)[0])
     return max(n - (one_stays and n == len(pool.positions)), 0)
-

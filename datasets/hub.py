@@ -13,11 +13,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from bench import Copy, DataError, Hub, OneVsRest, Parquet, ParquetTable, Task, did_you_mean, find_copy
+from bench import (
+    Copy,
+    DataError,
+    Hub,
+    MissingData,
+    OneVsRest,
+    Parquet,
+    ParquetTable,
+    Task,
+    did_you_mean,
+    find_copy,
+)
 
 
 class HubSet(OneVsRest):
     title = "A data set of the Hugging Face hub"
+    licence = "see its page on the hub"
+    citation = "see its page on the hub"
     home = "https://huggingface.co/datasets"
     layout = "<owner>/<name>/[<config>/]{train,test}-*.parquet"
     has_holdout = True
@@ -38,6 +51,14 @@ class HubSet(OneVsRest):
         self.names = (("train", train), ("test", test))
         self.protocol = protocol
         self.folder = name
+        own = Path(name).expanduser()
+        self.own = own if own.is_absolute() or name.startswith(".") else None
+        if self.own is None:
+            self.home = f"https://huggingface.co/datasets/{name}"
+            self.layouts = tuple(
+                self._layout(folder) for folder in dict.fromkeys((name, name.split("/")[-1]))
+            )
+            self.hub = Hub(name, image, label, config or None, self.names)
 
     def _layout(self, folder: str) -> Parquet:
         config = self.config or "*"
@@ -45,17 +66,16 @@ class HubSet(OneVsRest):
 
     @cached_property
     def copy(self) -> Copy:
-        own = Path(self.name).expanduser()
-        if own.is_absolute() or self.name.startswith("."):
-            layout = self._layout(own.name)
-            found = layout.find(own.resolve().parent) if own.is_dir() else None
-            if not found:
-                raise DataError(f"hub[name={self.name}]: no parquet files there; expected {layout.shape}")
-            return Copy(layout, *found)
-        layouts = [self._layout(folder) for folder in dict.fromkeys((self.name, self.name.split("/")[-1]))]
-        return find_copy(
-            self.name, layouts, Hub(self.name, self.image, self.label, self.config or None, self.names)
-        )
+        if self.own is None:
+            return find_copy(self.name, self.layouts, self.hub)
+        layout = self._layout(self.own.name)
+        found = layout.find(self.own.resolve().parent) if self.own.is_dir() else None
+        if not found:
+            raise MissingData(f"hub[name={self.name}]: no parquet files there; expected {layout.shape}")
+        return Copy(layout, *found)
+
+    def place(self) -> Path | None:
+        return self.copy.root if self.own is not None else super().place()
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

@@ -87,9 +87,7 @@ def test_fingerprints_depend_on_content_not_on_the_place(
             assert (a == b).all()
     endings = {".png", ".jpg"}
     victim = next(
-        path
-        for path in sorted(moved.rglob("*"))
-        if path.suffix in endings and not UNUSED & {*path.parts}
+        path for path in sorted(moved.rglob("*")) if path.suffix in endings and not UNUSED & {*path.parts}
     )
     write_picture(victim, picture(77, (48, 64)))
     assert adapter(name, **params).fingerprint() != first.fingerprint()
