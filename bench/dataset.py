@@ -110,8 +110,12 @@ class Dataset(ABC):
         """Return `name` if it is one of the tasks, else raise the error that names the nearest."""
         if name not in allowed:
             what = self.title or type(self).__name__
-            raise DataError(f"{what} has no task {name!r}{did_you_mean(name, allowed)}")
+            raise DataError(f"{what} has no task {name!r}{self.hint(name, allowed)}")
         return name
+
+    def hint(self, name: str, allowed: Sequence[str]) -> str:
+        """Return what to say after the name of a task that is not `allowed`: the nearest, and all."""
+        return did_you_mean(name, allowed)
 
 
 class Split(NamedTuple):

@@ -244,6 +244,14 @@ def test_a_part_of_a_data_set_is_said_without_the_machines_paths(
     assert len(plan.notes) == 2
     assert plan.notes[0].startswith("mvtec: mvtec lacks 14 of 15: bottle")
     assert not any(str(tmp_path) in note for note in plan.notes)
+    for asked, words in (
+        ("bottle", r"no task 'bottle'; this copy \(.*mvtec\) lacks it: get it from https://www\.mvtec"),
+        ("botle", r"no task 'botle'; did you mean 'bottle'\? This copy .* lacks it.* Available: screw"),
+        ("scrw", r"no task 'scrw'; did you mean 'screw'\? Available: screw"),
+        ("x*", r"no task 'x\*'; available: screw"),
+    ):
+        with pytest.raises(SuiteError, match=words):
+            plan_of(tmp_path, f'datasets = ["mvtec[task={asked}]"]\nmethods = ["random"]\n')
 
 
 def test_the_draws_do_not_depend_on_which_methods_run(tmp_path: Path) -> None:

@@ -102,13 +102,6 @@ def test_tasks(made: OneVsRest) -> None:
     assert len(made.differences()) == 2
 
 
-def test_opening_reads_no_pictures(made: OneVsRest, monkeypatch: pytest.MonkeyPatch) -> None:
-    for what in ("bench.source.decode", "bench.picklefree.PickledArray.numpy", "bench.arrays._grey_pixels"):
-        monkeypatch.setattr(what, lambda *_: pytest.fail("read pictures"))
-    made.fingerprint()
-    made.task(made.classes[0])
-
-
 def test_cifar100_has_coarse_and_fine_classes(adapter: Any, data: Path) -> None:
     as_cifar100(data / "cifar-100-python")
     coarse, fine = adapter("cifar100"), adapter("cifar100", labels="fine")

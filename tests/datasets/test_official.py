@@ -42,17 +42,6 @@ def shades(task: Task, which: int) -> list[int]:
     return [int(p[p.shape[0] // 2, p.shape[1] // 2, 0]) for p in pictures]
 
 
-def test_opening_decodes_no_picture(made: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset, name = made
-    monkeypatch.setattr("bench.source.decode", lambda *_: pytest.fail("decoded a picture"))
-    if type(dataset).__name__ == "Kolektor":  # whose labels are in the masks, which are looked into once
-        type(dataset)().task(name)
-    monkeypatch.setattr("PIL.Image.open", lambda *_: pytest.fail("opened a picture"))
-    dataset.fingerprint()
-    dataset.task(name)
-    dataset.differences()
-
-
 def test_differences_say_that_the_tree_is_small(made: tuple[Any, str]) -> None:
     dataset, _ = made
     notes = check(dataset).notes
