@@ -2,13 +2,14 @@
 
 ``hub[name=owner/name, image=image, label=label]`` gives one-vs-rest tasks, one a class. With
 ``normal=cat`` (or ``normal=cat|dog``) there is one task: these classes are normal, all others anomalous.
+The label column holds whole numbers, which the hub's metadata may name, or names.
 A copy is looked for as ``owner/name`` and ``name`` under the folders of ANOBENCH_DATA, in hub layout
 (``[<config>/]train-*.parquet``); else the hub is asked. ``name`` may also be such a folder itself.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,7 @@ from bench import (
     Parquet,
     ParquetTable,
     Task,
+    class_name,
     did_you_mean,
     find_copy,
 )
@@ -79,12 +81,25 @@ class HubSet(OneVsRest):
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The classes' names as the hub's metadata gives them, else the labels' numbers."""
-        files = [self.copy.root / file for file in self.copy.split_files("train")]
-        table = ParquetTable(self.name, files, image=self.image, label=self.label)
-        names = table.class_names() or [str(label) for label in range(int(table.labels().max()) + 1)]
-        # A task's name may hold neither blanks nor slashes.
-        return tuple(re.sub(r"[^\w.+-]+", "_", name).strip("_") for name in names)
+        """The classes' names as the labels or the hub's metadata give them, else the labels' numbers."""
+        tables = {
+            split: ParquetTable(
+                self.name, [self.copy.root / file for file in files], image=self.image, label=self.label
+            )
+            for split, files in self.copy.files.items()
+        }
+        if texts := sorted(set().union(*(table.texts() for table in tables.values()))):
+            names: Sequence[str] = texts
+        else:
+            self.copy.split_files("train")
+            train = tables["train"]
+            names = train.class_names() or [str(label) for label in range(int(train.labels().max()) + 1)]
+        called = tuple(class_name(name) for name in names)
+        if len(set(called)) < len(called):
+            raise DataError(
+                f"hub[name={self.name}]: two classes would have one name among {', '.join(names)}"
+            )
+        return called
 
     def tasks(self) -> list[str]:
         for name in self.normal:
