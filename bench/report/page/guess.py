@@ -56,7 +56,7 @@ def completed(about: About, side: Side, registry: Registry) -> About:
         rates=tuple(dict.fromkeys((*about.rates, *rates))),
         columns=(
             *about.columns,
-            *(Column(dataset=data, task=task) for data, task in columns if (data, task) not in tasks),
+            *(_column(data, task, registry) for data, task in columns if (data, task) not in tasks),
         ),
         rows=(
             *about.rows,
@@ -93,6 +93,13 @@ def _params(identity: Identity) -> dict[str, str] | None:
     except AnobenchError:
         return None
     return found
+
+
+def _column(dataset: str, task: str, registry: Registry) -> Column:
+    adapter = registry.datasets.get(dataset.partition("[")[0])
+    return Column(
+        dataset=dataset, task=task, synthetic=bool(adapter and adapter.attributes.get("synthetic", False))
+    )
 
 
 def _named(identity: Identity, label: str, registry: Registry) -> Named:
