@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 #: Where figures lie in a results folder, as ``<suite>-<kind>.svg``.
 FOLDER = "figures"
-#: Characters that need no escape in an address between double quotes; the fewer escapes the shorter the page.
-_PLAIN = " !$()*+,-./:;=?@_~{}|^`[]"
+#: Characters that stand in a ``data:`` address as they are: all printable ones of ASCII but ``#`` and ``%``.
+#: The fewer escapes, the shorter the page.
+_PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("#", "").replace("%", "")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.S)
 _DESC = re.compile(r"<desc[^>]*>(.*?)</desc>", re.S)
 
@@ -31,13 +32,16 @@ class Picture:
     title, alternative : str
         What is written below it, and what is said in its place.
     address : str
-        The whole picture.
+        The whole picture, as text that is not escaped for HTML.
+    file : str
+        Where it lies, seen from the page.
     """
 
     kind: str
     title: str
     alternative: str
     address: str
+    file: str
 
 
 def pictures(results: Path, suite: str, suites: frozenset[str]) -> tuple[Picture, ...]:
@@ -53,11 +57,12 @@ def pictures(results: Path, suite: str, suites: frozenset[str]) -> tuple[Picture
         owners = [name for name in suites if path.stem.startswith(f"{name}-")]
         if max(owners, key=len, default="") == suite and path.is_file():
             kind = path.stem.removeprefix(f"{suite}-")
-            found.append(picture(kind, path.read_text(encoding="utf-8", errors="replace")))
+            text = path.read_text(encoding="utf-8", errors="replace")
+            found.append(picture(kind, text, quote(f"./{FOLDER}/{path.name}")))
     return tuple(found)
 
 
-def picture(kind: str, svg: str) -> Picture:
+def picture(kind: str, svg: str, file: str) -> Picture:
     """Return an SVG as a picture; its title and description become the alternative text."""
     title = _text(_TITLE, svg) or kind.replace("-", " ")
     words = _text(_DESC, svg)
@@ -66,6 +71,7 @@ def picture(kind: str, svg: str) -> Picture:
         title=title,
         alternative=f"{title}. {words}" if words else title,
         address=f"data:image/svg+xml,{quote(svg, safe=_PLAIN)}",
+        file=file,
     )
 
 

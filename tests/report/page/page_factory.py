@@ -35,7 +35,7 @@ PICTURE = """<?xml version="1.0"?>
 <desc>AUROC against
 the rate.</desc>
 <style>@media (prefers-color-scheme: dark) { rect { fill: #111 } }</style>
-<script>window.harmed = 1</script>
+<script>window.harmed = 1</script><!-- '><img src=x onerror='window.harmed = 1'> -->
 <rect id="a" width="40" height="20" fill="#eee"/><text y="9">100 % #1</text>
 </svg>
 """

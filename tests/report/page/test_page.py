@@ -143,11 +143,15 @@ def test_figures_are_carried_whole(tmp_path: Path) -> None:
     assert page.values["alt"] == ['Curves of "toy" & more. AUROC against the rate.'] * 2
     carried = [value for value in page.values["src"] if value.startswith("data:")]
     assert [unquote(value).partition(",")[2] for value in carried] == [PICTURE, PICTURE]
+    assert [tag for tag, _ in page.tags].count("script") == 2, (
+        "those inside the pictures are none of the page"
+    )
+    assert "./figures/toy-roc.svg" in page.values["href"]
     longest = pictures(tmp_path, "toy-more", frozenset({"toy", "toy-more"}))
     assert [each.kind for each in longest] == ["roc"]
     assert pictures(tmp_path, "toy", frozenset({"toy", "toy-more"}))[0].kind == "roc"
     assert len(pictures(tmp_path, "toy", frozenset({"toy", "toy-more"}))) == 1
-    bare = picture("heat-map", "<svg/>")
+    bare = picture("heat-map", "<svg/>", "x.svg")
     assert (bare.title, bare.alternative) == ("heat map", "heat map")
 
 

@@ -143,7 +143,11 @@
   document.documentElement.classList.add("js");
   document.addEventListener("click", press);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", () => { show(); remember(); });
+  // A search field says each letter as "input"; a list says its choice as "change", in every browser.
+  field("q").addEventListener("input", () => { show(); remember(); });
+  form.addEventListener("change", (event) => {
+    if (event.target !== field("q")) { show(); remember(); }
+  });
   form.addEventListener("reset", () => setTimeout(() => { sorts.clear(); show(); remember(); }));
   addEventListener("hashchange", recall);
   form.hidden = false;
