@@ -16,6 +16,7 @@ from bench.errors import AnobenchError
 from bench.plan import Column, Row
 from bench.registry import Registry
 from bench.report.page.about import About, Named
+from bench.report.page.tidy import rate_of
 from bench.report.sides import Side
 from bench.selector import format_selector, parse
 from bench.wrapping import base_of, selection, setting, stochastic
@@ -44,13 +45,19 @@ def heading(leaderboard: str, suite: str) -> tuple[str, str]:
 
 
 def completed(about: About, side: Side, registry: Registry) -> About:
-    """Return `about` with the rates, tasks and methods of a CSV that it does not name."""
+    """Return `about` with the rates, tasks and methods of a CSV that it does not name.
+
+    Raises
+    ------
+    ArchiveError
+        A rate is no such thing.
+    """
     named = {row.identity for row in about.rows}
     identities = dict.fromkeys((place.method, place.params, place.backbone) for place in side.cells)
     new = [identity for identity in identities if identity not in named]
     tasks = {(column.dataset, column.task) for column in about.columns}
     columns = dict.fromkeys((place.dataset, place.task) for place in side.cells)
-    rates = dict.fromkeys(float(place.contamination) for place in side.cells)
+    rates = dict.fromkeys(rate_of(place, side.name) for place in side.cells)
     return replace(
         about,
         rates=tuple(dict.fromkeys((*about.rates, *rates))),

@@ -58,7 +58,7 @@ def pictures(results: Path, suite: str, suites: frozenset[str]) -> tuple[Picture
         if max(owners, key=len, default="") == suite and path.is_file():
             kind = path.stem.removeprefix(f"{suite}-")
             text = path.read_text(encoding="utf-8", errors="replace")
-            found.append(picture(kind, text, quote(f"./{FOLDER}/{path.name}")))
+            found.append(picture(kind, text, quote(f"./{FOLDER}/{path.name}", errors="surrogateescape")))
     return tuple(found)
 
 

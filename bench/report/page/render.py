@@ -17,8 +17,6 @@ from importlib import resources
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bench.cell import Record
-from bench.plan import Plan
 from bench.report.board import Board
 from bench.report.columns import rate_name
 from bench.report.markdown import count
@@ -52,17 +50,6 @@ class Suite:
     board: Board
     links: tuple[Link, ...] = ()
     pictures: tuple[Picture, ...] = ()
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        about: About,
-        cells: tuple[Plan, dict[str, Record]],
-        links: Sequence[Link] = (),
-        pictures: Sequence[Picture] = (),
-    ) -> Suite:
-        return cls(name, about, Board(*cells), tuple(links), tuple(pictures))
 
     @cached_property
     def variants(self) -> tuple[Variant, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bench.cell import Cell, Record
 from bench.contamination import Contamination
-from bench.errors import AnobenchError, ArchiveError
+from bench.errors import ArchiveError
 from bench.plan import Entry, Plan
 from bench.report.page.about import About
 from bench.report.sides import Place, Side
@@ -64,19 +64,31 @@ def plan_and_records(side: Side, about: About) -> tuple[Plan, dict[str, Record]]
     return plan, records
 
 
+def rate_of(place: Place, file: str) -> float:
+    """Return a place's contamination rate.
+
+    Raises
+    ------
+    ArchiveError
+        It has none.
+    """
+    try:
+        return Contamination(rate=float(place.contamination)).rate
+    except ValueError as error:
+        raise ArchiveError(f"{file}: {place.contamination!r} is no contamination rate ({error})") from None
+
+
 def _cell(place: Place, seed: str, file: str) -> Cell:
     try:
-        contamination = Contamination(rate=float(place.contamination))
-        return Cell(
-            dataset=place.dataset,
-            task=place.task,
-            method=place.method,
-            params=(("", place.params),),
-            backbone=place.backbone,
-            contamination=contamination,
-            seed=int(seed) if seed else None,
-        )
-    except (ValueError, AnobenchError) as error:
-        raise ArchiveError(
-            f"{file}: contamination {place.contamination!r}, seed {seed!r} are not those of a cell ({error})"
-        ) from None
+        number = int(seed) if seed else None
+    except ValueError:
+        raise ArchiveError(f"{file}: {seed!r} is no seed; expected a whole number, or nothing") from None
+    return Cell(
+        dataset=place.dataset,
+        task=place.task,
+        method=place.method,
+        params=(("", place.params),),
+        backbone=place.backbone,
+        contamination=Contamination(rate=rate_of(place, file)),
+        seed=number,
+    )

@@ -10,7 +10,8 @@ from urllib.parse import quote
 from bench.archive import Archive
 from bench.errors import ArchiveError
 from bench.registry import Registry
-from bench.report.page.about import About, about_plan, remembered
+from bench.report.board import Board
+from bench.report.page.about import About, about_plan, digest, remembered
 from bench.report.page.guess import completed, heading
 from bench.report.page.pictures import pictures
 from bench.report.page.render import Link, Suite, is_ours, render
@@ -32,7 +33,7 @@ def page(archive: Archive, known: Mapping[str, About], registry: Registry | None
     ----------
     archive : Archive
     known : mapping of str to About
-        What is known of suites better than from the page as it stands: those that were just reported.
+        What is known of suites from their plans and records; else the page as it stands is asked.
     registry : Registry, optional
         It knows the settings of methods of which nothing else says them; the stock methods by default.
 
@@ -50,7 +51,7 @@ def page(archive: Archive, known: Mapping[str, About], registry: Registry | None
     memory: dict[str, About] = {}
     suites = []
     for name, text in texts.items():
-        about = known.get(name) or before.get(name) or _about(archive, name)
+        about = _chosen(text, known.get(name), before.get(name)) or _about(archive, name)
         try:
             suites.append(_suite(archive.results, name, text, about, names, frozenset(texts)))
         except ArchiveError as error:
@@ -71,6 +72,12 @@ def suites_in(results: Path) -> list[str]:
 def abouts(archive: Archive) -> dict[str, About]:
     """Return what the plans and records of an archive say of its suites; unreadable plans are passed over."""
     return {name: about for name in archive.suites() if (about := _of_archive(archive, name)) is not None}
+
+
+def _chosen(text: str, *candidates: About | None) -> About | None:
+    """Return the first that belongs to this very CSV, or else the first."""
+    there = [about for about in candidates if about is not None]
+    return next((about for about in there if about.digest == digest(text)), there[0] if there else None)
 
 
 def _about(archive: Archive, name: str) -> About:
@@ -99,8 +106,8 @@ def _suite(
     side = side_of_texts(name, [(f"{name}.csv", text)])
     about = completed(about.beside(text), side, registry)
     beside = (("leaderboard", f"{name}.md"), ("CSV", f"{name}.csv"))
-    cells = plan_and_records(side, about)
-    return Suite.of(name, about, cells, _links(results, beside), pictures(results, name, names))
+    board = Board(*plan_and_records(side, about))
+    return Suite(name, about, board, _links(results, beside), pictures(results, name, names))
 
 
 def _exports(results: Path) -> dict[str, str]:
@@ -119,4 +126,8 @@ def _exports(results: Path) -> dict[str, str]:
 
 def _links(results: Path, beside: tuple[Link, ...]) -> tuple[Link, ...]:
     """Return the links to files that are there."""
-    return tuple((name, quote(f"./{file}")) for name, file in beside if (results / file).is_file())
+    return tuple(
+        (name, quote(f"./{file}", errors="surrogateescape"))
+        for name, file in beside
+        if (results / file).is_file()
+    )

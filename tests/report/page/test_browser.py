@@ -92,6 +92,10 @@ def test_choosing_and_filtering(window: Window) -> None:
     assert window.one("#said").text == "12 of 12 rows shown"
     choose(window, "suite", "toy")
     assert [each.get_attribute("data-suite") for each in window.all(".suite")] == ["toy"]
+    window.one('a[href="#suite-wild"]').click()
+    window.run("return new Promise((done) => setTimeout(done))")
+    assert len(window.all(".suite")) == 2, "a link to a suite shows it"
+    choose(window, "suite", "toy")
     choose(window, "metric", "fpr95")
     assert window.texts("caption") == ["Overall: FPR95\u00a0↓, clean"]
     window.one("#q").send_keys("PIXELS maha")

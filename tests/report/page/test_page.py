@@ -179,6 +179,15 @@ def test_records_say_what_a_lost_page_said(tmp_path: Path) -> None:
     assert (tmp_path / "index.html").read_text() == page
 
 
+def test_what_belongs_to_the_csv_is_believed_first(tmp_path: Path) -> None:
+    """A plan whose records are elsewhere knows less than the page, which knew all of this very CSV."""
+    page = report(tmp_path, *toy(), keep=True)
+    for path in (tmp_path / "records").glob("??/*.json"):
+        path.unlink()
+    assert anobench(["page", "--results", str(tmp_path)]) == 0
+    assert (tmp_path / "index.html").read_text() == page
+
+
 @pytest.mark.parametrize("content", [b"<!doctype html>\n<title>mine</title>", b"\xff"])
 def test_an_index_of_somebody_elses_stays(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
@@ -202,10 +211,12 @@ def test_nothing_to_show_is_a_users_mistake(tmp_path: Path, capsys: pytest.Captu
 
 def test_a_damaged_csv_is_reported_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "torn.csv").write_text(f"{','.join(HEADER)}\ntorn,a,b\n")
+    (tmp_path / "rate.csv").write_text(f"{','.join(HEADER)}\nrate,a,b,lof,,,much,,auroc,0.9,ok\n")
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe")
     with caplog.at_level(logging.WARNING):
         page = report(tmp_path, *toy())
     assert "torn.csv, line 2" in caplog.text
+    assert "'much' is no contamination rate" in caplog.text
     assert "bytes.csv cannot be read" in caplog.text
     assert Tags(page).values["data-suite"] == ["toy"]
 

@@ -109,9 +109,17 @@
     }
   }
 
+  /** Show a place on the page that is not among what was chosen. */
+  function goTo(place) {
+    if (!place?.hidden) return;
+    field("suite").value = "";
+    show();
+    place.scrollIntoView();
+  }
+
   function recall() {
     const hash = location.hash.slice(1);
-    if (hash && !hash.includes("=")) return;
+    if (hash && !hash.includes("=")) return goTo(document.getElementById(hash));
     const words = new URLSearchParams(hash);
     for (const name of fields) {
       field(name).value = words.get(name) ?? defaults[name];
