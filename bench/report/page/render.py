@@ -147,8 +147,8 @@ def _environment() -> Environment:
 
 
 def breakable(label: str) -> Markup:
-    """Return a method's label as HTML that may break behind commas and before brackets and underlines."""
-    return Markup(re.sub(r"(,)|(?<!^)(?=[\[_])", r"\1<wbr>", str(escape(label))))
+    """Return a method's label as HTML that may break behind ``,`` and ``=``, before ``[`` and ``_``."""
+    return Markup(re.sub(r"([,=])|(?<!^)(?=[\[_])", r"\1<wbr>", str(escape(label))))
 
 
 def single_quoted(text: str) -> Markup:
