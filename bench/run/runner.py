@@ -404,7 +404,7 @@ def _choose(
 def _too_few_images(params: Mapping[str, Value], n: int) -> tuple[str, ...]:
     """Return which parameters ask for more training images than the task has; methods take what there is."""
     return tuple(
-        f"{name}={value}, but there are only {n} training images"
+        f"{name}={value} is more than the task's training images ({n})"
         for name, value in params.items()
         if name in COUNTS_IMAGES and isinstance(value, int) and value > n
     )

@@ -203,7 +203,7 @@ def test_whatever_goes_wrong_is_a_record(runner: Runner, bad: Cell, kind: str, r
 
 def test_fewer_images_than_a_method_asks_for_are_said(runner: Runner) -> None:
     few = {"dataset": "textures[train=5]", "task": "wood", "backbone": "hog"}
-    for wanted, flags in ((5, ()), (6, ("k=6, but there are only 5 training images",))):
+    for wanted, flags in ((5, ()), (6, ("k=6 is more than the task's training images (5)",))):
         record, _ = runner.run(cell("dn2", params=(("k", wanted),), **few))
         assert record.status == "ok"
         assert record.flags == flags
