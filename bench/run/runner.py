@@ -370,7 +370,8 @@ def deterministic() -> None:
 
     torch.use_deterministic_algorithms(True, warn_only=True)
     # It would also fill each new tensor with NaN: slow, and only to find reads of what was never written.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    memory: Any = torch.utils.deterministic
+    memory.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
