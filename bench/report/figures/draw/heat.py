@@ -1,0 +1,127 @@
+"""Drawing of the heat map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_hex
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from bench.report.figures.draw import canvas
+from bench.report.figures.heatmap import HeatMap
+from bench.report.markdown import points
+
+#: Pale to dark blue, lightness falling evenly: it prints in grey, and no pair of hues has to be told apart.
+COLOURS = LinearSegmentedColormap.from_list(
+    "anobench", ["#f4efe6", "#d5dde0", "#9fbfd2", "#5f9cc0", "#2f75a3", "#17507c", "#0a2f52"]
+)
+#: On cells, whose colours are the same on every page.
+DARK_TEXT, LIGHT_TEXT, HOLE = "#14181d", "#fdfdfd", "#8a939c"
+#: Inches: a row; the narrowest column; a column that holds a number.
+ROW, NARROWEST, READABLE = 0.23, 0.19, 0.29
+
+
+def heat_map(data: HeatMap) -> Figure:
+    """Return the drawing; numbers stand in the cells where there is room, else a scale beside them."""
+    rows, columns = len(data.methods), len(data.columns)
+    left = canvas.text_width([method.label for method in data.methods], 8) + 0.15
+    cell = min(0.7, max(NARROWEST, (canvas.WIDTH - left - 0.75) / columns))
+    size = 7.5 if cell > 0.34 else 6.8 if cell >= READABLE else 0.0
+    height = ROW * rows + 0.2 + _height(data.columns, cell, 0.82) + _height_below(data, cell)
+    figure = canvas.new(height, width=left + cell * columns + 0.75)
+    ax = figure.add_subplot()
+    norm = _norm(data)
+    for at, values in enumerate(data.values):
+        for column, value in enumerate(values):
+            _cell(ax, column, at, value, norm, size)
+    _lines(ax, data)
+    _names(ax, data, cell)
+    if rows >= 4 or not size:
+        mappable = ScalarMappable(norm, COLOURS)
+        bar = figure.colorbar(mappable, ax=ax, pad=0.02, fraction=0.03, aspect=max(5, ROW * rows / 0.12))
+        bar.set_label("AUROC (points)")
+        bar.outline.set_visible(False)
+    return figure
+
+
+def _norm(data: HeatMap) -> Normalize:
+    """Return the scale: from the lowest value, in steps of five points, to 100; ten points at least."""
+    held = [value for values in data.values for value in values if value is not None]
+    low = 5 * math.floor(20 * min(held, default=0.5) + 1e-9)
+    return Normalize(min(low, 90), 100)
+
+
+def _height(names: Sequence[str], room: float, slant: float) -> float:
+    """Return the inches that names need beside columns of so many inches, slanted where they must be."""
+    wide = canvas.text_width(names, 8)
+    return 0.2 if wide <= room - 0.04 else slant * wide + 0.2
+
+
+def _height_below(data: HeatMap, cell: float) -> float:
+    if not data.groups:
+        return 0.0
+    return 0.2 if _groups_fit(data, cell) else _height([name for name, _, _ in data.groups], 0, 0.6)
+
+
+def _groups_fit(data: HeatMap, cell: float) -> bool:
+    """Return whether the names of the data sets stand beside one another."""
+    if len(data.groups) == 1:
+        return True
+    return all(
+        canvas.text_width([name], 8) <= cell * (end - start) - 0.04 for name, start, end in data.groups
+    )
+
+
+def _cell(ax: Axes, x: int, y: int, value: float | None, norm: Normalize, size: float) -> None:
+    if value is None:
+        ax.add_patch(
+            Rectangle((x, y), 1, 1, facecolor=canvas.PAPER, edgecolor=HOLE, hatch="////", linewidth=0)
+        )
+        return
+    share = float(norm(100 * value))
+    ax.add_patch(Rectangle((x, y), 1, 1, facecolor=to_hex(COLOURS(share)), linewidth=0, clip_on=False))
+    if size:
+        ax.text(
+            x + 0.5,
+            y + 0.52,
+            points(value),
+            ha="center",
+            va="center",
+            fontsize=size,
+            color=LIGHT_TEXT if share > 0.5 else DARK_TEXT,
+        )
+
+
+def _lines(ax: Axes, data: HeatMap) -> None:
+    """Separate cells by thin lines, data sets by thick ones."""
+    rows, columns = len(data.methods), len(data.columns)
+    ax.hlines(range(1, rows), 0, columns, colors=canvas.PAPER, linewidth=0.8)
+    ax.vlines(range(1, columns), 0, rows, colors=canvas.PAPER, linewidth=0.8)
+    edges = [start for _, start, _ in data.groups if start]
+    ax.vlines(edges, 0, rows, colors=canvas.PAPER, linewidth=4)
+
+
+def _names(ax: Axes, data: HeatMap, cell: float) -> None:
+    rows, columns = len(data.methods), len(data.columns)
+    ax.set(xlim=(0, columns), ylim=(rows, 0))
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    ax.xaxis.tick_top()
+    ax.set_yticks([at + 0.5 for at in range(rows)], [method.label for method in data.methods])
+    ax.set_xticks([at + 0.5 for at in range(columns)], list(data.columns))
+    if canvas.text_width(data.columns, 8) > cell - 0.04:
+        ax.set_xticklabels(list(data.columns), rotation=55, ha="left", rotation_mode="anchor")
+    if not data.groups:
+        return
+    below = ax.secondary_xaxis("bottom")
+    below.spines[:].set_visible(False)
+    below.tick_params(length=0, pad=4)
+    names = [name for name, _, _ in data.groups]
+    below.set_xticks([(start + end) / 2 for _, start, end in data.groups], names)
+    if not _groups_fit(data, cell):
+        below.set_xticklabels(names, rotation=35, ha="right", rotation_mode="anchor")
