@@ -12,6 +12,7 @@ from bench.plan import Plan
 from bench.report.export import export_csv
 from bench.report.index import index
 from bench.report.leaderboard import leaderboard, summary_table
+from bench.report.pictures import standard
 from bench.report.publishedrow import Published
 
 
@@ -41,10 +42,14 @@ def write_reports(
 ) -> Outcome:
     """Write the suite's page and CSV from the plan and its records alone, then its line in the index.
 
-    They are ``<results>/<suite>.md``, ``<suite>.csv`` and ``README.md``; a README of somebody else's stays.
+    They are ``<results>/<suite>.md``, ``<suite>.csv``, ``figures/<suite>-<kind>.svg`` and ``README.md``; a
+    README of somebody else's stays.
     """
     page = archive.results / f"{plan.suite}.md"
-    _write(page, leaderboard(plan, records, published=published))
+    pictures = standard(plan, records, published=published)
+    for picture in pictures:
+        _write(archive.results / picture.path, picture.svg)
+    _write(page, leaderboard(plan, records, published=published, pictures=pictures))
     _write(page.with_suffix(".csv"), export_csv(plan, records))
     contents = index(archive, plan, records)
     if contents is not None:

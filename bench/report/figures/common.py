@@ -6,14 +6,18 @@ draw it and compute nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from bench.errors import FigureError, did_you_mean
 from bench.report.board import Board
 from bench.report.columns import order
+from bench.report.markdown import count
+from bench.selector import parse
 
+#: The setting of the methods that rank.
+ONE_CLASS = "one-class"
 #: So many methods get a colour, a marker and a name; the others are grey.
 HIGHLIGHTED = 8
 #: Characters of a name in a figure; the tables have it whole.
@@ -54,13 +58,17 @@ class Choice:
         Which seconds.
     """
 
-    setting: str = "one-class"
+    setting: str = ONE_CLASS
     rate: float | None = None
     dataset: str | None = None
     task: str | None = None
     methods: tuple[str, ...] = ()
     seed: int | None = None
     time: str = "marginal"
+
+
+#: Nothing chosen.
+ALL = Choice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +130,12 @@ def shown_rows(board: Board, choice: Choice, columns: Sequence[int], rates: Sequ
     FigureError
         No such setting, or no such method in it.
     """
-    if choice.setting == "one-class":
+    if choice.setting == ONE_CLASS:
         rows = order(board, columns, rates)
     elif choice.setting in board.unranked:
         rows = list(board.unranked[choice.setting])
     else:
-        there = [*(["one-class"] if board.ranked else []), *board.unranked]
+        there = [*([ONE_CLASS] if board.ranked else []), *board.unranked]
         raise FigureError(
             f"no method of this suite has the setting {choice.setting!r}{did_you_mean(choice.setting, there)}"
         )
@@ -150,12 +158,17 @@ def shown_rows(board: Board, choice: Choice, columns: Sequence[int], rates: Sequ
 
 
 def named(board: Board, rows: Sequence[int], *, longest: int = LONGEST_NAME) -> list[Named]:
-    """Return rows with names and styles: the first `HIGHLIGHTED` have one, unless all of them can."""
+    """Return rows with names and styles.
+
+    A method looks the same in all figures of a suite that show it among the `HIGHLIGHTED` best by mean rank
+    over everything. Others get what styles are left, in the order given; where those run out they are grey.
+    """
     labels = distinct([board.plan.rows[row].label for row in rows], longest)
-    return [
-        Named(row, label, at if at < HIGHLIGHTED else None)
-        for at, (row, label) in enumerate(zip(rows, labels, strict=True))
-    ]
+    first = order(board, board.columns, board.rates)[:HIGHLIGHTED]
+    styles = {row: first.index(row) for row in rows if row in first}
+    free = [style for style in range(HIGHLIGHTED) if style not in styles.values()]
+    styles |= dict(zip([row for row in rows if row not in styles], free, strict=False))
+    return [Named(row, label, styles.get(row)) for row, label in zip(rows, labels, strict=True)]
 
 
 def the_rate(board: Board, choice: Choice) -> float:
@@ -212,15 +225,24 @@ def the_task(board: Board, choice: Choice) -> int:
     return names[choice.task]
 
 
+def independent(board: Board, names: Iterable[str]) -> list[list[tuple[int, ...]]]:
+    """Return the columns of data sets in blocks: variants of one adapter share images, and are one block."""
+    blocks: dict[str, list[tuple[int, ...]]] = {}
+    for name in names:
+        blocks.setdefault(parse(name).name, []).append(board.datasets[name])
+    return list(blocks.values())
+
+
 def dataset_title(board: Board, name: str) -> str:
     """Return a data set's name, with a word on generated ones."""
     synthetic = any(board.plan.columns[column].synthetic for column in board.datasets[name])
     return f"{shortened([name])[0]} (synthetic)" if synthetic else shortened([name])[0]
 
 
-def others_note(all_named: Sequence[Named]) -> str:
+def others_note(all_named: Sequence[Named], *, ranked: bool) -> str:
     """Return what is said of methods without a colour; empty if all have one."""
     grey = sum(each.style is None for each in all_named)
     if not grey:
         return ""
-    return f"Coloured: the {len(all_named) - grey} best by mean rank; grey: {grey} others."
+    which = f"{len(all_named) - grey} best by mean rank over everything" if ranked else "first ones"
+    return f"Coloured: the {which}; grey: {count(grey, 'other')}."

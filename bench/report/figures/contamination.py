@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +10,8 @@ from bench.errors import FigureError
 from bench.report.board import Board
 from bench.report.columns import rate_name
 from bench.report.figures.common import (
+    ALL,
+    ONE_CLASS,
     Choice,
     Named,
     clean,
@@ -77,7 +80,7 @@ class ContaminationCurves:
         return f"Mean AUROC in points at {rates} contamination, {first.title}: {'; '.join(told)}{rest}."
 
 
-def contamination_curves(board: Board, choice: Choice = Choice()) -> ContaminationCurves:  # noqa: B008
+def contamination_curves(board: Board, choice: Choice = ALL) -> ContaminationCurves:
     """Return the curves of a suite.
 
     Raises
@@ -100,31 +103,38 @@ def contamination_curves(board: Board, choice: Choice = Choice()) -> Contaminati
         blocks = average | (blocks if len(datasets) <= MOST_PANELS else {})
     panels = []
     for title, of in blocks.items():
-        curves = []
-        for method in methods:
-            summaries = [board.summary(method.row, of, rate) for rate in rates]
-            spread = [
-                None if each.mean is None or each.sd is None else (each.mean - each.sd, each.mean + each.sd)
-                for each in summaries
-            ]
-            curves.append(
-                Curve(
-                    method,
-                    tuple(each.mean for each in summaries),
-                    tuple(None if pair is None else pair[0] for pair in spread),
-                    tuple(None if pair is None else pair[1] for pair in spread),
-                )
-            )
+        curves = [_curve(board, method, of, rates) for method in methods]
         panels.append(Panel(title, tuple(curves)))
     banded = any(low is not None for panel in panels for curve in panel.curves for low in curve.lows)
     note = "Band: mean ± one standard deviation over seeds." if banded else ""
-    notes = [note, others_note(methods)]
+    notes = [note, others_note(methods, ranked=choice.setting == ONE_CLASS)]
     return ContaminationCurves(
         suite=clean(board.plan.title),
         rates=rates,
         panels=tuple(panels),
         note=" ".join(each for each in notes if each),
     )
+
+
+def _curve(board: Board, method: Named, blocks: Sequence[Sequence[int]], rates: tuple[float, ...]) -> Curve:
+    """Return a method's curve with its band; what depends on no seed has a band of no width."""
+    summaries = [board.summary(method.row, blocks, rate) for rate in rates]
+    spread = any(each.sd is not None for each in summaries)
+    bands: list[tuple[float | None, float | None]] = []
+    for rate, each in zip(rates, summaries, strict=True):
+        sd = 0.0 if spread and each.sd is None and _seedless(board, method.row, blocks, rate) else each.sd
+        if each.mean is None or sd is None:
+            bands.append((None, None))
+        else:
+            bands.append((each.mean - sd, each.mean + sd))
+    lows, highs = zip(*bands, strict=True)
+    return Curve(method, tuple(each.mean for each in summaries), lows, highs)
+
+
+def _seedless(board: Board, row: int, blocks: Sequence[Sequence[int]], rate: float) -> bool:
+    """Return whether the values of a row depend on no seed at all."""
+    groups = [board.group(row, column, rate) for block in blocks for column in block]
+    return all(set(group.by_seed("auroc") or ()) == {None} for group in groups)
 
 
 def _told(mean: float | None) -> str:

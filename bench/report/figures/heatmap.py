@@ -9,6 +9,7 @@ from typing import ClassVar
 from bench.report.board import Board
 from bench.report.columns import hole, rate_name, why_none
 from bench.report.figures.common import (
+    ALL,
     Choice,
     Named,
     clean,
@@ -70,7 +71,7 @@ class HeatMap:
         )
 
 
-def heat_map(board: Board, choice: Choice = Choice()) -> HeatMap:  # noqa: B008
+def heat_map(board: Board, choice: Choice = ALL) -> HeatMap:
     """Return the heat map of a suite at one contamination rate.
 
     Raises

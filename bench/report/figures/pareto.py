@@ -11,6 +11,7 @@ from bench.report.board import Board
 from bench.report.columns import rate_name
 from bench.report.conditions import machine
 from bench.report.figures.common import (
+    ALL,
     Choice,
     Named,
     clean,
@@ -69,7 +70,7 @@ class Pareto:
         )
 
 
-def pareto(board: Board, choice: Choice = Choice()) -> Pareto:  # noqa: B008
+def pareto(board: Board, choice: Choice = ALL) -> Pareto:
     """Return AUROC against seconds at one contamination rate.
 
     Methods with failed or missing cells are left out: their means would be over fewer tasks.

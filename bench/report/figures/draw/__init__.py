@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench.report.figures.common import Drawing
-from bench.report.figures.draw import canvas, curves, diagram, distributions, heat, scatter, svg
+from bench.report.figures.draw import canvas, curves, diagram, distributions, heat, reproduction, scatter, svg
 
 
 def render(data: Drawing, form: canvas.Format) -> bytes:
@@ -34,6 +34,7 @@ def _figure(data: Any) -> Figure:
         "heatmap": heat.heat_map,
         "histogram": distributions.score_histogram,
         "pareto": scatter.pareto,
+        "reproduction": reproduction.reproduction,
         "roc": distributions.roc_curves,
     }
     return draw[data.kind](data)

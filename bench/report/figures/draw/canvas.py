@@ -24,6 +24,8 @@ Format = Literal["svg", "pdf", "png"]
 
 #: Inches: the text width of a page, and of GitHub's column at 100 pixels an inch.
 WIDTH = 8.2
+#: Inches of names that stand beside a square figure; longer ones stand below.
+MOST_BESIDE = 3.7
 
 PAPER, INK, MUTED, GRID, FAINT = "#ffffff", "#1f2328", "#59636e", "#e3e7eb", "#b4bcc5"
 #: One for each method that stands out: colour, marker, line style.
@@ -180,12 +182,20 @@ def frame(
 
 def plain_logarithm(axis: Axis, decades: float, unit: str = "") -> None:
     """Label a logarithmic axis by plain numbers: powers of ten, and 2 and 5 where there are few of these."""
-    axis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{value:,.10g}{unit}" if value < 1e6 else f"{value:.0e}{unit}")
-    )
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value) + unit))
     axis.set_minor_formatter(NullFormatter())
     if decades < 2.4:
         axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+
+
+def plain(value: float) -> str:
+    """Return a number without an exponent from a millionth up to a million, ``2 × 10⁹`` beyond."""
+    if value == 0 or 1e-6 <= abs(value) <= 1e6:
+        return f"{value:,.10f}".rstrip("0").rstrip(".")
+    digits, exponent = f"{value:.2e}".split("e")
+    power = f"10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    digits = f"{float(digits):g}"
+    return power if digits == "1" else f"{digits} × {power}"
 
 
 def text_width(texts: Sequence[str], size: float, weight: str = "normal") -> float:

@@ -1,9 +1,8 @@
-"""Drawing of the critical-difference diagram, and of the words that take its place."""
+"""Drawing of the critical-difference diagram."""
 
 from __future__ import annotations
 
 import math
-import textwrap
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -18,8 +17,6 @@ LINE, BAR, TOP = 0.19, 0.1, 0.62
 
 def critical_difference(data: CriticalDifference) -> Figure:
     """Return the drawing after Demsar (JMLR 7, 2006, figure 1): the best rank is on the left."""
-    if data.difference is None:
-        return _words(data)
     count = len(data.methods)
     left = math.ceil(count / 2)
     names = canvas.text_width([method.label for method in data.methods], 8) + 0.55
@@ -36,7 +33,8 @@ def critical_difference(data: CriticalDifference) -> Figure:
     at = [start + (rank - 1) / max(count - 1, 1) * (end - start) for rank in data.ranks]
     _scale(ax, count, start, end)
     unit = (end - start) / max(count - 1, 1)
-    _difference(ax, data.difference, start, unit)
+    if data.difference is not None:
+        _difference(ax, data.difference, start, unit)
     for (first, last), level in zip(data.groups, bars, strict=True):
         y = TOP + 0.14 + BAR * level
         ax.plot([at[first] - 0.04, at[last] + 0.04], [y, y], color=canvas.INK, linewidth=3.2, zorder=4)
@@ -88,16 +86,3 @@ def _difference(ax: Axes, difference: float, start: float, unit: float) -> None:
     for each in (start, x):
         ax.plot([each, each], [y - 0.04, y + 0.04], color=canvas.INK, linewidth=1.2)
     ax.text(x + 0.08, y, f"critical difference {difference:.2f}", fontsize=8, ha="left", va="center")
-
-
-def _words(data: CriticalDifference) -> Figure:
-    lines = textwrap.wrap(data.words, 96)
-    figure = canvas.new(0.55 + 0.17 * len(lines), width=7.0, arranged=False)
-    ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    height = figure.get_figheight()
-    ax.set(xlim=(0, 7.0), ylim=(height, 0))
-    canvas.bare(ax)
-    ax.plot([0.12, 0.12], [0.15, height - 0.15], color=canvas.MUTED, linewidth=2.5)
-    ax.text(0.25, 0.15, "No critical-difference diagram", fontsize=9, fontweight="bold", va="top")
-    ax.text(0.25, 0.37, "\n".join(lines), fontsize=8.5, va="top", linespacing=1.35)
-    return figure

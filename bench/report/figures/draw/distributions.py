@@ -10,11 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from bench.report.figures.draw import canvas
-from bench.report.figures.scores import RocCurves, ScoreHistogram
+from bench.report.figures.histogram import ScoreHistogram
+from bench.report.figures.roc import RocCurves
 from bench.report.markdown import points
-
-#: Inches of names that stand beside ROC curves; longer ones stand below.
-MOST_BESIDE = 3.7
 
 
 def score_histogram(data: ScoreHistogram) -> Figure:
@@ -65,7 +63,7 @@ def roc_curves(data: RocCurves) -> Figure:
     """Return the drawing: a square, a band around each curve."""
     labels = [f"{curve.label}  {points(curve.auroc)}" for curve in data.curves]
     beside = canvas.legend_width(labels)
-    figure = canvas.new(4.3, width=4.5 + (beside if beside < MOST_BESIDE else 0))
+    figure = canvas.new(4.3, width=4.5 + (beside if beside < canvas.MOST_BESIDE else 0))
     ax = figure.add_subplot()
     ax.plot([0, 100], [0, 100], color=canvas.FAINT, linewidth=1, linestyle=(0, (2, 2)), zorder=1.2)
     x = 100 * data.fpr
@@ -85,5 +83,5 @@ def roc_curves(data: RocCurves) -> Figure:
     ax.set_ylabel("true positives (% of the anomalous images)")
     ax.set_title(data.where)
     ax.set_anchor("W")
-    canvas.frame(figure, handles, labels, data.note, most_beside=MOST_BESIDE)
+    canvas.frame(figure, handles, labels, data.note, most_beside=canvas.MOST_BESIDE)
     return figure

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 
 from bench.report.figures.draw import canvas
 from bench.report.figures.heatmap import HeatMap
@@ -23,6 +25,8 @@ COLOURS = LinearSegmentedColormap.from_list(
 DARK_TEXT, LIGHT_TEXT, HOLE = "#14181d", "#fdfdfd", "#8a939c"
 #: Inches: a row; the narrowest column; a column that holds a number.
 ROW, NARROWEST, READABLE = 0.23, 0.19, 0.29
+#: Shades that are drawn, and cells up to which they hold numbers too.
+LEVELS, MOST_NUMBERS = 100, 240
 
 
 def heat_map(data: HeatMap) -> Figure:
@@ -30,14 +34,16 @@ def heat_map(data: HeatMap) -> Figure:
     rows, columns = len(data.methods), len(data.columns)
     left = canvas.text_width([method.label for method in data.methods], 8) + 0.15
     cell = min(0.7, max(NARROWEST, (canvas.WIDTH - left - 0.75) / columns))
-    size = 7.5 if cell > 0.34 else 6.8 if cell >= READABLE else 0.0
+    size = 7.5 if cell > 0.34 else 6.8
+    if cell < READABLE or rows * columns > MOST_NUMBERS:
+        size = 0.0
     height = ROW * rows + 0.2 + _height(data.columns, cell, 0.82) + _height_below(data, cell)
     figure = canvas.new(height, width=left + cell * columns + 0.75)
     ax = figure.add_subplot()
     norm = _norm(data)
-    for at, values in enumerate(data.values):
-        for column, value in enumerate(values):
-            _cell(ax, column, at, value, norm, size)
+    _cells(ax, data, norm)
+    if size:
+        _numbers(ax, data, norm, size)
     _lines(ax, data)
     _names(ax, data, cell)
     if rows >= 4 or not size:
@@ -76,24 +82,30 @@ def _groups_fit(data: HeatMap, cell: float) -> bool:
     )
 
 
-def _cell(ax: Axes, x: int, y: int, value: float | None, norm: Normalize, size: float) -> None:
-    if value is None:
-        ax.add_patch(
-            Rectangle((x, y), 1, 1, facecolor=canvas.PAPER, edgecolor=HOLE, hatch="////", linewidth=0)
+def _cells(ax: Axes, data: HeatMap, norm: Normalize) -> None:
+    """Draw the cells, those of one colour as one shape: large maps stay small files."""
+    alike: dict[float | None, list[tuple[int, int]]] = {}
+    for y, values in enumerate(data.values):
+        for x, value in enumerate(values):
+            level = None if value is None else round(LEVELS * float(norm(100 * value))) / LEVELS
+            alike.setdefault(level, []).append((x, y))
+    for level, places in alike.items():
+        shape = Path.make_compound_path(
+            *[Path([(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1), (x, y)], closed=True) for x, y in places]
         )
-        return
-    share = float(norm(100 * value))
-    ax.add_patch(Rectangle((x, y), 1, 1, facecolor=to_hex(COLOURS(share)), linewidth=0, clip_on=False))
-    if size:
-        ax.text(
-            x + 0.5,
-            y + 0.52,
-            points(value),
-            ha="center",
-            va="center",
-            fontsize=size,
-            color=LIGHT_TEXT if share > 0.5 else DARK_TEXT,
-        )
+        look: dict[str, Any] = {"facecolor": canvas.PAPER, "edgecolor": HOLE, "hatch": "////"}
+        if level is not None:
+            look = {"facecolor": to_hex(COLOURS(level)), "clip_on": False}
+        ax.add_patch(PathPatch(shape, linewidth=0, **look))
+
+
+def _numbers(ax: Axes, data: HeatMap, norm: Normalize, size: float) -> None:
+    for y, values in enumerate(data.values):
+        for x, value in enumerate(values):
+            if value is not None:
+                colour = LIGHT_TEXT if norm(100 * value) > 0.5 else DARK_TEXT
+                place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": size, "color": colour}
+                ax.text(x + 0.5, y + 0.52, points(value), **place)
 
 
 def _lines(ax: Axes, data: HeatMap) -> None:

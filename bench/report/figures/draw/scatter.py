@@ -54,7 +54,9 @@ def _place(spot: Spot) -> tuple[float, float]:
 
 def _look(spot: Spot) -> dict[str, Any]:
     look = canvas.look(spot.method.style) | {"linestyle": "", "clip_on": False}
-    return look if spot.method.style is not None else look | {"marker": "o", "markersize": 4.5}
+    if spot.method.style is None:
+        return look | {"marker": "o", "markersize": 4.5}
+    return look | {"markersize": 1.35 * look["markersize"]}
 
 
 def _names(spots: Sequence[Spot]) -> tuple[list[str], list[Artist], list[str]]:
