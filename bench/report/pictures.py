@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -16,7 +17,10 @@ from bench.errors import FigureError
 from bench.plan import Plan
 from bench.report.board import Board
 from bench.report.comparison import Interval
+from bench.report.figures.common import Drawing
+from bench.report.figures.heatmap import HeatMap
 from bench.report.figures.kinds import Sources, prepare
+from bench.report.figures.pareto import Pareto
 from bench.report.markdown import blocks, escape, folded
 from bench.report.publishedrow import Published
 
@@ -63,8 +67,8 @@ def standard(
     """Return a suite's figures: the same bytes for the same plan and records.
 
     Contamination curves where there are several rates, the critical difference where there are enough data
-    sets, the heat map where there are several tasks, AUROC against time where the cells ran on one machine,
-    published numbers against ours where any belong to the suite.
+    sets, the heat map where there are several tasks, AUROC against time where several methods ran on one
+    machine, published numbers against ours where any belong to the suite.
 
     Parameters
     ----------
@@ -76,15 +80,12 @@ def standard(
         Of a row's mean over columns at a rate.
     """
     sources = Sources(board=Board(plan, records), published=published, interval=interval)
-    drawings = []
+    drawings: list[Drawing] = []
     for kind in STANDARD:
-        if kind == "heatmap" and len(plan.columns) < 2:
-            continue
-        try:
+        # What a suite has not enough of for a kind of figure, `anobench figure` says.
+        with suppress(FigureError):
             drawings.append(prepare(kind, sources))
-        except FigureError:
-            # The suite has not what this kind needs; `anobench figure` says what.
-            continue
+    drawings = [drawing for drawing in drawings if _says_more(drawing)]
     if not drawings:
         return []
     from bench.report.figures.draw import render
@@ -98,6 +99,13 @@ def standard(
         )
         for drawing in drawings
     ]
+
+
+def _says_more(drawing: Drawing) -> bool:
+    """Return whether a figure shows more than a single number would."""
+    if isinstance(drawing, HeatMap):
+        return len(drawing.columns) > 1
+    return not isinstance(drawing, Pareto) or len(drawing.spots) > 1
 
 
 def file_name(suite: str, kind: str, ending: str = "svg") -> str:

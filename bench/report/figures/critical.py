@@ -27,6 +27,9 @@ from bench.report.markdown import count
 from bench.stats.across import across
 from bench.stats.friedman import Friedman, critical_difference, data_sets_needed
 
+#: Characters of a name: names stand on both sides of the diagram.
+LONGEST = 32
+
 
 @dataclass(frozen=True, slots=True)
 class CriticalDifference:
@@ -114,7 +117,7 @@ def critical_differences(board: Board, choice: Choice = ALL) -> CriticalDifferen
         suite=clean(board.plan.title),
         rate=rate,
         datasets=len(blocks),
-        methods=tuple(named(board, rows)),
+        methods=tuple(named(board, rows, longest=LONGEST)),
         ranks=ordered,
         difference=difference,
         groups=tuple(groups_within(ordered, math.inf if difference is None else difference)),

@@ -21,7 +21,7 @@ def render(data: Drawing, form: canvas.Format) -> bytes:
     form : {"svg", "pdf", "png"}
     """
     with canvas.style():
-        picture = canvas.encode(_figure(data), form)
+        picture = canvas.encode(_figure(data), form, title=data.title, description=data.description)
     if form != "svg":
         return picture
     return svg.finish(picture.decode(), title=data.title, description=data.description).encode()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -27,7 +28,7 @@ WIDTH = 8.2
 #: Inches of names that stand beside a square figure; longer ones stand below.
 MOST_BESIDE = 3.7
 
-PAPER, INK, MUTED, GRID, FAINT = "#ffffff", "#1f2328", "#59636e", "#e3e7eb", "#b4bcc5"
+PAPER, INK, MUTED, GRID, FAINT = "#ffffff", "#1f2328", "#59636e", "#e3e7eb", "#8b949e"
 #: One for each method that stands out: colour, marker, line style.
 SERIES: tuple[tuple[str, str, Any], ...] = (
     ("#0072b2", "o", "-"),
@@ -45,7 +46,7 @@ DARK = {
     INK: "#f0f6fc",
     MUTED: "#9aa3ad",
     GRID: "#252b33",
-    FAINT: "#545d68",
+    FAINT: "#656d76",
     "#0072b2": "#4da6e8",
     "#d55e00": "#ff8a3d",
     "#009e73": "#2cc79a",
@@ -116,7 +117,7 @@ def new(height: float, *, width: float = WIDTH, arranged: bool = True) -> Figure
 def look(of: int | None) -> dict[str, Any]:
     """Return the colour, marker and line style of a method; grey without a number."""
     if of is None:
-        return {"color": FAINT, "linestyle": "-", "linewidth": 1.0, "marker": "", "zorder": 1.5}
+        return {"color": FAINT, "linestyle": "-", "linewidth": 0.7, "marker": "", "zorder": 1.5}
     colour, marker, line = SERIES[of % len(SERIES)]
     return {
         "color": colour,
@@ -214,13 +215,20 @@ def bare(axes: Axes) -> None:
     axes.grid(visible=False)
 
 
-def encode(figure: Figure, form: Format) -> bytes:
-    """Return the picture's bytes: the same for the same figure, on any day."""
+def encode(figure: Figure, form: Format, *, title: str, description: str) -> bytes:
+    """Return the picture's bytes: the same for the same figure, on any day.
+
+    PDF and PNG carry title and description among their metadata; for SVG `svg.finish` puts them in.
+    """
     held = io.BytesIO()
     metadata: dict[str, dict[str, Any]] = {
         "svg": {"Date": None, "Creator": None},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None}
+        | {"Title": title, "Subject": description},
+        "png": {"Software": None, "Title": title, "Description": description},
     }
-    figure.savefig(held, format=form, metadata=metadata[form], dpi=200 if form == "png" else 100)
+    with warnings.catch_warnings():
+        # The font may lack a character of a name; the description has it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(held, format=form, metadata=metadata[form], dpi=200 if form == "png" else 100)
     return held.getvalue()

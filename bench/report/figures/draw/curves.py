@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -38,10 +39,13 @@ def contamination_curves(data: ContaminationCurves) -> Figure:
 
 
 def _panel(ax: Axes, panel: Panel, rates: tuple[float, ...]) -> None:
+    x = [100 * rate for rate in rates]
+    _grey(ax, [curve for curve in panel.curves if curve.method.style is None], x)
     for curve in panel.curves:
-        _curve(ax, curve, rates)
+        if curve.method.style is not None:
+            _curve(ax, curve, x)
     ax.set_title(panel.title)
-    ax.set_xticks([100 * rate for rate in rates], [percent(rate) for rate in rates])
+    ax.set_xticks(x, [percent(rate) for rate in rates])
     if len(rates) > 6:
         ax.tick_params(axis="x", labelrotation=45)
     span = max(rates) - min(rates)
@@ -54,14 +58,17 @@ def _panel(ax: Axes, panel: Panel, rates: tuple[float, ...]) -> None:
     ax.set_ylim(top=min(ax.get_ylim()[1], 100.8))
 
 
-def _curve(ax: Axes, curve: Curve, rates: tuple[float, ...]) -> None:
-    x = [100 * rate for rate in rates]
-    ax.plot(x, _points(curve.means), **canvas.look(curve.method.style), clip_on=False)
-    if curve.method.style is not None:
-        colour = canvas.look(curve.method.style)["color"]
-        ax.fill_between(
-            x, _points(curve.lows), _points(curve.highs), color=colour, alpha=0.16, linewidth=0, zorder=2
-        )
+def _curve(ax: Axes, curve: Curve, x: list[float]) -> None:
+    look = canvas.look(curve.method.style)
+    ax.plot(x, _points(curve.means), **look, clip_on=False)
+    lows, highs = _points(curve.lows), _points(curve.highs)
+    ax.fill_between(x, lows, highs, color=look["color"], alpha=0.16, linewidth=0, zorder=2)
+
+
+def _grey(ax: Axes, curves: Sequence[Curve], x: list[float]) -> None:
+    """Draw curves without a style as one line with gaps: many of them stay a small file."""
+    y = [value for curve in curves for value in (*_points(curve.means), math.nan)]
+    ax.plot([*x, math.nan] * len(curves), y, **canvas.look(None), clip_on=False)
 
 
 def _points(values: tuple[float | None, ...]) -> list[float]:

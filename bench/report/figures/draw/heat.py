@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -23,35 +24,64 @@ COLOURS = LinearSegmentedColormap.from_list(
 )
 #: On cells, whose colours are the same on every page.
 DARK_TEXT, LIGHT_TEXT, HOLE = "#14181d", "#fdfdfd", "#8a939c"
+#: Share of the scale from which on light text has the higher contrast.
+LIGHT_FROM = 0.62
 #: Inches: a row; the narrowest column; a column that holds a number.
 ROW, NARROWEST, READABLE = 0.23, 0.19, 0.29
 #: Shades that are drawn, and cells up to which they hold numbers too.
 LEVELS, MOST_NUMBERS = 100, 240
+MOST_ACROSS = 40
+#: Inches: no figure is narrower.
+SMALLEST = 3.0
 
 
 def heat_map(data: HeatMap) -> Figure:
-    """Return the drawing; numbers stand in the cells where there is room, else a scale beside them."""
-    rows, columns = len(data.methods), len(data.columns)
+    """Return the drawing; numbers stand in the cells where there is room, else a scale beside them.
+
+    More than `MOST_ACROSS` columns go on below one another.
+    """
+    pieces = _pieces(data)
+    rows, columns = len(data.methods), len(pieces[0].columns)
     left = canvas.text_width([method.label for method in data.methods], 8) + 0.15
     cell = min(0.7, max(NARROWEST, (canvas.WIDTH - left - 0.75) / columns))
     size = 7.5 if cell > 0.34 else 6.8
-    if cell < READABLE or rows * columns > MOST_NUMBERS:
+    if cell < READABLE or rows * len(data.columns) > MOST_NUMBERS:
         size = 0.0
-    height = ROW * rows + 0.2 + _height(data.columns, cell, 0.82) + _height_below(data, cell)
-    figure = canvas.new(height, width=left + cell * columns + 0.75)
-    ax = figure.add_subplot()
+    height = sum(
+        ROW * rows + 0.2 + _height(piece.columns, cell, 0.82) + _height_below(piece, cell) for piece in pieces
+    )
+    figure = canvas.new(height + 0.15, width=max(SMALLEST, left + cell * columns + 0.75))
+    axes = figure.subplots(len(pieces), 1, squeeze=False).ravel().tolist()
     norm = _norm(data)
-    _cells(ax, data, norm)
-    if size:
-        _numbers(ax, data, norm, size)
-    _lines(ax, data)
-    _names(ax, data, cell)
+    for ax, piece in zip(axes, pieces, strict=True):
+        _cells(ax, piece, norm)
+        if size:
+            _numbers(ax, piece, norm, size)
+        _lines(ax, piece)
+        _names(ax, piece, cell, columns)
     if rows >= 4 or not size:
+        tall = ROW * rows * len(pieces)
         mappable = ScalarMappable(norm, COLOURS)
-        bar = figure.colorbar(mappable, ax=ax, pad=0.02, fraction=0.03, aspect=max(5, ROW * rows / 0.12))
+        bar = figure.colorbar(mappable, ax=axes, pad=0.02, fraction=0.03, aspect=max(5, tall / 0.12))
         bar.set_label("AUROC (points)")
         bar.outline.set_visible(False)
     return figure
+
+
+def _pieces(data: HeatMap) -> list[HeatMap]:
+    """Return the map in pieces of about as many columns, or as it is."""
+    count = len(data.columns)
+    if count <= MOST_ACROSS:
+        return [data]
+    across = math.ceil(count / math.ceil(count / MOST_ACROSS))
+    pieces = []
+    for start in range(0, count, across):
+        names = data.columns[start : start + across]
+        values = tuple(held[start : start + across] for held in data.values)
+        # Only the tasks of a single data set are so many: several are averaged.
+        groups = tuple((name, 0, len(names)) for name, _, _ in data.groups)
+        pieces.append(replace(data, columns=names, values=values, groups=groups))
+    return pieces
 
 
 def _norm(data: HeatMap) -> Normalize:
@@ -103,7 +133,7 @@ def _numbers(ax: Axes, data: HeatMap, norm: Normalize, size: float) -> None:
     for y, values in enumerate(data.values):
         for x, value in enumerate(values):
             if value is not None:
-                colour = LIGHT_TEXT if norm(100 * value) > 0.5 else DARK_TEXT
+                colour = LIGHT_TEXT if norm(100 * value) > LIGHT_FROM else DARK_TEXT
                 place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": size, "color": colour}
                 ax.text(x + 0.5, y + 0.52, points(value), **place)
 
@@ -117,9 +147,9 @@ def _lines(ax: Axes, data: HeatMap) -> None:
     ax.vlines(edges, 0, rows, colors=canvas.PAPER, linewidth=4)
 
 
-def _names(ax: Axes, data: HeatMap, cell: float) -> None:
+def _names(ax: Axes, data: HeatMap, cell: float, across: int) -> None:
     rows, columns = len(data.methods), len(data.columns)
-    ax.set(xlim=(0, columns), ylim=(rows, 0))
+    ax.set(xlim=(0, across), ylim=(rows, 0))
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)

@@ -24,6 +24,14 @@ _MOVED = re.compile(r'(<use xlink:href="#g[^"]*") transform="translate\(([-\d.]+
 _ALONE = re.compile(r'<g id="[^"]*">\s*(<(?:path|use)[^>]*/>)\s*</g>')
 _EMPTY = re.compile(r'<g id="[^"]*"/>\s*|<g id="[^"]*">\s*</g>\s*')
 _NAMED = re.compile(r'<g id="[^"]*">')
+#: Level and upright edges: a rectangle says each coordinate once.
+_BOX = re.compile(r"M (\S+) (\S+) L (\S+) \2 L \3 (\S+) L \1 \4 (?:L \1 \2 )?z")
+#: The names of markers and clipping paths.
+_HASHED = re.compile(r'(?<=["#])[mp][0-9a-f]{10}(?=[")])')
+#: Two and more uses of one shape in one style.
+_MARKERS = re.compile(
+    r'<use xlink:href="(#[^"]*)" [^>]*style="([^"]*)"/>\s*(?:<use xlink:href="\1" [^>]*style="\2"/>\s*)+'
+)
 
 
 def finish(svg: str, *, title: str, description: str) -> str:
@@ -56,7 +64,16 @@ def finish(svg: str, *, title: str, description: str) -> str:
 def _lighter(body: str) -> str:
     """Return a picture without the groups and the names that only make it longer: about half its size."""
     body = _MOVED.sub(r'\1 x="\2"/>', _GLYPH.sub(r"\1g", body)).replace("; stroke-linejoin: miter", "")
-    return _NAMED.sub("<g>", _ALONE.sub(r"\1", _EMPTY.sub("", body)))
+    body = _NAMED.sub("<g>", _ALONE.sub(r"\1", _EMPTY.sub("", body)))
+    body = _BOX.sub(r"M\1 \2H\3V\4H\1z", _MARKERS.sub(_together, body))
+    names = {name: f"{name[0]}{at}" for at, name in enumerate(dict.fromkeys(_HASHED.findall(body)))}
+    return _HASHED.sub(lambda found: names[found[0]], body)
+
+
+def _together(markers: re.Match[str]) -> str:
+    """Return markers of one look as a group that has the look once."""
+    style = f' style="{markers[2]}"'
+    return f"<g{style}>\n{markers[0].replace(style, '')}</g>\n"
 
 
 def _rounded(text: str) -> str:
