@@ -1,7 +1,8 @@
 """The look of all figures, and their bytes: fixed colours, fonts as paths, nothing that depends on the day.
 
-Colours are those of Okabe and Ito (Color Universal Design, 2008), darkened where they were too pale for white
-paper; every colour goes with a marker and a line style of its own, so that none is needed. Each has a
+Colours were searched for so that any two differ clearly to eyes with and without each kind of colour
+blindness (CIEDE2000 after Machado, Oliveira and Fernandes, IEEE TVCG 15, 2009) and all have contrast on the
+page; every colour goes with a marker and a line style of its own, so that none is needed. Each has a
 counterpart for dark pages, which `bench.report.figures.draw.svg` puts into the picture's own style sheet.
 """
 
@@ -33,12 +34,12 @@ PAPER, INK, MUTED, GRID, FAINT = "#ffffff", "#1f2328", "#59636e", "#e3e7eb", "#8
 SERIES: tuple[tuple[str, str, Any], ...] = (
     ("#0072b2", "o", "-"),
     ("#d55e00", "s", (0, (5, 1.5))),
-    ("#009e73", "^", (0, (1.5, 1.2))),
-    ("#b5508f", "D", (0, (6, 1.5, 1.2, 1.5))),
-    ("#b37d00", "v", (0, (3, 1, 1, 1, 1, 1))),
-    ("#2b8cc4", "P", (0, (8, 2))),
-    ("#33393f", "X", (0, (2.5, 1.5))),
-    ("#7a5195", "*", "-"),
+    ("#3e6749", "^", (0, (1.5, 1.2))),
+    ("#88466d", "D", (0, (6, 1.5, 1.2, 1.5))),
+    ("#4e2d0a", "v", (0, (3, 1, 1, 1, 1, 1))),
+    ("#009bc0", "P", (0, (8, 2))),
+    ("#181818", "X", (0, (2.5, 1.5))),
+    ("#460183", "*", "-"),
 )
 #: The same on a dark page.
 DARK = {
@@ -49,12 +50,12 @@ DARK = {
     FAINT: "#656d76",
     "#0072b2": "#4da6e8",
     "#d55e00": "#ff8a3d",
-    "#009e73": "#2cc79a",
-    "#b5508f": "#ea8fc6",
-    "#b37d00": "#e8b33b",
-    "#2b8cc4": "#8cd0f5",
-    "#33393f": "#dde3ea",
-    "#7a5195": "#b99ae0",
+    "#3e6749": "#638d6d",
+    "#88466d": "#9c668b",
+    "#4e2d0a": "#fae7af",
+    "#009bc0": "#76f5ff",
+    "#181818": "#aeaeae",
+    "#460183": "#3a5ce9",
 }
 
 _STYLE: dict[str, Any] = {
@@ -102,7 +103,9 @@ def style() -> Iterator[None]:
     """Draw in our style, whatever the user's own settings of matplotlib are."""
     import matplotlib.style
 
-    with matplotlib.style.context(["default", _STYLE]):
+    with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
+        # The font may lack a character of a name; the description has it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield
 
 
@@ -128,6 +131,14 @@ def look(of: int | None) -> dict[str, Any]:
         "markersize": 8 if marker == "*" else 6 if marker in "PX" else 5,
         "zorder": 3 + 0.01 * (len(SERIES) - of),
     }
+
+
+def dot(of: int | None) -> dict[str, Any]:
+    """Return the look of a method that is one point."""
+    found = look(of) | {"linestyle": "", "clip_on": False}
+    if of is None:
+        return found | {"marker": "o", "markersize": 4.5}
+    return found | {"markersize": 1.35 * found["markersize"]}
 
 
 def legend_width(labels: Sequence[str]) -> float:
@@ -227,8 +238,5 @@ def encode(figure: Figure, form: Format, *, title: str, description: str) -> byt
         | {"Title": title, "Subject": description},
         "png": {"Software": None, "Title": title, "Description": description},
     }
-    with warnings.catch_warnings():
-        # The font may lack a character of a name; the description has it.
-        warnings.filterwarnings("ignore", "Glyph .* missing from")
-        figure.savefig(held, format=form, metadata=metadata[form], dpi=200 if form == "png" else 100)
+    figure.savefig(held, format=form, metadata=metadata[form], dpi=200 if form == "png" else 100)
     return held.getvalue()

@@ -51,13 +51,11 @@ def _point(ax: Axes, pair: Pair) -> None:
     if pair.interval:
         low, high = pair.interval
         ax.plot([x, x], [100 * low, 100 * high], color=look["color"], linewidth=1.0, zorder=look["zorder"])
-    ax.plot([x], [y], **look, clip_on=False)
+    ax.plot([x], [y], **look)
 
 
 def _look(style: int | None, *, filled: bool) -> dict[str, Any]:
-    look = canvas.look(style) | {"linestyle": ""}
-    if style is None:
-        look |= {"marker": "o", "markersize": 4.5}
+    look = canvas.dot(style)
     if not filled:
         look |= {"markerfacecolor": canvas.PAPER, "markeredgecolor": look["color"], "markeredgewidth": 1.1}
     return look

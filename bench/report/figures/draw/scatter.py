@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -34,7 +33,7 @@ def pareto(data: Pareto) -> Figure:
     places = [_place(spot) for spot in spots]
     _limits(ax, [x for x, _ in places], [y for _, y in places])
     for spot, (x, y) in zip(spots, places, strict=True):
-        ax.plot([x], [y], **_look(spot))
+        ax.plot([x], [y], **canvas.dot(spot.method.style))
     steps = _front(ax, data.spots)
     ax.set_xlabel(f"{data.time} seconds per cell")
     ax.set_ylabel(f"AUROC (points), {data.averaged}")
@@ -52,20 +51,13 @@ def _place(spot: Spot) -> tuple[float, float]:
     return max(spot.seconds, SHORTEST), 100 * spot.auroc
 
 
-def _look(spot: Spot) -> dict[str, Any]:
-    look = canvas.look(spot.method.style) | {"linestyle": "", "clip_on": False}
-    if spot.method.style is None:
-        return look | {"marker": "o", "markersize": 4.5}
-    return look | {"markersize": 1.35 * look["markersize"]}
-
-
 def _names(spots: Sequence[Spot]) -> tuple[list[str], list[Artist], list[str]]:
     """Return what stands beside the points, and a legend where that is numbers."""
     names = [spot.method.label for spot in spots]
     if max(map(len, names)) <= DIRECT_NAME:
         return names, [], []
     listed = spots[:MOST_NUMBERED]
-    handles: list[Artist] = [Line2D([], [], **_look(spot)) for spot in listed]
+    handles: list[Artist] = [Line2D([], [], **canvas.dot(spot.method.style)) for spot in listed]
     labels = [f"{at}  {spot.method.label}" for at, spot in enumerate(listed, 1)]
     return [str(at) for at in range(1, len(listed) + 1)], handles, labels
 
