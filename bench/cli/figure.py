@@ -29,39 +29,45 @@ class Time(StrEnum):
     cold = "cold"
 
 
-KINDS = "contamination, critical-difference, heatmap, histogram, pareto, reproduction or roc."
+_KINDS = "contamination, critical-difference, heatmap, histogram, pareto, reproduction or roc."
+
+_Suite = Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")]
+_Kind = Annotated[str, typer.Argument(metavar="KIND", help=_KINDS)]
+_Format = Annotated[Form | None, typer.Option("--format", "-f", help="By default that of --output, or svg.")]
+_Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="By default <results>/figures/<suite>-<kind>….svg."),
+]
+_Setting = Annotated[
+    str | None, typer.Option("--setting", help="Methods of this setting, not those that rank.")
+]
+_Rate = Annotated[
+    float | None, typer.Option("--rate", help="The contamination rate; the suite's first by default.")
+]
+_Dataset = Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set.")]
+_Task = Annotated[
+    str | None, typer.Option("--task", help="The task of a histogram or of ROC curves: digits/3.")
+]
+_Methods = Annotated[
+    list[str] | None,
+    typer.Option("--method", "-m", help="Only these methods, as the leaderboard names them. Repeatable."),
+]
+_Seed = Annotated[int | None, typer.Option("--seed", help="The seed of a histogram or of ROC curves.")]
+_Time = Annotated[Time | None, typer.Option("--time", help="Which seconds pareto shows.")]
 
 
 def figure(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")],
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=KINDS)],
-    form: Annotated[
-        Form | None, typer.Option("--format", "-f", help="By default that of --output, or svg.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="By default <results>/figures/<suite>-<kind>….svg."
-        ),
-    ] = None,
-    setting: Annotated[
-        str | None, typer.Option("--setting", help="Methods of this setting, not those that rank.")
-    ] = None,
-    rate: Annotated[
-        float | None, typer.Option("--rate", help="The contamination rate; the suite's first by default.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set.")] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", help="The task of a histogram or of ROC curves: digits/3.")
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option("--method", "-m", help="Only these methods, as the leaderboard names them. Repeatable."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="The seed of a histogram or of ROC curves.")
-    ] = None,
-    time: Annotated[Time | None, typer.Option("--time", help="Which seconds pareto shows.")] = None,
+    suite: _Suite,
+    kind: _Kind,
+    form: _Format = None,
+    output: _Output = None,
+    setting: _Setting = None,
+    rate: _Rate = None,
+    dataset: _Dataset = None,
+    task: _Task = None,
+    method: _Methods = None,
+    seed: _Seed = None,
+    time: _Time = None,
     results: Results = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
 ) -> None:
