@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import cache, data, diff, doctor, export, listing, page, published, report, run
+from bench.cli import cache, data, diff, doctor, export, figure, listing, page, published, report, run
 
 app = typer.Typer(
     name="anobench",
@@ -22,6 +22,7 @@ app.command("run")(run.run)
 app.command("list")(listing.list_)
 app.command("report")(report.report)
 app.command("export")(export.export)
+app.command("figure")(figure.figure)
 app.command("page")(page.page)
 app.command("diff")(diff.diff)
 app.command("published")(published.published)

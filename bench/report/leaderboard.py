@@ -7,7 +7,7 @@ same plan and records the text is the same, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
@@ -18,10 +18,17 @@ from bench.report.beside import published_beside_ours
 from bench.report.board import Board
 from bench.report.columns import order, rate_name
 from bench.report.markdown import NOTHING, blocks, count, escape, folded, percent, points
+from bench.report.pictures import Picture, shown
 from bench.report.publishedrow import Published
 
 
-def leaderboard(plan: Plan, records: Mapping[str, Record], *, published: tuple[Published, ...] = ()) -> str:
+def leaderboard(
+    plan: Plan,
+    records: Mapping[str, Record],
+    *,
+    published: tuple[Published, ...] = (),
+    pictures: Sequence[Picture] = (),
+) -> str:
     """Return the leaderboard of a suite.
 
     Parameters
@@ -31,6 +38,8 @@ def leaderboard(plan: Plan, records: Mapping[str, Record], *, published: tuple[P
         By key. Cells of the plan without a record show as missing; records of other cells are left out.
     published : tuple of Published
         Those that belong to a row of the suite are shown beside its numbers.
+    pictures : sequence of Picture
+        Files that the page links, as `bench.report.pictures.standard` makes them.
 
     Returns
     -------
@@ -41,7 +50,7 @@ def leaderboard(plan: Plan, records: Mapping[str, Record], *, published: tuple[P
     parts = [_head(board), _problems(plan), [f"- {escape(note)}." for note in plan.notes]]
     if plan.rows and plan.columns:
         beside = published_beside_ours(board, published)
-        parts += [*_results(board), *_holes(board), beside, *_folded(board)]
+        parts += [*_results(board), *_holes(board), beside, shown(pictures), *_folded(board)]
     parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))
     return "\n".join(blocks(*parts)) + "\n"
 

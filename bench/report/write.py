@@ -14,6 +14,7 @@ from bench.report.index import index
 from bench.report.leaderboard import leaderboard, summary_table
 from bench.report.page.about import about_plan
 from bench.report.page.writer import PAGE, page
+from bench.report.pictures import standard
 from bench.report.publishedrow import Published
 
 
@@ -43,11 +44,14 @@ def write_reports(
 ) -> Outcome:
     """Write the suite's leaderboard and CSV from the plan and its records alone, then the indexes.
 
-    They are ``<results>/<suite>.md``, ``<suite>.csv``, ``README.md`` and ``index.html``; of the last two
-    somebody else's stay.
+    They are ``<results>/<suite>.md``, ``<suite>.csv``, ``figures/<suite>-<kind>.svg``, ``README.md`` and
+    ``index.html``; of the last two somebody else's stay. The page shows the figures and comes last.
     """
     board = archive.results / f"{plan.suite}.md"
-    write_text(board, leaderboard(plan, records, published=published))
+    pictures = standard(plan, records, published=published)
+    for picture in pictures:
+        write_text(archive.results / picture.path, picture.svg)
+    write_text(board, leaderboard(plan, records, published=published, pictures=pictures))
     write_text(board.with_suffix(".csv"), export_csv(plan, records))
     contents = index(archive, plan, records)
     if contents is not None:
