@@ -59,6 +59,7 @@ _WHERE = {
     "Wrapper": "bench.wrapper",
     "batch_slices": "bench.heads",
     "chance": "bench.training",
+    "class_name": "bench.hubtable",
     "code_hash": "bench.adapterfile",
     "collapse_note": "bench.heads",
     "csv_listing": "bench.listing",
@@ -134,6 +135,7 @@ __all__ = [
     "Wrapper",
     "batch_slices",
     "chance",
+    "class_name",
     "code_hash",
     "collapse_note",
     "csv_listing",
@@ -187,7 +189,7 @@ if TYPE_CHECKING:
         take_rows,
         uniform,
     )
-    from bench.hubtable import ParquetTable
+    from bench.hubtable import ParquetTable, class_name
     from bench.images import Images
     from bench.inspection import InspectionSet, empty_masks
     from bench.layouts import ClassFolders, Parquet

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import cache, data, diff, doctor, export, listing, published, report, run, table
+from bench.cli import cache, data, diff, doctor, export, figure, listing, page, published, report, run, table
 
 app = typer.Typer(
     name="anobench",
@@ -23,6 +23,8 @@ app.command("list")(listing.list_)
 app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("table")(table.table)
+app.command("figure")(figure.figure)
+app.command("page")(page.page)
 app.command("diff")(diff.diff)
 app.command("published")(published.published)
 app.command("doctor")(doctor.doctor)

@@ -158,7 +158,8 @@ def timing_columns(board: Board, rows: Sequence[int], rate: float) -> list[TextC
     """Return mean seconds per cell; none for a row that is not complete, as for any other mean."""
 
     def column(seconds_of: Callable[[Timing], float]) -> list[str]:
-        return [_mean_seconds(board, row, rate, seconds_of) for row in rows]
+        found = [mean_seconds(board, row, rate, seconds_of) for row in rows]
+        return [NOTHING if value is None else seconds(value) for value in found]
 
     return [
         (f"Marginal{NBSP}s", column(lambda timing: timing.marginal)),
@@ -166,11 +167,11 @@ def timing_columns(board: Board, rows: Sequence[int], rate: float) -> list[TextC
     ]
 
 
-def _mean_seconds(board: Board, row: int, rate: float, seconds_of: Callable[[Timing], float]) -> str:
+def mean_seconds(board: Board, row: int, rate: float, seconds_of: Callable[[Timing], float]) -> float | None:
+    """Return the mean seconds of a row's cells at one rate, or None unless every cell has a timing."""
     every = [record for *_, group in board.groups(row=row, rate=rate) for record in group.records]
     timings = [record.timing for record in every if record is not None and record.timing is not None]
-    whole = timings and len(timings) == len(every)
-    return seconds(mean(seconds_of(timing) for timing in timings)) if whole else NOTHING
+    return mean(map(seconds_of, timings)) if timings and len(timings) == len(every) else None
 
 
 def fits(head: str, labels: Sequence[str], columns: Sequence[TextColumn]) -> bool:

@@ -32,7 +32,7 @@ _DRAWN = {
     "one_class": ", all from one defect type or class, chosen by the seed (clustered)",
 }
 _SHORTAGE = {
-    "error": "Where too few anomalies exist the cell fails",
+    "error": "Where too few anomalies exist nothing is run",
     "cap": "Where too few anomalies exist those there are were taken (see the realised rates)",
     "repeat": "Where too few anomalies exist some are drawn again",
     "skip": "Where too few anomalies exist the cell is left out",

@@ -8,7 +8,7 @@ records the text is the same, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
@@ -32,6 +32,7 @@ from bench.report.columns import dataset_name, order, rate_name
 from bench.report.evidence import Evidence
 from bench.report.legend import legend
 from bench.report.markdown import NOTHING, blocks, count, escape, folded, percent, points
+from bench.report.pictures import Picture, shown
 from bench.report.publishedrow import Published
 
 #: With more methods × tasks × rates the tables by task stop at the first rate: GitHub shows half a megabyte.
@@ -45,6 +46,7 @@ def leaderboard(
     *,
     published: tuple[Published, ...] = (),
     archive: Archive | None = None,
+    pictures: Sequence[Picture] = (),
 ) -> str:
     """Return the leaderboard of a suite.
 
@@ -58,6 +60,8 @@ def leaderboard(
     archive : Archive, optional
         Where the scores of the records are: they are read one task at a time. Without it the page has no
         intervals, and tests over data sets alone.
+    pictures : sequence of Picture
+        Files that the page links, as `bench.report.pictures.standard` makes them.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def leaderboard(
     if plan.rows and plan.columns:
         evidence = Evidence(board, archive)
         beside = published_beside_ours(board, published, evidence.interval)
-        parts += [*_results(evidence), *_holes(board), beside, *_folded(evidence)]
+        parts += [*_results(evidence), *_holes(board), beside, shown(pictures), *_folded(evidence)]
     parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))
     return "\n".join(blocks(*parts)) + "\n"
 

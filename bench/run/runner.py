@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench import wrapping
 from bench.adapter import Adapter
-from bench.cell import Cell, Record, Timing
+from bench.cell import Cell, Record, Timing, Value
 from bench.checkpoint import Checkpoints
 from bench.contamination import contaminate
 from bench.dataset import Dataset
@@ -41,6 +41,9 @@ from bench.together import fit_many
 from bench.truth import Truth
 
 log = logging.getLogger(__name__)
+
+#: Parameters of methods that count training images.
+COUNTS_IMAGES = ("k", "components")
 
 #: A record, and the scores in the order of the task's test images (None when the cell failed).
 Result = tuple[Record, NDArray[np.float32] | None]
@@ -175,6 +178,7 @@ class Runner:
         base = wrapping.safe_base_in(cell, adapter, self.registry)
         return _Begun(
             adapter=adapter,
+            params=dict(base.params if base else cell.params),
             about={
                 "cell": cell,
                 "setting": wrapping.setting(adapter, base) if adapter else "one-class",
@@ -230,7 +234,13 @@ class Runner:
                 "test_anomalous": int(labels.sum()),
             },
             contamination=begun.drawn,
-            flags=(*chosen, *begun.flags, *begun.method.notes, *_flags(scores, labels)),
+            flags=(
+                *chosen,
+                *begun.flags,
+                *_too_few_images(begun.params, len(begun.train.images)),
+                *begun.method.notes,
+                *_flags(scores, labels),
+            ),
             timing=timing,
             memory=begun.memory.read(),
             **begun.about,
@@ -294,6 +304,8 @@ class _Begun:
     """A cell on its way."""
 
     adapter: Adapter | None
+    #: Of the method, or of the one inside a wrapper.
+    params: dict[str, Value]
     about: dict[str, Any]
     memory: PeakMemory
     meter: Meter
@@ -357,6 +369,9 @@ def deterministic() -> None:
     import torch
 
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # It would also fill each new tensor with NaN: slow, and only to find reads of what was never written.
+    memory: Any = torch.utils.deterministic
+    memory.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -385,6 +400,15 @@ def _choose(
         )
     best = max(candidates, key=lambda name: auroc(labels, candidates[name]))
     return candidates[best], (f"oracle: chose {best} of {len(candidates)} on the test set",)
+
+
+def _too_few_images(params: Mapping[str, Value], n: int) -> tuple[str, ...]:
+    """Return which parameters ask for more training images than the task has; methods take what there is."""
+    return tuple(
+        f"{name}={value} is more than the task's training images ({n})"
+        for name, value in params.items()
+        if name in COUNTS_IMAGES and isinstance(value, int) and value > n
+    )
 
 
 def _flags(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[str, ...]:

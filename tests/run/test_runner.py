@@ -201,6 +201,14 @@ def test_whatever_goes_wrong_is_a_record(runner: Runner, bad: Cell, kind: str, r
     assert reason in record.error["reason"]
 
 
+def test_fewer_images_than_a_method_asks_for_are_said(runner: Runner) -> None:
+    few = {"dataset": "textures[train=5]", "task": "wood", "backbone": "hog"}
+    for wanted, flags in ((5, ()), (6, ("k=6 is more than the task's training images (5)",))):
+        record, _ = runner.run(cell("dn2", params=(("k", wanted),), **few))
+        assert record.status == "ok"
+        assert record.flags == flags
+
+
 def test_a_time_limit_does_not_outlive_its_cell(folder: Path) -> None:
     runner = Runner(Registry([folder]), Backbones(), limits=Limits(cell_seconds=30.0))
     import signal
