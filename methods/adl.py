@@ -106,7 +106,7 @@ class ADL(Method):
     The two clusters are the best that there are, which the code's k-means may miss. A texture's brightness is
     changed along the luma alone. Where all weights would be 0, the least loss has all. A network whose
     BatchNorm was folded into its convolutions gets statistics from training images first; one whose last
-    block was cut off gets one by chance. The anomaly map is the segmentation head's, and no part of the score.
+    block was cut off gets one by chance. The anomaly map is the segmentation head's; the score is without it.
 
     References
     ----------
