@@ -88,8 +88,8 @@ def autocontrast(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     cut = (n * (21 * u[:, 0]).floor() / 100).floor()[:, :, :1]
     low = (counts.cumsum(2) > cut).float().argmax(2, keepdim=True)
     high = 255 - (counts.flip(2).cumsum(2) > cut).float().argmax(2, keepdim=True)
-    # In double precision, as rounding down is sensitive to the last bit.
-    scale = 255 / (high - low).clamp(min=1).double()
+    # In double precision and with one rounding, as what follows is sensitive to the last bit.
+    scale = torch.full_like(low, 255, dtype=torch.float64) / (high - low).clamp(min=1)
     levels = torch.arange(256, device=x.device)
     table = (levels * scale - low * scale).clamp(0, 255).floor().to(x.dtype)
     return _look_up(x, torch.where(high > low, table, levels))

@@ -49,6 +49,8 @@ def two_means(scores: torch.Tensor) -> torch.Tensor:
     The clusters are a cut through the sorted scores: of all cuts the one with the most variance between its
     sides. Of equal scores none lies above.
     """
+    if len(scores) < 2:
+        return torch.zeros_like(scores)
     ordered = scores.double().sort().values
     below = torch.arange(1, len(scores), device=scores.device)
     above, sums = len(scores) - below, ordered.cumsum(0)
