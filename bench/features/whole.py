@@ -40,6 +40,8 @@ def lacking_block(net: Trainable, block: int, seed: int) -> nn.Module:
     spec = net.backbone.spec
     assert isinstance(spec, NetworkTable)
     said = f"backbone {net.backbone.name}: it has no block {block}, and"
+    if block - 1 not in net.blocks:
+        raise BackboneError(f"{said} not block {block - 1} either, which it would stand on")
     if spec.timm is None:
         raise BackboneError(f"{said} only of timm's networks what was cut off is known")
     import timm
