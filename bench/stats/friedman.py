@@ -118,14 +118,25 @@ def friedman(values: ArrayLike) -> Friedman:
 def _p(ranks: Floats, between: float, p_f: float) -> float:
     """Return the p value of the spread of rank sums, exact or by permutation, and else that of F."""
     n, k = ranks.shape
-    if math.lgamma(k + 1) * (n - 1) <= math.log(ARRANGEMENTS) + 1e-9:
-        return float((_between(_all_sums(ranks), n) >= between - 1e-9).mean())
-    if n * k <= RANKS:
-        rng = np.random.default_rng(0)
-        drawn = rng.permuted(np.broadcast_to(ranks, (DRAWS, n, k)), axis=2).sum(axis=1)
-        beyond = int((_between(drawn, n) >= between - 1e-9).sum())
-        return max((1 + beyond) / (1 + DRAWS), least_p(n, k))
-    return max(p_f, least_p(n, k))
+    every = math.lgamma(k + 1) * (n - 1) <= math.log(ARRANGEMENTS) + 1e-9
+    if not every and n * k > RANKS:
+        return max(p_f, least_p(n, k))
+    # What is permuted has no order: the same data sets and methods otherwise arranged give the same p value.
+    null = _null(tuple(sorted(tuple(row) for row in np.sort(ranks, axis=1).tolist())), every)
+    beyond = len(null) - int(np.searchsorted(null, between - 1e-9))
+    return beyond / len(null) if every else max((1 + beyond) / (1 + len(null)), least_p(n, k))
+
+
+@lru_cache(maxsize=64)
+def _null(rows: tuple[tuple[float, ...], ...], every: bool) -> Floats:
+    """Return the sorted spreads of rank sums over every arrangement of ranks, or over random ones."""
+    ranks = np.array(rows)
+    if every:
+        sums = _all_sums(ranks)
+    else:
+        drawn = np.broadcast_to(ranks, (DRAWS, *ranks.shape))
+        sums = np.random.default_rng(0).permuted(drawn, axis=2).sum(axis=1)
+    return np.sort(_between(sums, len(ranks)))
 
 
 def _between(sums: Floats, n: int) -> Floats:

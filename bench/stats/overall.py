@@ -2,10 +2,10 @@
 
 Plain percentiles would not do. With few data sets they are too narrow (75 % coverage for three), and drawing
 tasks and seeds once more inside data sets, whose spread already holds theirs, makes them too wide (98 % where
-only tasks differ). The intervals are therefore *studentised*: the deviation of each resample is divided by its
-own standard error over blocks, so that what a level adds to the spread cancels, and a skewed distribution of
-data sets is followed. With fewer than `LEAST` blocks resamples have hardly a standard error of their own; there
-the interval is Student's t over blocks.
+only tasks differ). The intervals are therefore *studentised*: the deviation of each resample is divided by
+its own standard error over blocks, so that what a level adds to the spread cancels, and a skewed distribution
+of data sets is followed. With fewer than `LEAST` blocks resamples have hardly a standard error of their own;
+there the interval is Student's t over blocks.
 
 References
 ----------
