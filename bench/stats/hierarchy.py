@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm, rankdata, t
+from scipy.stats import norm, t
 
 Floats = NDArray[np.float64]
 LEVELS = ("datasets", "tasks", "seeds")
@@ -174,14 +174,23 @@ def _inside(
             tasks = _weights(n_tasks, len(piece), "tasks" in levels, rng)
             if "seeds" in levels and n_seeds > 1:
                 at = np.einsum("mts,sn->mtn", value, _weights(n_seeds, len(piece), True, rng))
-                ranks = rankdata(-at, axis=0)
+                ranks = _ranks(at)
             else:
                 at = value.mean(axis=2, keepdims=True)
-                ranks = rankdata(-at, axis=0)
+                ranks = _ranks(at)
                 at, ranks = (np.broadcast_to(each, (m, n_tasks, len(piece))) for each in (at, ranks))
             mean += np.einsum("mtn,tn->mn", at, tasks)
             rank += n_tasks * np.einsum("mtn,tn->mn", ranks, tasks)
         yield piece, mean, rank
+
+
+def _ranks(at: Floats) -> Floats:
+    """Return the ranks along the first axis, 1 = highest; equal ones share the mean of theirs."""
+    twice = np.ones(at.shape, np.int32)
+    for row in at:
+        twice += (row > at).astype(np.int32) + (row >= at)
+    ranks: Floats = twice / 2
+    return ranks
 
 
 def _weights(n: int, copies: int, drawn: bool, rng: np.random.Generator) -> Floats:
