@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from bench.archive import Archive
 from bench.cell import Record
 from bench.plan import Plan
 from bench.report import (
@@ -45,7 +44,7 @@ def leaderboard(
     records: Mapping[str, Record],
     *,
     published: tuple[Published, ...] = (),
-    archive: Archive | None = None,
+    evidence: Evidence | None = None,
     pictures: Sequence[Picture] = (),
 ) -> str:
     """Return the leaderboard of a suite.
@@ -57,9 +56,9 @@ def leaderboard(
         By key. Cells of the plan without a record show as missing; records of other cells are left out.
     published : tuple of Published
         Those that belong to a row of the suite are shown beside its numbers.
-    archive : Archive, optional
-        Where the scores of the records are: they are read one task at a time. Without it the page has no
-        intervals, and tests over data sets alone.
+    evidence : Evidence, optional
+        Of the same plan and records, with the archive that holds their scores. Without it the page has no
+        intervals from test images, and tests over data sets alone.
     pictures : sequence of Picture
         Files that the page links, as `bench.report.pictures.standard` makes them.
 
@@ -68,11 +67,11 @@ def leaderboard(
     str
         Markdown, with a newline at the end.
     """
-    board = Board(plan, records)
+    evidence = evidence or Evidence(Board(plan, records))
+    board = evidence.board
     notes = [f"- {escape(note)}." for note in plan.notes]
     parts = [_head(board), _problems(plan), checks.mixed(board), notes]
     if plan.rows and plan.columns:
-        evidence = Evidence(board, archive)
         beside = published_beside_ours(board, published, evidence.interval)
         parts += [*_results(evidence), *_holes(board), beside, shown(pictures), *_folded(evidence)]
     parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))

@@ -186,8 +186,8 @@ def _legend(standing: Standing, *, bayes: bool) -> list[str]:
     ]
     if 1 < standing.n < ENOUGH_FOR_INTERVAL:
         words.append(
-            f"with {count(standing.n, 'data set')} the interval over data sets is about their range and "
-            "covers less than it says"
+            f"the interval over data sets like these is Student's t of {standing.n}: so wide is what they "
+            "leave open"
         )
     if standing.n >= ENOUGH_FOR_INTERVAL:
         words.append(

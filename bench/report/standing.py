@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from bench.stats.across import Across, across
 from bench.stats.bootstrap import with_seeds
-from bench.stats.hierarchy import Replicates, expanded_interval, hierarchical
 from bench.stats.multiple import holm_pairs, letters
+from bench.stats.overall import LEAST, overall
 from bench.stats.power import smallest_difference, smallest_difference_of
 from bench.stats.signedrank import pairs_needed
 
@@ -26,9 +26,9 @@ Floats = NDArray[np.float64]
 Scope = Literal["data sets", "images", ""]
 
 ALPHA = 0.05
-#: With fewer independent data sets an interval over data sets covers less than it says
-#: (`bench.stats.hierarchy`), and the Bayesian test is mostly its prior.
-ENOUGH_FOR_INTERVAL = 5
+#: With fewer independent data sets there is hardly a bootstrap over them, and the Bayesian test is mostly its
+#: prior.
+ENOUGH_FOR_INTERVAL = LEAST
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,12 +199,10 @@ def _over_datasets(quantity: Quantity) -> tuple[Floats, Floats]:
     m = len(quantity.rows)
     if quantity.n < 2 or not quantity.comparable:
         return np.full((m, 2), np.nan), np.full((m, 2), np.nan)
-    drawn: Replicates = hierarchical(quantity.values, blocks=quantity.blocks)
-    return _intervals(drawn.mean, quantity.n), _intervals(drawn.rank, quantity.n)
-
-
-def _intervals(replicates: Floats, n: int) -> Floats:
-    return np.array([expanded_interval(each, n) for each in replicates.T])
+    found = overall(quantity.values, blocks=quantity.blocks)
+    return np.stack([found.mean.low, found.mean.high], axis=1), np.stack(
+        [found.rank.low, found.rank.high], axis=1
+    )
 
 
 def _on_images(quantity: Quantity) -> Floats:

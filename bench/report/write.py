@@ -9,6 +9,8 @@ from pathlib import Path
 from bench.archive import Archive, write_atomically
 from bench.cell import Record
 from bench.plan import Plan
+from bench.report.board import Board
+from bench.report.evidence import Evidence
 from bench.report.export import export_csv
 from bench.report.index import index
 from bench.report.leaderboard import leaderboard, summary_table
@@ -48,10 +50,11 @@ def write_reports(
     ``index.html``; of the last two somebody else's stay. The page shows the figures and comes last.
     """
     board = archive.results / f"{plan.suite}.md"
-    pictures = standard(plan, records, published=published)
+    evidence = Evidence(Board(plan, records), archive)
+    pictures = standard(plan, records, published=published, interval=evidence.interval)
     for picture in pictures:
         write_text(archive.results / picture.path, picture.svg)
-    text = leaderboard(plan, records, published=published, archive=archive, pictures=pictures)
+    text = leaderboard(plan, records, published=published, evidence=evidence, pictures=pictures)
     write_text(board, text)
     write_text(board.with_suffix(".csv"), export_csv(plan, records))
     contents = index(archive, plan, records)

@@ -152,7 +152,9 @@ def with_seeds(by_seed: ArrayLike, replicates: ArrayLike, *, level: float = 0.95
         Its variance is that over resamples plus that of the mean over seeds; the interval and the p value
         (of no difference from 0) use Student's t with Satterthwaite's degrees of freedom, so that few seeds
         that differ much prove little. Seeds do not multiply the images: with more of them only their own part
-        vanishes.
+        vanishes. An image's luck with one seed is in both parts, so that the interval is rather too wide than
+        too narrow. Where nothing varies, as where every AUROC is 1, the interval is a point: what few images
+        leave open then is for `bench.stats.interval.auroc_interval` to say.
 
     References
     ----------

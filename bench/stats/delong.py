@@ -9,6 +9,12 @@ Degenerate cases: two methods that order the images alike have difference 0, var
 both AUROCs are 1. A difference without variance (every placement of one method exceeds that of the other by
 the same) has p = 0, the limit, as in pROC. With fewer than two images of a class no variance is known: NaN.
 
+The interval of a difference is difference ± z · se, the test turned round, unless one of the AUROCs lies so
+near to 0 or 1 that less than `FEW` images of the smaller class stand for its errors. There z · se covers too
+little (81 to 92 % in simulations with 20 to 100 images a class), as the variance is estimated from next to
+nothing; the two logit intervals are then joined by square-and-add. p stays DeLong's: in that case the test is
+conservative.
+
 References
 ----------
 DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating
@@ -19,15 +25,20 @@ Sun and Xu, "Fast implementation of DeLong's algorithm", IEEE Signal Processing 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import expit, logit, ndtri
+from scipy.special import ndtri
 from scipy.stats import norm, rankdata
 
+from bench.stats.interval import auroc_interval as auroc_interval
+from bench.stats.interval import newcombe_interval as newcombe_interval
+from bench.stats.interval import square_and_add
+
 Floats = NDArray[np.float64]
+
+#: With fewer errors than this, in images of the smaller class, an AUROC counts as near to 0 or 1.
+FEW = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,11 +80,15 @@ class Pairs:
         Standard error of the difference.
     p : ndarray
         Two-sided p value, not adjusted; 1 on the diagonal.
+    low, high : ndarray
+        Interval of each difference.
     """
 
     difference: Floats
     se: Floats
     p: Floats
+    low: Floats
+    high: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +135,17 @@ def placements(labels: ArrayLike, scores: ArrayLike) -> Placements:
     return Placements(above / normal.shape[1], 1.0 - below / anomalous.shape[1])
 
 
-def delong_pairs(held: Placements) -> Pairs:
+def delong_pairs(held: Placements, *, level: float = 0.95) -> Pairs:
     """Return the paired test of every method against every other, on placements of one test set.
 
     Placements of several seeds of a method may be averaged first: their mean is the placement of the mean
     AUROC.
+
+    Parameters
+    ----------
+    held : Placements
+    level : float
+        Of the intervals.
 
     References
     ----------
@@ -141,7 +162,8 @@ def delong_pairs(held: Placements) -> Pairs:
         difference[b, a] = -difference[a, b]
     np.fill_diagonal(variance, 0.0)
     se = np.sqrt(variance)
-    return Pairs(difference, se, _p(difference, se))
+    low, high = _intervals(held, covariance, difference, se, level)
+    return Pairs(difference, se, _p(difference, se), low, high)
 
 
 def delong_test(labels: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> Difference:
@@ -153,88 +175,16 @@ def delong_test(labels: ArrayLike, first: ArrayLike, second: ArrayLike, *, level
     first, second : array_like, shape (n,)
         Scores of two methods.
     level : float
-        Of the interval, which is plain: difference ± z · se.
+        Of the interval.
 
     Raises
     ------
     ValueError
         As for `placements`.
     """
-    pairs = delong_pairs(placements(labels, np.stack([_row(first), _row(second)])))
-    difference, se = float(pairs.difference[0, 1]), float(pairs.se[0, 1])
-    reach = float(ndtri((1 + level) / 2)) * se
-    return Difference(difference, difference - reach, difference + reach, se, float(pairs.p[0, 1]))
-
-
-def auroc_interval(
-    auroc: float,
-    variance: float,
-    *,
-    anomalous: int,
-    normal: int,
-    level: float = 0.95,
-    scale: Literal["logit", "plain"] = "logit",
-) -> tuple[float, float]:
-    """Return the interval of one AUROC from its DeLong variance.
-
-    Parameters
-    ----------
-    auroc, variance : float
-    anomalous, normal : int
-        Numbers of images, for the case below.
-    level : float
-    scale : {"logit", "plain"}
-        Symmetric on the logit scale, so that it stays inside (0, 1), or auroc ± z · se, cut to [0, 1].
-
-    Returns
-    -------
-    low, high : float
-        On the logit scale an AUROC of 0 or 1, whose DeLong variance is 0, gets Newcombe's interval instead,
-        which says how little a perfect separation of few images proves. NaN for a variance of NaN.
-
-    References
-    ----------
-    Pepe, "The Statistical Evaluation of Medical Tests for Classification and Prediction", 2003, section 5.2.
-    Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part 2",
-    Statistics in Medicine 25, 2006, method 5.
-    """
-    z = float(ndtri((1 + level) / 2))
-    if scale == "plain":
-        reach = z * np.sqrt(variance)
-        return max(0.0, auroc - reach) if reach == reach else reach, min(1.0, auroc + reach)
-    if auroc in (0.0, 1.0):
-        return newcombe_interval(auroc, anomalous=anomalous, normal=normal, level=level)
-    reach = z * np.sqrt(variance) / (auroc * (1 - auroc))
-    return float(expit(logit(auroc) - reach)), float(expit(logit(auroc) + reach))
-
-
-def newcombe_interval(
-    auroc: float, *, anomalous: int, normal: int, level: float = 0.95
-) -> tuple[float, float]:
-    """Return the score interval of an AUROC that needs the numbers of images alone; never a point.
-
-    References
-    ----------
-    Newcombe 2006, method 5; the variance is Hanley and McNeil's with both numbers replaced by their mean.
-    """
-    factor = float(ndtri((1 + level) / 2)) ** 2 / (anomalous * normal)
-    half = (anomalous + normal) / 2 - 1
-
-    def root(towards: float) -> float:
-        """Return the theta between the AUROC and 0 or 1 whose distance is z times its standard error."""
-
-        def excess(theta: float) -> float:
-            spread = 1 + half * (1 - theta) / (2 - theta) + half * theta / (1 + theta)
-            if auroc == 1:  # a factor 1 - theta, whose root is the AUROC itself, is divided out
-                return 1 - theta - factor * theta * spread
-            return (auroc - theta) ** 2 - factor * theta * (1 - theta) * spread
-
-        return float(brentq(excess, *sorted((auroc, towards)), xtol=1e-14))
-
-    if auroc == 0:
-        low, high = newcombe_interval(1.0, anomalous=anomalous, normal=normal, level=level)
-        return 1 - high, 1 - low
-    return root(0.0), 1.0 if auroc == 1 else root(1.0)
+    pairs = delong_pairs(placements(labels, np.stack([_row(first), _row(second)])), level=level)
+    held = (pairs.difference, pairs.low, pairs.high, pairs.se, pairs.p)
+    return Difference(*(float(matrix[0, 1]) for matrix in held))
 
 
 def _row(scores: ArrayLike) -> Floats:
@@ -268,6 +218,29 @@ def _covariance_of_mean(components: Floats) -> Floats:
     centred = components - components.mean(axis=1, keepdims=True)
     covariance: Floats = centred @ centred.T / ((n - 1) * n)
     return covariance
+
+
+def _intervals(
+    held: Placements, covariance: Floats, difference: Floats, se: Floats, level: float
+) -> tuple[Floats, Floats]:
+    """Return low and high: difference ± z · se, and square-and-add where an AUROC is near to 0 or 1."""
+    reach = float(ndtri((1 + level) / 2)) * se
+    auroc, own = held.auroc, np.diag(covariance)
+    sizes = {"anomalous": held.anomalous.shape[1], "normal": held.normal.shape[1]}
+    extreme = np.minimum(auroc, 1 - auroc) * min(sizes.values()) < FEW
+    # Methods that order the images alike differ by nothing; two perfect ones need not be alike.
+    perfect = own == 0
+    here = (extreme[:, None] | extreme[None, :]) & ((se > 0) | (perfect[:, None] & perfect[None, :]))
+    np.fill_diagonal(here, False)
+    if not here.any() or np.isnan(own).any():
+        return difference - reach, difference + reach
+    bounds = np.array(
+        [auroc_interval(float(a), float(v), **sizes, level=level) for a, v in zip(auroc, own, strict=True)]
+    )
+    scale = np.sqrt(own[:, None] * own[None, :])
+    correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+    low, high = square_and_add(auroc, bounds, correlation)
+    return np.where(here, low, difference - reach), np.where(here, high, difference + reach)
 
 
 def _variance_of_difference(held: Placements, a: int, b: int) -> float:

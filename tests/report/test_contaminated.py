@@ -54,7 +54,7 @@ def test_known_curves(made: tuple[Archive, Plan, dict[str, Record]]) -> None:
 
 def test_the_section(made: tuple[Archive, Plan, dict[str, Record]]) -> None:
     archive, plan, records = made
-    text = leaderboard(plan, records, archive=archive).replace("\u00a0", " ")
+    text = leaderboard(plan, records, evidence=Evidence(Board(plan, records), archive)).replace("\u00a0", " ")
     part = text[text.index(TABLE) : text.index("Robustness by data set")]
     summary = part[part.index("| Method ", part.index("Slope") - 60) :]
     assert cells(part, "Method")[1:5] == ["0 %", "10 %", "20 %", "Drop to 20 %"]
@@ -100,10 +100,11 @@ def test_only_who_is_complete_at_every_rate_is_compared(
 ) -> None:
     archive, plan, records = made
     cell = next(entry.cell for entry in plan.entries if entry.row == 1 and entry.rate == 0.1)
-    held = curves(Evidence(Board(plan, records | {cell.key: failure(cell)}), archive), ["digits", "mvtec"])
+    failed = records | {cell.key: failure(cell)}
+    held = curves(Evidence(Board(plan, failed), archive), ["digits", "mvtec"])
     assert held is not None
     assert held.rows == (0,)
-    text = leaderboard(plan, records | {cell.key: failure(cell)}, archive=archive)
+    text = leaderboard(plan, failed, evidence=Evidence(Board(plan, failed), archive))
     assert "| Not ranked: incomplete" in section(text, TABLE)
 
 

@@ -45,7 +45,7 @@ def scores_of(entry: Entry, truth: Truth) -> object:
 
 def page(archive: Archive, plan: Plan, records: object) -> str:
     """Return the page with plain spaces, after checking that GitHub's Markdown shows its tables as tables."""
-    text = leaderboard(plan, records, archive=archive)  # type: ignore[arg-type]
+    text = leaderboard(plan, records, evidence=Evidence(Board(plan, records), archive))  # type: ignore[arg-type]
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     separators = [line for line in text.splitlines() if re.fullmatch(r"\|(:?-+:?\|)+", line)]
     assert sum(token.type == "table_open" for token in tokens) == len(separators)
@@ -263,9 +263,10 @@ def test_the_same_bytes_twice(tmp_path: Path) -> None:
     archive, records = write_archive(
         tmp_path, plan, lambda entry, truth: noisy(entry, truth, 1.0), lambda entry: balanced(entry, 40)
     )
-    text = leaderboard(plan, records, archive=archive)
+    text = leaderboard(plan, records, evidence=Evidence(Board(plan, records), archive))
     turned = replace(plan, entries=plan.entries[::-1])
-    again = leaderboard(turned, dict(reversed(list(records.items()))), archive=Archive(tmp_path))
+    back = dict(reversed(list(records.items())))
+    again = leaderboard(turned, back, evidence=Evidence(Board(turned, back), Archive(tmp_path)))
     assert again == text
 
 

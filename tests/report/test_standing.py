@@ -8,8 +8,8 @@ from scipy.stats import wilcoxon
 
 from bench.report.standing import Quantity, best, stand
 from bench.stats.bootstrap import with_seeds
-from bench.stats.hierarchy import expanded_interval, hierarchical
 from bench.stats.multiple import holm
+from bench.stats.overall import overall
 
 
 def quantity(
@@ -58,9 +58,9 @@ def test_enough_data_sets_are_the_blocks() -> None:
         list(holm(raw))
     )
     assert found.letters == ("a", "b", "a")
-    drawn = hierarchical([np.repeat(line[:, None, None], 2, axis=1) for line in means])
-    assert found.interval[1] == pytest.approx(expanded_interval(drawn.mean[:, 1], 9))
-    assert found.rank_interval[1] == pytest.approx(expanded_interval(drawn.rank[:, 1], 9))
+    over = overall([np.repeat(line[:, None, None], 2, axis=1) for line in means])
+    assert found.interval[1] == pytest.approx([over.mean.low[1], over.mean.high[1]])
+    assert found.rank_interval[1] == pytest.approx([over.rank.low[1], over.rank.high[1]])
 
 
 def test_two_methods_need_six_data_sets() -> None:
