@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from simulation.blocks import coverage_over_data_sets, null_of_many, null_of_two
 from simulation.counting import Share
-from simulation.images import coverage_on_one_task, on_images
+from simulation.images import coverage_on_images, coverage_on_one_task, null_on_images
 
 #: Every simulation: a call that takes the number of repetitions, and that number.
 SIMULATIONS: list[tuple[Callable[[int], list[Share]], int]] = [
@@ -18,8 +18,8 @@ SIMULATIONS: list[tuple[Callable[[int], list[Share]], int]] = [
     (lambda reps: null_of_many(reps, 4, 3), 4000),
     (lambda reps: null_of_many(reps, 5, 6), 4000),
     (lambda reps: null_of_many(reps, 12, 6), 4000),
-    (lambda reps: on_images(reps), 1500),
-    (lambda reps: on_images(reps, different=True), 1500),
+    (lambda reps: null_on_images(reps), 1500),
+    (lambda reps: coverage_on_images(reps), 1500),
     (lambda reps: coverage_over_data_sets(reps, 3), 2000),
     (lambda reps: coverage_over_data_sets(reps, 5), 1500),
     (lambda reps: coverage_over_data_sets(reps, 8), 1500),

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import stats
 
-from bench.stats.bootstrap import TestSet, bootstrap_aurocs, resample, with_seeds
-from bench.stats.delong import auroc_interval, delong_test, placements
+from bench.stats.bootstrap import TestSet, bootstrap_aurocs, plus_seeds, resample, with_seeds
+from bench.stats.delong import Difference, Placements, auroc_interval, delong_pairs, delong_test, placements
 from simulation.counting import ALPHA, Floats, Share, counted, naive_p
 
 CLASSES = 10
@@ -44,51 +44,85 @@ def images(rng: np.random.Generator, strengths: tuple[float, float]) -> tuple[li
     return tests, scores
 
 
-def on_images(reps: int, *, different: bool = False, draws: int = 300, seed: int = 0) -> list[Share]:
-    """Compare two methods on one data set, or count what intervals of a difference and of a mean cover."""
-    strengths = (STRENGTH, WEAKER if different else STRENGTH)
-    truth = [true_auroc(each) for each in strengths]
+def _measured(tests: list[TestSet], scores: Floats, draws: int, seed: int) -> tuple[Floats, Floats]:
+    """Return AUROCs (2 methods, tasks, seeds), and means over tasks and seeds of each resample (2, draws)."""
+    counts = resample(tests, draws=draws, seed=seed)
+    aurocs = [[placements(test.labels, of[:, i]).auroc for i, test in enumerate(tests)] for of in scores]
+    drawn = [
+        np.mean([bootstrap_aurocs(tests[i], one[i], counts) for one in of for i in range(CLASSES)], axis=0)
+        for of in scores
+    ]
+    return np.array(aurocs), np.array(drawn)
+
+
+def _one_task(test: TestSet, scores: Floats) -> Difference:
+    """Return the difference of two methods on one task, by DeLong of averaged placements and the seeds."""
+    held = [placements(test.labels, of[:, 0]) for of in scores]
+    mean = Placements(
+        np.stack([each.anomalous.mean(axis=0) for each in held]),
+        np.stack([each.normal.mean(axis=0) for each in held]),
+    )
+    pairs = delong_pairs(mean)
+    variance, freedom = plus_seeds(float(pairs.se[0, 1]) ** 2, held[0].auroc - held[1].auroc)
+    estimate, se = float(pairs.difference[0, 1]), float(np.sqrt(variance))
+    reach = se * float(stats.t.ppf(1 - ALPHA / 2, freedom))
+    p = float(2 * stats.t.sf(abs(estimate) / se, freedom))
+    return Difference(estimate, estimate - reach, estimate + reach, se, p)
+
+
+def null_on_images(reps: int, *, draws: int = 300, seed: int = 0) -> list[Share]:
+    """Compare two equally good methods on one data set: by image, and by class and seed as naively done."""
     names = {
         "Bootstrap over images, one data set": "leaderboard",
-        "DeLong, one task": "leaderboard",
+        "DeLong and seeds, one task": "leaderboard",
+        "DeLong of one seed, one task": "naive",
         f"Signed ranks, {CLASSES} classes of one data set": "naive",
         f"Signed ranks, {CLASSES} × {IMAGE_SEEDS} seeds of one data set": "naive",
         f"t test, {IMAGE_SEEDS} seeds of one data set": "naive",
-    }
-    covers = {
-        "Difference, bootstrap over images": "interval",
-        "Mean AUROC, bootstrap over images": "interval",
     }
 
     def events() -> Iterator[dict[str, bool]]:
         rng = np.random.default_rng(seed)
         for at in range(reps):
-            tests, scores = images(rng, strengths)
-            counts = resample(tests, draws=draws, seed=at)
-            aurocs = np.array(
-                [[placements(t.labels, s[:, i]).auroc for i, t in enumerate(tests)] for s in scores]
-            )
-            drawn = np.mean(
-                [[[bootstrap_aurocs(t, s[k, i], counts) for i, t in enumerate(tests)] for k in range(len(s))]
-                 for s in scores], axis=(1, 2)
-            )  # fmt: skip
+            tests, scores = images(rng, (STRENGTH, STRENGTH))
+            aurocs, drawn = _measured(tests, scores, draws, at)
             d = aurocs[0] - aurocs[1]
-            both = with_seeds(d.mean(axis=0), drawn[0] - drawn[1])
-            if different:
-                mean = with_seeds(aurocs[0].mean(axis=0), drawn[0])
-                happened = (both.low <= truth[0] - truth[1] <= both.high, mean.low <= truth[0] <= mean.high)
-                yield dict(zip(covers, happened, strict=True))
-                continue
-            happened = (
-                both.p <= ALPHA,
-                delong_test(tests[0].labels, scores[0, 0, 0], scores[1, 0, 0]).p <= ALPHA,
-                naive_p(d.mean(axis=1)) <= ALPHA,
-                naive_p(d) <= ALPHA,
-                bool(stats.ttest_1samp(d.mean(axis=0), 0).pvalue <= ALPHA),
+            p_values = (
+                with_seeds(d.mean(axis=0), drawn[0] - drawn[1]).p,
+                _one_task(tests[0], scores).p,
+                delong_test(tests[0].labels, scores[0, 0, 0], scores[1, 0, 0]).p,
+                naive_p(d.mean(axis=1)),
+                naive_p(d),
+                float(stats.ttest_1samp(d.mean(axis=0), 0).pvalue),
             )
-            yield dict(zip(names, happened, strict=True))
+            yield {name: p <= ALPHA for name, p in zip(names, p_values, strict=True)}
 
-    return counted(covers if different else names, events())
+    return counted(names, events())
+
+
+def coverage_on_images(reps: int, *, draws: int = 300, seed: int = 0) -> list[Share]:
+    """Count how often intervals on one data set hold the truth: of a difference, and of one mean AUROC."""
+    true, weaker = true_auroc(STRENGTH), true_auroc(WEAKER)
+    names = {
+        "Difference, bootstrap over images": "interval",
+        "Mean AUROC, bootstrap over images": "interval",
+        "Difference on one task, DeLong and seeds": "interval",
+    }
+
+    def events() -> Iterator[dict[str, bool]]:
+        rng = np.random.default_rng(seed)
+        for at in range(reps):
+            tests, scores = images(rng, (STRENGTH, WEAKER))
+            aurocs, drawn = _measured(tests, scores, draws, at)
+            both = with_seeds((aurocs[0] - aurocs[1]).mean(axis=0), drawn[0] - drawn[1])
+            mean, task = with_seeds(aurocs[0].mean(axis=0), drawn[0]), _one_task(tests[0], scores)
+            truths = (true - weaker, true, true - weaker)
+            yield {
+                name: found.low <= truth <= found.high
+                for name, found, truth in zip(names, (both, mean, task), truths, strict=True)
+            }
+
+    return counted(names, events())
 
 
 def coverage_on_one_task(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
-from bench.stats.bootstrap import TestSet, bootstrap_aurocs, linked, resample, with_seeds
+from bench.stats.bootstrap import TestSet, bootstrap_aurocs, linked, plus_seeds, resample, with_seeds
 from bench.stats.delong import placements
 from tests.stats.cases import TENS, images
 
@@ -118,6 +118,8 @@ def test_with_seeds_by_its_formula() -> None:
     freedom = variance**2 / (seeds_part**2 / 2)
     found = with_seeds(seeds, draws)
     assert (found.estimate, found.se) == pytest.approx((0.02, variance**0.5), abs=1e-12)
+    assert plus_seeds(images_part, seeds) == pytest.approx((variance, freedom), rel=1e-12)
+    assert plus_seeds(images_part, [0.5]) == plus_seeds(images_part, [0.5, 0.5]) == (images_part, np.inf)
     reach = t.ppf(0.975, freedom) * variance**0.5
     assert (found.low, found.high) == pytest.approx((0.02 - reach, 0.02 + reach), abs=1e-12)
     assert found.p == pytest.approx(2 * t.sf(0.02 / variance**0.5, freedom), abs=1e-12)
