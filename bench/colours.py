@@ -8,7 +8,6 @@ simpler: brightness is changed along the luma, where imgaug draws one of six col
 from __future__ import annotations
 
 import torch
-from torch.nn import functional as F
 
 from bench.synthetic import rotate
 
@@ -49,10 +48,11 @@ def brightness(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 def sharpness(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """PIL's: from a smoothed picture (factor 0) over the given one to an over-sharp one (2); edges stay."""
-    kernel = torch.ones(3, 1, 3, 3, device=x.device)
-    kernel[:, :, 1, 1] = 5
+    # The mean of nine, the middle five times; by sums, which are far quicker than a convolution by channel.
+    rows = x[:, :, :-2] + x[:, :, 1:-1] + x[:, :, 2:]
+    nine = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
     smooth = x.clone()
-    smooth[:, :, 1:-1, 1:-1] = F.conv2d(x, kernel / 13, groups=3).round()
+    smooth[:, :, 1:-1, 1:-1] = ((nine + 4 * x[:, :, 1:-1, 1:-1]) / 13).round()
     return (smooth + (x - smooth) * (2 * u[:, :1])).floor()
 
 
