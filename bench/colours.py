@@ -130,18 +130,21 @@ def _histograms(x: torch.Tensor) -> torch.Tensor:
 
 
 def _hsv(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return hue (in circles), saturation and value of (b, 3, h, w) in [0, 1]; each (b, h, w)."""
-    value, top = x.max(1)
+    """Return hue (in circles, from -1/6), saturation and value of (b, 3, h, w) in [0, 1]; each (b, h, w)."""
+    value = x.amax(1)
     span = value - x.amin(1)
     red, green, blue = x.unbind(1)
-    safe = span.clamp(min=1e-12)
-    sides = torch.stack([(green - blue) / safe, 2 + (blue - red) / safe, 4 + (red - green) / safe], 1)
-    hue = sides.gather(1, top[:, None])[:, 0] / 6
-    return torch.where(span > 0, hue % 1, 0), span / value.clamp(min=1e-12), value
+    side = torch.where(value == green, blue - red, red - green)
+    start = torch.where(value == green, 2.0, 4.0)
+    is_red = value == red
+    side, start = torch.where(is_red, green - blue, side), torch.where(is_red, 0.0, start)
+    hue = (start + side / span.clamp(min=1e-12)) / 6
+    return torch.where(span > 0, hue, 0), span / value.clamp(min=1e-12), value
 
 
 def _rgb(hue: torch.Tensor, saturation: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Undo `_hsv`; the hue may be any number."""
     shifts = torch.tensor([5.0, 3.0, 1.0], device=hue.device).view(3, 1, 1)
-    k = (shifts + 6 * (hue % 1)[:, None]) % 6
+    k = shifts + 6 * (hue - hue.floor())[:, None]
+    k = torch.where(k >= 6, k - 6, k)
     return value[:, None] * (1 - saturation[:, None] * torch.minimum(k, 4 - k).clamp(0, 1))
