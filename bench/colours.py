@@ -8,7 +8,6 @@ simpler: brightness is changed along the luma, where imgaug draws one of six col
 from __future__ import annotations
 
 import torch
-from torch.nn import functional as F
 
 from bench.synthetic import rotate
 
@@ -49,10 +48,11 @@ def brightness(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 def sharpness(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """PIL's: from a smoothed picture (factor 0) over the given one to an over-sharp one (2); edges stay."""
-    kernel = torch.ones(3, 1, 3, 3, device=x.device)
-    kernel[:, :, 1, 1] = 5
+    # The mean of nine, the middle five times; by sums, which are far quicker than a convolution by channel.
+    rows = x[:, :, :-2] + x[:, :, 1:-1] + x[:, :, 2:]
+    nine = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
     smooth = x.clone()
-    smooth[:, :, 1:-1, 1:-1] = F.conv2d(x, kernel / 13, groups=3).round()
+    smooth[:, :, 1:-1, 1:-1] = ((nine + 4 * x[:, :, 1:-1, 1:-1]) / 13).round()
     return (smooth + (x - smooth) * (2 * u[:, :1])).floor()
 
 
@@ -130,18 +130,21 @@ def _histograms(x: torch.Tensor) -> torch.Tensor:
 
 
 def _hsv(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return hue (in circles), saturation and value of (b, 3, h, w) in [0, 1]; each (b, h, w)."""
-    value, top = x.max(1)
+    """Return hue (in circles, from -1/6), saturation and value of (b, 3, h, w) in [0, 1]; each (b, h, w)."""
+    value = x.amax(1)
     span = value - x.amin(1)
     red, green, blue = x.unbind(1)
-    safe = span.clamp(min=1e-12)
-    sides = torch.stack([(green - blue) / safe, 2 + (blue - red) / safe, 4 + (red - green) / safe], 1)
-    hue = sides.gather(1, top[:, None])[:, 0] / 6
-    return torch.where(span > 0, hue % 1, 0), span / value.clamp(min=1e-12), value
+    side = torch.where(value == green, blue - red, red - green)
+    start = torch.where(value == green, 2.0, 4.0)
+    is_red = value == red
+    side, start = torch.where(is_red, green - blue, side), torch.where(is_red, 0.0, start)
+    hue = (start + side / span.clamp(min=1e-12)) / 6
+    return torch.where(span > 0, hue, 0), span / value.clamp(min=1e-12), value
 
 
 def _rgb(hue: torch.Tensor, saturation: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Undo `_hsv`; the hue may be any number."""
     shifts = torch.tensor([5.0, 3.0, 1.0], device=hue.device).view(3, 1, 1)
-    k = (shifts + 6 * (hue % 1)[:, None]) % 6
+    k = shifts + 6 * (hue - hue.floor())[:, None]
+    k = torch.where(k >= 6, k - 6, k)
     return value[:, None] * (1 - saturation[:, None] * torch.minimum(k, 4 - k).clamp(0, 1))

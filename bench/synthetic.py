@@ -78,11 +78,15 @@ def rotate(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
 def rotate_some(
     images: torch.Tensor, share: float, degrees: float, generator: torch.Generator
 ) -> torch.Tensor:
-    """Rotate a share of the pictures (b, c, s, s), each by its own angle of up to ±`degrees`."""
+    """Rotate a share of the pictures (b, c, s, s), floating or uint8, each by an angle up to ±`degrees`."""
     some = torch.rand(len(images), generator=generator) < share
     angles = degrees * (2 * torch.rand(len(images), generator=generator) - 1)
     at = torch.nonzero(some)[:, 0].to(images.device)
-    return images.index_copy(0, at, rotate(images[at], angles[some])) if len(at) else images
+    if not len(at):
+        return images
+    turned = rotate(images[at].float(), angles[some])
+    whole = turned if images.is_floating_point() else turned.round()
+    return images.index_copy(0, at, whole.to(images.dtype))
 
 
 def perlin_masks(b: int, size: int, generator: torch.Generator, device: torch.device) -> torch.Tensor:

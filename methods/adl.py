@@ -217,15 +217,17 @@ class ADL(Method):
         n, b = len(self.pictures), self.batch
         drawn = chance(self.seed, "batch", step)
         rows = [endless_rows(n, b, step, self.seed, half) for half in ("normal", "synthetic")]
-        pictures = rotate_some(self.pictures[np.concatenate(rows)].float(), TURNED, DEGREES, drawn).round()
+        pictures = rotate_some(self.pictures[np.concatenate(rows)], TURNED, DEGREES, drawn)
         if self.patterns is None:
             patterns = procedural_textures(b, self.size, drawn, self.device)
         else:
             patterns = self.patterns[torch.randint(len(self.patterns), (b,), generator=drawn).numpy()]
-        synthetic, masks = with_anomalies(pictures[b:], change_colours(patterns, drawn), OPACITY, drawn)
+        synthetic, masks = with_anomalies(
+            pictures[b:].float(), change_colours(patterns, drawn), OPACITY, drawn
+        )
         labels = torch.arange(2 * b, device=self.device) >= b
         masks = torch.cat([torch.zeros_like(masks), masks])
-        return torch.cat([pictures[:b], synthetic]), masks, labels.float()
+        return torch.cat([pictures[:b].float(), synthetic]), masks, labels.float()
 
     def loss(self, step: int) -> torch.Tensor:
         """Return the loss of a step: deviation, cross-entropy, segmentation."""
