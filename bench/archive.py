@@ -74,6 +74,10 @@ class Archive:
         write_atomically(probe, b"")
         probe.unlink(missing_ok=True)
 
+    def has(self, key: str) -> bool:
+        """Return whether a key has a record file, readable or not."""
+        return self._path(key, "json").exists()
+
     def load(self, key: str) -> Record | None:
         """Return the record of a key, or None if there is none that can be read.
 
@@ -141,9 +145,15 @@ class Archive:
         ArchiveError
             The folder cannot be written or the disk is full.
         """
+        return self._write(record, b"" if scores is None else _packed(scores), truth)
+
+    def adopt(self, record: Record, packed: bytes, truth: Truth | None) -> Record:
+        """Write a record of another archive with its `packed_scores`, byte for byte, as `write` does."""
+        return self._write(record, packed, truth)
+
+    def _write(self, record: Record, packed: bytes, truth: Truth | None) -> Record:
         key = record.cell.key
         path, beside = self._path(key, "json"), self._path(key, "npz")
-        packed = b"" if scores is None else _packed(scores)
         digest = hashlib.sha256(packed).hexdigest() if packed else ""
         try:
             self._make_way(key, digest)
@@ -187,6 +197,18 @@ class Archive:
         ArchiveError
             The cell failed and has none, or they are missing, or not those that the record was written with.
         """
+        with np.load(io.BytesIO(self.packed_scores(record)), allow_pickle=False) as arrays:
+            scores: NDArray[np.float32] = arrays["scores"]
+        return scores
+
+    def packed_scores(self, record: Record) -> bytes:
+        """Return the bytes of a record's scores file.
+
+        Raises
+        ------
+        ArchiveError
+            As for `scores`.
+        """
         if not record.scores_sha256:
             raise ArchiveError(f"{record.cell} has no scores: it failed")
         path = self._path(record.cell.key, "npz")
@@ -198,9 +220,7 @@ class Archive:
             ) from None
         if hashlib.sha256(packed).hexdigest() != record.scores_sha256:
             raise ArchiveError(f"{path}: scores are not those of the record (checksum); run the cell again")
-        with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-            scores: NDArray[np.float32] = arrays["scores"]
-        return scores
+        return packed
 
     def truth(self, record: Record) -> Truth:
         """Return the labels and pictures of the test set that a record's scores are about.

@@ -10,6 +10,16 @@ from pathlib import Path
 from bench.errors import ArchiveError
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+#: Read once: it can only be read by setting it, which several threads must not do.
+_UMASK = _umask()
+
+
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a file so that, whatever happens, it is there whole or not at all.
 
@@ -27,7 +37,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101
+        os.chmod(temporary, 0o666 & ~_UMASK)  # noqa: PTH101
         os.replace(temporary, path)  # noqa: PTH105
     except OSError as error:
         if temporary:
@@ -37,9 +47,3 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
             f"{path.parent} cannot be written ({error.strerror or error}); "
             "choose another folder with --results, or mend its permissions or free space"
         ) from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -8,6 +8,9 @@
 The cell's key stands for code, parameters, data, weights and seed, so that what lies under it belongs to this
 cell. Files are safetensors with a JSON text in their header, written under a temporary name and renamed; what
 cannot be read is left aside, and the cell begins anew. A folder goes when its cell's record is written.
+
+A run that is to end asks for a stop (`ask_to_stop`): a training writes its checkpoint after its step, and
+raises `Interrupted`; what keeps no checkpoints goes on to its end.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import threading
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +38,26 @@ SCHEMA = 1
 EVERY = 120.0
 
 Tensors = Mapping[str, "torch.Tensor"]
+
+_stop = threading.Event()
+
+
+class Interrupted(BaseException):
+    """The run is to end, and the cell's state is kept. No failure: what catches errors lets it pass."""
+
+
+def ask_to_stop() -> None:
+    """Ask what runs in this process to end at its next checkpoint."""
+    _stop.set()
+
+
+def go_on() -> None:
+    """Take back `ask_to_stop`."""
+    _stop.clear()
+
+
+def stop_asked() -> bool:
+    return _stop.is_set()
 
 
 @dataclass(frozen=True, slots=True)

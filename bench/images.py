@@ -306,6 +306,15 @@ def origins(images: Images) -> tuple[tuple[str, ...], NDArray[np.uint8], NDArray
     return tuple(names), which, rows
 
 
+def pieces(images: Images) -> list[tuple[Source, NDArray[np.int64]]]:
+    """Return the sources that a view's pictures lie in, and the rows there; for the engine."""
+    found: list[tuple[Source, NDArray[np.int64]]] = []
+    for each in np.unique(images._which):
+        source, rows = images._source(int(each)), images._rows[images._which == each]
+        found += pieces(source.images[rows]) if isinstance(source, _Sealed) else [(source, rows)]
+    return found
+
+
 def picture_digests(images: Images) -> list[bytes]:
     """Return a digest of each decoded picture of a view: equal for equal pixels, whatever their files.
 

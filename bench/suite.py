@@ -62,9 +62,15 @@ class Limits(_Table):
     ----------
     cell_seconds : float, optional
         Soft limit: a cell that takes longer is interrupted and recorded as failed.
+    grace_seconds : float
+        A worker that does not end by itself so long after the soft limit (it hangs in C code) is killed.
+    cell_memory : float, optional
+        GiB of resident memory that a worker may hold; one that holds more is killed.
     """
 
     cell_seconds: float | None = Field(default=None, gt=0)
+    grace_seconds: float = Field(default=10.0, gt=0)
+    cell_memory: float | None = Field(default=None, gt=0)
 
 
 class SuiteFile(_Table):

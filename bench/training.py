@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.checkpoint import Interrupted, stop_asked
 from bench.errors import FitError
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Training:
         ------
         FitError
             A loss or gradient was NaN or infinite.
+        Interrupted
+            The run is to end; the state is kept.
         """
         after = after or (lambda _: None)
         started = saved = self.clock()
@@ -93,10 +96,12 @@ class Training:
             if self.method.progress is not None:
                 self.method.progress(type(self.method).__name__, step + 1, self.steps)
             checkpoints = self.method.checkpoints
-            if checkpoints is not None and self.clock() - saved >= checkpoints.every:
+            if checkpoints is not None and (stop_asked() or self.clock() - saved >= checkpoints.every):
                 self._look(step)
                 self._save(step + 1, before + self.clock() - started)
                 saved = self.clock()
+                if stop_asked():
+                    raise Interrupted
         self._look(self.steps - 1)
 
     def _step(self, loss: Loss, step: int) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from bench import FitError, Images, Method, Scores, Training, chance, endless_rows, epoch_rows
-from bench.checkpoint import Checkpoints
+from bench.checkpoint import Checkpoints, Interrupted, ask_to_stop, go_on
 
 STEPS = 12
 
@@ -220,3 +220,21 @@ def test_chance_depends_on_every_name() -> None:
     assert torch.equal(drawn[0], torch.rand(3, generator=chance(1, "a", 2)))
     assert not torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_a_stop_keeps_the_state_at_once_and_ends_the_same(tmp_path: Path) -> None:
+    whole = Toy().train()
+    stopped = Toy()
+    stopped.checkpoints = Checkpoints(tmp_path / "cell")
+
+    stopped.progress = lambda _, done, __: ask_to_stop() if done == 5 else None
+    try:
+        with pytest.raises(Interrupted):
+            stopped.train()
+    finally:
+        go_on()
+    again = Toy()
+    again.checkpoints = Checkpoints(tmp_path / "cell")
+    again.train()
+    assert "went on after 5 of 12 mini-batches" in again.notes[0]
+    assert again.bits() == whole.bits()

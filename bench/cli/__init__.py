@@ -7,7 +7,22 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import cache, data, diff, doctor, export, figure, listing, page, published, report, run, table
+from bench.cli import (
+    cache,
+    data,
+    diff,
+    doctor,
+    export,
+    figure,
+    listing,
+    merge,
+    page,
+    published,
+    report,
+    run,
+    status,
+    table,
+)
 
 app = typer.Typer(
     name="anobench",
@@ -21,11 +36,13 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("list")(listing.list_)
 app.command("report")(report.report)
+app.command("status")(status.status)
 app.command("export")(export.export)
 app.command("table")(table.table)
 app.command("figure")(figure.figure)
 app.command("page")(page.page)
 app.command("diff")(diff.diff)
+app.command("merge")(merge.merge)
 app.command("published")(published.published)
 app.command("doctor")(doctor.doctor)
 app.add_typer(cache.app, name="cache")

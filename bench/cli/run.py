@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.asked import seconds_of
+from bench.cli.execute import Options, execute, how_it_ended
 from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Results, registry
 
 if TYPE_CHECKING:
@@ -18,6 +21,13 @@ if TYPE_CHECKING:
     from bench.registry import Registry
     from bench.run.execute import State
     from bench.suite import Suite
+
+
+class Timing(StrEnum):
+    """Values of ``--timing``."""
+
+    packed = "packed"
+    exclusive = "exclusive"
 
 
 def run(
@@ -52,6 +62,59 @@ def run(
             "by default 32 on a GPU and 1 on a CPU, where nothing is gained.",
         ),
     ] = None,
+    executor: Annotated[
+        str,
+        typer.Option(
+            "--executor",
+            help="inline: this process; pool: workers on this machine; auto: the pool where it pays; "
+            "ray: a Ray cluster; slurm: a Slurm cluster.",
+        ),
+    ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Processes on each GPU, or on the CPU: by default its cores."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads", min=1, help="Threads of a cell, by default 1: another number gives other last bits."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="End after so long, e.g. 90s, 20min, 2h; go on later.")
+    ] = None,
+    max_failures: Annotated[
+        int | None, typer.Option("--max-failures", min=1, help="End after so many failed cells.")
+    ] = None,
+    timing: Annotated[
+        Timing,
+        typer.Option(
+            "--timing",
+            help="exclusive: each cell alone on its device, after a warm-up, three times; "
+            "also runs again those whose times were taken beside other cells.",
+        ),
+    ] = Timing.packed,
+    memory_limit: Annotated[
+        float | None,
+        typer.Option("--memory-limit", metavar="GIB", help="Memory that a worker may hold (cell_memory)."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address", metavar="HOST:PORT", help="Of a Ray cluster that runs, or auto; else a local one."
+        ),
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slurm",
+            metavar="KEY=VALUE",
+            help="For sbatch: partition=gpu, time=240 (minutes). Repeatable.",
+        ),
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option("--cpus", min=1, help="Of each worker on a cluster: ray 1, slurm 4.")
+    ] = None,
 ) -> None:
     """Run a suite: every cell that is not in the archive yet; then write its leaderboard.
 
@@ -65,7 +128,8 @@ def run(
     the_suite = _suite(suite, found, dataset or [], method or [])
     plan = make_plan(the_suite, found)
     archive = Archive(results)
-    state = compare(plan, archive, fresh=fresh, retry_failed=retry_failed)
+    exclusive = timing is Timing.exclusive
+    state = compare(plan, archive, fresh=fresh, retry_failed=retry_failed, retime=exclusive)
     if suite is not None and (dataset or method):
         state = _narrow(plan, state, dataset or [], method or [])
     if dry_run:
@@ -74,7 +138,22 @@ def run(
     archive.check_writable()
     archive.write_plan(plan)
     if state.todo:
-        _execute(the_suite, plan, found, archive, state, device, together)
+        options = Options(
+            executor=executor,
+            device=device,
+            workers=workers,
+            together=together,
+            threads=threads,
+            budget=seconds_of(budget),
+            max_failures=max_failures,
+            timing="exclusive" if exclusive else "packed",
+            memory_limit=memory_limit,
+            address=address,
+            slurm=tuple(slurm or ()),
+            cpus=cpus,
+        )
+        why = execute(the_suite, found, archive, state, options)
+        how_it_ended(why, state, len({entry.cell.key for entry in plan.entries}), archive.root)
     raise typer.Exit(finish(plan, archive, state.records, found.folders))
 
 
@@ -130,7 +209,7 @@ def _show_plan(plan: Plan, archive: Archive, state: State) -> None:
     from rich.markup import escape
 
     from bench.cli.console import duration, out, table
-    from bench.run.execute import estimate
+    from bench.run.cost import Costs
 
     keys = {entry.cell.key for entry in plan.entries}
     left = {cell.key for cell in state.todo}
@@ -143,7 +222,7 @@ def _show_plan(plan: Plan, archive: Archive, state: State) -> None:
     out.print(f"{len(state.records)} of {len(keys)} cells are there ({failed} failed), {len(left)} to run.")
     if state.todo:
         past = archive.load_all(archive.keys()).values()
-        seconds, unknown = estimate(state.todo, past)
+        seconds, unknown = Costs(past).total(state.todo)
         known = len(state.todo) - unknown
         if known:
             out.print(
@@ -153,77 +232,6 @@ def _show_plan(plan: Plan, archive: Archive, state: State) -> None:
             out.print(f"{unknown} cells have no past timing.")
     for problem in plan.problems:
         out.print(f"problem: {problem}", markup=False)
-
-
-def _execute(
-    suite: Suite,
-    plan: Plan,
-    found: Registry,
-    archive: Archive,
-    state: State,
-    device: str,
-    together: int | None,
-) -> None:
-    """Run what is left, updating the state's records."""
-    from bench.cli.console import err, progress
-    from bench.features.backbone import Backbones
-    from bench.run.execute import inline
-    from bench.run.runner import Runner
-
-    if state.records:
-        err.print(f"{len(state.records)} cells are there; running {len(state.todo)}.")
-    backbones = Backbones(suite.file.backbones, suite.folder)
-    runner = Runner(
-        found,
-        backbones,
-        device=pick_device(device),
-        limits=suite.file.limits,
-        storage=suite.file.feature_storage,
-    )
-    together = together or (32 if runner.device.type == "cuda" else 1)
-    with progress(len(state.todo)) as shown:
-        runner.provider.progress, runner.progress = shown.features, shown.training
-        started = lambda cell: shown.cell(str(cell))  # noqa: E731
-        try:
-            for record in inline(state.todo, runner, archive, together=together, started=started):
-                state.records[record.cell.key] = record
-                failed = record.status == "failed"
-                reason = f": {record.error['reason'].splitlines()[0]}" if record.error else ""
-                shown.done(f"{record.cell}{reason}", failed=failed)
-        except KeyboardInterrupt:
-            err.print(
-                f"interrupted; {len(state.records)} of {len(plan.entries)} cells are kept in {archive.root}. "
-                "Run the same command again to go on."
-            )
-            raise typer.Exit(130) from None
-
-
-def pick_device(asked: str) -> str:
-    """Return the torch device that was asked for; ``auto`` is the first GPU, or the CPU.
-
-    Raises
-    ------
-    AnobenchError
-        A GPU was asked for that is not there.
-    """
-    import torch
-
-    from bench.errors import AnobenchError
-
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(asked)
-    except RuntimeError:
-        raise AnobenchError(f"--device {asked}: expected auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise AnobenchError(f"--device {asked}: expected auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise AnobenchError(
-            f"--device {asked}: torch finds {torch.cuda.device_count()} GPUs; "
-            "use --device cpu, or see anobench doctor"
-        )
-    return asked
 
 
 def finish(plan: Plan, archive: Archive, records: Mapping[str, Record], folders: Iterable[Path]) -> int:

@@ -29,6 +29,7 @@ from bench.features.usage import FeatureUsage, Tally
 from bench.images import Resizing
 from bench.places import cache_folder
 from bench.source import Source
+from bench.threads import torch_threads
 
 if TYPE_CHECKING:
     from bench.features.trainable import Trainable
@@ -57,6 +58,8 @@ class FeatureProvider:
         Of networks: 16 on a CPU and 256 on a GPU by default.
     hot_bytes : int
         Feature matrices used last are kept on the device up to this size.
+    threads : int, optional
+        Of networks on a CPU; by default those that torch has. The features are the same with any number.
     """
 
     def __init__(
@@ -69,10 +72,11 @@ class FeatureProvider:
         storage: Literal["float32", "float16"] = "float32",
         batch_size: int | None = None,
         hot_bytes: int = 2**30,
+        threads: int | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.backbones, self.progress, self.storage = backbones, progress, storage
-        self._batch_size = batch_size
+        self._batch_size, self._threads = batch_size, threads
         self._store = Store(cache_folder() / "features" if cache == "default" else cache)
         self._extractors: dict[str, Extractor] = {}
         self._resolved: dict[str, Backbone] = {}
@@ -228,12 +232,13 @@ class FeatureProvider:
                 if not len(lacking):
                     continue
                 extractor = extractor or self._extractor(backbone)
-                for batch in extract(extractor, source, lacking, layers, self.device):
-                    for what, part in parts.items():
-                        part.computed(batch.rows, batch.values[what], batch.seconds / len(parts), wanted)
-                    done += len(batch.rows)
-                    if self.progress is not None:
-                        self.progress(label, done, total)
+                with torch_threads(self._threads):
+                    for batch in extract(extractor, source, lacking, layers, self.device):
+                        for what, part in parts.items():
+                            part.computed(batch.rows, batch.values[what], batch.seconds / len(parts), wanted)
+                        done += len(batch.rows)
+                        if self.progress is not None:
+                            self.progress(label, done, total)
         finally:
             for part in parts.values():
                 part.kept.close()

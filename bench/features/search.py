@@ -213,7 +213,7 @@ def _squares(rows: torch.Tensor, row_lengths: torch.Tensor | None) -> torch.Tens
 
 @functools.cache
 def _blas() -> Any:
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+    from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
 

@@ -14,6 +14,7 @@ in memory, with one notice.
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import logging
@@ -64,8 +65,13 @@ class StoreKey:
 
     @property
     def digest(self) -> str:
-        parts = {name: value for name, value in asdict(self).items() if name not in ("source", "backbone")}
-        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+        return _digest(self)
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest(key: StoreKey) -> str:
+    parts = {name: value for name, value in asdict(key).items() if name not in ("source", "backbone")}
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
 class Store:

@@ -1,14 +1,13 @@
-"""Running a plan: which cells are left, in what order, what they will cost, and the loop that runs them.
+"""Running a plan: which cells are left, keeping what one gives, and the plain loop over cells.
 
-`inline` is the one executor so far: one process, one device. Only this process writes the archive.
+`inline` is that loop, for scripts: one process, no limits of the run, nobody else. ``anobench run`` goes by
+`bench.run.drive`, whatever the executor.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +17,8 @@ from bench.archive import Archive
 from bench.cell import Cell, Record
 from bench.checkpoint import Checkpoints
 from bench.plan import Plan
+from bench.run.order import grouped
+from bench.run.timing import PACKED
 from bench.truth import Truth
 
 
@@ -50,7 +51,9 @@ class State:
     todo: tuple[Cell, ...]
 
 
-def compare(plan: Plan, archive: Archive, *, fresh: bool = False, retry_failed: bool = False) -> State:
+def compare(
+    plan: Plan, archive: Archive, *, fresh: bool = False, retry_failed: bool = False, retime: bool = False
+) -> State:
     """Return what of a plan is there and what is left.
 
     Parameters
@@ -59,12 +62,18 @@ def compare(plan: Plan, archive: Archive, *, fresh: bool = False, retry_failed: 
         Run every cell again.
     retry_failed : bool
         Run failed cells again; otherwise a failed cell is a result.
+    retime : bool
+        Run cells again whose times were taken beside other cells.
     """
     cells = {entry.cell.key: entry.cell for entry in plan.entries}
     records = archive.load_all(cells)
     if fresh:
         return State(records, tuple(cells.values()))
-    again = {key for key, record in records.items() if retry_failed and record.status == "failed"}
+    again = {
+        key
+        for key, record in records.items()
+        if (retry_failed and record.status == "failed") or (retime and PACKED in record.flags)
+    }
     return State(records, tuple(cell for key, cell in cells.items() if key not in records or key in again))
 
 
@@ -99,60 +108,3 @@ def keep(archive: Archive, record: Record, scores: NDArray[np.float32] | None, t
     if record.error is None or record.error["kind"] != "timeout":
         Checkpoints.of_cell(record.cell.key).remove()
     return written
-
-
-def grouped(
-    todo: Iterable[Cell], fits_together: Callable[[Cell], bool], *, most: int
-) -> Iterator[list[Cell]]:
-    """Yield the cells in their order, together with those that can be fitted in the same steps.
-
-    These are cells of the same data set, method and parameters; they move up to the first of them.
-    """
-    cells = list(todo)
-    if most == 1:
-        yield from ([cell] for cell in cells)
-        return
-    alike: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
-    for cell in cells:
-        alike[_kind(cell)].append(cell)
-    offers = {kind: fits_together(held[0]) for kind, held in alike.items()}
-    done: set[str] = set()
-    for cell in cells:
-        if cell.key not in done:
-            held = alike[_kind(cell)]
-            group = held[:most] if offers[_kind(cell)] else [cell]
-            if offers[_kind(cell)]:
-                del held[:most]
-            done.update(each.key for each in group)
-            yield group
-
-
-def _kind(cell: Cell) -> tuple[object, ...]:
-    return cell.dataset, cell.method, cell.params, cell.backbone, cell.code, cell.backbone_identity
-
-
-def estimate(todo: Iterable[Cell], past: Iterable[Record]) -> tuple[float, int]:
-    """Estimate seconds from past cells: of the same method and data set, else of the same method.
-
-    Returns
-    -------
-    seconds : float
-        For those cells that have a past.
-    unknown : int
-        How many have none.
-    """
-    seconds: Mapping[tuple[str, ...], list[float]] = defaultdict(list)
-    for record in past:
-        if record.timing is not None:
-            cell = record.cell
-            for group in ((cell.method, cell.dataset, cell.backbone), (cell.method, cell.backbone)):
-                seconds[group].append(record.timing.fit + record.timing.score)
-    total, unknown = 0.0, 0
-    means = {group: fmean(values) for group, values in seconds.items()}
-    for cell in todo:
-        mean = means.get((cell.method, cell.dataset, cell.backbone), means.get((cell.method, cell.backbone)))
-        if mean is None:
-            unknown += 1
-        else:
-            total += mean
-    return total, unknown

@@ -3,54 +3,50 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench import wrapping
 from bench.adapter import Adapter
-from bench.cell import Cell, Record, Timing, Value
+from bench.cell import Cell, Record, Timing
 from bench.checkpoint import Checkpoints
 from bench.contamination import contaminate
 from bench.dataset import Dataset
-from bench.errors import AdapterError, AnobenchError, ScoreError, SelectorError
+from bench.errors import AdapterError, SelectorError
 from bench.extra import Extra, extra_images
 from bench.features.backbone import Backbones
 from bench.features.provider import FeatureProvider
-from bench.features.usage import FeatureUsage, Meter
+from bench.features.usage import Meter
 from bench.images import Images
-from bench.method import Method, Scores
-from bench.metrics.image import auroc, image_metrics
-from bench.metrics.purification import purification_metrics
+from bench.method import Method
+from bench.metrics.image import image_metrics
 from bench.registry import Registry
+from bench.run.begun import (
+    Begun,
+    Result,
+    Shuffled,
+    about,
+    choose,
+    failed,
+    features_from,
+    flags_of,
+    purified,
+    too_few_images,
+)
 from bench.run.clock import PeakMemory, Stopwatch, synchronised_seconds
+from bench.run.timelimit import time_limit
 from bench.seeds import derived_seed, seed_everything
 from bench.selector import parse
 from bench.suite import Limits
 from bench.task import Task
+from bench.threads import CELL_THREADS, cores, fix_threads
 from bench.together import fit_many
 from bench.truth import Truth
 
 log = logging.getLogger(__name__)
-
-#: Parameters of methods that count training images.
-COUNTS_IMAGES = ("k", "components")
-
-#: A record, and the scores in the order of the task's test images (None when the cell failed).
-Result = tuple[Record, NDArray[np.float32] | None]
-
-
-class CellTimeout(Exception):
-    """A cell took longer than the suite allows."""
 
 
 class Runner:
@@ -66,6 +62,10 @@ class Runner:
     limits : Limits
     storage : {"float32", "float16"}
         Type in which features are kept.
+    threads : int
+        Of a cell on the CPU.
+    extraction_threads : int, optional
+        Of forward passes on the CPU; by default all cores.
     """
 
     def __init__(
@@ -76,15 +76,21 @@ class Runner:
         device: str = "cpu",
         limits: Limits | None = None,
         storage: Literal["float32", "float16"] = "float32",
+        threads: int = CELL_THREADS,
+        extraction_threads: int | None = None,
     ) -> None:
         import torch
 
         from bench import environment
 
         deterministic()
+        fix_threads(threads)
+        self._threads, self._limited = threads, set[str]()
         self.registry, self.limits = registry, limits or Limits()
         self.device = torch.device(device)
-        self.provider = FeatureProvider(backbones, self.device, storage=storage)
+        self.provider = FeatureProvider(
+            backbones, self.device, storage=storage, threads=extraction_threads or cores()
+        )
         self.environment = environment.describe(str(self.device)) | {"features": {"stored as": storage}}
         #: Told of long trainings: what, mini-batches done, to do.
         self.progress: Callable[[str, int, int], None] | None = None
@@ -105,7 +111,7 @@ class Runner:
         """
         begun = self._begin(cell)
         try:
-            with _time_limit(self.limits.cell_seconds):
+            with time_limit(self.limits.cell_seconds):
                 self._prepare(begun)
                 watch = Stopwatch(self.device)
                 begun.method.fit(begun.train.images)
@@ -113,7 +119,7 @@ class Runner:
                 begun.fitted(seconds, usage, features=usage.seconds)
                 return self._finish(begun)
         except Exception as error:
-            return _failed(begun, error)
+            return failed(begun, error)
 
     def fits_together(self, cell: Cell) -> bool:
         """Return whether the cell's method can be fitted in the same steps as those of other cells."""
@@ -143,20 +149,20 @@ class Runner:
             try:
                 if at in failures:
                     raise failures[at]
-                with _time_limit(self.limits.cell_seconds):
+                with time_limit(self.limits.cell_seconds):
                     result = self._finish(each)
             except Exception as error:
-                result = _failed(each, error)
+                result = failed(each, error)
             each.release()
             yield result
 
-    def _fit_together(self, ready: Mapping[int, _Begun]) -> dict[int, Exception]:
+    def _fit_together(self, ready: Mapping[int, Begun]) -> dict[int, Exception]:
         """Fit the methods of several cells; return what failed."""
         if not ready:
             return {}
         limit = self.limits.cell_seconds
         try:
-            with _time_limit(limit and limit * len(ready)):
+            with time_limit(limit and limit * len(ready)):
                 fits = fit_many(
                     [each.method for each in ready.values()],
                     [each.train.images for each in ready.values()],
@@ -173,24 +179,18 @@ class Runner:
             each.fitted(fit.seconds, usage, features=features, together=fit.together)
         return {at: fit.error for at, fit in zip(ready, fits, strict=True) if fit.error is not None}
 
-    def _begin(self, cell: Cell) -> _Begun:
+    def _begin(self, cell: Cell) -> Begun:
         adapter = self.registry.methods.get(cell.method)
         base = wrapping.safe_base_in(cell, adapter, self.registry)
-        return _Begun(
+        return Begun(
             adapter=adapter,
             params=dict(base.params if base else cell.params),
-            about={
-                "cell": cell,
-                "setting": wrapping.setting(adapter, base) if adapter else "one-class",
-                "selection": wrapping.selection(adapter, dict(cell.params), base) if adapter else "last",
-                "environment": self.environment,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
+            about=about(cell, self.registry, self.environment),
             memory=PeakMemory(self.device),
             meter=Meter(self.provider),
         )
 
-    def _prepare(self, begun: _Begun) -> None:
+    def _prepare(self, begun: Begun) -> None:
         """Open the cell's task and make its method."""
         started = time.perf_counter()
         cell, adapter = begun.about["cell"], begun.adapter
@@ -199,18 +199,18 @@ class Runner:
         begun.task, begun.drawn = self._open(cell)
         begun.method = self._make(adapter, cell)
         begun.flags += self._give_extra(adapter, cell, begun)
-        begun.train = _Shuffled(self._train_images(begun).bind(begun.meter), cell, "train")
-        begun.test = _Shuffled(begun.task.test.bind(begun.meter), cell, "test")
+        begun.train = Shuffled(self._train_images(begun).bind(begun.meter), cell, "train")
+        begun.test = Shuffled(begun.task.test.bind(begun.meter), cell, "test")
         begun.wall += time.perf_counter() - started
 
-    def _finish(self, begun: _Begun) -> Result:
+    def _finish(self, begun: Begun) -> Result:
         """Score the test images and make the record."""
         task, started = begun.task, time.perf_counter()
         watch = Stopwatch(self.device)
         returned = begun.method.score(begun.test.images)
         seconds, usage = watch.stop(), begun.meter.usage()
         labels = task.test_labels
-        given, chosen = _choose(returned, labels[begun.test.order], begun.about["selection"])
+        given, chosen = choose(returned, labels[begun.test.order], begun.about["selection"])
         scores = np.empty_like(given)
         scores[begun.test.order] = given
         timing = Timing(
@@ -218,7 +218,7 @@ class Runner:
             score=max(0.0, seconds - usage.seconds),
             features=begun.fit_usage.seconds + usage.seconds,
             features_cold=begun.fit_usage.cold_seconds + usage.cold_seconds,
-            features_from=_features_from(begun.fit_usage, usage),
+            features_from=features_from(begun.fit_usage, usage),
             wall=begun.wall + time.perf_counter() - started,
         )
         truth = Truth.of(task)
@@ -226,7 +226,7 @@ class Runner:
         record = Record(
             status="ok",
             truth=truth.identity,
-            metrics=image_metrics(labels, scores) | _purified(begun),
+            metrics=image_metrics(labels, scores) | purified(begun),
             counts={
                 "train": len(task.train),
                 "train_anomalous": int(task.train_labels.sum()) if task.train_labels is not None else 0,
@@ -237,9 +237,9 @@ class Runner:
             flags=(
                 *chosen,
                 *begun.flags,
-                *_too_few_images(begun.params, len(begun.train.images)),
+                *too_few_images(begun.params, len(begun.train.images)),
                 *begun.method.notes,
-                *_flags(scores, labels),
+                *flags_of(scores, labels),
             ),
             timing=timing,
             memory=begun.memory.read(),
@@ -263,14 +263,24 @@ class Runner:
             self._task = (wanted, *contaminate(task, cell.dataset, how))
         return self._task[1], self._task[2]
 
-    def _train_images(self, begun: _Begun) -> Images:
+    def open_task(self, cell: Cell) -> Task:
+        """Open a cell's task, contaminated, as the cell will see it.
+
+        Raises
+        ------
+        AnobenchError
+            The data set or the task is not there or damaged, or the contamination cannot be drawn.
+        """
+        return self._open(cell)[0]
+
+    def _train_images(self, begun: Begun) -> Images:
         """Return the images to train on: all of the task's, or the clean ones for an oracle that asks."""
         task = begun.task
         if not wrapping.only_clean(begun.method, begun.about["selection"]) or task.train_labels is None:
             return task.train
         return task.train[task.train_labels == 0]
 
-    def _give_extra(self, adapter: Adapter, cell: Cell, begun: _Begun) -> tuple[str, ...]:
+    def _give_extra(self, adapter: Adapter, cell: Cell, begun: Begun) -> tuple[str, ...]:
         """Hand extra pictures to the method that names some; return what the record should say of them."""
         found = self._extra.get((cell.method, cell.params))
         if found is None:
@@ -284,11 +294,19 @@ class Runner:
             begun.method.extra = {name: extra.images.bind(begun.meter) for name, extra in found.items()}
         return tuple(f"{name}: {len(extra.images)} pictures of {extra.name}" for name, extra in found.items())
 
+    def _load(self, adapter: Adapter) -> Any:
+        """Return the adapter's class; the libraries that it brought in get their number of threads."""
+        loaded = adapter.load()
+        if adapter.name not in self._limited:
+            self._limited.add(adapter.name)
+            fix_threads(self._threads)
+        return loaded
+
     def _make(self, adapter: Adapter, cell: Cell) -> Method:
         base = wrapping.base_in(cell, adapter, self.registry)
         takes_backbone = cell.backbone and base is None
         params = dict(cell.params) | ({"backbone": cell.backbone} if takes_backbone else {})
-        method_class = adapter.load()
+        method_class = self._load(adapter)
         seed = derived_seed("method", cell.seed, cell.task_name, cell.contamination.rate)
         seed_everything(seed)
         method: Method = method_class(**params)
@@ -297,71 +315,6 @@ class Runner:
         method.device, method.seed = self.device, seed
         method.checkpoints, method.progress = Checkpoints.of_cell(cell.key), self.progress
         return method
-
-
-@dataclass(slots=True)
-class _Begun:
-    """A cell on its way."""
-
-    adapter: Adapter | None
-    #: Of the method, or of the one inside a wrapper.
-    params: dict[str, Value]
-    about: dict[str, Any]
-    memory: PeakMemory
-    meter: Meter
-    task: Task = field(init=False)
-    drawn: dict[str, Any] = field(init=False)
-    method: Method = field(init=False)
-    train: _Shuffled = field(init=False)
-    test: _Shuffled = field(init=False)
-    fit_usage: FeatureUsage = field(init=False)
-    fit_seconds: float = 0.0
-    wall: float = 0.0
-    flags: tuple[str, ...] = ()
-
-    def fitted(self, seconds: float, usage: FeatureUsage, *, features: float, together: int = 1) -> None:
-        """Note what fitting took, `features` of it for getting features."""
-        self.fit_seconds, self.fit_usage = max(0.0, seconds - features), usage
-        self.wall += seconds
-        if together > 1:
-            self.flags += (f"fitted together with {together - 1} other cells: its time is a share",)
-
-    def release(self) -> None:
-        """Let go of what was fitted: the cells after this one need the memory."""
-        for name in ("method", "train", "test"):
-            if hasattr(self, name):
-                delattr(self, name)
-
-
-def _purified(begun: _Begun) -> dict[str, float]:
-    """Return how well a wrapper chose among its training images, which the truth is needed for."""
-    purification, truth = getattr(begun.method, "purification", None), begun.task.train_labels
-    # An oracle that got the clean images alone had nothing to choose.
-    if purification is None or truth is None or len(truth) != len(begun.train.order):
-        return {}
-    checked = purification.checked(len(begun.train.images))
-    return purification_metrics(truth[begun.train.order], checked.kept, checked.scores)
-
-
-def _failed(begun: _Begun, error: Exception) -> Result:
-    log.debug("%s failed", begun.about["cell"], exc_info=error)
-    kind = "timeout" if isinstance(error, CellTimeout) else type(error).__name__
-    trace = "" if isinstance(error, AnobenchError) else "".join(traceback.format_exception(error))
-    reason = {"kind": kind, "reason": str(error) or kind, "traceback": trace}
-    return Record(status="failed", error=reason, **begun.about), None
-
-
-class _Shuffled:
-    """Images in an order that says nothing about their labels, and that order.
-
-    Test folders are sorted by defect and drawn anomalies come after the normals: a method that looked at
-    positions would see labels. The order depends on the task alone, so that it is the same for all methods.
-    """
-
-    def __init__(self, images: Images, cell: Cell, part: str) -> None:
-        seed = derived_seed("order", part, cell.task_name)
-        self.order = np.random.default_rng(seed).permutation(len(images))
-        self.images = images[self.order]
 
 
 def deterministic() -> None:
@@ -375,68 +328,3 @@ def deterministic() -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-
-
-def _features_from(*usages: FeatureUsage) -> Any:
-    computed = sum(usage.computed_rows for usage in usages)
-    reused = sum(usage.reused_rows for usage in usages)
-    if computed and reused:
-        return "mixed"
-    return "computed" if computed else "store" if reused else "none"
-
-
-def _choose(
-    returned: Scores, labels: NDArray[np.uint8], selection: str
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Return the scores to keep: the method's own, or for an oracle the candidate that the labels favour."""
-    given = returned.checked(len(labels))
-    candidates = returned.checked_candidates(len(labels))
-    if not candidates:
-        return given, ()
-    if selection != "oracle":
-        raise ScoreError(
-            'candidates are for methods whose selection is "oracle"; this one is tagged '
-            f"{selection!r} and must choose without the test labels"
-        )
-    best = max(candidates, key=lambda name: auroc(labels, candidates[name]))
-    return candidates[best], (f"oracle: chose {best} of {len(candidates)} on the test set",)
-
-
-def _too_few_images(params: Mapping[str, Value], n: int) -> tuple[str, ...]:
-    """Return which parameters ask for more training images than the task has; methods take what there is."""
-    return tuple(
-        f"{name}={value} is more than the task's training images ({n})"
-        for name, value in params.items()
-        if name in COUNTS_IMAGES and isinstance(value, int) and value > n
-    )
-
-
-def _flags(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[str, ...]:
-    flags = []
-    if len(scores) and (scores == scores[0]).all():
-        flags.append("constant scores")
-    if len(np.unique(labels)) < 2:
-        flags.append("one class only in the test set: AUROC undefined")
-    if np.isinf(scores).any():
-        flags.append("infinite scores")
-    return tuple(flags)
-
-
-@contextmanager
-def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise `CellTimeout` after so many seconds; soft: a call inside C code ends first."""
-    usable = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-    if seconds is None or not usable:
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise CellTimeout(f"took longer than the suite's limit of {seconds:g} s (limits.cell_seconds)")
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -298,6 +298,9 @@ def test_control_c_leaves_a_resumable_archive(
     assert running.stdout is not None
     assert running.stdout.readline() == "waiting\n"
     running.send_signal(signal.SIGINT)
+    assert running.stderr is not None
+    assert "Ctrl-C again stops them now" in running.stderr.readline()
+    running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "1 of 4 cells are kept" in said

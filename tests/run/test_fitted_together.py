@@ -15,7 +15,8 @@ from bench.cell import Cell
 from bench.contamination import Contamination
 from bench.features.backbone import Backbones
 from bench.registry import Registry
-from bench.run.execute import grouped, inline
+from bench.run.execute import inline
+from bench.run.order import grouped
 from bench.run.runner import Runner
 from bench.together import fit_many
 from tests.features_as_images import images

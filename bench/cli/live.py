@@ -1,0 +1,116 @@
+"""What a running suite shows: a table that lives on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from bench.cell import Record
+from bench.cli.console import PLAIN_INTERVAL, duration, err
+from bench.run.executor import Told
+from bench.run.watch import Snapshot, Watch
+
+#: Rows of running cells on a terminal; more are counted.
+MOST_ROWS = 16
+
+
+class View(Protocol):
+    """What is told while a suite runs."""
+
+    def kept(self, record: Record) -> None: ...
+
+    def told(self, event: Told) -> None: ...
+
+
+def headline(now: Snapshot) -> str:
+    """Return ``"120 of 800 cells, 2 failed, about 5 min left"``."""
+    words = [f"{now.done:,} of {now.total:,} cells"]
+    if now.failed:
+        words.append(f"{now.failed:,} failed")
+    if now.ending:
+        words.append(f"ending ({now.ending})")
+    elif now.left_seconds is not None and now.done < now.total:
+        words.append(f"about {duration(now.left_seconds)} left")
+    return ", ".join(words)
+
+
+def drawn(now: Snapshot) -> RenderableType:
+    """Return a run at one moment as a table and a bar."""
+    rows = Table.grid(padding=(0, 2))
+    shown = sorted(now.running)[:MOST_ROWS]
+    for place, what, seconds, note in shown:
+        rows.add_row(place, _plain(what), duration(seconds), _plain(note))
+    if len(now.running) > len(shown):
+        rows.add_row("", f"and {len(now.running) - len(shown)} more", "", "")
+    for device, what in now.devices:
+        rows.add_row(device, what, "", "")
+    bar = Table.grid(padding=(0, 2))
+    bar.add_row(ProgressBar(total=max(1, now.total), completed=now.done, width=40), _plain(headline(now)))
+    return Group(rows, bar)
+
+
+def _plain(text: str) -> RenderableType:
+    from rich.text import Text
+
+    return Text(text, overflow="ellipsis", no_wrap=True)
+
+
+def _failure(record: Record) -> str:
+    assert record.error is not None
+    return f"failed: {record.cell}: {record.error['reason'].splitlines()[0]}"
+
+
+class _Live:
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def __rich__(self) -> RenderableType:
+        return drawn(self._watch.snapshot())
+
+    def kept(self, record: Record) -> None:
+        if record.status == "failed":
+            err.print(_failure(record), style="red", markup=False)
+
+    def told(self, event: Told) -> None:
+        self._watch.event(event)
+
+
+class _Plain:
+    def __init__(self, watch: Watch) -> None:
+        self._watch, self._last = watch, time.monotonic()
+
+    def kept(self, record: Record) -> None:
+        now = time.monotonic()
+        if record.status == "failed":
+            err.print(_failure(record), markup=False)
+        if self._watch.done == self._watch.total or now - self._last >= PLAIN_INTERVAL:
+            self._last = now
+            err.print(f"{headline(self._watch.snapshot())}: {record.cell}", markup=False)
+
+    def told(self, event: Told) -> None:
+        self._watch.event(event)
+        now = time.monotonic()
+        if now - self._last >= PLAIN_INTERVAL:
+            self._last = now
+            unit = "images" if event.kind == "features" else "mini-batches"
+            doing = "features of" if event.kind == "features" else "training"
+            err.print(f"{doing} {event.what}: {event.done}/{event.total} {unit}", markup=False)
+
+
+@contextmanager
+def view(watch: Watch) -> Iterator[View]:
+    """Show a run while it goes on."""
+    if not err.is_terminal:
+        yield _Plain(watch)
+        return
+    from rich.live import Live
+
+    shown = _Live(watch)
+    with Live(shown, console=err, refresh_per_second=2, transient=True):
+        yield shown

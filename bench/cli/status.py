@@ -1,0 +1,64 @@
+"""``anobench status``: how far a suite is, from any shell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import DEFAULT_RESULTS, Results
+
+if TYPE_CHECKING:
+    from bench.archive import Archive
+    from bench.run.watch import Snapshot
+
+
+def status(
+    suite: Annotated[str, typer.Argument(help="A suite's name, as in the leaderboard's file.")],
+    results: Results = DEFAULT_RESULTS,
+) -> None:
+    """Show what of a suite is there, and what its running drivers are doing.
+
+    Exit status 0 if all cells are there, 1 if some failed, 3 if some are missing.
+    """
+    from bench.archive import Archive
+    from bench.cli.console import duration, out
+    from bench.cli.live import drawn
+
+    archive = Archive(results)
+    keys = {entry.cell.key for entry in archive.plan(suite).entries}
+    records = archive.load_all(keys)
+    failed = sum(record.status == "failed" for record in records.values())
+    missing = len(keys) - len(records)
+    out.print(
+        f"{suite}: {len(records) - failed:,} of {len(keys):,} cells are there, {failed:,} failed, "
+        f"{missing:,} not run yet",
+        markup=False,
+    )
+    running, gone = _drivers(archive, suite)
+    for snapshot in running:
+        out.print(f"running for {duration(snapshot.seconds)}:", drawn(snapshot))
+    if not running and missing:
+        out.print("nothing is running: anobench run goes on with it")
+    if gone:
+        out.print(f"{gone} runs of it were killed; what they had finished is kept")
+    raise typer.Exit(3 if missing else 1 if failed else 0)
+
+
+def _drivers(archive: Archive, suite: str) -> tuple[list[Snapshot], int]:
+    """Return the drivers that are running, and how many ended without saying so."""
+    from bench.errors import ArchiveError
+    from bench.run.claims import lives
+    from bench.run.watch import Snapshot
+
+    running, gone = [], 0
+    for path in sorted((archive.root / "status").glob("*.json")):
+        try:
+            snapshot = Snapshot.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, ArchiveError):
+            continue  # it ended this moment, or another anobench wrote it
+        if snapshot.suite == suite and lives(archive.root / "claims", snapshot.driver):
+            running.append(snapshot)
+        elif snapshot.suite == suite:
+            gone += 1
+    return running, gone

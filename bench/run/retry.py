@@ -1,0 +1,54 @@
+"""What is tried again: how often, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from bench.cell import Cell, Record
+from bench.registry import Registry
+from bench.run.begun import about
+from bench.run.executor import Finished, Job, Lost
+
+#: How often a job may be given out again when the machine under it went away.
+MOST_LEASES = 5
+
+
+class Retries:
+    """Counts what was tried again.
+
+    A cell whose worker died gets one more try in a new worker; one that was killed for its memory too, unless
+    its worker had held nothing else. One that ran out of a device's memory beside others gets one more try
+    alone. What runs out of time has failed.
+    """
+
+    def __init__(self) -> None:
+        self._tried: Counter[str] = Counter()
+
+    def _may(self, name: str, most: int) -> bool:
+        self._tried[name] += 1
+        return self._tried[name] <= most
+
+    def cell(self, cell: Cell, event: Lost, job: Job) -> bool:
+        """Return whether a lost cell gets another try."""
+        own_fault = event.fresh and len(job.cells) == 1
+        most = {"died": 1, "memory": 0 if own_fault else 1, "node": MOST_LEASES}
+        return self._may(cell.key, most.get(event.why, 0))
+
+    def extraction(self, event: Lost, job: Job) -> bool:
+        """Return whether a lost extraction gets another try; without it cells extract for themselves."""
+        if event.why in ("unstarted", "node"):
+            return True
+        return event.why in ("died", "memory") and self._may(f"{job.part} of {job.cells[0].key}", 1)
+
+    def out_of_memory(self, event: Finished) -> bool:
+        """Return whether a cell failed for want of the device's memory beside others, and may try alone."""
+        error = event.record.error
+        full = error is not None and error["kind"] == "OutOfMemoryError"
+        return full and event.packed and self._may(event.record.cell.key, 1)
+
+
+def failed_result(cell: Cell, event: Lost, registry: Registry) -> Finished:
+    """Return the result of a cell that has none from a worker."""
+    error = {"kind": event.why, "reason": event.reason, "traceback": event.log}
+    record = Record(status="failed", error=error, **about(cell, registry, event.environment))
+    return Finished(job=event.job, record=record, scores=None, log=event.log)

@@ -1,0 +1,124 @@
+"""Setup: all that a worker needs to make the same `Runner`, as plain data for another process or node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from bench.errors import ArchiveError
+from bench.features.backbone import Backbones, NetworkTable
+from bench.registry import Registry
+from bench.suite import Limits, Suite
+from bench.threads import CELL_THREADS
+
+if TYPE_CHECKING:
+    from bench.run.runner import Runner
+
+#: Schema of `Setup.to_json`.
+SETUP_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What makes a runner.
+
+    Attributes
+    ----------
+    folders : tuple of str
+        The bench folders in the order of search, the stock one too; absolute. Adapters' code is read there.
+    backbones : tuple of (name, JSON)
+        The suite's own tables.
+    suite_folder : str or None
+        Where relative paths of weights start.
+    limits : Limits
+    storage : {"float32", "float16"}
+        Type in which features are kept.
+    device : str
+        ``"cpu"``, ``"cuda:1"``; an executor that has several gives each worker its own (`on`).
+    threads : int
+        Of a cell (`bench.threads`).
+    extraction_threads : int or None
+        Of forward passes on the CPU; None is all cores.
+    repeats : int
+        So many timed runs of each cell after a warm-up; 0 is one run without (`bench.run.timing`).
+    """
+
+    folders: tuple[str, ...]
+    backbones: tuple[tuple[str, str], ...] = ()
+    suite_folder: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    storage: Literal["float32", "float16"] = "float32"
+    device: str = "cpu"
+    threads: int = CELL_THREADS
+    extraction_threads: int | None = None
+    repeats: int = 0
+
+    @classmethod
+    def of(cls, suite: Suite, folders: Iterable[Path], **more: Any) -> Self:
+        """Return the setup of a suite; `more` are further attributes."""
+        file = suite.file
+        return cls(
+            folders=tuple(str(folder.resolve()) for folder in folders),
+            backbones=tuple(
+                (name, table.model_dump_json(exclude_unset=True)) for name, table in file.backbones.items()
+            ),
+            suite_folder=None if suite.folder is None else str(suite.folder),
+            **{"limits": file.limits, "storage": file.feature_storage, **more},
+        )
+
+    def runner(self) -> Runner:
+        """Return the runner, in this process.
+
+        Raises
+        ------
+        AnobenchError
+            A bench folder or a backbone is not what it was.
+        """
+        from bench.run.runner import Runner
+
+        return Runner(
+            self.registry(),
+            self.known_backbones(),
+            device=self.device,
+            limits=self.limits,
+            storage=self.storage,
+            threads=self.threads,
+            extraction_threads=self.extraction_threads,
+        )
+
+    def known_backbones(self) -> Backbones:
+        """Return the suite's own backbones and the built-in ones."""
+        tables = {name: NetworkTable.model_validate_json(text) for name, text in self.backbones}
+        return Backbones(tables, None if self.suite_folder is None else Path(self.suite_folder))
+
+    def registry(self) -> Registry:
+        """Return the registry over `folders`."""
+        found = Registry()
+        found.folders = [Path(folder) for folder in self.folders]
+        return found
+
+    def to_json(self) -> str:
+        data: Mapping[str, Any] = asdict(self) | {"limits": self.limits.model_dump(mode="json")}
+        return json.dumps({"schema": SETUP_VERSION, **data}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ArchiveError
+            Not a setup, or of another schema version.
+        """
+        try:
+            data = json.loads(text)
+            if data.pop("schema") != SETUP_VERSION:
+                raise ArchiveError("its schema is another; install the same anobench on all machines")
+            limits = Limits.model_validate_json(json.dumps(data.pop("limits")))
+            backbones = tuple((name, table) for name, table in data.pop("backbones"))
+            return cls(**{**data, "folders": tuple(data["folders"])}, backbones=backbones, limits=limits)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArchiveError(f"not a worker's setup ({type(error).__name__}: {error})") from None

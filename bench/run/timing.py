@@ -1,0 +1,49 @@
+"""The timing lane: a cell run alone, after a warm-up, several times; its record has the median times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import median
+from typing import TYPE_CHECKING
+
+from bench.cell import Record, Timing
+
+if TYPE_CHECKING:
+    from bench.cell import Cell
+    from bench.run.begun import Result
+    from bench.run.runner import Runner
+
+#: Timed runs of a cell after its warm-up.
+REPEATS = 3
+#: A cell that takes longer than this needs no warm-up: it is run and timed once (seconds).
+LONG = 60.0
+#: Flags of records: how their times were taken. Without one they were taken alone, once.
+PACKED = "timed beside other cells"
+ALONE = "timed alone: the median of {} runs after a warm-up"
+
+
+def timed(runner: Runner, cell: Cell, repeats: int = REPEATS) -> Result:
+    """Run a cell for its result, which also warms up, then `repeats` times for its seconds alone.
+
+    The record is that of the first run, which got the features; its seconds to fit and to score are medians.
+    """
+    record, scores = runner.run(cell)
+    if record.timing is None or record.timing.wall > LONG:
+        return record, scores
+    times = []
+    for _ in range(repeats):
+        again = runner.run(cell)[0].timing
+        if again is not None:
+            times.append(again)
+    if len(times) < repeats:
+        return record, scores
+    fit, score = median(each.fit for each in times), median(each.score for each in times)
+    timing: Timing = replace(record.timing, fit=fit, score=score)
+    return replace(record, timing=timing, flags=(*record.flags, ALONE.format(repeats))), scores
+
+
+def mark_packed(record: Record) -> Record:
+    """Return the record with the flag that its times were taken beside other cells."""
+    if record.timing is None or PACKED in record.flags:
+        return record
+    return replace(record, flags=(*record.flags, PACKED))
