@@ -16,7 +16,6 @@ from bench.contamination import Contamination
 from bench.features.backbone import Backbones
 from bench.images import Images
 from bench.registry import Registry
-from bench.run.execute import estimate
 from bench.run.runner import Runner, derived_seed
 from bench.suite import Limits
 
@@ -215,14 +214,6 @@ def test_a_time_limit_does_not_outlive_its_cell(folder: Path) -> None:
 
     assert runner.run(cell())[0].status == "ok"
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-
-
-def test_estimates_come_from_the_nearest_past(runner: Runner) -> None:
-    record, _ = runner.run(cell())
-    assert record.timing is not None
-    seconds, unknown = estimate([cell(seed=5), cell(task="9"), cell("random")], [record])
-    assert seconds == pytest.approx(2 * (record.timing.fit + record.timing.score))
-    assert unknown == 1
 
 
 def test_an_oracle_chooses_on_the_test_set_and_says_so(folder: Path) -> None:
