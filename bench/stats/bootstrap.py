@@ -164,7 +164,7 @@ def with_seeds(by_seed: ArrayLike, replicates: ArrayLike, *, level: float = 0.95
     draws = np.asarray(replicates, np.float64)
     of_images = float(draws.var(ddof=1)) if np.ptp(draws) > 1e-13 else 0.0
     variance, freedom = plus_seeds(of_images, by_seed)
-    estimate, se = float(np.mean(by_seed)), float(np.sqrt(variance))
+    estimate, se = float(np.asarray(by_seed, np.float64).mean()), float(np.sqrt(variance))
     if se == 0:
         return Difference(estimate, estimate, estimate, 0.0, 1.0 if abs(estimate) < 1e-13 else 0.0)
     reach = float(student.ppf((1 + level) / 2, freedom)) * se
