@@ -7,7 +7,6 @@ are drawn within it and never count as n.
 References
 ----------
 Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8.
-Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69, 2015, section 4.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm, t
 
 Floats = NDArray[np.float64]
 LEVELS = ("datasets", "tasks", "seeds")
@@ -96,31 +94,6 @@ def hierarchical(
             mean.add(copy_of, means, len(sets))
             rank.add(copy_of, ranks, sum(value.shape[1] for value in sets))
     return Replicates(mean.value, rank.value, mean.se, rank.se)
-
-
-def expanded_interval(replicates: ArrayLike, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Return the expanded percentile interval of a quantity resampled over n units.
-
-    For replicates without a standard error of their own; for means and ranks `bench.stats.overall.overall` is
-    the better one. Of a level of 95 % this one covers 92 % with 8 units that are drawn as they are and 76 %
-    with 3, and up to 100 % where units are resampled inside, too.
-
-    Parameters
-    ----------
-    replicates : array_like, shape (draws,)
-    n : int
-        Units drawn: blocks; at least 2.
-    level : float
-
-    References
-    ----------
-    Hesterberg 2015, section 4.2.
-    """
-    if n < 2:
-        raise ValueError("one unit has no spread: nothing can be said over units like it")
-    tail = float(norm.cdf(np.sqrt(n / (n - 1)) * t.ppf((1 - level) / 2, n - 1)))
-    low, high = np.quantile(np.asarray(replicates, np.float64), [tail, 1 - tail])
-    return float(low), float(high)
 
 
 class _Ratio:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.stats.hierarchy import LEVELS, expanded_interval, hierarchical
+from bench.stats.hierarchy import LEVELS, hierarchical
 from bench.stats.overall import LEAST, overall
 
 
@@ -137,15 +137,6 @@ def test_methods_keep_their_places() -> None:
     np.testing.assert_allclose(one.rank.high, other.rank.high[::-1], atol=1e-12)
     again = overall(held)
     assert (again.mean.low == one.mean.low).all()
-
-
-def test_expanded_interval() -> None:
-    draws = np.random.default_rng(0).normal(size=100_000)
-    low, high = expanded_interval(draws, 10)
-    q = np.sqrt(10 / 9) * stats.t.ppf(0.975, 9)
-    assert (low, high) == pytest.approx((-q, q), abs=0.05)
-    with pytest.raises(ValueError, match="one unit"):
-        expanded_interval(draws, 1)
 
 
 @pytest.mark.parametrize(
