@@ -11,8 +11,8 @@ from typing import Any
 from bench.run.executor import Fate, Job, Lost, Place
 from bench.suite import Limits
 
-#: An actor gets jobs for so long ahead (seconds), at most so many, in two calls: it runs one, one waits.
-AHEAD_SECONDS, AHEAD_JOBS, CALLS = 0.2, 256, 2
+#: A call holds short jobs for so long (seconds), at most so many; of two calls one runs and one waits.
+CALL_SECONDS, CALL_JOBS, CALLS = 0.1, 256, 2
 
 
 @dataclass(slots=True)
@@ -71,14 +71,17 @@ class Actor:
         jobs = self.jobs
         if self.probe is not None or (jobs and jobs[0].alone):
             return False
-        ahead = min(AHEAD_JOBS, AHEAD_SECONDS / self.usual) if self.usual else 0
-        return not jobs or len(jobs) < ahead
+        return not jobs or (self._at_once() > 1 and len(jobs) < CALLS * self._at_once())
+
+    def _at_once(self) -> int:
+        """Return how many jobs one call should hold."""
+        return max(1, min(CALL_JOBS, int(CALL_SECONDS / self.usual))) if self.usual else 1
 
     def send(self, suspects: Set[str]) -> None:
-        """Hand over what is queued: all in one call, unless a cell among it may kill its worker."""
+        """Hand over what is queued, several jobs in a call unless a cell among them may kill its worker."""
         while self.queued and len(self.calls) < CALLS:
             alone = any(cell.key in suspects for job in self.queued for cell in job.cells)
-            number = 1 if alone else len(self.queued)
+            number = 1 if alone else self._at_once()
             jobs, self.queued = self.queued[:number], self.queued[number:]
             self.calls.append(Call(jobs, self.handle.run.remote(jobs)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from bench.cell import Cell
 from bench.contamination import Contamination
 from bench.registry import Registry
 from bench.run.executor import Event, Executor, Extracted, Finished, Job, Lost
+from bench.run.remote import Remote
 from bench.run.setup import Setup
 from bench.suite import Limits
 
@@ -59,8 +61,6 @@ def setup_of(folder: Path, **limits: Any) -> Setup:
 
 def cell(folder: Path, method: str, task: str = "0", *, backbone: str = "", **params: Any) -> Cell:
     """Return a cell as a plan has it, with the hashes of the code."""
-    registry = Registry([folder])
-    code = {"method": registry.methods[method].code, "dataset": registry.datasets["digits"].code}
     return Cell(
         dataset="digits",
         task=task,
@@ -69,8 +69,20 @@ def cell(folder: Path, method: str, task: str = "0", *, backbone: str = "", **pa
         backbone=backbone,
         contamination=Contamination(),
         seed=None,
-        code=tuple(sorted(code.items())),
+        code=_code(folder, method),
     )
+
+
+@cache
+def _code(folder: Path, method: str) -> tuple[tuple[str, str], ...]:
+    registry = Registry([folder])
+    return (("dataset", registry.datasets["digits"].code), ("method", registry.methods[method].code))
+
+
+@cache
+def remote_of(setup: str) -> Remote:
+    """Return this process's worker, made once."""
+    return Remote(setup)
 
 
 def drive(
