@@ -84,7 +84,7 @@ def _own_tasks(ray: Any, setup: str, jobs: list[Job]) -> float:
     def task(job: Job) -> list[Event]:
         return list(remote_of(setup).events(job))
 
-    ray.get([task.remote(job) for job in jobs[: number // 5]])
+    ray.get([task.remote(job) for job in jobs[: len(jobs) // 5]])
     started = time.perf_counter()
     results = ray.get([task.remote(job) for job in jobs])
     seconds = time.perf_counter() - started

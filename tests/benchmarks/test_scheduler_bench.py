@@ -58,8 +58,9 @@ def test_pool_against_inline(benchmark: Any, tmp_path: Path) -> None:
     lost = 1 - busy / (WORKERS * pooled)
     benchmark.extra_info.update(speedup=alone / pooled, lost=lost)
     print(
-        f"\n{cells} mixed cells: inline {alone:.1f} s ({inside:.1f} in cells), pool of {WORKERS} {pooled:.1f} s: "
-        f"{alone / pooled:.2f} times as fast, {lost:.1%} lost between cells; load {os.getloadavg()[0]:.1f}"
+        f"\n{cells} mixed cells: inline {alone:.1f} s ({inside:.1f} in cells), pool of {WORKERS} "
+        f"{pooled:.1f} s: {alone / pooled:.2f} times as fast, {lost:.1%} lost between cells; "
+        f"load {os.getloadavg()[0]:.1f}"
     )
 
 
