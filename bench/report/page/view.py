@@ -54,7 +54,7 @@ class _Tables:
     def _overall(self, title: str) -> Table:
         board = self.board
         columns: list[tuple[Head, list[Value]]] = []
-        shown = self._rows(board.columns)
+        shown = self._rows(self.every)
         rows = [row for _, group in shown for row in group]
         if len(board.datasets) > 1:
             columns.append((self._head("average", "Average"), self._means(rows, self.every)))
@@ -67,7 +67,7 @@ class _Tables:
 
     def _tasks(self, dataset: str, title: str) -> Table:
         board, of = self.board, self.board.datasets[dataset]
-        shown = self._rows(of)
+        shown = self._rows([of])
         rows = [row for _, group in shown for row in group]
         columns: list[tuple[Head, list[Value]]] = []
         if len(of) > 1:
@@ -83,13 +83,19 @@ class _Tables:
     def _head(self, key: str, label: str, dataset: str = "") -> Head:
         return Head(key, label, "ascending" if self.lower else "descending", dataset)
 
-    def _rows(self, columns: Sequence[int]) -> list[tuple[str, list[int]]]:
-        """Return the rows that rank, the complete ones by mean rank, then those of every other setting."""
-        board, ranks = self.board, self._ranks(columns)
+    def _rows(self, of: Sequence[Sequence[int]]) -> list[tuple[str, list[int]]]:
+        """Return the rows that rank, the complete ones by their average, then those of every other setting.
+
+        Parameters
+        ----------
+        of : sequence of sequences of int
+            The columns of each data set, which count alike.
+        """
+        board, ranks = self.board, self._ranks([column for columns in of for column in columns])
 
         def place(row: int) -> tuple[float, float, str]:
-            mean = board.summary(row, [columns], self.rate, self.metric).mean or 0.0
-            return ranks[row], mean if self.lower else -mean, board.plan.rows[row].label
+            mean = board.summary(row, of, self.rate, self.metric).mean or 0.0
+            return mean if self.lower else -mean, ranks[row], board.plan.rows[row].label
 
         first = sorted(ranks, key=place)
         ranked = [*first, *(row for row in board.ranked if row not in ranks)]

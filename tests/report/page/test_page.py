@@ -79,9 +79,10 @@ def test_less_of_a_false_positive_rate_is_better(tmp_path: Path) -> None:
     page = report(tmp_path, *toy())
     table = rows_of(page, "Overall: FPR95\u00a0↓, clean")
     ranked = table[1:5]
-    assert [float(row[2]) for row in ranked] == sorted(float(row[2]) for row in ranked)
+    averages = [float(row[1].split()[0]) for row in ranked]
+    assert averages == sorted(averages)
     html = re.search(r"Overall: FPR95.*?</table>", page, re.S)[0]  # type: ignore[index]
-    least = min(float(row[1].split()[0]) for row in ranked)
+    least = averages[0]
     assert f'class="best"><b>{least:.1f}</b>' in html
     # Rank 1 is the least in each task, so that the ranks of four rows sum to ten.
     assert sum(float(row[2]) for row in ranked) == pytest.approx(10, abs=0.02)

@@ -34,8 +34,8 @@
     const chosen = sorts.get(table.dataset.key);
     const heads = [...table.tHead.rows[0].cells];
     const at = chosen ? heads.findIndex((head) => head.dataset.column === chosen.column) : -1;
-    const first = at < 0 ? heads.findIndex((head) => head.dataset.column === "rank") : at;
-    const direction = at < 0 ? "ascending" : chosen.direction;
+    const first = at < 0 ? heads.findIndex((head) => /^(average|data set|task)/.test(head.dataset.column)) : at;
+    const direction = at < 0 ? heads[first]?.dataset.first : chosen.direction;
     heads.forEach((head, i) => (i === first ? head.setAttribute("aria-sort", direction) : head.removeAttribute("aria-sort")));
     for (const body of table.tBodies) {
       const rows = find("tr[data-row]", body);
