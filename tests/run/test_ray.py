@@ -142,7 +142,7 @@ def test_the_same_records_from_inline_ray_and_slurm(
     """Byte for byte but for when they were made, and what they took."""
     pytest.importorskip("submitit", reason="needs submitit: pip install 'anobench[slurm]'")
     cells = [cell(folder, "brightness", str(task)) for task in range(3)] + [cell(folder, "crashes")]
-    cells += [stock_cell(method, "3") for method in ("dn2", "kmeans_distance", "mahalanobis")]
+    cells += [stock_cell(method, "3") for method in ("dn2", "mahalanobis")]
     setup = setup_of(folder)
     executors: dict[str, Callable[[], Executor]] = {
         "inline": lambda: Inline(setup.runner()),
