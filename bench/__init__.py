@@ -59,9 +59,12 @@ _WHERE = {
     "Wrapper": "bench.wrapper",
     "batch_slices": "bench.heads",
     "chance": "bench.training",
+    "change_colours": "bench.colours",
+    "class_name": "bench.hubtable",
     "code_hash": "bench.adapterfile",
     "collapse_note": "bench.heads",
     "csv_listing": "bench.listing",
+    "deviation_loss": "bench.losses",
     "did_you_mean": "bench.errors",
     "empty_masks": "bench.inspection",
     "endless_rows": "bench.training",
@@ -69,22 +72,33 @@ _WHERE = {
     "file_sha256": "bench.fingerprint",
     "find_copy": "bench.copies",
     "find_root": "bench.copies",
+    "focal_loss": "bench.losses",
     "held_out": "bench.files",
+    "instance_weights": "bench.reweighting",
+    "lacking_block": "bench.features.whole",
     "list_images": "bench.files",
     "mvtec_listing": "bench.listing",
     "nearest": "bench.features.nearest",
     "neutral_crops": "bench.crops",
+    "procedural_textures": "bench.synthetic",
     "range_test_rates": "bench.rangetest",
     "read_mat": "bench.arrays",
     "read_rows": "bench.listing",
+    "resize": "bench.features.preprocess",
+    "resize_plainly": "bench.features.preprocess",
+    "rotate_some": "bench.synthetic",
     "same_shape": "bench.heads",
+    "seed_of": "bench.training",
     "shuffled": "bench.heads",
     "spread": "bench.heads",
     "standardise": "bench.features.normalise",
     "suggested_rate": "bench.rangetest",
     "take_rows": "bench.heads",
     "training_scores": "bench.wrapper",
+    "two_means": "bench.reweighting",
+    "unfold_batchnorm": "bench.features.whole",
     "uniform": "bench.heads",
+    "with_anomalies": "bench.synthetic",
 }
 __all__ = [
     "AnobenchError",
@@ -134,9 +148,12 @@ __all__ = [
     "Wrapper",
     "batch_slices",
     "chance",
+    "change_colours",
+    "class_name",
     "code_hash",
     "collapse_note",
     "csv_listing",
+    "deviation_loss",
     "did_you_mean",
     "empty_masks",
     "endless_rows",
@@ -144,22 +161,33 @@ __all__ = [
     "file_sha256",
     "find_copy",
     "find_root",
+    "focal_loss",
     "held_out",
+    "instance_weights",
+    "lacking_block",
     "list_images",
     "mvtec_listing",
     "nearest",
     "neutral_crops",
+    "procedural_textures",
     "range_test_rates",
     "read_mat",
     "read_rows",
+    "resize",
+    "resize_plainly",
+    "rotate_some",
     "same_shape",
+    "seed_of",
     "shuffled",
     "spread",
     "standardise",
     "suggested_rate",
     "take_rows",
     "training_scores",
+    "two_means",
+    "unfold_batchnorm",
     "uniform",
+    "with_anomalies",
     "__version__",
 ]
 
@@ -167,13 +195,16 @@ if TYPE_CHECKING:
     from bench.adapterfile import code_hash
     from bench.arrays import Idx, Mat, read_mat
     from bench.batches import PythonBatches
+    from bench.colours import change_colours
     from bench.copies import Copy, Hub, MissingData, find_copy, find_root
     from bench.crops import Crop, CropSource, neutral_crops
     from bench.dataset import Dataset, OneVsRest, Split
     from bench.errors import AnobenchError, DataError, FitError, did_you_mean
     from bench.features.nearest import nearest
     from bench.features.normalise import standardise
+    from bench.features.preprocess import resize, resize_plainly
     from bench.features.trainable import Trainable
+    from bench.features.whole import lacking_block, unfold_batchnorm
     from bench.files import FileSource, held_out, list_images
     from bench.fingerprint import file_sha256
     from bench.heads import (
@@ -187,11 +218,12 @@ if TYPE_CHECKING:
         take_rows,
         uniform,
     )
-    from bench.hubtable import ParquetTable
+    from bench.hubtable import ParquetTable, class_name
     from bench.images import Images
     from bench.inspection import InspectionSet, empty_masks
     from bench.layouts import ClassFolders, Parquet
     from bench.listing import Listing, Sample, csv_listing, mvtec_listing, read_rows
+    from bench.losses import deviation_loss, focal_loss
     from bench.masks import LazyMasks
     from bench.method import Method, Scores
     from bench.obtain import Download
@@ -207,9 +239,11 @@ if TYPE_CHECKING:
     )
     from bench.pictures import Pictures
     from bench.rangetest import range_test_rates, suggested_rate
+    from bench.reweighting import instance_weights, two_means
     from bench.source import ArraySource, EncodedSource, Source
+    from bench.synthetic import procedural_textures, rotate_some, with_anomalies
     from bench.task import Task
-    from bench.training import Training, chance, endless_rows, epoch_rows
+    from bench.training import Training, chance, endless_rows, epoch_rows, seed_of
     from bench.wrapper import Purification, Wrapper, training_scores
 
 

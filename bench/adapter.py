@@ -171,9 +171,9 @@ class Adapter:
         """
         if self.problem:
             raise AdapterError(self.problem)
-        module_name = (
-            f"_anobench_{self.kind}_{self.name}_{hashlib.sha256(str(self.path).encode()).hexdigest()[:8]}"
-        )
+        # The code is part of the name: a file that was changed is another module, as it is another key.
+        which = hashlib.sha256(f"{self.path}\0{self.code}".encode()).hexdigest()[:8]
+        module_name = f"_anobench_{self.kind}_{self.name}_{which}"
         if module_name in sys.modules:
             return self._class_of(sys.modules[module_name])
         spec = importlib.util.spec_from_file_location(module_name, self.path)

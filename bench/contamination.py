@@ -1,9 +1,7 @@
 """Contamination: a change of a task by which a given share of its train images are really anomalies.
 
-"10 % contamination" has five meanings in published code; here it is one frozen object (PROTOCOLS, section 4).
-Draws go by the order of sha256 hashes of (seed, data set, task, position in the pool), so that they are the
-same on every platform, nested over rates (the draw for 5 % is the beginning of the draw for 10 %), shared by
-all methods and independent of the method's own seed.
+"10 % contamination" has five meanings in published code; here it is one frozen object. `bench.draw` tells how
+anomalies are drawn.
 """
 
 from __future__ import annotations
@@ -11,14 +9,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import zip_longest
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.draw import Pool, drawable, drawing_order, hash_order, pool_of
 from bench.errors import DataError
-from bench.images import Images
 from bench.jitter import jittered
 from bench.masks import LazyMasks
 from bench.task import Task
@@ -92,8 +89,8 @@ class Contamination:
         return int(exact * n)
 
 
-#: What papers mean by their contamination rates. The paper behind "iterative" does not say, its entry is our
-#: reading; HSCL rounds per class, here the total is rounded and dealt to the classes in turn.
+#: What papers mean by their contamination rates. HSCL rounds per class, here the total is rounded and dealt
+#: to the classes in turn.
 PRESETS: dict[str, dict[str, str]] = {
     "adl": {"of": "set", "mode": "add", "source": "jittered", "shortage": "repeat"},
     "llbnad": {"source": "official"},
@@ -101,24 +98,14 @@ PRESETS: dict[str, dict[str, str]] = {
     "softpatch-overlap": {"of": "normals", "mode": "add", "source": "test_overlap"},
     "deepsad": {"of": "set", "mode": "add", "source": "holdout"},
     "hscl": {"of": "set", "mode": "add", "source": "holdout", "draw": "per_type"},
-    "iterative": {"of": "set", "mode": "add", "source": "default"},
 }
-
-
-def hash_order(n: int, *names: object) -> NDArray[np.int64]:
-    """Return a permutation of ``range(n)``, shape (n,), that depends on `names` only, on every platform."""
-    prefix = "/".join(str(name) for name in names).encode()
-    digests = [hashlib.sha256(b"%s/%d" % (prefix, i)).digest()[:8] for i in range(n)]
-    return np.argsort(np.frombuffer(b"".join(digests), ">u8"), kind="stable").astype(np.int64)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pool:
-    """Images to draw from, the positions of the anomalies among them, and each anomaly's type."""
-
-    images: Images
-    positions: NDArray[np.int64]
-    types: tuple[str, ...]
+#: Presets that cannot be given, and why.
+UNKNOWN_PRESETS: dict[str, str] = {
+    "iterative": (
+        "of the paper (Kim et al., arXiv 2309.09436) only the abstract is known here, and it does not say "
+        "what rates are relative to or where anomalies come from; give of, mode and source yourself"
+    ),
+}
 
 
 def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dict[str, Any]]:
@@ -137,7 +124,8 @@ def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dic
         With `train_labels` (1 = anomalous), known to the runner alone.
     drawn : dict
         ``count``; ``rate``, the realised share of the resulting train set; ``indices``, a hash of the drawn
-        positions in the pool; ``removed_from_test``, how many images left the test set.
+        positions in the pool (of an official noisy split: of the anomalies' positions in it), empty if there
+        are none; ``removed_from_test``, how many images left the test set.
 
     Raises
     ------
@@ -146,7 +134,7 @@ def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dic
     """
     if how.source == "official" or (not how.rate and not how.reserve):
         return _as_it_is(task)
-    pool, names = _pool(task, how), (how.seed, dataset, task.name)
+    pool, names = pool_of(task, how.source), (how.seed, dataset, task.name)
     order, wanted, reserved = _enough(pool, task, dataset, how)
     chosen = pool.positions[order[:wanted]]
     drawn, keep = pool.images[chosen], task.sources
@@ -165,81 +153,76 @@ def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dic
     return _without(contaminated, removed), {
         "count": wanted,
         "rate": wanted / (len(kept) + wanted),
-        "indices": hashlib.sha256(np.sort(chosen).astype("<i8").tobytes()).hexdigest()[:16],
+        "indices": _hash(chosen),
         "removed_from_test": len(removed),
     }
 
 
-def _enough(pool: _Pool, task: Task, dataset: str, how: Contamination) -> tuple[NDArray[np.int64], int, int]:
+def _enough(pool: Pool, task: Task, dataset: str, how: Contamination) -> tuple[NDArray[np.int64], int, int]:
     """Return the order of drawing, how many are drawn, and how many are reserved for the highest rate."""
-    n = len(task.train)
-    order = _order(pool, how, (how.seed, dataset, task.name))
-    wanted, reserved = how.count(n), how.count(n, max(how.rate, how.reserve))
-    available = _available(pool, order, how)
-    if max(wanted, reserved) <= available:
-        return order, wanted, reserved
-    if how.shortage == "repeat" and how.source != "test" and available:
+    check_supply(task, dataset, how)
+    order = drawing_order(pool, how.draw, (how.seed, dataset, task.name))
+    wanted, reserved = how.count(len(task.train)), how.count(len(task.train), max(how.rate, how.reserve))
+    available = _available(pool, task, dataset, how)
+    if how.shortage == "repeat" and wanted > available:
         return np.concatenate([order] * -(-wanted // available)), wanted, reserved
-    if how.shortage == "cap":
-        return order, min(wanted, available), min(reserved, available)
-    raise _shortage(task, dataset, how, max(wanted, reserved), available)
+    return order, min(wanted, available), min(reserved, available)
 
 
-def _available(pool: _Pool, order: NDArray[np.int64], how: Contamination) -> int:
-    """Return how many may be drawn: without overlap at least one anomaly must stay in the test set."""
-    all_of_them = len(pool.positions) == len(order)
-    return max(len(order) - (how.source == "test" and all_of_them), 0)
+def _available(pool: Pool, task: Task, dataset: str, how: Contamination) -> int:
+    names = (how.seed, dataset, task.name)
+    return drawable(pool, how.draw, names, one_stays=how.source == "test")
+
+
+def check_supply(task: Task, dataset: str, how: Contamination) -> None:
+    """Raise if a clean task holds too few anomalies for this contamination, unless it is capped.
+
+    Raises
+    ------
+    DataError
+        Says how many are needed, how many there are, and which rate could be had.
+    """
+    if how.source == "official" or (not how.rate and not how.reserve):
+        return
+    rate = max(how.rate, how.reserve)
+    wanted, pool = how.count(len(task.train), rate), pool_of(task, how.source)
+    available = _available(pool, task, dataset, how)
+    again = how.shortage == "repeat" and how.source != "test" and available > 0
+    if wanted <= available or how.shortage == "cap" or again:
+        return
+    most = available / max(1, len(task.train) + available * (how.of == "set" and how.mode == "add"))
+    raise DataError(
+        f"{dataset}/{task.name}: contamination of {100 * rate:.4g}% ({how.of}) needs {wanted} anomalies for "
+        f"{len(task.train)} train images, but {how.source} has {available}; lower the rate (at most "
+        f'{int(1000 * min(most, 0.5)) / 10:g} % can be had), or set shortage = "cap" or "skip"'
+    )
 
 
 def shortfall(task: Task, dataset: str, how: Contamination) -> int:
     """Return how many anomalies are lacking for this contamination of a clean task; 0 if it can be had."""
     if how.source == "official" or not how.rate:
         return 0
-    pool = _pool(task, how)
-    order = _order(pool, how, (how.seed, dataset, task.name))
-    return max(0, how.count(len(task.train)) - _available(pool, order, how))
+    available = _available(pool_of(task, how.source), task, dataset, how)
+    return max(0, how.count(len(task.train)) - available)
 
 
 def _as_it_is(task: Task) -> tuple[Task, dict[str, Any]]:
     labels = np.zeros(len(task.train), np.uint8) if task.train_labels is None else task.train_labels
     count = int(labels.sum())
-    drawn = {"count": count, "rate": count / max(1, len(labels)), "indices": "", "removed_from_test": 0}
+    drawn = {
+        "count": count,
+        "rate": count / max(1, len(labels)),
+        "indices": _hash(np.flatnonzero(labels)),
+        "removed_from_test": 0,
+    }
     return replace(task, train_labels=labels), drawn
 
 
-def _pool(task: Task, how: Contamination) -> _Pool:
-    if how.source == "holdout":
-        if task.holdout is None:
-            raise DataError(
-                f"{task.name}: this data set has no labelled train anomalies to contaminate with; "
-                'set source = "test" (no overlap), "test_overlap" or "jittered"'
-            )
-        return _Pool(task.holdout, np.arange(len(task.holdout)), task.holdout_types)
-    positions = np.flatnonzero(task.test_labels == 1)
-    return _Pool(task.test, positions, tuple(task.test_types[i] for i in positions))
-
-
-def _order(pool: _Pool, how: Contamination, names: tuple[object, ...]) -> NDArray[np.int64]:
-    """Return the order in which anomalies are drawn: indices into the pool's positions."""
-    order = hash_order(len(pool.positions), "contamination", *names)
-    if how.draw == "uniform" or not len(order):
-        return order
-    kinds = sorted(set(pool.types))
-    turns = [kinds[i] for i in hash_order(len(kinds), "types", *names)]
-    of_kind = {kind: [i for i in order if pool.types[i] == kind] for kind in turns}
-    if how.draw == "one_class":
-        return np.array(of_kind[turns[0]], np.int64)
-    dealt = [i for row in zip_longest(*of_kind.values()) for i in row if i is not None]
-    return np.array(dealt, np.int64)
-
-
-def _shortage(task: Task, dataset: str, how: Contamination, wanted: int, available: int) -> DataError:
-    rate = max(how.rate, how.reserve)
-    return DataError(
-        f"{dataset}/{task.name}: contamination of {rate:.0%} ({how.of}) needs {wanted} anomalies for "
-        f"{len(task.train)} train images, but {how.source} has {available}; "
-        'lower the rate, or set shortage = "cap" or "skip"'
-    )
+def _hash(positions: NDArray[np.int64]) -> str:
+    """Return 16 hex digits that tell one set of positions from another; nothing for none."""
+    if not len(positions):
+        return ""
+    return hashlib.sha256(np.sort(positions).astype("<i8").tobytes()).hexdigest()[:16]
 
 
 def _without(task: Task, removed: NDArray[np.int64]) -> Task:

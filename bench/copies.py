@@ -21,13 +21,20 @@ class MissingData(DataError):
 
 @dataclass(frozen=True)
 class Hub:
-    """Where the Hugging Face hub has a data set: repository, columns, configuration."""
+    """Where the Hugging Face hub has a data set: repository, columns, configuration.
+
+    Attributes
+    ----------
+    conditions : bool
+        True if the licence sets conditions that a user must accept first: it is not downloaded by itself.
+    """
 
     repository: str
     image: str = "image"
     label: str = "label"
     config: str | None = None
     splits: tuple[tuple[str, str], ...] = (("train", "train"), ("test", "test"))
+    conditions: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,10 +131,13 @@ def _accepted(layouts: Sequence[Layout]) -> str:
 def _how_to_get(hub: Hub | None) -> str:
     if hub is None:
         return "See the data set's home page for how to get it"
-    return (
-        f"To get it: hf download {hub.repository} --repo-type dataset --local-dir <folder>/<name>; "
-        "without a local folder of that name anobench downloads it by itself"
+    by_itself = (
+        "its licence sets conditions: if you accept them, anobench data get ... --accept-licence"
+        if hub.conditions
+        else "without a local folder of that name anobench downloads it by itself"
     )
+    by_hand = f"hf download {hub.repository} --repo-type dataset --local-dir <folder>/<name>"
+    return f"To get it: {by_hand}; {by_itself}"
 
 
 def combined(fingerprints: Mapping[str, str]) -> str:

@@ -110,8 +110,12 @@ class Dataset(ABC):
         """Return `name` if it is one of the tasks, else raise the error that names the nearest."""
         if name not in allowed:
             what = self.title or type(self).__name__
-            raise DataError(f"{what} has no task {name!r}{did_you_mean(name, allowed)}")
+            raise DataError(f"{what} has no task {name!r}{self.hint(name, allowed)}")
         return name
+
+    def hint(self, name: str, allowed: Sequence[str]) -> str:
+        """Return what to say after the name of a task that is not `allowed`: the nearest, and all."""
+        return did_you_mean(name, allowed)
 
 
 class Split(NamedTuple):
@@ -156,10 +160,11 @@ class OneVsRest(Dataset):
 
     @cached_property
     def copy(self) -> Copy:
-        """The local copy, or the hub's."""
+        """The local copy, or the hub's, which is downloaded where nobody must accept conditions first."""
         from bench.copies import find_copy
 
-        return find_copy(self.folder, self.layouts, self.hub)
+        free = self.hub is None or not self.hub.conditions
+        return find_copy(self.folder, self.layouts, self.hub, may_download=free)
 
     def place(self) -> Path | None:
         from bench.copies import find_copy

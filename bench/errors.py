@@ -53,6 +53,12 @@ class ScoreError(AnobenchError):
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest allowed name, then the allowed names."""
     names = sorted(set(allowed))
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    near = nearest(given, names)
     listed = ", ".join(names) if names else "none"
-    return f"; did you mean {near[0]!r}? Available: {listed}" if near else f"; available: {listed}"
+    return f"; did you mean {near!r}? Available: {listed}" if near else f"; available: {listed}"
+
+
+def nearest(given: str, allowed: Iterable[str]) -> str:
+    """Return the allowed name that is most like what was given; empty if none is like it."""
+    near = difflib.get_close_matches(given, sorted(set(allowed)), n=1, cutoff=0.6)
+    return near[0] if near else ""

@@ -12,7 +12,7 @@ from bench.adapter import Adapter
 from bench.cell import Cell, Value
 from bench.contamination import Contamination
 from bench.dataset import Dataset
-from bench.errors import AdapterError, BackboneError, DataError, SuiteError, did_you_mean
+from bench.errors import AdapterError, BackboneError, DataError, SuiteError
 from bench.extra import extra_fingerprint
 from bench.features.backbone import Backbone, Backbones
 from bench.places import data_folders
@@ -140,7 +140,7 @@ def _datasets(suite: Suite, registry: Registry, problems: list[str]) -> Iterator
                     raise DataError(f"{where}: {name}: {error}") from None
                 problems.append(f"{name} is left out: {error}")
                 continue
-            tasks = _matching_tasks(found.dataset.tasks(), wanted, f"{where}: {name}")
+            tasks = _matching_tasks(found.dataset, wanted, f"{where}: {name}")
             asked = {*found.tasks, *tasks}
             opened[name] = replace(found, tasks=tuple(t for t in found.dataset.tasks() if t in asked))
     yield from opened.values()
@@ -159,12 +159,13 @@ def _open(name: str, adapter: Adapter, params: dict[str, Value]) -> OpenDataset:
         ) from error
 
 
-def _matching_tasks(tasks: list[str], wanted: str, where: str) -> list[str]:
+def _matching_tasks(dataset: Dataset, wanted: str, where: str) -> list[str]:
     """Return the tasks that a glob (or several, joined by ``|``) means."""
+    tasks = dataset.tasks()
     patterns = [pattern.strip() for pattern in wanted.split("|")]
     for pattern in patterns:
         if not fnmatch.filter(tasks, pattern):
-            raise SuiteError(f"{where} has no task {pattern!r}{did_you_mean(pattern, tasks)}")
+            raise SuiteError(f"{where} has no task {pattern!r}{dataset.hint(pattern, tasks)}")
     return [task for task in tasks if any(fnmatch.fnmatchcase(task, pattern) for pattern in patterns)]
 
 
@@ -244,11 +245,17 @@ def _entries(
     by_backbone = sorted(
         enumerate(methods), key=lambda item: item[1].backbone.name if item[1].backbone else ""
     )
+    refused: list[str] = []
     for opened in datasets:
         for task in opened.tasks:
-            points, left_out = sweep(
-                suite.file.contamination, opened.dataset, opened.name, task, suite.file.seeds
-            )
+            try:
+                points, left_out = sweep(
+                    suite.file.contamination, opened.dataset, opened.name, task, suite.file.seeds
+                )
+            except DataError as error:
+                # All tasks that lack anomalies are named at once.
+                refused.append(f"{suite.source}: contamination: {error}")
+                continue
             notes += left_out
             for row, method in by_backbone:
                 seen: set[Cell] = set()
@@ -257,6 +264,8 @@ def _entries(
                     if cell not in seen:
                         seen.add(cell)
                         yield Entry(row=row, column=column_of[opened.name, task], rate=rate, cell=cell)
+    if refused:
+        raise DataError("\n".join(refused))
 
 
 def _cell(

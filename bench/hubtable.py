@@ -1,7 +1,7 @@
 """Pictures from parquet files in the Hugging Face hub's layout.
 
-The image column holds structs {bytes, path} (or plain bytes), the label column whole numbers. Labels are read
-without touching the image column; encoded pictures are fetched row by row when asked for.
+The image column holds structs {bytes, path} (or plain bytes), the label column whole numbers or names. Labels
+are read without touching the image column; encoded pictures are fetched row by row when asked for.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import bisect
 import hashlib
 import itertools
 import json
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -26,6 +27,11 @@ from bench.source import EncodedSource
 
 #: Encoded row groups are kept in memory up to this many bytes (at least one is).
 KEEP_ENCODED_BYTES = 128 * 2**20
+
+
+def class_name(text: str) -> str:
+    """Return a label's text as a class is called: tasks' names hold neither blanks nor slashes."""
+    return re.sub(r"[^\w.+-]+", "_", text).strip("_")
 
 
 class ParquetTable:
@@ -89,29 +95,55 @@ class ParquetTable:
     def __len__(self) -> int:
         return self._bounds[-1]
 
-    def labels(self) -> NDArray[np.int64]:
+    def labels(self, classes: Sequence[str] = ()) -> NDArray[np.int64]:
         """Return the label of each row, shape (n,), int64.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            What class each number is, for a column that holds names.
 
         Raises
         ------
         DataError
-            A label is missing or no whole number.
+            A label is missing, or no whole number and none of the classes.
         """
+        found = []
+        for file, column in zip(self.files, self._label_columns, strict=True):
+            if _is_text(column):
+                numbers = {name: i for i, name in enumerate(classes)}
+                names = [class_name(text) for text in column.to_pylist()]
+                if unknown := sorted(set(names) - set(numbers)):
+                    hint = did_you_mean(unknown[0], classes)
+                    raise DataError(f"{file}: the label {unknown[0]!r} is no class{hint}")
+                found.append(np.array([numbers[name] for name in names], np.int64))
+            else:
+                found.append(column.to_numpy().astype(np.int64))
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+    @cached_property
+    def _label_columns(self) -> list[Any]:
+        """The label column of each shard: whole numbers or text, nothing missing."""
         import pyarrow as pa
 
-        found = []
+        columns = []
         for file, parquet in zip(self.files, self._opened, strict=True):
             try:
                 column = parquet.read(columns=[self.label]).column(0)
             except (OSError, pa.ArrowInvalid) as error:
                 raise DataError(f"{file}: damaged ({error}); get it again") from None
-            if column.null_count or not pa.types.is_integer(column.type):
+            if column.null_count or not (pa.types.is_integer(column.type) or _is_text(column)):
                 raise DataError(
-                    f"{file}: expected whole numbers in the column {self.label!r}, found {column.type} with "
-                    f"{column.null_count} missing values"
+                    f"{file}: expected whole numbers or names in the column {self.label!r}, found "
+                    f"{column.type} with {column.null_count} missing values"
                 )
-            found.append(column.to_numpy().astype(np.int64))
-        return np.concatenate(found) if found else np.zeros(0, np.int64)
+            columns.append(column)
+        return columns
+
+    def texts(self) -> set[str]:
+        """Return the labels that a column of names holds; empty for one of numbers."""
+        columns = [column for column in self._label_columns if _is_text(column)]
+        return {text for column in columns for text in column.unique().to_pylist()}
 
     def class_names(self) -> tuple[str, ...] | None:
         """Return the names of the labels as the hub's metadata in the first file gives them, if it does."""
@@ -172,6 +204,13 @@ class ParquetTable:
         while len(self._kept) > 1 and sum(p.nbytes for p in self._kept.values()) > KEEP_ENCODED_BYTES:
             self._kept.popitem(last=False)
         return self._kept[file, group]
+
+
+def _is_text(column: Any) -> bool:
+    import pyarrow as pa
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 class _Pictures:

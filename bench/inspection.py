@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.copies import MissingData, find_root
 from bench.dataset import Dataset
-from bench.errors import AnobenchError, DataError, did_you_mean
+from bench.errors import AnobenchError, DataError, did_you_mean, nearest
 from bench.files import FileSource, neutral_order
 from bench.fingerprint import file_hashes, files_fingerprint
 from bench.images import Images
@@ -73,6 +73,14 @@ class InspectionSet(Dataset):
             near = did_you_mean(names[0], self.categories) if names else ""
             raise MissingData(f"{self.root} {found}{near}; {self._how()}")
         return there
+
+    def hint(self, name: str, allowed: Sequence[str]) -> str:
+        near = nearest(name, self.categories)
+        if not near or nearest(name, allowed):
+            return did_you_mean(name, allowed)
+        asked = f"; did you mean {near!r}? This copy" if near != name else "; this copy"
+        here = ", ".join(sorted(allowed))
+        return f"{asked} ({self.root}) lacks it: get it from {self.home}. Available: {here}"
 
     def listing(self, category: str) -> Listing:
         """Return which pictures of a category are for what."""

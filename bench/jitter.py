@@ -82,10 +82,9 @@ def jitter(pixels: Pixels, generator: np.random.Generator) -> Pixels:
 
 
 def _bilinear(pixels: Pixels, side: int) -> Pixels:
-    """Resize without antialiasing, as OpenCV's default does."""
     import torch
-    from torch.nn.functional import interpolate
 
-    channels = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float()
-    resized = interpolate(channels, size=(side, side), mode="bilinear", align_corners=False)
-    return resized[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy()
+    from bench.features.preprocess import resize_plainly
+
+    channels = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
+    return resize_plainly(channels, (side, side))[0].permute(1, 2, 0).numpy()

@@ -81,7 +81,7 @@ class Parquet(Layout):
         self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]
     ) -> tuple[Source, NDArray[np.int64]]:
         table = ParquetTable(name, [root / file for file in files], image=self.image, label=self.label)
-        labels = table.labels()
+        labels = table.labels(classes)
         if labels.size and not 0 <= labels.min() <= labels.max() < len(classes):
             raise DataError(
                 f"{table.files[0]}: expected labels from 0 to {len(classes) - 1} in {self.label!r}, "

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from bench.copies import MissingData
+from bench.copies import MissingData, find_copy
 from bench.dataset import Dataset, OneVsRest
 from bench.errors import DataError
 from bench.places import data_folders
@@ -88,19 +88,29 @@ def obtain(dataset: Dataset, *, accept: bool = False) -> Path | None:
     how = way(dataset)
     if not how:
         raise MissingData(instructions(dataset)) from missing
+    if sets_conditions(dataset) and not accept:
+        size = f"about {dataset.download.gigabytes:g} GB, " if dataset.download else ""
+        raise DataError(
+            f"{dataset.title} ({size}{dataset.home}) has the licence {dataset.licence}, which sets "
+            "conditions. If you accept them, say --accept-licence"
+        )
     if how == "hub":
         assert isinstance(dataset, OneVsRest)
-        return dataset.copy.root
+        return find_copy(dataset.folder, dataset.layouts, dataset.hub).root
     if how == "torchvision":
         _through_torchvision(dataset, _target_folder(dataset))
         return type(dataset)().place()
     assert dataset.download is not None
-    if dataset.download.conditions and not accept:
-        raise DataError(
-            f"{dataset.title} has the licence {dataset.licence}, which sets conditions ({dataset.home}); "
-            f"it is about {dataset.download.gigabytes:g} GB. If you accept them, say --accept-licence"
-        )
     return _archive(dataset.download, _target_folder(dataset))
+
+
+def sets_conditions(dataset: Dataset) -> bool:
+    """Tell whether a user must accept the licence's conditions before the data is downloaded."""
+    how = way(dataset)
+    if how == "hub":
+        assert isinstance(dataset, OneVsRest)
+        return dataset.hub is not None and dataset.hub.conditions
+    return how == "archive" and dataset.download is not None and dataset.download.conditions
 
 
 def instructions(dataset: Dataset) -> str:

@@ -31,6 +31,7 @@ def to_rgb(image: Image.Image) -> Pixels:
     """Convert a picture to RGB, the one rule for all data sets.
 
     Grey is repeated into three channels; 16-bit grey is divided by 257 (0..65535 to 0..255, rounded);
+    of 16-bit colour Pillow keeps the high byte of each channel when it decodes (at most 1 less than that);
     32-bit float or integer grey is refused; a palette is looked up; an alpha channel is dropped without
     compositing, as ``PIL.Image.convert("RGB")`` does and as the papers' loaders do. An orientation noted in a
     photograph's metadata is not applied, as in these loaders.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from bench.contamination import PRESETS, Draw, Shortage
+from bench.contamination import PRESETS, UNKNOWN_PRESETS, Draw, Shortage
 from bench.errors import SuiteError, did_you_mean
 from bench.features.backbone import NetworkTable
 from bench.selector import Selector, parse
@@ -37,9 +37,7 @@ class ContaminationTable(_Table):
     """The long form of the contamination rates; see `bench.contamination.Contamination`."""
 
     rates: tuple[float, ...] = Field(min_length=1, strict=False)
-    preset: (
-        Literal["adl", "llbnad", "softpatch", "softpatch-overlap", "deepsad", "hscl", "iterative"] | None
-    ) = None
+    preset: Literal["adl", "llbnad", "softpatch", "softpatch-overlap", "deepsad", "hscl"] | None = None
     of: Literal["set", "normals"] = "set"
     mode: Literal["add", "replace"] = "add"
     source: Literal["default", "holdout", "test", "test_overlap", "jittered", "official"] = "default"
@@ -51,6 +49,8 @@ class ContaminationTable(_Table):
     def _take_preset(cls, data: object) -> object:
         """Let a preset say what the table itself does not."""
         if isinstance(data, dict) and isinstance(data.get("preset"), str):
+            if reason := UNKNOWN_PRESETS.get(data["preset"]):
+                raise ValueError(f"the preset {data['preset']!r} cannot be given: {reason}")
             return {**PRESETS.get(data["preset"], {}), **data}
         return data
 

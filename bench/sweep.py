@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.contamination import Contamination, shortfall
+from bench.contamination import Contamination, check_supply, shortfall
 from bench.dataset import Dataset
 from bench.errors import DataError, SuiteError
 from bench.suite import ContaminationTable
+from bench.task import Task
 
 
 def sweep(
@@ -25,6 +26,8 @@ def sweep(
     ------
     SuiteError
         Official noisy splits are asked for that the data set does not have.
+    DataError
+        The task has too few anomalies for a rate, and nothing else is to be done about a shortage.
     """
     if how.source == "official":
         lacking = [rate for rate in how.rates if rate and rate not in dataset.official_rates]
@@ -34,32 +37,44 @@ def sweep(
                 f"contamination: {name} has no official noisy split with a rate of {lacking[0]:g}; "
                 f"it has: {has}"
             )
+    opened = _opened(dataset, task) if any(how.rates) and how.source != "official" else None
     found: list[tuple[float, int, Contamination]] = []
     notes: dict[str, None] = {}
     for seed in seeds:
         rates = list(how.rates)
-        if how.shortage == "skip":
-            for rate, note in _infeasible(how, dataset, name, task, seed).items():
+        if how.shortage == "skip" and opened is not None:
+            for rate, note in _infeasible(how, dataset, name, opened, seed).items():
                 rates.remove(rate)
                 notes[note] = None
-        found += [(rate, seed, _contamination(how, dataset, rate, seed, max(rates))) for rate in rates]
+        of_seed = [(rate, seed, _contamination(how, dataset, rate, seed, max(rates))) for rate in rates]
+        # The highest rate needs most; which anomalies may be drawn depends on the seed with one class alone.
+        if opened is not None and (seed == seeds[0] or how.draw == "one_class"):
+            check_supply(opened, name, max(of_seed, key=lambda item: item[0])[2])
+        found += of_seed
     found.sort(key=lambda item: how.rates.index(item[0]))
     return found, list(notes)
 
 
+def _opened(dataset: Dataset, task: str) -> Task | None:
+    """Open a task without decoding anything; None if it cannot be: its cells will fail and say why."""
+    try:
+        return dataset.task(task)
+    except DataError:
+        return None
+
+
 def _infeasible(
-    how: ContaminationTable, dataset: Dataset, name: str, task: str, seed: int
+    how: ContaminationTable, dataset: Dataset, name: str, task: Task, seed: int
 ) -> dict[float, str]:
     """Return the rates for which the task has too few anomalies, and why."""
-    opened = dataset.task(task)
     found = {}
     for rate in how.rates:
-        lacking = shortfall(opened, name, _contamination(how, dataset, rate, seed, rate))
+        lacking = shortfall(task, name, _contamination(how, dataset, rate, seed, rate))
         if lacking:
-            found[rate] = f"{name}/{task} at {rate:.0%} is left out: {lacking} anomalies too few"
+            found[rate] = f"{name}/{task.name} at {rate:.0%} is left out: {lacking} anomalies too few"
     if len(found) == len(how.rates):
         raise DataError(
-            f"{name}/{task}: no rate of the sweep can be had; add 0.0 to the rates, or lower them"
+            f"{name}/{task.name}: no rate of the sweep can be had; add 0.0 to the rates, or lower them"
         )
     return found
 

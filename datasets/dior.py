@@ -11,7 +11,8 @@ Boxes are horizontal (``Annotations/Horizontal Bounding Boxes``), first and last
 from 1 as in Pascal VOC: that numbering is our reading; it shifts a crop by one pixel at most.
 
 The expected counts of photographs (11,725 for training and validation, 11,738 for testing) are those that
-papers on DIOR state; they, the layout and this adapter were not tried on the official files.
+papers on DIOR state; the layout is the one that public code for the official archive reads. Neither was
+compared with the official files, which this adapter was not tried on.
 """
 
 from __future__ import annotations

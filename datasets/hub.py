@@ -2,22 +2,37 @@
 
 ``hub[name=owner/name, image=image, label=label]`` gives one-vs-rest tasks, one a class. With
 ``normal=cat`` (or ``normal=cat|dog``) there is one task: these classes are normal, all others anomalous.
+The label column holds whole numbers, which the hub's metadata may name, or names.
 A copy is looked for as ``owner/name`` and ``name`` under the folders of ANOBENCH_DATA, in hub layout
 (``[<config>/]train-*.parquet``); else the hub is asked. ``name`` may also be such a folder itself.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from bench import Copy, DataError, Hub, OneVsRest, Parquet, ParquetTable, Task, did_you_mean, find_copy
+from bench import (
+    Copy,
+    DataError,
+    Hub,
+    MissingData,
+    OneVsRest,
+    Parquet,
+    ParquetTable,
+    Task,
+    class_name,
+    did_you_mean,
+    find_copy,
+)
 
 
 class HubSet(OneVsRest):
     title = "A data set of the Hugging Face hub"
+    licence = "see its page on the hub"
+    citation = "see its page on the hub"
     home = "https://huggingface.co/datasets"
     layout = "<owner>/<name>/[<config>/]{train,test}-*.parquet"
     has_holdout = True
@@ -38,6 +53,14 @@ class HubSet(OneVsRest):
         self.names = (("train", train), ("test", test))
         self.protocol = protocol
         self.folder = name
+        own = Path(name).expanduser()
+        self.own = own if own.is_absolute() or name.startswith(".") else None
+        if self.own is None:
+            self.home = f"https://huggingface.co/datasets/{name}"
+            self.layouts = tuple(
+                self._layout(folder) for folder in dict.fromkeys((name, name.split("/")[-1]))
+            )
+            self.hub = Hub(name, image, label, config or None, self.names)
 
     def _layout(self, folder: str) -> Parquet:
         config = self.config or "*"
@@ -45,26 +68,38 @@ class HubSet(OneVsRest):
 
     @cached_property
     def copy(self) -> Copy:
-        own = Path(self.name).expanduser()
-        if own.is_absolute() or self.name.startswith("."):
-            layout = self._layout(own.name)
-            found = layout.find(own.resolve().parent) if own.is_dir() else None
-            if not found:
-                raise DataError(f"hub[name={self.name}]: no parquet files there; expected {layout.shape}")
-            return Copy(layout, *found)
-        layouts = [self._layout(folder) for folder in dict.fromkeys((self.name, self.name.split("/")[-1]))]
-        return find_copy(
-            self.name, layouts, Hub(self.name, self.image, self.label, self.config or None, self.names)
-        )
+        if self.own is None:
+            return find_copy(self.name, self.layouts, self.hub)
+        layout = self._layout(self.own.name)
+        found = layout.find(self.own.resolve().parent) if self.own.is_dir() else None
+        if not found:
+            raise MissingData(f"hub[name={self.name}]: no parquet files there; expected {layout.shape}")
+        return Copy(layout, *found)
+
+    def place(self) -> Path | None:
+        return self.copy.root if self.own is not None else super().place()
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The classes' names as the hub's metadata gives them, else the labels' numbers."""
-        files = [self.copy.root / file for file in self.copy.split_files("train")]
-        table = ParquetTable(self.name, files, image=self.image, label=self.label)
-        names = table.class_names() or [str(label) for label in range(int(table.labels().max()) + 1)]
-        # A task's name may hold neither blanks nor slashes.
-        return tuple(re.sub(r"[^\w.+-]+", "_", name).strip("_") for name in names)
+        """The classes' names as the labels or the hub's metadata give them, else the labels' numbers."""
+        tables = {
+            split: ParquetTable(
+                self.name, [self.copy.root / file for file in files], image=self.image, label=self.label
+            )
+            for split, files in self.copy.files.items()
+        }
+        if texts := sorted(set().union(*(table.texts() for table in tables.values()))):
+            names: Sequence[str] = texts
+        else:
+            self.copy.split_files("train")
+            train = tables["train"]
+            names = train.class_names() or [str(label) for label in range(int(train.labels().max()) + 1)]
+        called = tuple(class_name(name) for name in names)
+        if len(set(called)) < len(called):
+            raise DataError(
+                f"hub[name={self.name}]: two classes would have one name among {', '.join(names)}"
+            )
+        return called
 
     def tasks(self) -> list[str]:
         for name in self.normal:

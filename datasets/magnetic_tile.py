@@ -5,8 +5,8 @@ are for training, the others and all defective ones for testing; papers split in
 their own. Which pictures, the sha256 of the name and of ``split`` decides. Published numbers compare only
 approximately.
 
-The counts (952 pictures without defects, 392 with) are those that papers state; they were not verified on the
-official files.
+The counts are those that others state: 952 pictures without defects, and 115 blowholes, 85 breaks, 57 cracks,
+32 frays and 103 uneven ones, 392 in all; they were not verified on the official files.
 """
 
 from __future__ import annotations

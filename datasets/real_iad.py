@@ -11,7 +11,9 @@ the JSON files and normal here. So the share of anomalous pictures is lower: ove
 and 26.5 % at the rates 0.1, 0.2 and 0.4 (as published counts of the files have it). Both are checked: the
 first against the rate, the second is what a record calls the realised rate.
 
-Expected are totals over all 30 categories, as others counted the JSON files; they were not checked here.
+Folders and keys are those of the authors' readme and loader. A defective picture without a mask is refused
+here; that loader takes one for normal. Expected are totals over all 30 categories, as others counted the JSON
+files; they were not checked here.
 """
 
 from __future__ import annotations

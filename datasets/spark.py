@@ -5,9 +5,12 @@ object is cut out by its box (four numbers a, b, c, d: rows a to c, columns b to
 to 32 pixels (``size``; 0 keeps the crop). The train split's debris is the holdout that contamination draws
 from.
 
-The data is given on request; this adapter was not tried on it. Expected counts (150,000 pictures,
-60 % for training and 20 % for validation) follow from the public description; the names of files and
-columns are read tolerantly (see `COLUMNS` and `TABLES`). That the resizing is bilinear is our reading.
+The data is given on request; this adapter was not tried on it. Folders, tables and the order of a box,
+``[R_min, C_min, R_max, C_max]``, are those of the readme that the authors gave out for the challenge of 2021;
+names are read tolerantly all the same (see `FOLDERS`, `TABLES`, `COLUMNS`), since what the pictures' column
+is called is not told there. The depth pictures are not used. Expected counts (150,000 pictures, 60 % for
+training and 20 % for validation) follow from the public description. That the resizing is bilinear is our
+reading.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ TABLES = {
         *("validation_labels.csv", "labels/validation_labels.csv", "validation.csv", "val.csv"),
     ),
 }
-FOLDERS = {"train": ("train",), "test": ("validate", "validation", "val")}
+FOLDERS = {"train": ("train_rgb", "train"), "test": ("validate_rgb", "validate", "validation", "val")}
 COLUMNS = {
     "image": ("image", "Image name", "image_name", "filename"),
     "class": ("class", "Class"),
@@ -57,7 +60,7 @@ class Spark(OneVsRest):
         "arXiv:2104.05978, 2021"
     )
     home = "https://cvi2.uni.lu/?p=2127"
-    layout = "spark/{train_labels.csv, validate_labels.csv, {train,validate}/<class>/<image>}"
+    layout = "spark/{train_labels.csv, validate_labels.csv, {train_rgb,validate_rgb}/<class>/<image>}"
     expected: ClassVar = {"train": 90_000, "test": 30_000}
     has_holdout = True
     folder = "spark"

@@ -17,7 +17,7 @@ class SVHN(OneVsRest):
     expected: ClassVar = {"train": 73_257, "test": 26_032}
     has_holdout = True
     folder = "svhn"
-    hub = Hub("ufldl-stanford/svhn", config="cropped_digits")
+    hub = Hub("ufldl-stanford/svhn", config="cropped_digits", conditions=True)
     layouts = (Parquet("svhn", config="cropped_digits"), Mat(("svhn", "SVHN")), ClassFolders("svhn"))
 
     def __init__(self, protocol: Literal["one_vs_rest", "leave_one_out"] = "one_vs_rest") -> None:

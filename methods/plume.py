@@ -79,6 +79,11 @@ class PLUME(Method):
     the mean and deviation of the normal class, which a backbone shared by all tasks does not; its image mode
     lets the frozen backbone's BatchNorm follow the batch, its feature mode does not, nor do we.
 
+    Without biases the classifier is, but for the shifts of its BatchNorm, positively homogeneous: how far a
+    feature lies from the training features scales its logit, the direction gives the sign. Where anomalies
+    lie far out, as raw pixels of digits do, that sign is left to chance: AUROC between 0.02 and 0.9 by seed
+    and options, in an independent implementation of the released steps too, where the bare norm has 1.0.
+
     References
     ----------
     Hermary, Gaudillière, Shabayek, Aouada, "Removing Geometric Bias in One-Class Anomaly Detection with

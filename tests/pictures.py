@@ -18,6 +18,16 @@ from bench.source import ArraySource
 
 #: Methods that train on pixels, and parameters for few small pictures.
 ON_PIXELS: dict[str, dict[str, Any]] = {
+    # Enough mini-batches for BatchNorm's running statistics to forget where they began.
+    "adl": {
+        "backbone": "tiny",
+        "textures": "procedural",
+        "size": 32,
+        "batch": 4,
+        "epochs": 15,
+        "steps_per_epoch": 4,
+        "lr": 2e-3,
+    },
     "panda": {"backbone": "tiny", "steps": 4, "lr": 0.5, "clip": 0.1, "batch": 8},
     "panda_oe": {
         "outliers": "given",

@@ -22,7 +22,8 @@ def blank(name: str, n: int) -> ArraySource:
     return ArraySource(name, name, n, lambda: np.zeros((n, 1, 1, 3), np.uint8))
 
 
-def make_task(n: int = 40, good: int = 15, bad: int = 60, holdout: int = 50) -> Task:
+def make_task(n: int = 40, good: int = 15, bad: int = 60, holdout: int = 50, kinds: int = 0) -> Task:
+    """Return a task; each anomaly has a type of its own, or one of `kinds` types in turn."""
     train, test = blank("train", n + holdout), blank("test", good + bad)
     labels = np.array([0] * good + [1] * bad, np.uint8)
     return Task(
@@ -30,9 +31,9 @@ def make_task(n: int = 40, good: int = 15, bad: int = 60, holdout: int = 50) -> 
         train=Images.of(train, range(n)),
         test=Images.of(test),
         test_labels=labels,
-        test_types=tuple(f"kind{i}" for i in range(good + bad)),
+        test_types=tuple(f"kind{i % kinds if kinds else i}" for i in range(good + bad)),
         holdout=Images.of(train, range(n, n + holdout)),
-        holdout_types=("other",) * holdout,
+        holdout_types=tuple(f"class{i % (kinds or 1)}" for i in range(holdout)),
         masks=LazyMasks(lambda row: np.full((1, 1), bool(labels[row])), range(good + bad)),
         sources=(train, test),
     )
@@ -54,21 +55,29 @@ def drawn_of(changed: Task) -> set[tuple[int, int]]:
 rates = st.sampled_from(["0", "0.01", "0.05", "0.1", "0.15", "0.2", "1/3", "0.4", "0.5"]).map(
     lambda text: float(Fraction(text))
 )
+#: Every combination of what a contamination says but its rates.
 hows = st.fixed_dictionaries(
     {
         "of": st.sampled_from(["set", "normals"]),
         "mode": st.sampled_from(["add", "replace"]),
-        "source": st.sampled_from(["holdout", "test", "test_overlap"]),
-        "draw": st.sampled_from(["uniform", "per_type"]),
+        "source": st.sampled_from(["holdout", "test", "test_overlap", "jittered"]),
+        "draw": st.sampled_from(["uniform", "per_type", "one_class"]),
+        "shortage": st.sampled_from(["error", "cap", "repeat", "skip"]),
         "seed": st.integers(0, 5),
     }
 )
 
 
-@given(rates, hows, st.integers(1, 60))
-def test_the_rate_is_exact_to_one_image(rate: float, how: dict[str, Any], n: int) -> None:
-    task = make_task(n=n, bad=62, holdout=61)
-    changed, drawn = contaminate(task, "d", Contamination(rate=rate, **how))
+def plenty(n: int) -> Task:
+    """Return a task of which one type alone has enough anomalies for every rate."""
+    return make_task(n=n, bad=3 * (n + 1), holdout=3 * (n + 1), kinds=3)
+
+
+@given(rates, rates, hows, st.integers(1, 60))
+def test_the_rate_is_exact_to_one_image(rate: float, reserve: float, how: dict[str, Any], n: int) -> None:
+    given_how = Contamination(rate=rate, reserve=reserve, **how).resolved()
+    task = plenty(n)
+    changed, drawn = contaminate(task, "d", given_how)
     count, size = int(changed.train_labels.sum()), len(changed.train)
     assert count == drawn["count"]
     assert size == (n if how["mode"] == "replace" else n + count)
@@ -79,35 +88,61 @@ def test_the_rate_is_exact_to_one_image(rate: float, how: dict[str, Any], n: int
     assert (count + 1) > rate * more - 1e-9
     assert drawn["rate"] == (count / size if size else 0)
     assert math.isclose(drawn["rate"], changed.train_labels.mean())
+    assert len(drawn["indices"]) == (16 if count else 0)
+    removed = Contamination(rate=max(rate, reserve), **how).count(n) if how["source"] == "test" else 0
+    assert drawn["removed_from_test"] == removed == len(task.test) - len(changed.test)
 
 
-@given(hows)
-def test_draws_are_nested_over_rates(how: dict[str, Any]) -> None:
-    task = make_task()
-    before: set[tuple[int, int]] = set()
+@given(hows, st.integers(1, 60))
+def test_draws_are_nested_over_rates(how: dict[str, Any], n: int) -> None:
+    task = plenty(n)
+    before: set[Any] = set()
     normals_before = set(rows(task.train))
     for rate in (0.05, 0.1, 0.2, 0.4):
         changed, _ = contaminate(task, "d", Contamination(rate=rate, **how))
         drawn = drawn_of(changed)
         normals = set(rows(changed.train)) - drawn
+        if how["source"] == "jittered":  # each call has a source of its own for the copies
+            drawn = {(0, row) for _, row in drawn}
         assert before <= drawn
         assert normals <= normals_before
         before, normals_before = drawn, normals
 
 
-@given(rates, hows)
-def test_train_and_test_share_no_image_unless_asked(rate: float, how: dict[str, Any]) -> None:
-    task = make_task()
-    changed, drawn = contaminate(task, "d", Contamination(rate=rate, **how))
+@given(rates, rates, hows, st.integers(1, 60))
+def test_train_and_test_share_no_image_unless_asked(
+    rate: float, reserve: float, how: dict[str, Any], n: int
+) -> None:
+    task = plenty(n)
+    changed, drawn = contaminate(task, "d", Contamination(rate=rate, reserve=reserve, **how))
     shared = set(rows(changed.train)) & set(rows(changed.test))
     assert len(rows(changed.train)) == len(set(rows(changed.train)))
+    assert set(rows(changed.test)) <= set(rows(task.test))
     if how["source"] == "test_overlap":
         assert len(shared) == drawn["count"]
-        assert len(changed.test) == len(task.test)
     else:
         assert not shared
+    if how["source"] != "test":
+        assert rows(changed.test) == rows(task.test)
     assert changed.test_labels.any()
     assert not changed.test_labels.all()
+
+
+@given(rates, hows, st.integers(0, 12))
+def test_no_more_is_drawn_than_there_is(rate: float, how: dict[str, Any], there: int) -> None:
+    task = make_task(n=20, bad=there, holdout=there, kinds=2)
+    given_how = Contamination(rate=rate, **how)
+    wanted, lacking = given_how.count(20), shortfall(task, "d", given_how)
+    assert 0 <= lacking <= wanted
+    again = how["shortage"] == "repeat" and how["source"] != "test" and wanted > lacking
+    if lacking and how["shortage"] != "cap" and not again:
+        with pytest.raises(DataError, match="anomalies for 20 train images"):
+            contaminate(task, "d", given_how)
+        return
+    changed, drawn = contaminate(task, "d", given_how)
+    assert drawn["count"] == (wanted if again else wanted - lacking)
+    assert how["source"] != "test" or changed.test_labels.sum() == there - drawn["removed_from_test"]
+    assert changed.test_labels.any() == bool(there)
 
 
 @given(rates, st.integers(0, 5))
@@ -161,6 +196,15 @@ def test_the_draw_depends_on_seed_data_set_and_task_alone() -> None:
 
 def test_draws_are_the_same_on_every_platform() -> None:
     assert hash_order(8, "contamination", 0, "d", "t").tolist() == [1, 4, 5, 2, 6, 3, 0, 7]
+    types = {
+        draw: contaminate(make_task(kinds=3), "d", Contamination(rate=0.2, draw=draw))[1]["indices"]
+        for draw in ("uniform", "per_type", "one_class")
+    }
+    assert types == {
+        "uniform": "f7e05ae0ac2df52a",
+        "per_type": "54fdec8357d5cb15",
+        "one_class": "733a54a49f6296d5",
+    }
     _, drawn = contaminate(make_task(), "d", Contamination(rate=0.2))
     assert drawn == {"count": 10, "rate": 0.2, "indices": "f7e05ae0ac2df52a", "removed_from_test": 0}
 
@@ -314,6 +358,22 @@ def test_a_shortage_can_be_drawn_again() -> None:
         contaminate(task, "d", Contamination(rate=0.2, source="jittered"))
 
 
+@pytest.mark.parametrize(
+    ("how", "most"),
+    [
+        ({"of": "set", "mode": "add"}, "11.1"),
+        ({"of": "normals", "mode": "add"}, "12.5"),
+        ({"of": "set", "mode": "replace"}, "12.5"),
+    ],
+)
+def test_a_shortage_says_which_rate_can_be_had(how: dict[str, Any], most: str) -> None:
+    task = make_task(n=40, holdout=5)
+    with pytest.raises(DataError, match=rf"lower the rate \(at most {most} % can be had\)"):
+        contaminate(task, "d", Contamination(rate=0.3, **how))
+    _, drawn = contaminate(task, "d", Contamination(rate=float(most) / 100, **how))
+    assert drawn["count"] in (4, 5)  # rounded down to a tenth of a percent
+
+
 def test_shortfall_says_how_many_are_lacking() -> None:
     task = make_task(holdout=7)
     assert shortfall(task, "d", Contamination(rate=0.1)) == 0
@@ -328,6 +388,9 @@ def test_official_splits_bring_their_own_truth() -> None:
     assert drawn["count"] == 4
     assert drawn["rate"] == 0.1
     assert changed.train_labels is labels
+    others = replace(task, train_labels=labels[::-1].copy())
+    assert len(drawn["indices"]) == 16
+    assert drawn["indices"] != contaminate(others, "d", Contamination())[1]["indices"]
     assert Contamination(rate=0.1, source="official", seed=5, of="normals").resolved() == Contamination(
         rate=0.1, source="official"
     )
@@ -337,11 +400,9 @@ def test_official_splits_bring_their_own_truth() -> None:
 
 
 def by_preset(task: Task, preset: str, rate: float) -> tuple[Task, dict[str, Any]]:
-    """Contaminate as a paper's code does; textures and inspection data have no holdout."""
-    given: dict[str, Any] = dict(PRESETS[preset])
-    if given.get("source") == "default":
-        given["source"] = "holdout"
-    return contaminate(task, "d", Contamination(rate=rate, **given))
+    """Contaminate as a paper's code does."""
+    given_how: dict[str, Any] = dict(PRESETS[preset])
+    return contaminate(task, "d", Contamination(rate=rate, **given_how))
 
 
 def test_adl_adds_jittered_copies_and_draws_again_when_short() -> None:
@@ -366,7 +427,7 @@ def test_softpatch_counts_by_normals_with_and_without_overlap() -> None:
     assert drawn_of(overlap) <= set(rows(overlap.test))
 
 
-@pytest.mark.parametrize("preset", ["deepsad", "hscl", "iterative"])
+@pytest.mark.parametrize("preset", ["deepsad", "hscl"])
 def test_semantic_presets_draw_from_the_train_split(preset: str) -> None:
     task = replace(make_task(n=100, holdout=90), holdout_types=tuple(f"class{i % 9}" for i in range(90)))
     changed, drawn = by_preset(task, preset, 0.1)
@@ -379,5 +440,5 @@ def test_semantic_presets_draw_from_the_train_split(preset: str) -> None:
 
 
 def test_every_preset_is_tried_here() -> None:
-    tried = {"adl", "softpatch", "softpatch-overlap", "deepsad", "hscl", "iterative"}
+    tried = {"adl", "softpatch", "softpatch-overlap", "deepsad", "hscl"}
     assert set(PRESETS) == tried | {"llbnad"}  # whose official splits Real-IAD's tests open

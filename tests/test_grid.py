@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bench.contamination import Contamination
-from bench.errors import SuiteError
+from bench.errors import DataError, SuiteError
 from bench.grid import make_plan
 from bench.plan import Plan
 from bench.registry import Registry
@@ -173,6 +173,54 @@ def test_a_shortage_can_be_left_out_of_the_plan(tmp_path: Path) -> None:
     assert "at 40% is left out" in plan.notes[0]
 
 
+def test_a_preset_that_nobody_knows_is_refused_with_the_reason(tmp_path: Path) -> None:
+    text = 'datasets = ["textures"]\nmethods = ["random"]\n[contamination]\nrates = [0.1]\n'
+    text += 'preset = "iterative"\n'
+    with pytest.raises(SuiteError, match=r"'iterative' cannot be given: .* only the abstract is known here"):
+        plan_of(tmp_path, text)
+
+
+SHORT = 'datasets = ["textures[per_defect=1]"]\nmethods = ["random"]\n[contamination]\n'
+
+
+@pytest.mark.parametrize("more", ["", 'shortage = "repeat"\n'])
+def test_a_shortage_is_refused_before_anything_runs(tmp_path: Path, more: str) -> None:
+    """All tasks that lack anomalies are named, with the rate that they could have."""
+    with pytest.raises(DataError) as error:
+        plan_of(tmp_path, SHORT + "rates = [0.0, 0.04, 0.4]\n" + more)
+    lines = str(error.value).split("\n")
+    assert len(lines) == 5
+    assert "weave: contamination of 40% (set) needs 53 anomalies for 80 train images" in lines[0]
+    assert "test has 4; lower the rate (at most 4.7 % can be had)" in lines[0]
+    assert len(plan_of(tmp_path, SHORT + 'rates = [0.0, 0.4]\nshortage = "cap"\n').entries) == 10
+    repeated = 'rates = [0.0, 0.4]\nshortage = "repeat"\nsource = "test_overlap"\n'
+    assert len(plan_of(tmp_path, SHORT + repeated).entries) == 10
+
+
+def test_a_shortage_of_one_class_depends_on_the_seed(tmp_path: Path) -> None:
+    text = (
+        'datasets = ["textures[task=wood,per_defect=9]"]\nmethods = ["random"]\nseeds = [0, 1, 2]\n'
+        '[contamination]\nrates = [0.0, 0.1]\ndraw = "one_class"\n'
+    )
+    assert len(plan_of(tmp_path, text).entries) == 6
+    with pytest.raises(DataError, match="needs 8 anomalies for 80 train images, but test has 7"):
+        plan_of(tmp_path, text.replace("per_defect=9", "per_defect=7"))
+
+
+def test_a_task_that_cannot_be_opened_is_left_to_its_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANOBENCH_DATA", str(tmp_path / "data"))
+    for split in ("train", "test"):
+        for i, kind in enumerate(("cat", "dog") if split == "train" else ("cat", "dog", "bird")):
+            folder = tmp_path / "data" / "cifar10" / split / kind
+            folder.mkdir(parents=True)
+            for j in range(4):
+                Image.fromarray(np.full((8, 8, 3), 10 * i + j, np.uint8)).save(folder / f"{j}.png")
+    text = 'datasets = ["cifar10[task=cat|bird]"]\nmethods = ["random"]\ncontamination = [0.0, 0.2]\n'
+    assert len(plan_of(tmp_path, text).entries) == 4
+
+
 def test_rounded_features_make_other_cells(tmp_path: Path) -> None:
     text = 'datasets = ["digits[task=1]"]\nmethods = ["dn2[backbone=pixels]"]\n'
     (exact,) = plan_of(tmp_path, text).entries
@@ -196,6 +244,14 @@ def test_a_part_of_a_data_set_is_said_without_the_machines_paths(
     assert len(plan.notes) == 2
     assert plan.notes[0].startswith("mvtec: mvtec lacks 14 of 15: bottle")
     assert not any(str(tmp_path) in note for note in plan.notes)
+    for asked, words in (
+        ("bottle", r"no task 'bottle'; this copy \(.*mvtec\) lacks it: get it from https://www\.mvtec"),
+        ("botle", r"no task 'botle'; did you mean 'bottle'\? This copy .* lacks it.* Available: screw"),
+        ("scrw", r"no task 'scrw'; did you mean 'screw'\? Available: screw"),
+        ("x*", r"no task 'x\*'; available: screw"),
+    ):
+        with pytest.raises(SuiteError, match=words):
+            plan_of(tmp_path, f'datasets = ["mvtec[task={asked}]"]\nmethods = ["random"]\n')
 
 
 def test_the_draws_do_not_depend_on_which_methods_run(tmp_path: Path) -> None:

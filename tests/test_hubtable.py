@@ -107,7 +107,7 @@ def test_wrong_columns_are_named_with_the_nearest(tmp_path: Path) -> None:
         len(ParquetTable("x", [path], image="images", label="label"))
     with pytest.raises(DataError, match=r"the column 'label' holds int64; expected structs"):
         ParquetTable("x", [path], image="label", label="label").fetch(0)
-    with pytest.raises(DataError, match="expected whole numbers in the column 'image'"):
+    with pytest.raises(DataError, match="expected whole numbers or names in the column 'image'"):
         ParquetTable("x", [path], image="image", label="image").labels()
 
 

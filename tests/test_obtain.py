@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from bench import DataError
+from bench import DataError, Hub, OneVsRest, Parquet
 from bench.copies import MissingData
 from bench.inspection import InspectionSet
 from bench.obtain import Download, expected_counts, obtain, way
-from tests.datasets.trees import write_mvtec
+from tests.datasets.trees import picture, png, write_mvtec, write_parquet
 
 URL = "https://example.org/parts.zip"
 
@@ -202,6 +202,37 @@ def test_torchvisions_class_is_used(data: Path, monkeypatch: pytest.MonkeyPatch)
     (data.parent / "original").mkdir()
     with pytest.raises(DataError, match=r"torchvision does not give Parts.*corrupted.*https://example\.org"):
         obtain(type(dataset)())
+
+
+def test_conditions_of_a_hub_set_must_be_accepted_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def download(repository: str, _: str | None) -> Path:
+        asked.append(repository)
+        for split in ("train", "test"):
+            path = data / "theirs" / f"{split}-00000-of-00001.parquet"
+            write_parquet(path, [png(picture(shade)) for shade in (1, 2)], [0, 1])
+        return data / "theirs"
+
+    class Signs(OneVsRest):
+        title, licence, home = "Signs", "for non-commercial use", "https://example.org"
+        classes = ("stop", "go")
+        folder = "signs"
+        layouts = (Parquet("signs"),)
+        hub = Hub("someone/signs", conditions=True)
+
+    monkeypatch.setattr("bench.hub.cached", lambda *_: None)
+    monkeypatch.setattr("bench.hub.download", download)
+    with pytest.raises(MissingData, match=r"sets conditions: if you accept them, .*--accept-licence"):
+        Signs().task("stop")
+    with pytest.raises(DataError, match=r"licence for non-commercial use.*--accept-licence"):
+        obtain(Signs())
+    assert asked == []
+    assert obtain(Signs(), accept=True) == data / "theirs"
+    Signs.hub = Hub("someone/signs")
+    assert len(Signs().task("stop").train) == 1
+    assert obtain(Signs()) == data / "theirs"
+    assert asked == ["someone/signs"] * 3
 
 
 def test_counts_read_well() -> None:

@@ -42,6 +42,8 @@ def test_the_wheel_carries_what_the_checkout_has(unpacked: Path) -> None:
     published = Path("results/published.csv")
     assert (unpacked / "bench/stock" / published).read_bytes() == (ROOT / published).read_bytes()
     assert (unpacked / "bench" / "py.typed").exists()
+    assets = Path("bench/report/page/assets")
+    assert {path.name for path in (unpacked / assets).iterdir()} == {"page.html", "page.css", "page.js"}
     assert not (unpacked / "datasets").exists(), "`import datasets` is Hugging Face's"
     assert not (unpacked / "tests").exists()
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,27 @@ def test_sixteen_bit_grey_is_divided_by_257_and_rounded() -> None:
 def test_sixteen_bit_tiff_is_read_as_png_is() -> None:
     grey = np.array([[0, 257, 65535]], np.uint16)
     assert decode(encode(Image.fromarray(grey), "TIFF"), "x")[0, :, 0].tolist() == [0, 1, 255]
+
+
+def png16(pixels: np.ndarray) -> bytes:
+    """Encode (h, w, 3) or (h, w, 4) of 16 bits, which Pillow cannot."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    height, width, channels = pixels.shape
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2 if channels == 3 else 6, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_of_sixteen_bit_colour_the_high_byte_is_kept(channels: int) -> None:
+    pixels = np.zeros((1, 3, channels), np.uint16)
+    pixels[0, :, :3] = [[0, 255, 256], [0x12FF, 0x8000, 0xFFFF], [1, 2, 3]]
+    assert decode(png16(pixels), "x").tolist() == [[[0, 0, 1], [0x12, 0x80, 0xFF], [0, 0, 0]]]
 
 
 def test_a_palette_is_looked_up_and_black_and_white_uses_the_whole_range() -> None:

@@ -7,7 +7,22 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import cache, data, diff, doctor, export, listing, merge, published, report, run, status
+from bench.cli import (
+    cache,
+    data,
+    diff,
+    doctor,
+    export,
+    figure,
+    listing,
+    merge,
+    page,
+    published,
+    report,
+    run,
+    status,
+    table,
+)
 
 app = typer.Typer(
     name="anobench",
@@ -23,6 +38,9 @@ app.command("list")(listing.list_)
 app.command("report")(report.report)
 app.command("status")(status.status)
 app.command("export")(export.export)
+app.command("table")(table.table)
+app.command("figure")(figure.figure)
+app.command("page")(page.page)
 app.command("diff")(diff.diff)
 app.command("merge")(merge.merge)
 app.command("published")(published.published)

@@ -35,11 +35,20 @@ def _open(name: str, folders: list[Path]) -> tuple[str, str, Dataset]:
 
 
 @app.command("ls")
-def ls(bench: BenchFolders = []) -> None:  # noqa: B006
+def ls(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Show all that is known of this one.", show_default=False)
+    ] = "",
+    bench: BenchFolders = [],  # noqa: B006
+) -> None:
     """List every data set: tasks, where it is or how to get it, licence. Downloads nothing."""
     from rich.markup import escape
 
     from bench.cli.console import out, table
+
+    if name:
+        _card(name, bench)
+        return
 
     shown = table("data sets", "name", "tasks", "where", "licence")
     for adapter in registry(bench).datasets.values():
@@ -47,6 +56,24 @@ def ls(bench: BenchFolders = []) -> None:  # noqa: B006
     # Whole paths and addresses, to be copied from the screen.
     shown.columns[2].overflow = "fold"
     out.print(shown)
+
+
+def _card(name: str, folders: list[Path]) -> None:
+    """Show all that is known of one data set, and what its adapter says of itself."""
+    import inspect
+
+    from rich.markup import escape
+
+    from bench.cli.console import out, table
+    from bench.datacard import card
+
+    title, adapter_name, dataset = _open(name, folders)
+    shown = table(escape(title), "what", "")
+    shown.columns[1].overflow = "fold"
+    for what, text in card(dataset, adapter_name, title):
+        shown.add_row(what, escape(text))
+    out.print(shown)
+    out.print(inspect.getdoc(inspect.getmodule(type(dataset))) or "", markup=False, highlight=False)
 
 
 def _row(adapter: Adapter) -> tuple[str, str, str]:

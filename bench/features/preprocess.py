@@ -153,6 +153,14 @@ def resize(pixels: torch.Tensor, size: tuple[int, int], interpolation: str = "bi
     return resize_by_float(pixels, size, interpolation)
 
 
+def resize_plainly(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize (b, 3, h, w), uint8, bilinearly without antialiasing, as OpenCV does by default."""
+    if tuple(pixels.shape[-2:]) == size:
+        return pixels
+    image = F.interpolate(pixels.float(), size, mode="bilinear", align_corners=False)
+    return image.round_().clamp_(0, 255).to(torch.uint8)
+
+
 def resize_by_float(pixels: torch.Tensor, size: tuple[int, int], interpolation: str) -> torch.Tensor:
     """Resize on any device: two passes in float32, each rounded to whole grey levels as PIL does."""
     image = pixels.float()

@@ -68,7 +68,7 @@ class Trainable:
         self.backbone, self.device = backbone, device
         self._network = Network(replace(backbone, spec=plain), device)
         self.module, self.preprocess = self._network.module, self._network.preprocess
-        self.blocks = _blocks(self.module)
+        self.blocks = named_blocks(self.module)
         self.thawed: dict[str, nn.Parameter] = {}
         self._boundary = ""
         self._bytes_a_map = 0
@@ -240,7 +240,7 @@ class Inputs:
         return self._given[torch.from_numpy(rows).to(self._given.device)]
 
 
-def _blocks(module: nn.Module) -> dict[int, str]:
+def named_blocks(module: nn.Module) -> dict[int, str]:
     """Return the module at whose output each block ends, by the strides that the network declares."""
     known = dict(module.named_modules())
     declared = getattr(module, "feature_info", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bench.cell import Timing
 from bench.report.board import Board, Group, Summary
@@ -18,6 +18,7 @@ from bench.report.markdown import (
     percent,
     points,
     seconds,
+    span_points,
     table,
 )
 from bench.report.numbers import mean
@@ -42,25 +43,70 @@ def rate_name(rate: float) -> str:
 
 
 def order(board: Board, columns: Sequence[int], rates: Sequence[float]) -> list[int]:
-    """Return the rows that rank: the complete ones by mean rank, then the others in the plan's order."""
-    found = board.mean_ranks(columns, rates)
-    auroc = {
-        row: mean(board.group(row, column, rate).mean("auroc") or 0.0 for column in columns for rate in rates)
-        for row in found
+    """Return the rows that rank: the complete ones by average AUROC, then the others in the plan's order."""
+    ranks, auroc = board.mean_ranks(columns, rates), averages(board, columns, rates)
+    first = sorted(auroc, key=lambda row: (-auroc[row], ranks[row], board.plan.rows[row].label))
+    return [*first, *(row for row in board.ranked if row not in auroc)]
+
+
+def averages(board: Board, columns: Sequence[int], rates: Sequence[float]) -> dict[int, float]:
+    """Return the average AUROC of each complete row that ranks: over tasks, data sets, then rates.
+
+    It is what the tables show and the tests compare.
+    """
+    blocks = [held for of in board.datasets.values() if (held := [at for at in of if at in columns])]
+    means = {
+        row: [board.summary(row, blocks, rate).mean for rate in rates]
+        for row in board.mean_ranks(columns, rates)
+        if blocks
     }
-    first = sorted(found, key=lambda row: (found[row], -auroc[row], board.plan.rows[row].label))
-    return [*first, *(row for row in board.ranked if row not in found)]
+    return {row: mean(value or 0.0 for value in held) for row, held in means.items()}
 
 
 def rank_columns(
-    board: Board, rows: Sequence[int], columns: Sequence[int], rates: Sequence[float]
+    board: Board,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    rates: Sequence[float],
+    intervals: Mapping[int, tuple[float, float]] | None = None,
 ) -> list[TextColumn]:
-    """Return the column of mean ranks, or none where there is nobody to rank with."""
+    """Return the column of mean ranks with their intervals, or none where there is nobody to rank with."""
     if len(rows) < 2:
         return []
     found = board.mean_ranks(columns, rates)
     texts = [f"{found[row]:.2f}" if row in found else None for row in rows]
-    return [("Mean rank", marked(texts, ["" if text else NOTHING for text in texts], lowest=True))]
+    rest = [NOTHING if text is None else "" for text in texts]
+    for at, row in enumerate(rows):
+        if row in found and intervals and row in intervals:
+            # A resampled rank lies nearer the middle: the interval at least holds the estimate.
+            low, high = min(intervals[row][0], found[row]), max(intervals[row][1], found[row])
+            rest[at] = f" ({low:.1f}–{high:.1f})"
+    return [("Mean rank", marked(texts, rest, lowest=True))]
+
+
+def estimates(
+    values: Sequence[float | None],
+    intervals: Sequence[tuple[float, float] | None],
+    *,
+    holes: Sequence[str],
+    compare: bool,
+    ties: Sequence[bool] = (),
+) -> list[str]:
+    """Return AUROCs in points with their intervals behind, the best marked if they are to be compared."""
+    texts = [None if value is None else points(value) for value in values]
+    rest = [
+        hole if value is None else "" if held is None else f" ({clipped(held)})"
+        for value, held, hole in zip(values, intervals, holes, strict=True)
+    ]
+    if not compare:
+        return [f"{text or ''}{tail}" for text, tail in zip(texts, rest, strict=True)]
+    return marked(texts, rest, ties=ties)
+
+
+def clipped(interval: Sequence[float]) -> str:
+    """Return an AUROC's interval in points, cut to what an AUROC can be."""
+    low, high = interval
+    return span_points(max(0.0, low), min(1.0, high))
 
 
 def summaries(
@@ -112,7 +158,8 @@ def timing_columns(board: Board, rows: Sequence[int], rate: float) -> list[TextC
     """Return mean seconds per cell; none for a row that is not complete, as for any other mean."""
 
     def column(seconds_of: Callable[[Timing], float]) -> list[str]:
-        return [_mean_seconds(board, row, rate, seconds_of) for row in rows]
+        found = [mean_seconds(board, row, rate, seconds_of) for row in rows]
+        return [NOTHING if value is None else seconds(value) for value in found]
 
     return [
         (f"Marginal{NBSP}s", column(lambda timing: timing.marginal)),
@@ -120,18 +167,22 @@ def timing_columns(board: Board, rows: Sequence[int], rate: float) -> list[TextC
     ]
 
 
-def _mean_seconds(board: Board, row: int, rate: float, seconds_of: Callable[[Timing], float]) -> str:
+def mean_seconds(board: Board, row: int, rate: float, seconds_of: Callable[[Timing], float]) -> float | None:
+    """Return the mean seconds of a row's cells at one rate, or None unless every cell has a timing."""
     every = [record for *_, group in board.groups(row=row, rate=rate) for record in group.records]
     timings = [record.timing for record in every if record is not None and record.timing is not None]
-    whole = timings and len(timings) == len(every)
-    return seconds(mean(seconds_of(timing) for timing in timings)) if whole else NOTHING
+    return mean(map(seconds_of, timings)) if timings and len(timings) == len(every) else None
+
+
+def fits(head: str, labels: Sequence[str], columns: Sequence[TextColumn]) -> bool:
+    """Return whether a table is no wider than a page."""
+    return sum(narrowest([name, *texts]) for name, texts in columns) <= _room(head, labels)
 
 
 def pieces(head: str, labels: list[str], columns: Sequence[TextColumn]) -> list[str]:
     """Return one table, or several below one another where one would be wider than a page."""
     widths = [narrowest([name, *texts]) for name, texts in columns]
-    # Very long labels get a scroll bar rather than a table for each column.
-    room = max(PAGE_WIDTH - narrowest([*labels, head]), PAGE_WIDTH // 2)
+    room = _room(head, labels)
     cuts = _cuts(widths, room)
     # As few pieces as the width allows, and among those about equal ones.
     for narrower in range(sum(widths) // len(cuts), room):
@@ -139,6 +190,11 @@ def pieces(head: str, labels: list[str], columns: Sequence[TextColumn]) -> list[
             cuts = even
             break
     return blocks(*(_table(head, labels, columns[start:end]) for start, end in cuts))
+
+
+def _room(head: str, labels: Sequence[str]) -> int:
+    """Return the width left beside the labels; very long ones get a scroll bar, not a table a column."""
+    return max(PAGE_WIDTH - narrowest([*labels, head]), PAGE_WIDTH // 2)
 
 
 def _cuts(widths: Sequence[int], room: int) -> list[tuple[int, int]]:

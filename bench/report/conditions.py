@@ -1,16 +1,13 @@
-"""What the numbers were measured under: contamination and data, seconds and memory."""
+"""What the numbers were measured under: what contamination means here, and which data it was."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from bench.cell import Record, Timing
+from bench.cell import Record
 from bench.report.board import Board
-from bench.report.columns import dataset_name, label
-from bench.report.markdown import NOTHING, blocks, count, escape, percent, seconds, size, span, table
-from bench.report.numbers import mean
+from bench.report.columns import dataset_name
+from bench.report.markdown import NOTHING, blocks, percent, span, table
 
 _RATE_OF = {
     "set": "the share of anomalies in the resulting train set",
@@ -35,7 +32,7 @@ _DRAWN = {
     "one_class": ", all from one defect type or class, chosen by the seed (clustered)",
 }
 _SHORTAGE = {
-    "error": "Where too few anomalies exist the cell fails",
+    "error": "Where too few anomalies exist nothing is run",
     "cap": "Where too few anomalies exist those there are were taken (see the realised rates)",
     "repeat": "Where too few anomalies exist some are drawn again",
     "skip": "Where too few anomalies exist the cell is left out",
@@ -54,80 +51,6 @@ Kind = tuple[str, str, str, str, str]
 def contamination(board: Board) -> list[str]:
     """Return what contamination means here, the size of the train and test sets, and which data it was."""
     return blocks(_meaning(board), _data_table(board), _fingerprints(board))
-
-
-def timing(board: Board) -> list[str]:
-    """Return seconds and peak memory of each method, over all its finished cells."""
-    rows = []
-    for row in range(len(board.plan.rows)):
-        records = [record for record in board.records(row=row) if record.status == "ok"]
-        if records:
-            rows.append([label(board, row), *_timing_row(records)])
-    if not rows:
-        return []
-    head = ["Method", "Cells", "Fit", "Score", "Features cold", "Marginal", "Cold"]
-    head += ["Host memory", "Device memory", "Features from"]
-    legend = (
-        "Mean seconds per finished cell. Marginal = fit + score: what a cell costs when the features are "
-        "there. Cold = marginal + the extraction of all features that the cell used: what someone pays who "
-        "has none yet. Memory is the highest peak of any cell; *Features from* says for how many cells they "
-        "were computed or already in the store."
-    )
-    return blocks([legend], _machines_note(board), table(head, rows))
-
-
-def machine(environment: Mapping[str, Any]) -> str:
-    """Return what of an environment makes timings comparable: processor, GPU, threads."""
-    words = [_words(environment.get("cpu"), "cores"), _words(environment.get("gpu"))]
-    threads = environment.get("threads")
-    if isinstance(threads, Mapping):
-        threads = threads.get("torch")
-    words.append(count(threads, "thread") if isinstance(threads, int) else "")
-    return ", ".join(word for word in words if word) or "unknown machine"
-
-
-def _words(part: Any, number: str = "") -> str:
-    """Return the name of a processor or GPU, given as text or as a table with its name."""
-    if not isinstance(part, Mapping):
-        return str(part or "")
-    name = str(part.get("name") or "")
-    return f"{name} ({part[number]} {number})" if name and part.get(number) else name
-
-
-def _machines_note(board: Board) -> list[str]:
-    machines = Counter(machine(record.environment) for record in board.records() if record.timing)
-    if len(machines) < 2:
-        return []
-    listed = "; ".join(
-        f"{escape(name)}: {count(number, 'cell')}" for name, number in sorted(machines.items())
-    )
-    return [
-        f"**The cells ran on {len(machines)} different machines ({listed}): their timings do not compare.**"
-    ]
-
-
-def _timing_row(records: Sequence[Record]) -> list[str]:
-    timings = [record.timing for record in records if record.timing is not None]
-
-    def average(seconds_of: Callable[[Timing], float]) -> str:
-        return seconds(mean(seconds_of(timing) for timing in timings)) if timings else NOTHING
-
-    def peak(name: str) -> str:
-        held = [value for record in records if (value := record.memory.get(name)) is not None]
-        return size(max(held)) if held else NOTHING
-
-    origins = Counter(timing.features_from for timing in timings)
-    return [
-        f"{len(timings):,}",
-        average(lambda timing: timing.fit),
-        average(lambda timing: timing.score),
-        average(lambda timing: timing.features_cold),
-        average(lambda timing: timing.marginal),
-        average(lambda timing: timing.cold),
-        peak("host_peak_bytes"),
-        peak("device_peak_bytes"),
-        ", ".join(f"{name} {number:,}" for name, number in sorted(origins.items())) or NOTHING,
-    ]
 
 
 def _meaning(board: Board) -> list[str]:

@@ -15,8 +15,8 @@ from bench.cell import Record
 from bench.errors import ArchiveError
 from bench.plan import Plan
 from bench.report.board import Board
-from bench.report.columns import dataset_name, order
-from bench.report.markdown import NOTHING, blocks, escape
+from bench.report.columns import averages, dataset_name, order
+from bench.report.markdown import NOTHING, blocks, escape, points
 
 #: The first line of an index; a README without it is somebody's own and is left alone.
 MARK = "<!-- Written by anobench report; do not edit. -->"
@@ -55,8 +55,8 @@ def index_text(lines: list[str], *, published: bool) -> str:
     about = (
         "One line for each leaderboard in this folder. A page is made from archived records alone "
         "(`anobench report SUITE`); beside it lies its tidy CSV with every cell and metric. *Best method* "
-        "is the first by mean rank over all tasks and contamination rates; the page says which differences "
-        "from it are real."
+        "has the highest AUROC averaged over data sets and contamination rates; the page says which "
+        "differences from it are real."
     )
     numbers = "[published.csv](published.csv) holds the numbers that papers print, each with its source."
     table = [_joined(_HEAD), f"|{'---|' * len(_HEAD)}", *lines]
@@ -89,15 +89,15 @@ def known_lines(text: str) -> dict[str, str]:
 
 
 def _best(board: Board) -> str:
-    """Return the method that is first by mean rank, or those that share the place."""
-    ranks = board.mean_ranks(board.columns, board.rates)
-    if not ranks:
+    """Return the method with the highest average, or those that share it as printed."""
+    found = {row: points(value) for row, value in averages(board, board.columns, board.rates).items()}
+    if not found:
         return NOTHING
-    if len(ranks) == 1:
+    if len(found) == 1:
         return f"{NOTHING} (one method to rank)"
-    least = min(ranks.values())
-    first = [row for row in order(board, board.columns, board.rates) if ranks.get(row) == least]
-    return f"{' and '.join(escape(board.plan.rows[row].label) for row in first)} (mean rank {least:.2f})"
+    most = max(found.values(), key=float)
+    first = [row for row in order(board, board.columns, board.rates) if found.get(row) == most]
+    return f"{' and '.join(escape(board.plan.rows[row].label) for row in first)} ({most})"
 
 
 def _from_archive(archive: Archive, page: Path) -> str:

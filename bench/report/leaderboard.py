@@ -1,27 +1,52 @@
 """The leaderboard: the report on a suite, as Markdown that reads well on GitHub as it stands.
 
-It is made from the plan and the records alone. A short table stands on top, the rest is folded; each section
-is a function from the `bench.report.board.Board` to lines, and `leaderboard` is the list of them. For the
-same plan and records the text is the same, byte for byte.
+It is made from the plan, the records and their scores alone. A short table stands on top, the rest is
+folded; each section is a function from the `bench.report.board.Board`, or from its
+`bench.report.evidence.Evidence`, to lines, and `leaderboard` is the list of them. For the same plan and
+records the text is the same, byte for byte.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
 from bench.cell import Record
 from bench.plan import Plan
-from bench.report import conditions, holes, provenance, purification, tables
+from bench.report import (
+    checks,
+    conditions,
+    contaminated,
+    holes,
+    provenance,
+    purification,
+    significance,
+    tables,
+    timing,
+)
 from bench.report.beside import published_beside_ours
 from bench.report.board import Board
-from bench.report.columns import order, rate_name
+from bench.report.columns import dataset_name, order, rate_name
+from bench.report.evidence import Evidence
+from bench.report.legend import legend
 from bench.report.markdown import NOTHING, blocks, count, escape, folded, percent, points
+from bench.report.pictures import Picture, shown
 from bench.report.publishedrow import Published
 
+#: With more methods × tasks × rates the tables by task stop at the first rate: GitHub shows half a megabyte.
+MOST_VALUES = 4000
+_ELSEWHERE = "the other rates are in the CSV beside this page, and `anobench table` prints them."
 
-def leaderboard(plan: Plan, records: Mapping[str, Record], *, published: tuple[Published, ...] = ()) -> str:
+
+def leaderboard(
+    plan: Plan,
+    records: Mapping[str, Record],
+    *,
+    published: tuple[Published, ...] = (),
+    evidence: Evidence | None = None,
+    pictures: Sequence[Picture] = (),
+) -> str:
     """Return the leaderboard of a suite.
 
     Parameters
@@ -31,17 +56,24 @@ def leaderboard(plan: Plan, records: Mapping[str, Record], *, published: tuple[P
         By key. Cells of the plan without a record show as missing; records of other cells are left out.
     published : tuple of Published
         Those that belong to a row of the suite are shown beside its numbers.
+    evidence : Evidence, optional
+        Of the same plan and records, with the archive that holds their scores. Without it the page has no
+        intervals from test images, and tests over data sets alone.
+    pictures : sequence of Picture
+        Files that the page links, as `bench.report.pictures.standard` makes them.
 
     Returns
     -------
     str
         Markdown, with a newline at the end.
     """
-    board = Board(plan, records)
-    parts = [_head(board), _problems(plan), [f"- {escape(note)}." for note in plan.notes]]
+    evidence = evidence or Evidence(Board(plan, records))
+    board = evidence.board
+    notes = [f"- {escape(note)}." for note in plan.notes]
+    parts = [_head(board), _problems(plan), checks.mixed(board), notes]
     if plan.rows and plan.columns:
-        beside = published_beside_ours(board, published)
-        parts += [*_results(board), *_holes(board), beside, *_folded(board)]
+        beside = published_beside_ours(board, published, evidence.interval)
+        parts += [*_results(evidence), *_holes(board), beside, shown(pictures), *_folded(evidence)]
     parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))
     return "\n".join(blocks(*parts)) + "\n"
 
@@ -115,16 +147,34 @@ def _problems(plan: Plan) -> list[str]:
     )
 
 
-def _results(board: Board) -> list[list[str]]:
+def _results(evidence: Evidence) -> list[list[str]]:
+    board = evidence.board
     first, *others = board.rates
     heading = f"## Overall{f': {rate_name(first)}' if others else ''}"
     contamination = (
-        [] if not others else blocks(["## Under contamination"], [_BY_RATE], tables.by_rate(board))
+        []
+        if not others
+        else blocks(
+            ["## Under contamination"],
+            tables.by_rate(evidence),
+            [_BY_RATE],
+            contaminated.robustness(evidence),
+        )
     )
-    rest = tables.at_each(others, lambda rate: tables.overall(board, rate)) if others else []
+    rest = tables.at_each(others, lambda rate: _overall(evidence, rate)) if others else []
     only = f", {rate_name(others[0])}" if len(others) == 1 else " at the other rates"
-    more = folded(f"<b>Overall</b>{only}", rest)
-    return [[heading], tables.overall(board, first), _legend(board), contamination, more]
+    return [
+        [heading],
+        tables.overall(evidence, first),
+        legend(evidence, first),
+        folded("<b>Overall</b> by data set", tables.by_dataset(evidence, first)),
+        contamination,
+        folded(f"<b>Overall</b>{only}", rest),
+    ]
+
+
+def _overall(evidence: Evidence, rate: float) -> list[str]:
+    return blocks(tables.overall(evidence, rate), tables.by_dataset(evidence, rate))
 
 
 _BY_RATE = (
@@ -133,64 +183,32 @@ _BY_RATE = (
 )
 
 
-def _legend(board: Board) -> list[str]:
-    """Return how to read the tables: one line, and the rest folded."""
-    several = len(board.ranked) > 1
-    short = ["Mean AUROC in points (× 100), higher is better"]
-    words = ["AUROC is averaged over seeds, then over the tasks of a data set"]
-    if len(board.datasets) > 1:
-        words[0] += "; *Average* is the mean over data sets, each with the same weight"
-    if several:
-        short.append("best in bold, `=` marks equal ones at the precision shown")
-        words.append(
-            "*Mean rank*: within each task the complete methods are ranked by unrounded AUROC (1 = best, "
-            "equal ones share the mean of their ranks); shown is the mean over "
-            f"{count(len(board.columns), 'task')}. Tables are sorted by it"
-        )
-    words.append(
-        "A method with failed or missing cells has no average and no rank, and stands below the others"
-    )
-    spread = _spread(board)
-    if spread:
-        short.append("± is a standard deviation over seeds")
-        words.append(spread)
-    words.append(
-        "*Marginal s* and *Cold s* are mean seconds per cell: fit + score, without and with the extraction "
-        "of the features used"
-    )
-    return blocks(
-        ["; ".join(short) + "."], folded("How to read the tables", [f"- {word}." for word in words])
-    )
-
-
-def _spread(board: Board) -> str:
-    """Return what ± is, if there is any: over the methods' seeds, the contamination's draws, or both."""
-    plan, groups = board.plan, [group for *_, group in board.groups() if group.mean("auroc") is not None]
-    methods = any(len({cell.seed for cell in group.cells}) > 1 for group in groups)
-    draws = any(len({cell.contamination.seed for cell in group.cells}) > 1 for group in groups)
-    if not methods and not draws:
-        return ""
-    sources = (("the methods' own seeds", methods), ("the draws of anomalies", draws))
-    over = [source for source, there in sources if there]
-    seeds = ", ".join(str(seed) for seed in plan.seeds)
-    return (
-        f"± is the standard deviation (n − 1) over {' and '.join(over)} (seeds {seeds}) of the mean shown; "
-        "it is no interval of confidence. What does not depend on a seed has none"
-    )
-
-
 def _holes(board: Board) -> list[list[str]]:
     return [holes.failed_cells(board), holes.missing_cells(board), holes.flags(board)]
 
 
-def _folded(board: Board) -> list[list[str]]:
-    others = tables.at_each(board.rates, lambda rate: tables.other_metrics(board, rate))
+def _folded(evidence: Evidence) -> list[list[str]]:
+    board = evidence.board
+    real = tables.at_each(board.rates, lambda rate: significance.significance(evidence, rate))
+    others = tables.at_each(board.rates, lambda rate: tables.other_metrics(evidence, rate))
     return [
-        tables.tables_by_task(board),
+        folded("<b>Which differences are real</b>: every pair, effect sizes, power", real),
+        *(_tasks(evidence, name) for name in board.datasets),
         folded("<b>Other metrics</b>", others),
         folded("<b>Purification of the training images</b>", purification.purification(board)),
         folded("<b>Methods</b>", provenance.methods(board)),
         folded("<b>Data and contamination</b>", conditions.contamination(board)),
-        folded("<b>Timing and memory</b>", conditions.timing(board)),
+        folded("<b>Timing and memory</b>", timing.timing(board)),
         folded("<b>What ran where</b>", provenance.environments(board)),
     ]
+
+
+def _tasks(evidence: Evidence, name: str) -> list[str]:
+    """Return a data set's tables by task at each rate, and its pairs at the first, folded."""
+    board = evidence.board
+    whole = len(board.plan.rows) * len(board.plan.columns) * len(board.rates) <= MOST_VALUES
+    rates = board.rates if whole else board.rates[:1]
+    lines = tables.at_each(rates, lambda rate: tables.by_task(evidence, name, rate))
+    note = [] if whole or len(board.rates) == 1 else [f"{rate_name(rates[0])} only; {_ELSEWHERE}"]
+    pairs = significance.within(evidence, name, rates[0]) if len(board.datasets) > 1 else []
+    return folded(f"<b>{dataset_name(board, name)}</b> by task", blocks(note, lines, pairs))

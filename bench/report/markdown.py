@@ -82,6 +82,20 @@ def signed_points(value: float) -> str:
     return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
+def span_points(low: float, high: float) -> str:
+    """Return an interval of shares of 1 in points: ``93.8–96.7``, with a negative end ``−1.2 to 0.3``."""
+    if low < 0:
+        return f"{signed_points(low).lstrip('+')}{NBSP}to{NBSP}{signed_points(high).lstrip('+')}"
+    return f"{points(low)}–{points(high)}"
+
+
+def probability(p: float) -> str:
+    """Return a p value with two significant digits, or as less than 0.001."""
+    if p != p:
+        return NOTHING
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
+
+
 def percent(rate: float) -> str:
     """Return a rate without needless digits, ``0.1`` as ``10 %`` (which a browser does not break)."""
     return f"{100 * rate:.4g}{NBSP}%"
@@ -116,7 +130,9 @@ def span(values: Iterable[float], digits: int | None = None) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def marked(texts: Sequence[str | None], rest: Sequence[str], *, lowest: bool = False) -> list[str]:
+def marked(
+    texts: Sequence[str | None], rest: Sequence[str], *, lowest: bool = False, ties: Sequence[bool] = ()
+) -> list[str]:
     """Set the best numbers of a column in bold; several that look the same are all bold and marked ``=``.
 
     Parameters
@@ -127,6 +143,8 @@ def marked(texts: Sequence[str | None], rest: Sequence[str], *, lowest: bool = F
         What stands behind each number, or in the place of one that is None.
     lowest : bool
         The lowest is the best.
+    ties : sequence of bool, optional
+        Which are not significantly different from the best: they are marked ``≈`` unless they are bold.
     """
     numbers = [float(text) for text in texts if text is not None]
     if len(numbers) < 2:
@@ -134,6 +152,10 @@ def marked(texts: Sequence[str | None], rest: Sequence[str], *, lowest: bool = F
     best = min(numbers) if lowest else max(numbers)
     tie = "=" if numbers.count(best) > 1 else ""
     return [
-        tail if text is None else f"{tie}**{text}**{tail}" if float(text) == best else f"{text}{tail}"
-        for text, tail in zip(texts, rest, strict=True)
+        tail if text is None else f"{tie}**{text}**{tail}" if float(text) == best else f"{near}{text}{tail}"
+        for text, tail, near in zip(texts, rest, _near(ties, len(texts)), strict=True)
     ]
+
+
+def _near(ties: Sequence[bool], n: int) -> list[str]:
+    return ["≈" if tie else "" for tie in ties] if ties else [""] * n

@@ -100,13 +100,13 @@ def read_side(given: str, suite: str | None = None) -> Side:
         There is no such thing, or nothing in it that can be compared.
     """
     path = Path(given)
-    if path.is_dir():
+    if given and path.is_dir():
         archive = Archive(path)
-        side = _of_archive(given, archive, suite) if archive.suites() else _of_texts(given, _files(path))
-    elif path.is_file():
-        side = _of_texts(given, [(given, _read(path))])
+        side = _of_archive(given, archive, suite) if archive.suites() else side_of_texts(given, _files(path))
+    elif given and path.is_file():
+        side = side_of_texts(given, [(given, _read(path))])
     else:
-        side = _of_texts(given, _committed(given))
+        side = side_of_texts(given, _committed(given))
     if suite is not None:
         kept = {place: held for place, held in side.cells.items() if place.suite == suite}
         side = Side(side.name, kept, side.archive)
@@ -131,7 +131,14 @@ def _of_archive(name: str, archive: Archive, suite: str | None) -> Side:
     return Side(name, cells, archive)
 
 
-def _of_texts(name: str, texts: Iterable[tuple[str, str]]) -> Side:
+def side_of_texts(name: str, texts: Iterable[tuple[str, str]]) -> Side:
+    """Return the side that exports say, each given by its file's name and its text; in their order.
+
+    Raises
+    ------
+    ArchiveError
+        A text is no export; the message names its file and line.
+    """
     cells: dict[Place, dict[str, Measured]] = {}
     for file, text in texts:
         for place, seed, metric, value, status in _lines(file, text):
@@ -160,10 +167,11 @@ def _lines(file: str, text: str) -> Iterator[tuple[Place, str, str, float, str]]
 def _files(folder: Path) -> list[tuple[str, str]]:
     """Return name and text of the CSVs in a folder that are exports; others, as published.csv, are not."""
     texts = ((str(path), _read(path)) for path in sorted(folder.glob("*.csv")))
-    return [(name, text) for name, text in texts if _is_export(text)]
+    return [(name, text) for name, text in texts if is_export(text)]
 
 
-def _is_export(text: str) -> bool:
+def is_export(text: str) -> bool:
+    """Return whether a text begins as a CSV of ``anobench export`` does."""
     return text.partition("\n")[0].rstrip("\r") == ",".join(HEADER)
 
 
@@ -192,7 +200,7 @@ def _committed(given: str) -> list[tuple[str, str]]:
             f"there is no {given}: expected a results folder, a CSV of anobench export, or REV:PATH for "
             f"either of them at a git commit, such as HEAD~1:results ({error})"
         ) from None
-    return [(name, text) for name, text in texts if _is_export(text)]
+    return [(name, text) for name, text in texts if is_export(text)]
 
 
 def _git(*words: str) -> str:

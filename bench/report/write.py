@@ -9,9 +9,14 @@ from pathlib import Path
 from bench.archive import Archive, write_atomically
 from bench.cell import Record
 from bench.plan import Plan
+from bench.report.board import Board
+from bench.report.evidence import Evidence
 from bench.report.export import export_csv
 from bench.report.index import index
 from bench.report.leaderboard import leaderboard, summary_table
+from bench.report.page.about import about_plan
+from bench.report.page.writer import PAGE, page
+from bench.report.pictures import standard
 from bench.report.publishedrow import Published
 
 
@@ -39,16 +44,25 @@ class Outcome:
 def write_reports(
     plan: Plan, archive: Archive, records: Mapping[str, Record], *, published: tuple[Published, ...] = ()
 ) -> Outcome:
-    """Write the suite's page and CSV from the plan and its records alone, then its line in the index.
+    """Write the suite's leaderboard and CSV from the plan and its records alone, then the indexes.
 
-    They are ``<results>/<suite>.md``, ``<suite>.csv`` and ``README.md``; a README of somebody else's stays.
+    They are ``<results>/<suite>.md``, ``<suite>.csv``, ``figures/<suite>-<kind>.svg``, ``README.md`` and
+    ``index.html``; of the last two somebody else's stay. The page shows the figures and comes last.
     """
-    page = archive.results / f"{plan.suite}.md"
-    _write(page, leaderboard(plan, records, published=published))
-    _write(page.with_suffix(".csv"), export_csv(plan, records))
+    board = archive.results / f"{plan.suite}.md"
+    evidence = Evidence(Board(plan, records), archive)
+    pictures = standard(plan, records, published=published, interval=evidence.interval)
+    for picture in pictures:
+        write_text(archive.results / picture.path, picture.svg)
+    text = leaderboard(plan, records, published=published, evidence=evidence, pictures=pictures)
+    write_text(board, text)
+    write_text(board.with_suffix(".csv"), export_csv(plan, records))
     contents = index(archive, plan, records)
     if contents is not None:
-        _write(archive.results / "README.md", contents)
+        write_text(archive.results / "README.md", contents)
+    html = page(archive, {plan.suite: about_plan(plan, records)})
+    if html is not None:
+        write_text(archive.results / PAGE, html)
     keys = {entry.cell.key for entry in plan.entries}
     failed = sum(records[key].status == "failed" for key in keys if key in records)
     missing = sum(key not in records for key in keys)
@@ -56,10 +70,10 @@ def write_reports(
     state += f"; {failed} failed" if failed else ""
     state += f"; {missing} missing" if missing else ""
     status = 1 if failed or plan.problems else 3 if missing else 0
-    return Outcome(page, summary_table(plan, records), state, status)
+    return Outcome(board, summary_table(plan, records), state, status)
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write a file unless it already says the same."""
     content = text.encode()
     if not path.exists() or path.read_bytes() != content:

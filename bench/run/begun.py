@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench import wrapping
 from bench.adapter import Adapter
-from bench.cell import Cell, Record
+from bench.cell import Cell, Record, Value
 from bench.errors import AnobenchError, ScoreError
 from bench.features.usage import FeatureUsage, Meter
 from bench.images import Images
@@ -29,6 +29,9 @@ from bench.task import Task
 
 log = logging.getLogger(__name__)
 
+#: Parameters of methods that count training images.
+COUNTS_IMAGES = ("k", "components")
+
 #: A record, and the scores in the order of the task's test images (None when the cell failed).
 Result = tuple[Record, NDArray[np.float32] | None]
 
@@ -38,6 +41,8 @@ class Begun:
     """A cell on its way."""
 
     adapter: Adapter | None
+    #: Of the method, or of the one inside a wrapper.
+    params: dict[str, Value]
     about: dict[str, Any]
     memory: PeakMemory
     meter: Meter
@@ -132,6 +137,15 @@ def choose(
         )
     best = max(candidates, key=lambda name: auroc(labels, candidates[name]))
     return candidates[best], (f"oracle: chose {best} of {len(candidates)} on the test set",)
+
+
+def too_few_images(params: Mapping[str, Value], n: int) -> tuple[str, ...]:
+    """Return which parameters ask for more training images than the task has; methods take what there is."""
+    return tuple(
+        f"{name}={value} is more than the task's training images ({n})"
+        for name, value in params.items()
+        if name in COUNTS_IMAGES and isinstance(value, int) and value > n
+    )
 
 
 def flags_of(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[str, ...]:

@@ -24,7 +24,18 @@ from bench.images import Images
 from bench.method import Method
 from bench.metrics.image import image_metrics
 from bench.registry import Registry
-from bench.run.begun import Begun, Result, Shuffled, about, choose, failed, features_from, flags_of, purified
+from bench.run.begun import (
+    Begun,
+    Result,
+    Shuffled,
+    about,
+    choose,
+    failed,
+    features_from,
+    flags_of,
+    purified,
+    too_few_images,
+)
 from bench.run.clock import PeakMemory, Stopwatch, synchronised_seconds
 from bench.run.timelimit import time_limit
 from bench.seeds import derived_seed, seed_everything
@@ -169,8 +180,11 @@ class Runner:
         return {at: fit.error for at, fit in zip(ready, fits, strict=True) if fit.error is not None}
 
     def _begin(self, cell: Cell) -> Begun:
+        adapter = self.registry.methods.get(cell.method)
+        base = wrapping.safe_base_in(cell, adapter, self.registry)
         return Begun(
-            adapter=self.registry.methods.get(cell.method),
+            adapter=adapter,
+            params=dict(base.params if base else cell.params),
             about=about(cell, self.registry, self.environment),
             memory=PeakMemory(self.device),
             meter=Meter(self.provider),
@@ -220,7 +234,13 @@ class Runner:
                 "test_anomalous": int(labels.sum()),
             },
             contamination=begun.drawn,
-            flags=(*chosen, *begun.flags, *begun.method.notes, *flags_of(scores, labels)),
+            flags=(
+                *chosen,
+                *begun.flags,
+                *too_few_images(begun.params, len(begun.train.images)),
+                *begun.method.notes,
+                *flags_of(scores, labels),
+            ),
             timing=timing,
             memory=begun.memory.read(),
             **begun.about,
@@ -302,6 +322,9 @@ def deterministic() -> None:
     import torch
 
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # It would also fill each new tensor with NaN: slow, and only to find reads of what was never written.
+    memory: Any = torch.utils.deterministic
+    memory.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

@@ -152,24 +152,45 @@ def with_seeds(by_seed: ArrayLike, replicates: ArrayLike, *, level: float = 0.95
         Its variance is that over resamples plus that of the mean over seeds; the interval and the p value
         (of no difference from 0) use Student's t with Satterthwaite's degrees of freedom, so that few seeds
         that differ much prove little. Seeds do not multiply the images: with more of them only their own part
-        vanishes.
+        vanishes. An image's luck with one seed is in both parts, so that the interval is rather too wide than
+        too narrow. Where nothing varies, as where every AUROC is 1, the interval is a point: what few images
+        leave open then is for `bench.stats.interval.auroc_interval` to say.
 
     References
     ----------
     Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics Bulletin 2,
     1946.
     """
-    seeds, draws = np.asarray(by_seed, np.float64), np.asarray(replicates, np.float64)
+    draws = np.asarray(replicates, np.float64)
     of_images = float(draws.var(ddof=1)) if np.ptp(draws) > 1e-13 else 0.0
-    of_seeds = float(seeds.var(ddof=1) / len(seeds)) if len(seeds) > 1 and np.ptp(seeds) > 1e-13 else 0.0
-    variance, estimate = of_images + of_seeds, float(seeds.mean())
-    freedom = variance**2 * (len(seeds) - 1) / of_seeds**2 if of_seeds else np.inf
-    se = float(np.sqrt(variance))
+    variance, freedom = plus_seeds(of_images, by_seed)
+    estimate, se = float(np.asarray(by_seed, np.float64).mean()), float(np.sqrt(variance))
     if se == 0:
         return Difference(estimate, estimate, estimate, 0.0, 1.0 if abs(estimate) < 1e-13 else 0.0)
     reach = float(student.ppf((1 + level) / 2, freedom)) * se
     p = float(2 * student.sf(abs(estimate) / se, freedom))
     return Difference(estimate, estimate - reach, estimate + reach, se, p)
+
+
+def plus_seeds(of_images: float, by_seed: ArrayLike) -> tuple[float, float]:
+    """Return a variance over images with that of the mean over seeds, and the sum's degrees of freedom.
+
+    Parameters
+    ----------
+    of_images : float
+        Of the mean over seeds: by resampling, or DeLong's of placements averaged over seeds.
+    by_seed : array_like, shape (s,)
+        The quantity for each seed.
+
+    Returns
+    -------
+    variance, freedom : float
+        Satterthwaite's, as for `with_seeds`; infinite degrees where seeds do not differ.
+    """
+    seeds = np.asarray(by_seed, np.float64)
+    of_seeds = float(seeds.var(ddof=1) / len(seeds)) if len(seeds) > 1 and np.ptp(seeds) > 1e-13 else 0.0
+    variance = of_images + of_seeds
+    return variance, variance**2 * (len(seeds) - 1) / of_seeds**2 if of_seeds else float("inf")
 
 
 def _between(ordered: Floats, others: Floats, images: NDArray[np.int64], n_images: int) -> csr_array:

@@ -24,7 +24,7 @@ ROUNDS = 5
 @pytest.mark.parametrize("devices", [8, 64])
 def test_makespan_against_the_bound(benchmark: Any, devices: int) -> None:
     """Aim: at most 1.10 on 20,000 cells."""
-    work, costs = workload(20_000, devices=devices)
+    work, costs = workload(20_000 if benchmark.enabled else 4_000, devices=devices)
     loading, real = loading_seconds(work, costs), wrong_by(work, SPREAD)
     exact = simulate(work, devices=devices, loading=loading.__getitem__)
     run = benchmark.pedantic(
@@ -44,8 +44,8 @@ def test_makespan_against_the_bound(benchmark: Any, devices: int) -> None:
         f"(with exact estimates {exact.ratio:.3f}; aim <= 1.10); the even share is {shared / run.bound:.0%} "
         f"of the bound, loading features {run.loading / devices / run.makespan:.1%} of the time"
     )
-    assert run.ratio <= 1.10
-    assert exact.ratio <= 1.10
+    assert run.ratio <= 1.10 or not benchmark.enabled
+    assert exact.ratio <= 1.10 or not benchmark.enabled
 
 
 def test_short_cells_through_ray_against_its_own_tasks(
@@ -57,13 +57,13 @@ def test_short_cells_through_ray_against_its_own_tasks(
 
     monkeypatch.setenv("ANOBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
-    folder, number = bench_folder(tmp_path / "bench"), 1000
+    folder, number = bench_folder(tmp_path / "bench"), 1000 if benchmark.enabled else 20
     jobs = jobs_of(cell(folder, "spins", str(at % 10), level=at) for at in range(number))
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         executor = RayCluster(setup_of(folder))
         executor.start()
-        drive(executor, jobs[:200], seconds=300.0)
+        drive(executor, jobs[: number // 5], seconds=300.0)
         ours = lambda: len(finished(drive(executor, jobs, seconds=300.0)))  # noqa: E731
         assert benchmark.pedantic(ours, rounds=ROUNDS) == number
         executor.close()  # else its workers would hold the CPUs that tasks wait for
@@ -86,7 +86,7 @@ def _own_tasks(ray: Any, setup: str, jobs: list[Job]) -> float:
     def task(job: Job) -> list[Event]:
         return list(remote_of(setup).events(job))
 
-    ray.get([task.remote(job) for job in jobs[:200]])
+    ray.get([task.remote(job) for job in jobs[: len(jobs) // 5]])
     best = float("inf")
     for _ in range(ROUNDS):
         started = time.perf_counter()

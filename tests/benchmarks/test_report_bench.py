@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,17 @@ from bench import archive as archive_module
 from bench.archive import Archive
 from bench.cell import Record
 from bench.metrics.image import image_metrics
-from bench.plan import Plan
+from bench.plan import Entry, Plan
+from bench.report.board import Board
+from bench.report.evidence import Evidence
 from bench.report.export import export_csv
 from bench.report.leaderboard import leaderboard
+from bench.truth import Truth
 from tests.report.report_factory import columns, make_plan, make_records, row
+from tests.report.scored_factory import noisy, truth_of, write_archive
+
+#: A suite with scores: plan, records, archive.
+Scored = tuple[Plan, dict[str, Record], Archive]
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +89,53 @@ def test_loading_ten_thousand_records(
 def test_reading_a_plan_of_ten_thousand_cells(benchmark: Any, suite: tuple[Plan, dict[str, Record]]) -> None:
     text = suite[0].to_json()
     assert len(benchmark.pedantic(Plan.from_json, (text,), rounds=3).entries) == 10_000
+
+
+def report(plan: Plan, records: dict[str, Record], archive: Archive) -> str:
+    return leaderboard(plan, records, evidence=Evidence(Board(plan, records), archive))
+
+
+@pytest.fixture(scope="module")
+def scored(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[int, int], Scored]:
+    """Return what writes methods × data sets of 10 tasks × 3 seeds with scores; few of them as a test."""
+    small = request.config.getoption("benchmark_disable")
+
+    def shared(entry: Entry) -> Truth:
+        return truth_of(
+            np.arange(60 if small else 1000) % 10 != int(entry.cell.task), source=entry.cell.dataset
+        )
+
+    def make(methods: int, datasets: int) -> Scored:
+        rows = [row(f"method_{at}[k={at},backbone=pixels]", stochastic=True) for at in range(methods)]
+        tasks = columns(**{f"dataset_{at}": [str(task) for task in range(10)] for at in range(datasets)})
+        plan = make_plan(rows, tasks, seeds=range(3))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(archive_module.os, "fsync", lambda _: None)
+            folder = tmp_path_factory.mktemp("scored")
+            archive, records = write_archive(folder, plan, lambda e, t: noisy(e, t, 1 + e.row / 50), shared)
+        return plan, dict(records), archive
+
+    return (lambda *_: make(3, 2)) if small else make
+
+
+@pytest.mark.benchmark(timer=time.process_time)
+def test_full_report_of_nine_thousand_cells(benchmark: Any, scored: Callable[[int, int], Scored]) -> None:
+    """30 methods × 100 tasks × 3 seeds with intervals, groups and all pairs; aim: < 60 s of CPU."""
+    text = benchmark.pedantic(report, scored(30, 10), rounds=1)
+    assert "Which differences are real" in text
+    assert fastest(benchmark) < 60
+
+
+@pytest.mark.benchmark(timer=time.process_time)
+def test_the_report_grows_no_faster_than_the_cells(
+    benchmark: Any, scored: Callable[[int, int], Scored]
+) -> None:
+    """Four times the tasks, at most 4.8 times the CPU seconds."""
+    few, many = scored(10, 2), scored(10, 8)
+    start = time.process_time()
+    report(*few)
+    before = time.process_time() - start
+    benchmark.pedantic(report, many, rounds=1)
+    assert fastest(benchmark) < 4.8 * before

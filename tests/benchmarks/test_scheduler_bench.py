@@ -46,28 +46,31 @@ def timed(records: Iterator[Record]) -> tuple[float, float, int]:
 
 def test_pool_against_inline(benchmark: Any, tmp_path: Path) -> None:
     """Aim: 200 mixed cells on two cores at least 1.7 times as fast; at most 3 % lost between cells."""
-    methods = [f"fault[how=works,number={10 + (n * 37) % 290}{n % 10}]" for n in range(100)]
+    cells = 200 if benchmark.enabled else 20
+    methods = [f"fault[how=works,number={10 + (n * 37) % 290}{n % 10}]" for n in range(cells // 2)]
     ones, twos = Trial(tmp_path / "inline", methods), Trial(tmp_path / "pool", methods)
     runner = ones.setup.runner()
     runner.run(ones.cells[0])
     pool = warmed(twos)
     alone, inside, _ = timed(ones.run(Inline(runner)))
     pooled, busy, n = benchmark.pedantic(lambda: timed(twos.run(pool)), rounds=1)
-    assert n == len(twos.cells) == 200
+    assert n == len(twos.cells) == cells
     lost = 1 - busy / (WORKERS * pooled)
     benchmark.extra_info.update(speedup=alone / pooled, lost=lost)
     print(
-        f"\n200 mixed cells: inline {alone:.1f} s ({inside:.1f} in cells), pool of {WORKERS} {pooled:.1f} s: "
-        f"{alone / pooled:.2f} times as fast, {lost:.1%} lost between cells; load {os.getloadavg()[0]:.1f}"
+        f"\n{cells} mixed cells: inline {alone:.1f} s ({inside:.1f} in cells), pool of {WORKERS} "
+        f"{pooled:.1f} s: {alone / pooled:.2f} times as fast, {lost:.1%} lost between cells; "
+        f"load {os.getloadavg()[0]:.1f}"
     )
 
 
 def test_many_tiny_cells(benchmark: Any, tmp_path: Path) -> None:
     """Aim: 10,000 cells of a millisecond through the pool at 500 a second or more."""
-    trial = Trial(tmp_path, [f"fault[how=spins,number={n}]" for n in range(5000)])
+    cells = 10_000 if benchmark.enabled else 200
+    trial = Trial(tmp_path, [f"fault[how=spins,number={n}]" for n in range(cells // 2)])
     pool = warmed(trial)
     seconds, busy, n = benchmark.pedantic(lambda: timed(trial.run(pool)), rounds=1)
-    assert n == len(trial.cells) == 10_000
+    assert n == len(trial.cells) == cells
     benchmark.extra_info.update(cells_a_second=n / seconds)
     print(
         f"\n{n} cells of 1 ms: {n / seconds:.0f} a second, {busy / n * 1e3:.1f} ms each in their workers; "
@@ -78,7 +81,7 @@ def test_many_tiny_cells(benchmark: Any, tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 def test_soak(benchmark: Any, tmp_path: Path) -> None:
     """Aim: with 2 % crashing, 1 % hanging, 1 % leaking, all others have records and memory is flat."""
-    cells = int(os.environ.get("ANOBENCH_SOAK", "500"))
+    cells = int(os.environ.get("ANOBENCH_SOAK", "500" if benchmark.enabled else "100"))
     kinds = {0: "crashes", 1: "crashes", 2: "hangs", 3: "leaks"}
     methods = [f"fault[how={kinds.get(n % 100, 'spins')},number={n}]" for n in range(cells)]
     limits = Limits(cell_seconds=5.0, grace_seconds=1.0, cell_memory=1.5)

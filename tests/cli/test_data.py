@@ -41,6 +41,36 @@ def test_ls_says_what_is_here_and_how_to_get_the_rest(
     assert "absent" in lines["visa"]
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mvtec", ["Bergmann", "3,629 train, 467 good", "1 of 15: bottle", "5.27 GB", "by its sha256"]),
+        ("mvtec", ["CC BY-NC-SA 4.0", "--accept-licence", "ground_truth/<defect>"]),
+        ("cifar10", ["one_vs_rest; 10: airplane", "absent", "MD5 that torchvision publishes (CIFAR10)"]),
+        ("svhn", ["anobench data get svhn --accept-licence"]),
+        ("fashion_mnist", ["by itself when a suite needs it", "whole splits by their content"]),
+        ("spark", ["90,000 train images", "by hand, from https://cvi2.uni.lu", "R_min"]),
+        ("birds200[first=3]", ["birds200[first=3]", "one_vs_rest"]),
+        ("real_iad[split=fuiad]", ["official noisy splits: 0.1, 0.2, 0.4", "30: audiojack", "NG"]),
+        ("digits", ["embedded", "labelled anomalies (holdout)"]),
+        ("textures", ["5: weave", "from the test set, which they leave"]),
+        ("hub[name=someone/signs]", ["data get hub[name=someone/signs]", "huggingface.co/datasets/someone"]),
+        ("mnist", ["damaged", "10: 0, 1, 2", "is empty"]),
+        ("wbc", ["absent", "4: neutrophil", "WBC: 300 microscope pictures"]),
+    ],
+)
+def test_ls_of_one_says_all_that_is_known(
+    anobench: Invoke, data: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: list[str]
+) -> None:
+    monkeypatch.setattr("bench.hub.download", lambda *_: pytest.fail("a download"))
+    write_mvtec(data / "mvtec" / "bottle")
+    (data / "mnist").mkdir()
+    ended = anobench("data", "ls", name)
+    assert ended.code == 0, ended.err
+    for word in (*words, "checked", "contamination"):
+        assert word in ended.out
+
+
 def test_check_of_what_is_whole(anobench: Invoke, data: Path) -> None:
     write_mvtec(data / "mine")
     ended = anobench("data", "check", f"folder[path={data / 'mine'}]")
@@ -90,6 +120,7 @@ def test_a_differing_count_is_said(anobench: Invoke, data: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
+        ("svhn", ["its licence sets conditions", "--accept-licence"]),
         ("mvtecc", ["unknown data set 'mvtecc'", "did you mean 'mvtec'"]),
         ("visa", ["visa/{split_csv/1cls.csv", "get it from https://github.com/amazon-science"]),
         ("mnist", ["hf download"]),

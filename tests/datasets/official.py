@@ -108,14 +108,16 @@ def framed(shade: int, box: tuple[int, int, int, int], size: tuple[int, int] = (
     return pixels
 
 
-def as_spark(data: Path, *, boxes: str = "[{}, {}, {}, {}]") -> Made:
+def as_spark(data: Path, *, boxes: str = "[{}, {}, {}, {}]", rgb: str = "_rgb") -> Made:
+    """Write three train and two validation pictures of a class, and their depth, in the official folders."""
     root, shades = data / "spark", iter(range(256))
     for split, count in (("train", 3), ("validate", 2)):
         lines = ["image,depth,class,bbox"]
         for kind in ("AcrimSat", "Debris", "Terra"):
             for i in range(count):
                 box = (5 + i, 10, 25 + i, 50)
-                write_picture(root / split / kind / f"img{i:06d}.png", framed(next(shades), box))
+                write_picture(root / f"{split}{rgb}" / kind / f"img{i:06d}.png", framed(next(shades), box))
+                write_picture(root / f"{split}_depth" / kind / f"depth{i:06d}.png", framed(255, box))
                 lines.append(f'img{i:06d}.png,depth{i:06d}.png,{kind},"{boxes.format(*box)}"')
         (root / f"{split}_labels.csv").write_text("\n".join(lines) + "\n")
     return "spark", {"size": 8}, "satellites"

@@ -113,13 +113,6 @@ def test_pictures_masks_and_labels_belong_together(made: tuple[Any, str]) -> Non
             assert mask[:, number].all()
 
 
-def test_opening_decodes_nothing(made: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PIL.Image.open", lambda *_: pytest.fail("opened a picture"))
-    dataset, category = made
-    dataset.fingerprint()
-    dataset.task(category)
-
-
 def test_fingerprints_do_not_depend_on_the_place(
     made: tuple[Any, str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from bench import DataError, OneVsRest
+from bench import DataError, MissingData, OneVsRest
 
 from .test_classification import shades
 from .trees import picture, png, write_parquet, write_picture
@@ -100,13 +100,6 @@ def test_tasks(made: OneVsRest) -> None:
     assert (len(task.train), len(task.holdout), len(task.test)) == (3, 27, 20)
     assert [kind != made.classes[4] for kind in task.test_types] == task.test_labels.tolist()
     assert len(made.differences()) == 2
-
-
-def test_opening_reads_no_pictures(made: OneVsRest, monkeypatch: pytest.MonkeyPatch) -> None:
-    for what in ("bench.source.decode", "bench.picklefree.PickledArray.numpy", "bench.arrays._grey_pixels"):
-        monkeypatch.setattr(what, lambda *_: pytest.fail("read pictures"))
-    made.fingerprint()
-    made.task(made.classes[0])
 
 
 def test_cifar100_has_coarse_and_fine_classes(adapter: Any, data: Path) -> None:
@@ -339,6 +332,56 @@ def test_class_names_of_the_hub_become_names_of_tasks(adapter: Any, data: Path) 
     for path in root.glob("*.parquet"):
         pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
     assert adapter("hub", name="clothes").tasks()[0] == "T_-_shirt_top"
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_hub_sets_labels_may_be_names(adapter: Any, data: Path, encoded: bool) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def rename(split: str, names: list[str]) -> None:
+        path = root / f"{split}-00000-of-00001.parquet"
+        table = pq.read_table(path)
+        column = pa.array([names[label] for label in table["label"].to_pylist()])
+        if encoded:
+            column = column.dictionary_encode()
+        pq.write_table(table.set_column(1, "label", column), path)
+
+    root = as_parquet(data / "animals")
+    for split in SPLITS:
+        # Not in the order of the alphabet: the ninth is first.
+        rename(split, [f"kind {9 - i}" for i in range(9)] + ["a/b"])
+    animals = adapter("hub", name="animals")
+    assert animals.tasks() == ["a_b", *(f"kind_{i}" for i in range(1, 10))]
+    assert shades(animals, "train") == [(i, 0 if label == 9 else 9 - label) for i, label in enumerate(TRAIN)]
+    assert len(adapter("hub", name="animals", normal="kind_3|a_b").task("kind_3+a_b").train) == 6
+    shutil.rmtree(root)
+    as_parquet(data / "animals")
+    for split in SPLITS:
+        rename(split, ["a b", "a_b", *"cdefghij"])
+    with pytest.raises(DataError, match="two classes would have one name among a b, a_b"):
+        adapter("hub", name="animals").tasks()
+
+
+def test_names_that_are_no_class_are_refused(adapter: Any, data: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    root = as_parquet(data / "fashion_mnist" / "fashion_mnist")
+    path = root / "train-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(1, "label", pa.array(["sandals"] * len(table))), path)
+    with pytest.raises(DataError, match="the label 'sandals' is no class; did you mean 'sandal'"):
+        adapter("fashion_mnist").task("bag")
+
+
+def test_where_a_hub_set_lies(adapter: Any, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.hub.download", lambda *_: pytest.fail("a download"))
+    root = as_parquet(data / "flowers")
+    assert adapter("hub", name="owner/flowers").place() == root
+    assert adapter("hub", name=str(root)).place() == root
+    with pytest.raises(MissingData, match="hf download owner/other"):
+        adapter("hub", name="owner/other").place()
 
 
 def test_a_folder_without_parquet_files_is_refused(adapter: Any, data: Path) -> None:

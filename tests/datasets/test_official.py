@@ -42,23 +42,16 @@ def shades(task: Task, which: int) -> list[int]:
     return [int(p[p.shape[0] // 2, p.shape[1] // 2, 0]) for p in pictures]
 
 
-def test_opening_decodes_no_picture(made: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset, name = made
-    monkeypatch.setattr("bench.source.decode", lambda *_: pytest.fail("decoded a picture"))
-    if type(dataset).__name__ == "Kolektor":  # whose labels are in the masks, which are looked into once
-        type(dataset)().task(name)
-    monkeypatch.setattr("PIL.Image.open", lambda *_: pytest.fail("opened a picture"))
-    dataset.fingerprint()
-    dataset.task(name)
-    dataset.differences()
-
-
 def test_differences_say_that_the_tree_is_small(made: tuple[Any, str]) -> None:
     dataset, _ = made
     notes = check(dataset).notes
     assert notes
     assert list(notes) == dataset.differences()
     assert all("officially" in note or "lacks" in note for note in notes)
+
+
+#: Folders of pictures that no task uses.
+UNUSED = {"validation", "test_private", "test_private_mixed", "train_depth", "validate_depth"}
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -83,9 +76,7 @@ def test_fingerprints_depend_on_content_not_on_the_place(
             assert (a == b).all()
     endings = {".png", ".jpg"}
     victim = next(
-        path
-        for path in sorted(moved.rglob("*"))
-        if path.suffix in endings and not {"validation", "test_private", "test_private_mixed"} & {*path.parts}
+        path for path in sorted(moved.rglob("*")) if path.suffix in endings and not UNUSED & {*path.parts}
     )
     write_picture(victim, picture(77, (48, 64)))
     assert adapter(name, **params).fingerprint() != first.fingerprint()
@@ -333,6 +324,11 @@ def test_spark_tables_that_are_wrong_are_named(
         adapter("spark").task("satellites")
 
 
+def test_sparks_folders_may_have_other_names(adapter: Any, data: Path) -> None:
+    official.as_spark(data, rgb="")
+    assert sorted(shades(adapter("spark", size=8).task("satellites"), 0)) == list(range(9))
+
+
 def test_spark_without_table_or_debris(adapter: Any, data: Path) -> None:
     official.as_spark(data)
     (data / "spark" / "validate_labels.csv").unlink()
@@ -443,8 +439,8 @@ def test_what_is_missing_is_named(adapter: Any, data: Path, name: str, remove: s
 
 def test_duplicates_between_crops_are_found(adapter: Any, data: Path) -> None:
     official.as_spark(data)
-    first = (data / "spark" / "train" / "Terra" / "img000000.png").read_bytes()
-    (data / "spark" / "validate" / "Terra" / "img000000.png").write_bytes(first)
+    first = (data / "spark" / "train_rgb" / "Terra" / "img000000.png").read_bytes()
+    (data / "spark" / "validate_rgb" / "Terra" / "img000000.png").write_bytes(first)
     notes = check(adapter("spark", size=8)).notes
     assert [note for note in notes if "are the same picture" in note and "rows 5 to 25" in note]
 

@@ -33,7 +33,7 @@ def test_a_complete_suite() -> None:
         "digits, textures (synthetic)",
         "12",
         "complete",
-        "dn2[k=2] (mean rank 1.00) |",
+        "dn2[k=2] (90.0) |",
     ]
 
 
@@ -55,7 +55,7 @@ def test_one_method_and_ties() -> None:
     assert line_of(alone)[-1] == "— (one method to rank) |"
     plan = make_plan((DN2, LOF), DIGITS)
     tied = make_records(plan, lambda _: 0.9)
-    assert line_of(plan, tied)[-1] == "dn2[k=2] and lof (mean rank 1.50) |"  # type: ignore[arg-type]
+    assert line_of(plan, tied)[-1] == "dn2[k=2] and lof (90.0) |"  # type: ignore[arg-type]
 
 
 def report(results: Path, plan: Plan) -> str:

@@ -87,7 +87,7 @@ def test_a_complete_suite() -> None:
         "0.750",
         "2.75",
     ]
-    # Sorted by mean rank, whatever the order of the suite.
+    # Sorted by the average, whatever the order of the suite.
     assert [line.split()[1] for line in overall.splitlines() if line.startswith("| ")][1:4] == [
         "centre",
         "dn2[k=2]",
@@ -117,13 +117,14 @@ def test_a_failed_cell_leaves_a_hole_with_its_reason() -> None:
     assert "**15 of 16 cells; 1 failed.**" in text
     overall = section(text, "## Overall")
     found = cells(overall, "forest")
-    assert found[1:4] == ["— (1 of 8 failed)", "—", "— (1 of 4 failed)"]
-    assert re.fullmatch(r"(\*\*)?\d\d\.\d(\*\*)? ± \d+\.\d", found[4])
+    assert found[1:3] == ["— (1 of 8 failed)", "— (1 of 4 failed)"]
+    assert re.fullmatch(r"\d\d\.\d ± \d+\.\d", found[3])
     # No mean over fewer cells: of seconds neither.
-    assert found[5:] == ["—", "—"]
-    # Listed below the complete ones.
-    order = [line.split()[1] for line in overall.splitlines() if line.startswith("| ")][1:4]
-    assert order[-1] == "forest"
+    assert found[4:] == ["—", "—"]
+    # Listed apart from the complete ones.
+    ranked, apart = overall.split("| Not ranked: incomplete ")
+    assert "forest" not in ranked
+    assert "Mean rank" not in apart.split("\n\n")[0]
     assert "**1 failed cell**" in text
     assert cells(text.split("**1 failed cell**")[1], "forest") == [
         "forest",
@@ -144,8 +145,8 @@ def test_missing_cells_are_shown_as_such() -> None:
             del records[entry.cell.key]
     text = page(plan, records)
     assert "**4 of 6 cells; 2 missing.**" in text
-    assert cells(section(text, "## Overall"), "forest")[2] == "— (2 of 4 missing)"
-    assert cells(section(text, "by task"), "forest")[3] == "missing"
+    assert cells(section(text, "## Overall"), "forest")[1] == "— (2 of 4 missing)"
+    assert cells(section(text, "by task"), "forest")[2] == "missing"
     assert "**Missing cells**, not run yet or interrupted: forest (2)." in text
 
 
@@ -157,7 +158,7 @@ def test_failed_and_missing_are_both_counted() -> None:
     del records[second.key]
     text = page(plan, records)
     assert "**4 of 6 cells; 1 failed, 1 missing.**" in text
-    assert cells(section(text, "## Overall"), "forest")[2] == "— (1 of 4 failed, 1 of 4 missing)"
+    assert cells(section(text, "## Overall"), "forest")[1] == "— (1 of 4 failed, 1 of 4 missing)"
 
 
 def test_ties_are_all_bold_and_marked() -> None:
@@ -166,9 +167,9 @@ def test_ties_are_all_bold_and_marked() -> None:
     text = page(plan, make_records(plan, lambda entry: values[entry.row]))
     overall = section(text, "## Overall")
     # The same to one decimal; the ranks use all digits.
-    assert cells(overall, "dn2[k=2]")[1:3] == ["2.00", "=**91.2**"]
-    assert cells(overall, "lof")[1:3] == ["**1.00**", "=**91.2**"]
-    assert cells(overall, "centre")[1:3] == ["3.00", "80.0"]
+    assert cells(overall, "dn2[k=2]")[1:3] == ["=**91.2**", "2.00"]
+    assert cells(overall, "lof")[1:3] == ["=**91.2**", "**1.00**"]
+    assert cells(overall, "centre")[1:3] == ["80.0", "3.00"]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ def test_other_settings_never_rank(other: Any, name: str) -> None:
         assert other.label in apart
         assert "**" not in apart
         assert "Mean rank" not in apart
-    assert cells(section(text, "## Overall"), "dn2[k=2]")[1] == "**1.00**"
+    assert cells(section(text, "## Overall"), "dn2[k=2]")[1:3] == ["**90.0**", "**1.00**"]
 
 
 def test_two_rates() -> None:
@@ -258,7 +259,8 @@ def test_all_failed() -> None:
     plan = make_plan((DN2, FOREST), DIGITS, seeds=(0, 1))
     text = page(plan, {entry.cell.key: failure(entry.cell) for entry in plan.entries})
     assert "**0 of 6 cells; 6 failed.**" in text
-    assert cells(section(text, "## Overall"), "dn2[k=2]")[1:3] == ["—", "— (2 of 2 failed)"]
+    assert cells(section(text, "## Overall"), "dn2[k=2]")[1] == "— (2 of 2 failed)"
+    assert "| Not ranked: incomplete " in section(text, "## Overall")
     assert "**6 failed cells**" in text
     assert "6 records, made 2025-03-04 (UTC)." in text
 
@@ -334,6 +336,26 @@ def test_wide_tables_are_cut_into_readable_pieces() -> None:
     assert max(len(line) for line in part.splitlines()) < 160
 
 
+def test_many_data_sets_have_a_table_of_their_own() -> None:
+    plan = make_plan((DN2, CENTRE), columns(**{f"data_set_{at}": ["0"] for at in range(8)}))
+    text = page(plan)
+    assert cells(section(text, "## Overall"), "Method") == [
+        "Method", "Average", "Group", "Mean rank", "Marginal s", "Cold s",
+    ]  # fmt: skip
+    apart = section(text, "<b>Overall</b> by data set")
+    assert re.findall(r"data_set_\d", apart) == [f"data_set_{at}" for at in range(8)]
+    assert "<b>Overall</b> by data set" not in page(make_plan((DN2, CENTRE), BOTH))
+
+
+def test_a_large_suite_shows_its_tasks_at_the_first_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan((DN2, CENTRE), DIGITS, rates=(0.0, 0.1))
+    assert section(page(plan), "<b>digits</b> by task").count("| dn2[k=2]") == 2
+    monkeypatch.setattr("bench.report.leaderboard.MOST_VALUES", 7)
+    part = section(page(plan), "<b>digits</b> by task")
+    assert part.count("| dn2[k=2]") == 1
+    assert "clean only; the other rates are in the CSV beside this page" in part
+
+
 def test_a_processor_is_named_first() -> None:
     plan = make_plan((DN2, CENTRE), DIGITS)
     other = ENVIRONMENT | {"cpu": {"cores": 2, "name": "AMD"}}
@@ -369,7 +391,7 @@ def test_different_machines_are_told_apart_and_their_timings_not_compared() -> N
 def test_timing_shows_what_a_cold_user_pays() -> None:
     part = section(page(make_plan((DN2, CENTRE), DIGITS)), "<b>Timing and memory</b>")
     assert cells(part, "dn2[k=2]") == [
-        "dn2[k=2]", "2", "0.250", "0.500", "2.00", "0.750", "2.75", "300 MiB", "—", "store 2",
+        "dn2[k=2]", "2", "0.250", "0.500", "160", "2.00", "0.750", "2.75", "300 MiB", "—", "store 2",
     ]  # fmt: skip
     assert "different machines" not in part
 

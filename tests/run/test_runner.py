@@ -16,7 +16,6 @@ from bench.contamination import Contamination
 from bench.features.backbone import Backbones
 from bench.images import Images
 from bench.registry import Registry
-from bench.run.execute import estimate
 from bench.run.runner import Runner, derived_seed
 from bench.suite import Limits
 
@@ -201,20 +200,20 @@ def test_whatever_goes_wrong_is_a_record(runner: Runner, bad: Cell, kind: str, r
     assert reason in record.error["reason"]
 
 
+def test_fewer_images_than_a_method_asks_for_are_said(runner: Runner) -> None:
+    few = {"dataset": "textures[train=5]", "task": "wood", "backbone": "hog"}
+    for wanted, flags in ((5, ()), (6, ("k=6 is more than the task's training images (5)",))):
+        record, _ = runner.run(cell("dn2", params=(("k", wanted),), **few))
+        assert record.status == "ok"
+        assert record.flags == flags
+
+
 def test_a_time_limit_does_not_outlive_its_cell(folder: Path) -> None:
     runner = Runner(Registry([folder]), Backbones(), limits=Limits(cell_seconds=30.0))
     import signal
 
     assert runner.run(cell())[0].status == "ok"
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-
-
-def test_estimates_come_from_the_nearest_past(runner: Runner) -> None:
-    record, _ = runner.run(cell())
-    assert record.timing is not None
-    seconds, unknown = estimate([cell(seed=5), cell(task="9"), cell("random")], [record])
-    assert seconds == pytest.approx(2 * (record.timing.fit + record.timing.score))
-    assert unknown == 1
 
 
 def test_an_oracle_chooses_on_the_test_set_and_says_so(folder: Path) -> None:

@@ -1,0 +1,89 @@
+"""``anobench table``: a paper's table."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import DEFAULT_RESULTS, Results
+
+
+class Format(StrEnum):
+    """What is written."""
+
+    latex = "latex"
+    markdown = "markdown"
+    csv = "csv"
+    html = "html"
+
+
+class Columns(StrEnum):
+    """What has a column of its own."""
+
+    task = "task"
+    dataset = "dataset"
+    average = "average"
+
+
+def table(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")],
+    form: Annotated[Format, typer.Option("--format", "-f", help="What to write.")] = Format.markdown,
+    by: Annotated[Columns, typer.Option("--by", help="A column for each task, data set, or one average.")] = (
+        Columns.dataset
+    ),
+    method: Annotated[
+        list[str],
+        typer.Option("--method", "-m", metavar="GLOB", help="Only these, in this order. Repeatable."),
+    ] = [],  # noqa: B006
+    dataset: Annotated[
+        list[str], typer.Option("--dataset", "-d", metavar="GLOB", help="Only these. Repeatable.")
+    ] = [],  # noqa: B006
+    task: Annotated[list[str], typer.Option("--task", metavar="GLOB", help="Only these. Repeatable.")] = [],  # noqa: B006
+    rate: Annotated[
+        list[float],
+        typer.Option("--rate", help="Contamination rate, as 0.1; the suite's first by default. Repeatable."),
+    ] = [],  # noqa: B006
+    metric: Annotated[str, typer.Option("--metric", help="Ties are told for auroc alone.")] = "auroc",
+    decimals: Annotated[int, typer.Option("--decimals", help="Of points.")] = 1,
+    spread: Annotated[bool, typer.Option("--sd/--no-sd", help="Standard deviations over seeds.")] = True,
+    transpose: Annotated[bool, typer.Option("--transpose", help="Methods as columns.")] = False,
+    caption: Annotated[str | None, typer.Option("--caption", help="As it is; LaTeX in LaTeX.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="For LaTeX's \\ref.")] = None,
+    results: Results = DEFAULT_RESULTS,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write here, not to the screen.")
+    ] = None,
+) -> None:
+    """Print a paper's table: best bold, second underlined, † not significantly different from the best."""
+    from bench.archive import Archive, write_atomically
+    from bench.cli.console import err
+    from bench.cli.report import suite_name
+    from bench.report.board import Board
+    from bench.report.evidence import Evidence
+    from bench.report.paper import paper_table
+    from bench.report.papertext import render
+
+    archive = Archive(results)
+    plan = archive.plan(suite_name(suite))
+    evidence = Evidence(Board(plan, archive.load_all(entry.cell.key for entry in plan.entries)), archive)
+    held = paper_table(
+        evidence,
+        by=by.value,
+        methods=method,
+        datasets=dataset,
+        tasks=task,
+        rates=rate,
+        metric=metric,
+        decimals=decimals,
+    )
+    text = render(held, form.value, caption=caption, label=label, spread=spread, transpose=transpose)
+    for name, why in evidence.why.items():
+        err.print(f"ties on {name} are not told: {why}", style="yellow", markup=False)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_atomically(out, text.encode())

@@ -1,0 +1,40 @@
+"""Drawing: data of a figure in, a picture's bytes out. The one part of the reports that needs matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from bench.report.figures.common import Drawing
+from bench.report.figures.draw import canvas, curves, diagram, distributions, heat, reproduction, scatter, svg
+
+
+def render(data: Drawing, form: canvas.Format) -> bytes:
+    """Return a figure's picture: the same bytes for the same data.
+
+    Parameters
+    ----------
+    data : Drawing
+        What one of the functions of `bench.report.figures` prepared.
+    form : {"svg", "pdf", "png"}
+    """
+    with canvas.style():
+        picture = canvas.encode(_figure(data), form, title=data.title, description=data.description)
+    if form != "svg":
+        return picture
+    return svg.finish(picture.decode(), title=data.title, description=data.description).encode()
+
+
+def _figure(data: Any) -> Figure:
+    draw: dict[str, Callable[[Any], Figure]] = {
+        "contamination": curves.contamination_curves,
+        "critical-difference": diagram.critical_difference,
+        "heatmap": heat.heat_map,
+        "histogram": distributions.score_histogram,
+        "pareto": scatter.pareto,
+        "reproduction": reproduction.reproduction,
+        "roc": distributions.roc_curves,
+    }
+    return draw[data.kind](data)

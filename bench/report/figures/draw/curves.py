@@ -1,0 +1,76 @@
+"""Drawing of the contamination curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bench.report.figures.contamination import ContaminationCurves, Curve, Panel
+from bench.report.figures.draw import canvas
+from bench.report.markdown import percent
+
+
+def contamination_curves(data: ContaminationCurves) -> Figure:
+    """Return the drawing: panels of about the same size, three or fewer in a row."""
+    count = len(data.panels)
+    across = count if count <= 3 else 2 if count == 4 else 3
+    down = math.ceil(count / across)
+    figure = canvas.new(2.6 * down + 0.15 if across > 1 else 3.4)
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for at, (ax, panel) in enumerate(zip(axes, data.panels, strict=False)):
+        _panel(ax, panel, data.rates)
+        if at % across == 0:
+            ax.set_ylabel("AUROC (points)")
+        if at + across >= count:
+            ax.set_xlabel("contamination")
+    for ax in axes[count:]:
+        canvas.bare(ax)
+    shown = [curve.method for curve in data.panels[0].curves]
+    handles: list[Artist] = [
+        Line2D([], [], **canvas.look(each.style)) for each in shown if each.style is not None
+    ]
+    canvas.frame(figure, handles, [each.label for each in shown if each.style is not None], data.note)
+    return figure
+
+
+def _panel(ax: Axes, panel: Panel, rates: tuple[float, ...]) -> None:
+    x = [100 * rate for rate in rates]
+    _grey(ax, [curve for curve in panel.curves if curve.method.style is None], x)
+    for curve in panel.curves:
+        if curve.method.style is not None:
+            _curve(ax, curve, x)
+    ax.set_title(panel.title)
+    ax.set_xticks(x, [percent(rate) for rate in rates])
+    if len(rates) > 6:
+        ax.tick_params(axis="x", labelrotation=45)
+    span = max(rates) - min(rates)
+    ax.set_xlim(100 * (min(rates) - 0.04 * span), 100 * (max(rates) + 0.04 * span))
+    low, high = ax.get_ylim()
+    # Differences below a point are not blown up to fill the panel.
+    if high - low < 4:
+        middle = (low + high) / 2
+        ax.set_ylim(middle - 2, middle + 2)
+    ax.set_ylim(top=min(ax.get_ylim()[1], 100.8))
+
+
+def _curve(ax: Axes, curve: Curve, x: list[float]) -> None:
+    look = canvas.look(curve.method.style)
+    ax.plot(x, _points(curve.means), **look, clip_on=False)
+    lows, highs = _points(curve.lows), _points(curve.highs)
+    ax.fill_between(x, lows, highs, color=look["color"], alpha=0.16, linewidth=0, zorder=2)
+
+
+def _grey(ax: Axes, curves: Sequence[Curve], x: list[float]) -> None:
+    """Draw curves without a style as one line with gaps: many of them stay a small file."""
+    y = [value for curve in curves for value in (*_points(curve.means), math.nan)]
+    ax.plot([*x, math.nan] * len(curves), y, **canvas.look(None), clip_on=False)
+
+
+def _points(values: tuple[float | None, ...]) -> list[float]:
+    """Return values in points, NaN (which leaves a gap) where there is none."""
+    return [math.nan if value is None else 100 * value for value in values]
