@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 # The same examples each time, and no verdict by a busy machine's clock.
 hypothesis.settings.register_profile("anobench", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("anobench")
+
+# Under nohup or in the background SIGINT is ignored, and every process started here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

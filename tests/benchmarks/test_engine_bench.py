@@ -71,14 +71,15 @@ def test_overhead_per_cell(benchmark: Any, folder: Path) -> None:
 
 def test_planning_and_resuming_10000_finished_cells(benchmark: Any, folder: Path) -> None:
     """Aim: below 5 s from the suite file to "nothing left to do"."""
+    levels = list(range(90 if benchmark.enabled else 2))
     text = (
         'datasets = ["digits"]\n'
-        f'methods = [{{ name = "random" }}, {{ name = "null", level = {list(range(90))} }}]\n'
+        f'methods = [{{ name = "random" }}, {{ name = "null", level = {levels} }}]\n'
         f"contamination = [0.0, 0.05, 0.1]\nseeds = {list(range(5))}\n"
     )
     plan, _ = plan_of(folder, text)
     cells = {entry.cell.key: entry.cell for entry in plan.entries}
-    assert len(cells) >= 10_000
+    assert len(cells) >= (10_000 if benchmark.enabled else 300)
     archive = Archive(folder / "results")
     scores = np.zeros(10, np.float32)
     timing = Timing(fit=0.1, score=0.1, features=0.0, features_cold=0.0, features_from="none", wall=0.3)
