@@ -33,7 +33,7 @@ def test_figures_of_a_run(ran: Path, toy: Path, anobench: Invoke) -> None:
     written = sorted(path.name for path in (ran / "figures").iterdir())
     assert written == ["trial-contamination.svg", "trial-heatmap.svg", "trial-pareto.svg"]
     # The method runs no more: a figure needs neither the adapters nor the data.
-    for path in (toy / "methods").iterdir():
+    for path in (toy / "methods").glob("*.py"):
         path.unlink()
     ended = anobench("figure", "trial", "roc", "--task", "toy/a", "--format", "pdf")
     assert ended.code == 0, ended.err

@@ -110,6 +110,7 @@ class Fault(Method):
 
     def fills_the_device(self, first):
         if first:
+            self.meets(first)
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     def waits(self, first):

@@ -25,8 +25,7 @@ def test_each_fault_stays_with_its_cell(tmp_path: Path, monkeypatch: pytest.Monk
     jumps = itertools.cycle([0.0, 4e9, 1e9])
     monkeypatch.setattr(time, "time", lambda: next(jumps))
     bad = ["crashes", "hangs", "sleeps", "leaks"]
-    mended = ["crashes_once", "fills_the_device"]
-    methods = [f"fault[how={name},at={tmp_path}]" for name in (*bad, *mended)]
+    methods = [f"fault[how={name},at={tmp_path}]" for name in (*bad, "crashes_once")]
     methods += [f"fault[how=ok,number={number}]" for number in range(8)]
     limits = Limits(cell_seconds=8.0, grace_seconds=3.0, cell_memory=1.5)
     trial = Trial(tmp_path, methods, datasets=["toy[task=a]"], limits=limits)
@@ -52,9 +51,18 @@ def test_each_fault_stays_with_its_cell(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("crashes", "hangs"):
         assert 'fault.py", line' in errors[name]["traceback"], "the stack at the end"
     assert len(list((trial.archive.root / "logs").iterdir())) == len(bad)
-    tries = {name: len((tmp_path / f"{name}-0").read_text().split()) for name in (*bad, *mended)}
+    tries = {name: len((tmp_path / f"{name}-0").read_text().split()) for name in (*bad, "crashes_once")}
     assert tries.pop("leaks") in (1, 2), "a second try only if its worker had held something else"
     assert tries == dict.fromkeys(tries, 2) | {"hangs": 1, "sleeps": 1}
+    assert not children()
+
+
+def test_what_finds_the_device_full_beside_others_runs_again_alone(tmp_path: Path) -> None:
+    methods = [f"fault[how={name},at={tmp_path}]" for name in ("fills_the_device", "meets")]
+    trial = Trial(tmp_path, methods, datasets=["toy[task=a]"])
+    records = {how(record): record for record in trial.run(trial.pool())}
+    assert {record.status for record in records.values()} == {"ok"}
+    assert len((tmp_path / "fills_the_device-0").read_text().split()) == 2
     assert PACKED not in records["fills_the_device"].flags, "tried again alone"
     assert not children()
 
