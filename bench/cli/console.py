@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
@@ -24,6 +26,16 @@ def table(title: str, *columns: str) -> Table:
     from rich.table import Table
 
     return Table(*columns, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+
+
+def hand_out(text: str, file: Path | None) -> None:
+    """Print a text as it is, or write it to a file."""
+    from bench.archive import write_atomically
+
+    if file is None:
+        sys.stdout.write(text)
+    else:
+        write_atomically(file, text.encode())
 
 
 def duration(seconds: float) -> str:

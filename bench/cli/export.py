@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,14 +18,12 @@ def export(
     ] = None,
 ) -> None:
     """Print every cell's metrics as one tidy CSV: a row for each cell and metric."""
-    from bench.archive import Archive, write_atomically
+    from bench.archive import Archive
+    from bench.cli.console import hand_out
     from bench.cli.report import suite_name
     from bench.report.export import export_csv
 
     archive = Archive(results)
     plan = archive.plan(suite_name(suite))
     text = export_csv(plan, archive.load_all(entry.cell.key for entry in plan.entries))
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        write_atomically(out, text.encode())
+    hand_out(text, out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -59,8 +58,8 @@ def table(
     ] = None,
 ) -> None:
     """Print a paper's table: best bold, second underlined, † not significantly different from the best."""
-    from bench.archive import Archive, write_atomically
-    from bench.cli.console import err
+    from bench.archive import Archive
+    from bench.cli.console import err, hand_out
     from bench.cli.report import suite_name
     from bench.report.board import Board
     from bench.report.evidence import Evidence
@@ -83,7 +82,4 @@ def table(
     text = render(held, form.value, caption=caption, label=label, spread=spread, transpose=transpose)
     for name, why in evidence.why.items():
         err.print(f"ties on {name} are not told: {why}", style="yellow", markup=False)
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        write_atomically(out, text.encode())
+    hand_out(text, out)

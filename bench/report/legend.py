@@ -43,7 +43,13 @@ def _reading(evidence: Evidence) -> list[str]:
         "A method with failed or missing cells has no average and no rank, and stands in a table of its own; "
         "so does every setting but one-class"
     )
-    words += [spread] if (spread := _spread(board)) else []
+    if spread := _spread(board):
+        words.append(spread)
+        if len(board.ranked) > 1 and evidence.images:
+            words.append(
+                "Few seeds tell little of how much seeds vary, which the tests take into account: a method "
+                "whose seeds differ much can share a letter with others that are far from it"
+            )
     words.append(
         "*Marginal s* and *Cold s* are mean seconds per cell: fit + score, without and with the extraction "
         "of the features used"
