@@ -16,9 +16,9 @@ from bench.selector import format_selector
 #: Part of every cell's key: raise it when the engine's own meaning of a cell changes (splits, scores,
 #: contamination draws, feature precision), so that old records are kept but not taken for new ones.
 PROTOCOL_VERSION = 1
-#: Schema of a record file, and those that can be read: version 1 had no `Record.truth`.
-RECORD_VERSION = 2
-_READABLE = (1, 2)
+#: Schema of a record file, and those that can be read: version 1 had no `Record.truth`, 2 no `candidates`.
+RECORD_VERSION = 3
+_READABLE = (1, 2, 3)
 
 #: Plain values, so that a cell is hashable and its canonical form is JSON.
 Value = str | int | float | bool | None
@@ -177,6 +177,9 @@ class Record:
     status : {"ok", "failed"}
     metrics : dict
         ``auroc``, ``ap``, ``fpr95`` in [0, 1]; empty when failed.
+    candidates : dict of str to dict
+        Of each choice that an oracle had, such as ``"epoch 3"``: its ``auroc``, and the mean scores of
+        ``normal`` and ``anomalous`` test images; what is not finite is left out.
     counts : dict
         ``train``, ``train_anomalous``, ``test``, ``test_anomalous``.
     contamination : dict
@@ -205,6 +208,7 @@ class Record:
     setting: str
     selection: str
     metrics: Mapping[str, float] = field(default_factory=dict)
+    candidates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     contamination: Mapping[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
@@ -266,6 +270,7 @@ def _check(record: Record) -> None:
     """
     if record.status not in ("ok", "failed"):
         raise ValueError(f"its status is {record.status!r}; expected 'ok' or 'failed'")
-    for name, value in record.metrics.items():
-        if not math.isfinite(value):
-            raise ValueError(f"its {name} is {value}")
+    for metrics in (record.metrics, *record.candidates.values()):
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise ValueError(f"its {name} is {value}")

@@ -29,7 +29,7 @@ class Time(StrEnum):
     cold = "cold"
 
 
-_KINDS = "contamination, critical-difference, heatmap, histogram, pareto, reproduction or roc."
+_KINDS = "contamination, critical-difference, heatmap, histogram, pareto, reproduction, roc or training."
 
 _Suite = Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")]
 _Kind = Annotated[str, typer.Argument(metavar="KIND", help=_KINDS)]

@@ -27,13 +27,14 @@ from bench.report.publishedrow import Published
 #: Where figures lie, seen from the page.
 FOLDER = PurePosixPath("figures")
 #: Kinds that a page shows where the suite has what they need, the first of them openly.
-STANDARD = ("contamination", "critical-difference", "heatmap", "pareto", "reproduction")
+STANDARD = ("contamination", "critical-difference", "heatmap", "pareto", "reproduction", "training")
 _HEADINGS = {
     "contamination": "AUROC under contamination",
     "critical-difference": "Mean ranks over data sets and critical difference",
     "heatmap": "AUROC by task",
     "pareto": "AUROC against time",
     "reproduction": "Published numbers against ours",
+    "training": "AUROC along training",
 }
 
 
@@ -68,7 +69,8 @@ def standard(
 
     Contamination curves where there are several rates, the critical difference where there are enough data
     sets, the heat map where there are several tasks, AUROC against time where several methods ran on one
-    machine, published numbers against ours where any belong to the suite.
+    machine, published numbers against ours where any belong to the suite, the course of training where a
+    method kept what it was on the way.
 
     Parameters
     ----------

@@ -122,21 +122,49 @@ def features_from(*usages: FeatureUsage) -> Any:
     return "computed" if computed else "store" if reused else "none"
 
 
-def choose(
-    returned: Scores, labels: NDArray[np.uint8], selection: str
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """The scores that are kept.
+
+    Attributes
+    ----------
+    scores : ndarray, shape (n,), float32
+    candidates : dict of str to dict
+        `Record.candidates`.
+    flags : tuple of str
+    """
+
+    scores: NDArray[np.float32]
+    candidates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+
+def choose(returned: Scores, labels: NDArray[np.uint8], selection: str) -> Chosen:
     """Return the scores to keep: the method's own, or for an oracle the candidate that the labels favour."""
     given = returned.checked(len(labels))
     candidates = returned.checked_candidates(len(labels))
     if not candidates:
-        return given, ()
+        return Chosen(given)
     if selection != "oracle":
         raise ScoreError(
             'candidates are for methods whose selection is "oracle"; this one is tagged '
             f"{selection!r} and must choose without the test labels"
         )
-    best = max(candidates, key=lambda name: auroc(labels, candidates[name]))
-    return candidates[best], (f"oracle: chose {best} of {len(candidates)} on the test set",)
+    told = {name: _told(scores, labels) for name, scores in candidates.items()}
+    best = max(candidates, key=lambda name: told[name].get("auroc", 0.0))
+    flag = f"oracle: chose {best} of {len(candidates)} on the test set"
+    return Chosen(candidates[best], told, (flag,))
+
+
+def _told(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, float]:
+    """Return what a record says of a candidate."""
+    means = {
+        name: float(scores[labels == label].mean(dtype=np.float64))
+        for label, name in enumerate(("normal", "anomalous"))
+        if (labels == label).any()
+    }
+    every = {"auroc": auroc(labels, scores)} | means
+    return {name: value for name, value in every.items() if np.isfinite(value)}
 
 
 def too_few_images(params: Mapping[str, Value], n: int) -> tuple[str, ...]:

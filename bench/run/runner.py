@@ -210,9 +210,9 @@ class Runner:
         returned = begun.method.score(begun.test.images)
         seconds, usage = watch.stop(), begun.meter.usage()
         labels = task.test_labels
-        given, chosen = choose(returned, labels[begun.test.order], begun.about["selection"])
-        scores = np.empty_like(given)
-        scores[begun.test.order] = given
+        chosen = choose(returned, labels[begun.test.order], begun.about["selection"])
+        scores = np.empty_like(chosen.scores)
+        scores[begun.test.order] = chosen.scores
         timing = Timing(
             fit=begun.fit_seconds,
             score=max(0.0, seconds - usage.seconds),
@@ -227,6 +227,7 @@ class Runner:
             status="ok",
             truth=truth.identity,
             metrics=image_metrics(labels, scores) | purified(begun),
+            candidates=chosen.candidates,
             counts={
                 "train": len(task.train),
                 "train_anomalous": int(task.train_labels.sum()) if task.train_labels is not None else 0,
@@ -235,7 +236,7 @@ class Runner:
             },
             contamination=begun.drawn,
             flags=(
-                *chosen,
+                *chosen.flags,
                 *begun.flags,
                 *too_few_images(begun.params, len(begun.train.images)),
                 *begun.method.notes,

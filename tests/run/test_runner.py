@@ -236,6 +236,10 @@ def test_an_oracle_chooses_on_the_test_set_and_says_so(folder: Path) -> None:
     assert (own.selection, chosen.selection) == ("last", "oracle")
     assert chosen.metrics == own.metrics
     assert chosen.flags == ("oracle: chose far of 2 on the test set",)
+    assert chosen.candidates["far"]["auroc"] == chosen.metrics["auroc"]
+    assert chosen.candidates["far"]["anomalous"] > chosen.candidates["far"]["normal"]
+    assert Record.from_json(chosen.to_json()).candidates == chosen.candidates
+    assert own.candidates == {}
     assert refused.error is not None
     assert refused.error["kind"] == "ScoreError"
 

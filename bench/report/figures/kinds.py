@@ -19,6 +19,7 @@ from bench.report.figures.histogram import score_histogram
 from bench.report.figures.pareto import pareto
 from bench.report.figures.reproduction import reproduction
 from bench.report.figures.roc import roc_curves
+from bench.report.figures.training import training_courses
 from bench.report.publishedrow import Published
 
 
@@ -108,6 +109,11 @@ KINDS: dict[str, Kind] = {
         "ROC curves on one task, with bands",
         lambda of, choice: roc_curves(of.board, of.scored, choice),
         ("setting", "rate", "task", "methods", "seed"),
+    ),
+    "training": Kind(
+        "AUROC and mean scores along training, of methods that kept what they were on the way",
+        lambda of, choice: training_courses(of.board, choice),
+        ("setting", "rate", "task", "methods"),
     ),
 }
 

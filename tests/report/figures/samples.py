@@ -19,10 +19,20 @@ from bench.report.figures.histogram import score_histogram
 from bench.report.figures.pareto import pareto
 from bench.report.figures.reproduction import reproduction
 from bench.report.figures.roc import roc_curves
+from bench.report.figures.training import training_courses
 from bench.report.publishedrow import Published
 from tests.report.report_factory import columns, make_plan, make_records, row
 
-KINDS = ("contamination", "critical-difference", "heatmap", "histogram", "pareto", "reproduction", "roc")
+KINDS = (
+    "contamination",
+    "critical-difference",
+    "heatmap",
+    "histogram",
+    "pareto",
+    "reproduction",
+    "roc",
+    "training",
+)
 ODD = ("m[a='$x_1$ & <b>']", "m[a='ä\"中文\\\\frac']", f"m[a={'a' * 200}]", f"m[a={'a' * 200}b]", "plain")
 
 
@@ -93,8 +103,28 @@ def drawing(kind: str, labels: Sequence[str] = ("first", "second[backbone=pixels
         "pareto": lambda: pareto(board),
         "reproduction": lambda: reproduction(board, published(board)),
         "roc": lambda: roc_curves(board, scored, choice),
+        "training": lambda: training_courses(trained(labels, datasets)),
     }
     return make[kind]()
+
+
+def trained(labels: Sequence[str], datasets: Mapping[str, Sequence[str]], *, seeds: int = 2) -> Board:
+    """Return a board of oracles over five states of training; scores collapse, later rows are better."""
+    rows = [row(label, stochastic=True, selection="oracle") for label in labels]
+    plan = make_plan(rows, columns(**datasets), seeds=range(seeds), title="A toy suite")
+    records = make_records(plan)
+    for entry in plan.entries:
+        seed = entry.cell.seed or 0
+        candidates = {
+            f"step {at}": {
+                "auroc": 0.7 + 0.01 * entry.row + 0.0001 * at * (3 - at / 250) + 0.002 * seed,
+                "normal": 1.0 / (1 + at / 50),
+                "anomalous": 2.0 / (1 + at / 40) + seed,
+            }
+            for at in (0, 200, 400, 600, 1000)
+        }
+        records[entry.cell.key] = replace(records[entry.cell.key], candidates=candidates)
+    return Board(plan, records)
 
 
 def _falling(entry: Entry) -> float:

@@ -20,9 +20,10 @@ from bench.report.figures.kinds import KINDS, Sources, prepare
 from bench.report.figures.pareto import front, pareto
 from bench.report.figures.reproduction import reproduction
 from bench.report.figures.roc import roc_band, roc_curves, roc_steps
+from bench.report.figures.training import training_courses
 from bench.stats.friedman import critical_difference, least_p
 from tests.report.figures.samples import KINDS as EVERY
-from tests.report.figures.samples import board_of, drawing, published, scored
+from tests.report.figures.samples import board_of, drawing, published, scored, trained
 from tests.report.report_factory import columns, failure, make_plan, make_records, row
 
 SIX = {f"data{at}": ["0", "1"] for at in range(6)}
@@ -329,3 +330,41 @@ def test_an_empty_plan_is_said() -> None:
     for kind in KINDS:
         with pytest.raises(FigureError):
             prepare(kind, Sources(board=board))
+
+
+def test_a_training_course_is_in_order_and_the_mean_over_seeds() -> None:
+    data = training_courses(trained(["a", "b"], {"x": ["0", "1"]}))
+    assert data.unit == "mini-batches"
+    assert [panel.title for panel in data.panels] == ["x/0", "x/1"]
+    course = next(course for course in data.panels[0].courses if course.method.label == "a")
+    assert course.at == (0, 200, 400, 600, 1000), "by number, not by letter"
+    assert course.aurocs[0] == pytest.approx(0.701)
+    assert course.aurocs[2] == pytest.approx(0.757)
+    assert course.anomalous[0] == pytest.approx(2.5)
+    assert course.normal[-1] == pytest.approx(1 / 21)
+    assert "a 70.1 after 0, at best 75.7 after 400, at last 60.1 after 1,000" in data.description
+    assert "mean over 2 seeds" in data.note
+    assert "seeds" not in training_courses(trained(["a"], {"x": ["0"]}, seeds=1)).note
+
+
+def test_a_training_course_needs_records_that_tell_of_it() -> None:
+    with pytest.raises(FigureError, match="selection=oracle"):
+        training_courses(board_of(["a"], {"x": ["0"]}))
+    board = trained(["a"], {"x": ["0"]})
+    old = {record.cell.key: replace(record, candidates={}) for record in board.records()}
+    with pytest.raises(FigureError, match="no record of this suite tells"):
+        training_courses(Board(board.plan, old))
+    parameters = {
+        key: replace(record, candidates={"nu=0.1, gamma=2": {"auroc": 0.5}}) for key, record in old.items()
+    }
+    with pytest.raises(FigureError, match="no record of this suite tells"):
+        training_courses(Board(board.plan, parameters))
+
+
+def test_only_some_tasks_have_their_training_course_drawn() -> None:
+    board = trained(["a"], {"x": [str(at) for at in range(6)]})
+    data = training_courses(board)
+    assert len(data.panels) == 4
+    assert "2 other tasks" in data.note
+    (panel,) = training_courses(board, Choice(task="x/5")).panels
+    assert panel.title == "x/5"

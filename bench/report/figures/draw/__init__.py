@@ -8,7 +8,17 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench.report.figures.common import Drawing
-from bench.report.figures.draw import canvas, curves, diagram, distributions, heat, reproduction, scatter, svg
+from bench.report.figures.draw import (
+    canvas,
+    courses,
+    curves,
+    diagram,
+    distributions,
+    heat,
+    reproduction,
+    scatter,
+    svg,
+)
 
 
 def render(data: Drawing, form: canvas.Format) -> bytes:
@@ -36,5 +46,6 @@ def _figure(data: Any) -> Figure:
         "pareto": scatter.pareto,
         "reproduction": reproduction.reproduction,
         "roc": distributions.roc_curves,
+        "training": courses.training_courses,
     }
     return draw[data.kind](data)
