@@ -186,10 +186,12 @@ def _named(method: Named, course: _Course) -> Course:
 
 
 def _note(board: Board, rate: float, panels: int) -> str:
-    more = f" {count(panels - MOST_PANELS, 'other task')}." if panels > MOST_PANELS else ""
-    seeds = f", mean over {count(len(board.plan.seeds), 'seed')}" if len(board.plan.seeds) > 1 else ""
-    where = f" {rate_name(rate)}{seeds}." if rate or seeds else ""
-    return (
+    seeds = len(board.plan.seeds)
+    notes = [
         "Below: mean score of the anomalous test images (marked line) and of the normal ones (dotted), as "
-        f"the method normalises them.{where}{more}"
-    )
+        "the method normalises them.",
+        f"Train images {rate_name(rate)}." if rate else "",
+        f"Mean over {seeds} seeds." if seeds > 1 else "",
+        f"{count(panels - MOST_PANELS, 'other task')} not shown." if panels > MOST_PANELS else "",
+    ]
+    return " ".join(note for note in notes if note)

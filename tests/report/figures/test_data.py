@@ -343,7 +343,7 @@ def test_a_training_course_is_in_order_and_the_mean_over_seeds() -> None:
     assert course.anomalous[0] == pytest.approx(2.5)
     assert course.normal[-1] == pytest.approx(1 / 21)
     assert "a 70.1 after 0, at best 75.7 after 400, at last 60.1 after 1,000" in data.description
-    assert "mean over 2 seeds" in data.note
+    assert "Mean over 2 seeds" in data.note
     assert "seeds" not in training_courses(trained(["a"], {"x": ["0"]}, seeds=1)).note
 
 
@@ -365,6 +365,6 @@ def test_only_some_tasks_have_their_training_course_drawn() -> None:
     board = trained(["a"], {"x": [str(at) for at in range(6)]})
     data = training_courses(board)
     assert len(data.panels) == 4
-    assert "2 other tasks" in data.note
+    assert "2 other tasks not shown" in data.note
     (panel,) = training_courses(board, Choice(task="x/5")).panels
     assert panel.title == "x/5"
