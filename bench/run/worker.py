@@ -69,6 +69,10 @@ def main(setup: str, connection: Connection, log_file: str, visible: str | None)
         connection.send(Ready(device_bytes=_free_device_bytes(runner), environment=runner.environment))
         while (job := connection.recv()) is not None:
             worker.do(job)
+    # Everything is with the driver, who waits for this end: taking torch apart would only make it wait longer.
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 class _Worker:
