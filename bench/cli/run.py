@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.archive import Archive
-    from bench.cell import Cell, Record
+    from bench.cell import Record
     from bench.plan import Plan
-    from bench.registry import Registry
     from bench.run.execute import State
-    from bench.suite import Suite
 
 
 class Timing(StrEnum):
@@ -30,108 +28,127 @@ class Timing(StrEnum):
     exclusive = "exclusive"
 
 
+_Suite = Annotated[
+    str | None,
+    typer.Argument(metavar="[SUITE]", help="A stock suite's name or the path of a .toml file."),
+]
+_Dataset = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", "-d", help="Only these data sets, e.g. 'cifar10\\[task=bird]'. Repeatable."),
+]
+_Method = Annotated[
+    list[str] | None,
+    typer.Option("--method", "-m", help="Only these methods, e.g. 'dn2\\[k=5]'. Repeatable."),
+]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be run and how long.")]
+_Fresh = Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")]
+_RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")]
+_Device = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, cuda:1; auto takes the GPU if there is one.")
+]
+_Together = Annotated[
+    int | None,
+    typer.Option(
+        "--together",
+        min=1,
+        help="Fit the heads of up to so many cells in the same steps, where a method offers it; "
+        "by default 32 on a GPU and 1 on a CPU, where nothing is gained.",
+    ),
+]
+_Executor = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        help="inline: this process; pool: workers on this machine; auto: the pool where it pays; "
+        "ray: a Ray cluster; slurm: a Slurm cluster.",
+    ),
+]
+_Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Processes on each GPU, or on the CPU: by default its cores."),
+]
+_Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, help="Threads of a cell, by default 1: another number gives other last bits."
+    ),
+]
+_Budget = Annotated[
+    str | None, typer.Option("--budget", help="End after so long, e.g. 90s, 20min, 2h; go on later.")
+]
+_MaxFailures = Annotated[
+    int | None, typer.Option("--max-failures", min=1, help="End after so many failed cells.")
+]
+_TimingLane = Annotated[
+    Timing,
+    typer.Option(
+        "--timing",
+        help="exclusive: each cell alone on its device, after a warm-up, three times; "
+        "also runs again those whose times were taken beside other cells.",
+    ),
+]
+_MemoryLimit = Annotated[
+    float | None,
+    typer.Option("--memory-limit", metavar="GIB", help="Memory that a worker may hold (cell_memory)."),
+]
+_Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="HOST:PORT", help="Of a Ray cluster that runs, or auto; else a local one."
+    ),
+]
+_Slurm = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm",
+        metavar="KEY=VALUE",
+        help="For sbatch: partition=gpu, time=240 (minutes). Repeatable.",
+    ),
+]
+_Cpus = Annotated[
+    int | None, typer.Option("--cpus", min=1, help="Of each worker on a cluster: ray 1, slurm 4.")
+]
+
+
 def run(
-    suite: Annotated[
-        str | None,
-        typer.Argument(metavar="[SUITE]", help="A stock suite's name or the path of a .toml file."),
-    ] = None,
-    dataset: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--dataset", "-d", help="Only these data sets, e.g. 'cifar10\\[task=bird]'. Repeatable."
-        ),
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option("--method", "-m", help="Only these methods, e.g. 'dn2\\[k=5]'. Repeatable."),
-    ] = None,
+    suite: _Suite = None,
+    dataset: _Dataset = None,
+    method: _Method = None,
     results: Results = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run and how long.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
-    device: Annotated[
-        str, typer.Option("--device", help="cpu, cuda, cuda:1; auto takes the GPU if there is one.")
-    ] = "auto",
-    together: Annotated[
-        int | None,
-        typer.Option(
-            "--together",
-            min=1,
-            help="Fit the heads of up to so many cells in the same steps, where a method offers it; "
-            "by default 32 on a GPU and 1 on a CPU, where nothing is gained.",
-        ),
-    ] = None,
-    executor: Annotated[
-        str,
-        typer.Option(
-            "--executor",
-            help="inline: this process; pool: workers on this machine; auto: the pool where it pays; "
-            "ray: a Ray cluster; slurm: a Slurm cluster.",
-        ),
-    ] = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, help="Processes on each GPU, or on the CPU: by default its cores."),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads", min=1, help="Threads of a cell, by default 1: another number gives other last bits."
-        ),
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option("--budget", help="End after so long, e.g. 90s, 20min, 2h; go on later.")
-    ] = None,
-    max_failures: Annotated[
-        int | None, typer.Option("--max-failures", min=1, help="End after so many failed cells.")
-    ] = None,
-    timing: Annotated[
-        Timing,
-        typer.Option(
-            "--timing",
-            help="exclusive: each cell alone on its device, after a warm-up, three times; "
-            "also runs again those whose times were taken beside other cells.",
-        ),
-    ] = Timing.packed,
-    memory_limit: Annotated[
-        float | None,
-        typer.Option("--memory-limit", metavar="GIB", help="Memory that a worker may hold (cell_memory)."),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--address", metavar="HOST:PORT", help="Of a Ray cluster that runs, or auto; else a local one."
-        ),
-    ] = None,
-    slurm: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--slurm",
-            metavar="KEY=VALUE",
-            help="For sbatch: partition=gpu, time=240 (minutes). Repeatable.",
-        ),
-    ] = None,
-    cpus: Annotated[
-        int | None, typer.Option("--cpus", min=1, help="Of each worker on a cluster: ray 1, slurm 4.")
-    ] = None,
+    dry_run: _DryRun = False,
+    fresh: _Fresh = False,
+    retry_failed: _RetryFailed = False,
+    device: _Device = "auto",
+    together: _Together = None,
+    executor: _Executor = "auto",
+    workers: _Workers = None,
+    threads: _Threads = None,
+    budget: _Budget = None,
+    max_failures: _MaxFailures = None,
+    timing: _TimingLane = Timing.packed,
+    memory_limit: _MemoryLimit = None,
+    address: _Address = None,
+    slurm: _Slurm = None,
+    cpus: _Cpus = None,
 ) -> None:
     """Run a suite: every cell that is not in the archive yet; then write its leaderboard.
 
     With a suite, -d and -m pick a part of it; without one they make a suite of their own, called "adhoc".
     """
     from bench.archive import Archive
+    from bench.cli.selection import narrowed, the_suite
     from bench.grid import make_plan
     from bench.run.execute import compare
 
     found = registry(bench)
-    the_suite = _suite(suite, found, dataset or [], method or [])
-    plan = make_plan(the_suite, found)
+    wanted = the_suite(suite, found, dataset or [], method or [])
+    plan = make_plan(wanted, found)
     archive = Archive(results)
     exclusive = timing is Timing.exclusive
     state = compare(plan, archive, fresh=fresh, retry_failed=retry_failed, retime=exclusive)
     if suite is not None and (dataset or method):
-        state = _narrow(plan, state, dataset or [], method or [])
+        state = narrowed(plan, state, dataset or [], method or [])
     if dry_run:
         _show_plan(plan, archive, state)
         return
@@ -152,57 +169,9 @@ def run(
             slurm=tuple(slurm or ()),
             cpus=cpus,
         )
-        why = execute(the_suite, found, archive, state, options)
+        why = execute(wanted, found, archive, state, options)
         how_it_ended(why, state, len({entry.cell.key for entry in plan.entries}), archive.root)
     raise typer.Exit(finish(plan, archive, state.records, found.folders))
-
-
-def _suite(name: str | None, found: Registry, datasets: list[str], methods: list[str]) -> Suite:
-    from bench.errors import SuiteError
-    from bench.suite import adhoc_suite, load_suite
-
-    if name is not None:
-        return load_suite(found.suite_path(name))
-    if not (datasets and methods):
-        raise SuiteError(
-            "give a suite (anobench list suites shows them), or both --dataset and --method, "
-            "e.g. anobench run -d digits -m 'dn2[backbone=pixels]'"
-        )
-    return adhoc_suite(datasets, methods)
-
-
-def _narrow(plan: Plan, state: State, datasets: list[str], methods: list[str]) -> State:
-    """Keep the cells that the selectors mean: names are globs, parameters must be equal as text."""
-    import fnmatch
-    from dataclasses import replace
-
-    from bench.errors import SelectorError
-    from bench.selector import Selector, parse
-
-    def means(selector: Selector, name: str, params: dict[str, str]) -> bool:
-        return fnmatch.fnmatchcase(name, selector.name) and all(
-            fnmatch.fnmatchcase(params.get(key, ""), value) for key, value in selector.params.items()
-        )
-
-    def of_dataset(selector: Selector, cell: Cell) -> bool:
-        known = parse(cell.dataset)
-        return means(selector, known.name, {**known.params, "task": cell.task})
-
-    def of_method(selector: Selector, cell: Cell) -> bool:
-        params = {
-            key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in cell.params
-        }
-        return means(selector, cell.method, {**params, "backbone": cell.backbone})
-
-    chosen = [entry.cell for entry in plan.entries]
-    for texts, test, option in ((datasets, of_dataset, "--dataset"), (methods, of_method, "--method")):
-        selectors = [parse(text) for text in texts]
-        if selectors:
-            chosen = [cell for cell in chosen if any(test(selector, cell) for selector in selectors)]
-            if not chosen:
-                raise SelectorError(f"{option} {' '.join(texts)}: no cell of this suite is meant")
-    keys = {cell.key for cell in chosen}
-    return replace(state, todo=tuple(cell for cell in state.todo if cell.key in keys))
 
 
 def _show_plan(plan: Plan, archive: Archive, state: State) -> None:

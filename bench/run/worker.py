@@ -69,7 +69,7 @@ def main(setup: str, connection: Connection, log_file: str, visible: str | None)
         connection.send(Ready(device_bytes=_free_device_bytes(runner), environment=runner.environment))
         while (job := connection.recv()) is not None:
             worker.do(job)
-    # Everything is with the driver, who waits for this end: taking torch apart would only make it wait longer.
+    # Everything is with the driver, who waits for this end: taking torch apart would only make that longer.
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(0)
