@@ -92,6 +92,19 @@ def test_consolidation_holds_the_weights_back(make: Make) -> None:
     assert moved(nothing) == pytest.approx(moved(free))
 
 
+def test_an_endless_penalty_leaves_the_network_where_it_was(make: Make) -> None:
+    """Every step has the length of the cut gradient; the next one goes straight back."""
+    fast = {**FAST, "momentum": 0.0, "weight_decay": 0.0, "clip": 0.02}
+    free = fitted(make("panda", **fast, steps=40))
+    held = fitted(make("panda", **fast, steps=40, variant="ewc", fisher="identity", ewc_weight=1e9))
+    length = fast["lr"] * fast["clip"]
+    assert moved(held) <= 2 * length
+    assert moved(free) > 10 * length
+    unadapted = scores(make("dn2", backbone="tiny", k=2), TRAIN, TEST)
+    off = [np.abs(each.score(TEST).image.numpy() - unadapted).max() for each in (held, free)]
+    assert off[0] < 0.2 * off[1]
+
+
 def test_steps_follow_a_plain_implementation(make: Make) -> None:
     """The whole network on pixels, torch's own SGD and clipping, as the authors' loop has it."""
     params = {**FAST, "weight_decay": 0.01, "momentum": 0.5}
@@ -262,6 +275,24 @@ def test_hardly_any_images(make: Make, variant: str, n: int) -> None:
     assert np.isfinite(scores(method, TRAIN[:n], TEST)).all()
 
 
+def test_weights_that_are_no_numbers_end_it_with_a_reason(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = TRAIN.network("tiny")
+    with torch.no_grad():
+        next(net.module.layer4.parameters()).fill_(torch.nan)
+    monkeypatch.setattr(Images, "network", lambda *_: net)
+    with pytest.raises(FitError, match=r"PANDA: the loss .* nan by mini-batch 1 of 2.*damaged pictures or"):
+        fitted(make("panda", **FAST, steps=2))
+
+
+@pytest.mark.parametrize("name", ["panda", "panda_oe"])
+def test_a_batch_of_one(make: Make, name: str) -> None:
+    more = {"outliers": "x"} if name == "panda_oe" else {}
+    method = make(name, **{**FAST, "batch": 1}, steps=2, **more)
+    assert np.isfinite(scores(method, TRAIN, TEST)).all()
+
+
 def test_a_last_batch_of_one(make: Make) -> None:
     assert np.isfinite(scores(make("panda", **{**FAST, "batch": 20}, steps=2), TRAIN, TEST)).all()
 
@@ -273,6 +304,37 @@ def test_exposure_is_the_cross_entropy_of_the_sigmoid() -> None:
     torch.testing.assert_close(panda_oe.exposure(a, b), expected)
     # Exchanging the labels turns the logit round.
     torch.testing.assert_close(panda_oe.exposure(-b, -a), panda_oe.exposure(a, b))
+
+
+def test_steps_of_exposure_follow_a_plain_implementation(make: Make) -> None:
+    params = {**FAST, "weight_decay": 0.01, "momentum": 0.5}
+    method = fitted(make("panda_oe", outliers="x", **params, steps=5), outliers=OUTLIERS)
+    plain = TRAIN.network("tiny")
+    module = plain.module.requires_grad_(False)
+    normal, outlying = (plain.prepare(next(each.batches(99))) for each in (TRAIN, OUTLIERS))
+    layers = [p for n, p in module.named_parameters() if n.startswith(("layer3", "layer4"))]
+    width, drawn = len(method.head["head.weight"]), chance(0, "classifier")
+    linear = torch.nn.Linear(width, 1)
+    with torch.no_grad():
+        linear.weight.copy_((2 * torch.rand(width, generator=drawn) - 1) / width**0.5)
+        linear.bias.copy_((2 * torch.rand((), generator=drawn) - 1) / width**0.5)
+    trained = [*layers, linear.weight, linear.bias]
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    optimiser = torch.optim.SGD(trained, lr=0.5, momentum=0.5, weight_decay=0.01)
+    for step in range(5):
+        rows = epoch_rows(len(TRAIN), 8, step, 0), endless_rows(len(OUTLIERS), 8, step, 0, "outliers")
+        pictures = torch.cat([normal[rows[0]], outlying[rows[1]]])
+        features = F.adaptive_avg_pool2d(module.forward_features(pictures), 1).flatten(1)
+        labels = torch.cat([torch.zeros(len(rows[0])), torch.ones(8)])
+        optimiser.zero_grad()
+        F.binary_cross_entropy(torch.sigmoid(linear(features)[:, 0]), labels).backward()
+        torch.nn.utils.clip_grad_norm_(trained, 0.1)
+        optimiser.step()
+    for ours, theirs in zip(method.net.thawed.values(), layers, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(method.head["head.weight"], linear.weight[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(method.head["head.bias"], linear.bias[0], rtol=1e-4, atol=1e-5)
 
 
 def test_exposure_separates_what_is_like_the_outliers(make: Make) -> None:
