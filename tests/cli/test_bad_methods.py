@@ -164,7 +164,8 @@ def test_features_that_are_no_numbers_fail_their_cells_alone(run: Run, thing: Pa
 
 
 def test_a_collapse_and_a_k_beyond_the_bank_are_in_the_record(run: Run) -> None:
-    ended, records = run("cap[weight=0,epochs=400,lr=0.02,decay=1.0,k=4]", "dn2[k=5000]")
+    free = "cap[backbone=pixels[size=4],weight=0,epochs=400,lr=0.02,decay=1.0,k=4]"
+    ended, records = run(free, "dn2[k=5000]")
     assert ended.code == 0
     (flag,) = records["cap"]["flags"]
     assert flag.startswith("collapsed: the spread of the projected features' directions fell to 0.00")
@@ -209,7 +210,7 @@ def test_oracles_and_outlier_exposure_never_rank(run: Run, thing: Path, here: Pa
     plain = dict.fromkeys(("dn2", "mean_distance"), ("one-class", "last"))
     assert settings == {**plain, **oracles, "panda_oe": ("outlier_exposure", "last")}
     assert headers((here / "results" / "mine.md").read_text()) == {
-        **dict.fromkeys(plain, {"Method"}),
-        **dict.fromkeys(oracles, {"Not ranked: oracle selection"}),
+        **{key: {"Method"} for key in plain},
+        **{key: {"Not ranked: oracle selection"} for key in oracles},
         "panda_oe": {"Not ranked: outlier_exposure"},
     }
