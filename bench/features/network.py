@@ -229,10 +229,9 @@ class Network:
 
     def _module(self, layer: str) -> nn.Module:
         if layer not in self._modules or not layer:
-            names = [name for name in self._modules if name.count(".") <= 1 and name]
-            hint = unknown(
-                "layer", layer, self._modules, f"Its layers: {', '.join(names)} (and those inside them)"
-            )
+            named = [name for name in self._modules if name]
+            shown = ", ".join(name for name in named if name.count(".") <= 1)
+            hint = unknown("layer", layer, named, f"Its layers: {shown} (and those inside them)")
             raise BackboneError(f"backbone {self.backbone.name}: {hint}")
         return self._modules[layer]
 

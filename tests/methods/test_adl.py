@@ -21,7 +21,7 @@ from bench.extra import extra_images
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.provider import FeatureProvider
 from bench.registry import Registry
-from tests.pictures import images, scores, stained, surfaces
+from tests.pictures import damaged, images, scores, stained, surfaces
 
 Make = Callable[..., Any]
 adl = sys.modules[Registry().methods["adl"].load().__module__]
@@ -301,10 +301,7 @@ def test_hardly_any_images(make: Make, n: int, batch: int) -> None:
 def test_weights_that_are_no_numbers_end_it_with_a_reason(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net = TRAIN.network("tiny")
-    with torch.no_grad():
-        next(net.module.layer4.parameters()).fill_(torch.nan)
-    monkeypatch.setattr(Images, "network", lambda *_: net)
+    monkeypatch.setattr(Images, "network", damaged)
     with pytest.raises(FitError, match="ADL: the loss or its gradient became nan by mini-batch 1 of 4"):
         fitted(make("adl", **{**FAST, "epochs": 1, "steps_per_epoch": 4}))
 

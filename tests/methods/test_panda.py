@@ -16,7 +16,7 @@ from bench import FitError, Images, chance, endless_rows, epoch_rows, nearest
 from bench.checkpoint import Checkpoints
 from bench.metrics.image import auroc
 from bench.registry import Registry
-from tests.pictures import images, scores, stained, surfaces
+from tests.pictures import damaged, images, scores, stained, surfaces
 
 Make = Callable[..., Any]
 panda = sys.modules[Registry().methods["panda"].load().__module__]
@@ -33,6 +33,15 @@ def fitted(method: Any, train: Images = TRAIN, *, seed: int = 0, outliers: Image
     method.extra = {} if outliers is None else {"outliers": outliers}
     method.fit(train)
     return method
+
+
+class Given:
+    """Stands for a network: its features are what it is given."""
+
+    thawed: dict[str, torch.Tensor] = {}  # noqa: RUF012
+
+    def features(self, given: torch.Tensor) -> torch.Tensor:
+        return given
 
 
 def moved(method: Any) -> float:
@@ -206,18 +215,25 @@ def test_ses_does_not_see_the_scale_of_features(make: Make) -> None:
     bank = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
     test = torch.randn(9, 6, generator=torch.Generator().manual_seed(1))
 
-    class Given:
-        thawed: dict[str, torch.Tensor] = {}  # noqa: RUF012
-
-        def features(self, given: torch.Tensor) -> torch.Tensor:
-            return given
-
     method.net = Given()
     found = []
     for scale in (1.0, 30.0):
         adapted = method._read_out(scale * bank, {})
         found.append(adapted.score(scale * test) / adapted.typical)
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [2, 9, 40])
+def test_the_typical_score_is_that_of_a_tenth_by_the_rest(make: Make, n: int) -> None:
+    method = fitted(make("panda", **FAST, steps=0, variant="ses"), seed=5)
+    bank = torch.randn(n, 6, generator=torch.Generator().manual_seed(0))
+    order = np.random.default_rng(5).permutation(n)
+    tenth = max(1, n // 10)
+    squared = (bank[order[:tenth], None] - bank[order[tenth:]]).square().sum(2)
+    expected = float(squared.sort(1).values[:, :2].sum(1).mean())
+
+    method.net = Given()
+    assert method._read_out(bank, {}).typical == pytest.approx(expected, rel=1e-4)
 
 
 def test_means_between_neighbours_and_the_centre(make: Make) -> None:
@@ -278,10 +294,7 @@ def test_hardly_any_images(make: Make, variant: str, n: int) -> None:
 def test_weights_that_are_no_numbers_end_it_with_a_reason(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net = TRAIN.network("tiny")
-    with torch.no_grad():
-        next(net.module.layer4.parameters()).fill_(torch.nan)
-    monkeypatch.setattr(Images, "network", lambda *_: net)
+    monkeypatch.setattr(Images, "network", damaged)
     with pytest.raises(FitError, match=r"PANDA: the loss .* nan by mini-batch 1 of 2.*damaged pictures or"):
         fitted(make("panda", **FAST, steps=2))
 

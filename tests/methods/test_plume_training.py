@@ -162,6 +162,16 @@ def test_scores_go_with_their_pictures(make: Make) -> None:
     np.testing.assert_allclose(turned[::-1], given, rtol=1e-5, atol=1e-6)
 
 
+def test_a_collapse_is_noted(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    spreads = iter([1.0, 0.001])
+    monkeypatch.setattr(plume, "spread", lambda _: next(spreads))
+    method = make("plume", **QUICK)
+    scores(method, TRAIN, TEST)
+    assert method.notes == (
+        "collapsed: the spread of the training images' embeddings fell to 0.001 of its start",
+    )
+
+
 def test_pooling_keeps_what_is_constant_and_widens_by_threes(make: Make) -> None:
     method = make("plume", width=3072)
     constant = method.features(images(np.full((2, 2048), 7, np.float32)))
