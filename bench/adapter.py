@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from bench.cell import Value
 from bench.errors import AdapterError, SuiteError, did_you_mean
-from bench.params import WORDS
+from bench.params import in_words
 
 Kind = Literal["method", "dataset"]
 
@@ -54,7 +54,7 @@ class Parameter:
         """
         import pydantic
 
-        expected = WORDS.get(self.annotation, self.annotation)
+        expected = in_words(self.annotation)
         optional = "None" in self.annotation
         if value is None or (isinstance(value, str) and value.lower() == "none" and optional):
             if optional:

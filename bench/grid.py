@@ -193,8 +193,16 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
             said = {key: value for key, value in given.items() if adapter.problem or key in known}
             label = format_selector(adapter.name, said)
             inner, given_inside = (base.adapter, base.params) if base else (adapter, params)
-            extra = "" if inner.problem else extra_fingerprint(inner, given_inside, registry)
+            extra = _extra(inner, given_inside, registry, where)
             yield ChosenMethod(label, adapter, params, backbone, backbone_identity, extra, base)
+
+
+def _extra(adapter: Adapter, params: Mapping[str, object], registry: Registry, where: str) -> str:
+    """Return the content's hash of the extra pictures that a method's parameters name."""
+    try:
+        return "" if adapter.problem else extra_fingerprint(adapter, params, registry)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
 def _params(

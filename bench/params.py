@@ -43,7 +43,8 @@ VOCABULARY = {
 }
 
 #: What a message calls them.
-WORDS = {
+_WORDS = {
+    "None": "none",
     "PositiveInt": "a whole number above 0",
     "NonNegativeInt": "a whole number from 0 up",
     "PositiveFloat": "a number above 0",
@@ -57,3 +58,15 @@ WORDS = {
     "str": "text",
     "bool": "true or false",
 }
+
+
+def in_words(annotation: str) -> str:
+    """Return what a message calls an annotation: ``PositiveInt | None`` is a whole number above 0 or none."""
+    parts: list[str] = []
+    for part in annotation.split(" | "):
+        if part.startswith("Literal["):
+            parts += part.removeprefix("Literal[").removesuffix("]").split(", ")
+        else:
+            parts.append(_WORDS.get(part, part))
+    *firsts, last = parts
+    return f"{', '.join(firsts)} or {last}" if firsts else last

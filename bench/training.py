@@ -135,7 +135,7 @@ class Training:
             became = "became NaN or infinite" if value is None else f"became {float(value.detach()):g}"
             raise FitError(
                 f"{type(self.method).__name__}: the loss or its gradient {became} by mini-batch {step + 1} "
-                f"of {self.steps}; lower the learning rate, or look for damaged pictures"
+                f"of {self.steps}; lower the learning rate, or look for damaged pictures or weights"
             )
 
     def _save(self, done: int, seconds: float) -> None:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import AdapterError, ScoreError
+from bench.errors import AdapterError, FitError, ScoreError
 from bench.images import Images
 from bench.method import Method, Scores
 from bench.seeds import derived_seed, seed_everything
@@ -109,9 +109,20 @@ class Wrapper(Method):
         ----------
         *names
             Tell several such fits of one cell apart.
+
+        Raises
+        ------
+        FitError
+            The base cannot be trained; says on how many images.
         """
         self.final = self.new_base("final", *names, bare_seed=True)
-        self.final.fit(train)
+        try:
+            self.final.fit(train)
+        except FitError as error:
+            raise FitError(
+                f"{error} (inside {type(self).__name__}, which trained it on {len(train)} images; if these "
+                "are too few, let it keep more)"
+            ) from error
         self.notes = self.final.notes
 
     def score(self, test: Images) -> Scores:

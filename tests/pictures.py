@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.provider import FeatureProvider
+from bench.features.trainable import Trainable
 from bench.images import Images
 from bench.source import ArraySource
 
@@ -83,6 +84,14 @@ def images(pixels: NDArray[np.uint8]) -> Images:
     source = ArraySource("given", str(len(_KEEP)), len(pixels), lambda: pixels)
     _KEEP.append(source)
     return Images.of(source).bind(provider())
+
+
+def damaged(_: Images, backbone: str) -> Trainable:
+    """Return a network as `Images.network` does, with weights that are no numbers."""
+    network = Trainable(tiny().get(backbone), torch.device("cpu"))
+    with torch.no_grad():
+        next(network.module.get_submodule("layer4").parameters()).fill_(torch.nan)
+    return network
 
 
 def surfaces(n: int, *, seed: int = 0, side: int = SIDE) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -188,6 +189,23 @@ def test_clipping_makes_every_step_short() -> None:
     )
     moved = torch.cat([(a - b).flatten() for a, b in zip(before, toy.net.parameters(), strict=True)])
     assert float(moved.detach().norm()) == pytest.approx(0.05 * 1e-3, rel=1e-2)
+
+
+def test_on_a_cpu_autocast_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Toy().train(precision="bfloat16").bits() == Toy().train().bits()
+    asked: list[tuple[str, torch.dtype]] = []
+
+    def noted(device: str, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
+        asked.append((device, dtype))
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(torch, "autocast", noted)
+    toy = Toy()
+    toy.device = torch.device("cuda")  # as told; what it trains lies on the host
+    training = Training(method=toy, optimiser=toy.optimiser, state={}, steps=1, precision="bfloat16")
+    with training._autocast():
+        pass
+    assert asked == [("cuda", torch.bfloat16)]
 
 
 def test_no_steps_leave_everything() -> None:

@@ -26,7 +26,8 @@ from bench.features.presets import unknown
 log = logging.getLogger(__name__)
 
 CPU_BATCH, GPU_BATCH = 16, 256
-
+#: What torch says where a pooling or a convolution has no pixel left to work on.
+TOO_SMALL = ("size is too small", "greater than actual input size")
 
 Hook = Callable[[nn.Module, Any, Any], None]
 
@@ -146,10 +147,27 @@ class Network:
                     return {"": self._finish(self._built.pooled(images))}
                 with contextlib.suppress(_Enough):
                     self._built.module(images)
+        except RuntimeError as error:
+            raise self._explained(error) from None
         finally:
             for hook in hooks:
                 hook.remove()
         return taken
+
+    def _explained(self, error: RuntimeError) -> Exception:
+        """Return what to raise in an error's place: one that tells of pictures too small, or itself."""
+        if not any(words in str(error) for words in TOO_SMALL):
+            return error
+        return BackboneError(
+            f"backbone {self.backbone.name}: pictures of {self.side} px are too small for this network "
+            f"({str(error).splitlines()[0]}); give it a larger resize and crop"
+        )
+
+    @property
+    def side(self) -> int:
+        """Shorter side in pixels of what the network is fed."""
+        given = self.preprocess.crop or self.preprocess.resize or 224
+        return given if isinstance(given, int) else min(given)
 
     def _take(self, layer: str, layers: tuple[str, ...], pool: bool, taken: dict[str, torch.Tensor]) -> Hook:
         def hook(_module: nn.Module, _given: object, output: object) -> None:
@@ -211,10 +229,9 @@ class Network:
 
     def _module(self, layer: str) -> nn.Module:
         if layer not in self._modules or not layer:
-            names = [name for name in self._modules if name.count(".") <= 1 and name]
-            hint = unknown(
-                "layer", layer, self._modules, f"Its layers: {', '.join(names)} (and those inside them)"
-            )
+            named = [name for name in self._modules if name]
+            shown = ", ".join(name for name in named if name.count(".") <= 1)
+            hint = unknown("layer", layer, named, f"Its layers: {shown} (and those inside them)")
             raise BackboneError(f"backbone {self.backbone.name}: {hint}")
         return self._modules[layer]
 

@@ -134,7 +134,7 @@ class Trainable:
         for parameter in candidates.values():
             parameter.requires_grad_(True)
         picture = torch.linspace(-1, 1, 3 * self.side**2, device=self.device).view(1, 3, self.side, self.side)
-        features = self._probe(picture)
+        features = self._network.vectors(picture)
         used = torch.autograd.grad(features.sum(), list(candidates.values()), allow_unused=True)
         self.thawed = {n: p for (n, p), g in zip(candidates.items(), used, strict=True) if g is not None}
         for name in candidates.keys() - self.thawed.keys():
@@ -146,8 +146,7 @@ class Trainable:
     @property
     def side(self) -> int:
         """Shorter side in pixels of what the network is fed."""
-        given = self.preprocess.crop or self.preprocess.resize or 224
-        return given if isinstance(given, int) else min(given)
+        return self._network.side
 
     def inputs(self, images: Images) -> Inputs:
         """Return what to call this network with, for the pictures of a view."""
@@ -184,17 +183,6 @@ class Trainable:
                 f"backbone {self.backbone.name}: it has no block {block}; its blocks, by stride: {has}"
             )
         return self.blocks[block]
-
-    def _probe(self, picture: torch.Tensor) -> torch.Tensor:
-        try:
-            return self._network.vectors(picture)
-        except RuntimeError as error:
-            if "size" not in str(error):
-                raise
-            raise BackboneError(
-                f"backbone {self.backbone.name}: pictures of {self.side} px are too small for this network "
-                f"({str(error).splitlines()[0]}); give it a larger resize and crop"
-            ) from None
 
     def _divide(self, picture: torch.Tensor, features: torch.Tensor) -> None:
         """Find the modules in front of the boundary, and make sure that what lies behind can run alone."""

@@ -215,3 +215,16 @@ def test_a_network_that_cannot_be_built_says_why(backbones: Backbones) -> None:
         network(backbones, 'tiny[args={"nonsense":1}]')
     with pytest.raises(BackboneError, match="no weights 'IMAGENET1K_V9'; available: IMAGENET1K_V1"):
         network(Backbones(), "torchvision:resnet18/IMAGENET1K_V9")
+
+
+def test_pictures_too_small_are_named_with_the_mend(tmp_path: Path, pictures: np.ndarray) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    save_file(timm.create_model("inception_v3", num_classes=0).state_dict(), tmp_path / "it.safetensors")
+    table = NetworkTable(
+        timm="inception_v3", args={"num_classes": 0}, file="it.safetensors", resize=16, crop=16
+    )
+    small = network(Backbones({"small": table}, tmp_path), "small")
+    with pytest.raises(BackboneError, match=r"backbone small: pictures of 16 px are too small .*larger"):
+        small.pooled(pictures[:2])

@@ -21,7 +21,7 @@ from bench.extra import extra_images
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.provider import FeatureProvider
 from bench.registry import Registry
-from tests.pictures import images, scores, stained, surfaces
+from tests.pictures import damaged, images, scores, stained, surfaces
 
 Make = Callable[..., Any]
 adl = sys.modules[Registry().methods["adl"].load().__module__]
@@ -295,6 +295,15 @@ def test_maps_and_scores(make: Make) -> None:
 def test_hardly_any_images(make: Make, n: int, batch: int) -> None:
     params = {**FAST, "epochs": 1, "steps_per_epoch": 1, "batch": batch, "burn_in": 0.0}
     assert np.isfinite(scores(make("adl", **params), TRAIN[:n], TEST)).all()
+
+
+@pytest.mark.xfail(strict=True, reason="torch's cross-entropy refuses NaN before the loop can say why")
+def test_weights_that_are_no_numbers_end_it_with_a_reason(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Images, "network", damaged)
+    with pytest.raises(FitError, match="ADL: the loss or its gradient became nan by mini-batch 1 of 4"):
+        fitted(make("adl", **{**FAST, "epochs": 1, "steps_per_epoch": 4}))
 
 
 @pytest.mark.parametrize("size", [1, 16, 48])

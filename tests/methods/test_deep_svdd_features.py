@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +40,6 @@ def test_training_is_that_of_torchs_modules(make: Make, kind: str, hidden: int) 
         for layer, (a, b) in zip(layers, sizes, strict=True):
             layer.weight.copy_(svdd.uniform((a, b), a**-0.5, generator).T)
     net = nn.Sequential(layers[0], nn.LeakyReLU(), layers[1]) if hidden else layers[0]
-    assert not [name for name, _ in net.named_parameters() if "bias" in name]
     with torch.no_grad():
         centre = net(data).mean(0)
         centre[(centre.abs() < 0.1) & (centre < 0)] = -0.1
@@ -87,10 +87,46 @@ def test_a_soft_boundary_without_radius_is_the_one_class_loss_over_nu() -> None:
     torch.testing.assert_close(svdd.objective(squared, zero, 0.25), 4 * svdd.objective(squared, zero, None))
 
 
-def test_the_quantile_leaves_a_share_of_nu_outside() -> None:
-    squared = torch.rand(1, 200)
-    radius = squared.sqrt().quantile(0.9, dim=1)
-    assert ((squared > radius[:, None] ** 2).float().mean().item()) == pytest.approx(0.1, abs=0.01)
+def test_after_the_warmup_the_radius_leaves_a_share_of_nu_of_the_last_batch_outside(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    original = svdd.objective
+
+    def spy(squared: torch.Tensor, radius: torch.Tensor, nu: float) -> torch.Tensor:
+        seen.append((squared.detach().clone(), radius.clone()))
+        return original(squared, radius, nu)
+
+    monkeypatch.setattr(svdd, "objective", spy)
+    train = np.abs(rng.normal(size=(200, 6)))
+    settings = {"objective": "soft-boundary", "nu": 0.1, "warmup": 2, "epochs": 5, "batch": 100}
+    scores(make("deep_svdd_features", **settings), train, TEST)
+    assert len(seen) == 10
+    assert [float(radius) for _, radius in seen[:5]] == [0] * 5
+    for (squared, _), (_, radius) in itertools.pairwise(seen[4:]):
+        assert float((squared > radius[:, None] ** 2).float().mean()) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("hidden", [0, 7])
+def test_nothing_in_the_head_is_a_bias(make: Make, hidden: int) -> None:
+    method = make("deep_svdd_features", hidden=hidden, epochs=3, lr=0.1)
+    scores(method, TRAIN, TEST)
+    assert not method.represent(torch.zeros(2, 6)).any()
+    assert all(parameter.ndim == 2 for parameter in method.parameters.values())
+
+
+def test_both_objectives_rank_the_same_by_the_same_head(make: Make) -> None:
+    one, soft = (
+        scores(make("deep_svdd_features", objective=each, epochs=0), TRAIN, TEST)
+        for each in ("one-class", "soft-boundary")
+    )
+    assert one.tobytes() == soft.tobytes()
+
+
+def test_features_are_normalised_as_told(make: Make) -> None:
+    given = scores(make("deep_svdd_features", normalise="l2", epochs=5), TRAIN, TEST)
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (TRAIN, TEST)]
+    np.testing.assert_allclose(given, scores(make("deep_svdd_features", epochs=5), *unit), rtol=1e-3)
 
 
 def test_training_shrinks_the_distances(make: Make) -> None:

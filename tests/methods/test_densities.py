@@ -40,6 +40,12 @@ def test_whitening_then_distance_is_the_mahalanobis_distance(make: Make) -> None
     np.testing.assert_allclose(given, expected, rtol=1e-9)
 
 
+def test_the_mean_distance_of_training_images_is_the_number_of_dimensions(make: Make) -> None:
+    """By the covariance with 1 / N; with 1 / (N - 1) it would be D (N - 1) / N."""
+    given = scores(make("whitening", scoring="distance", shrinkage=0.0), TRAIN, TRAIN)
+    assert given.mean() == pytest.approx(6, rel=1e-9)
+
+
 def test_whitening_then_neighbours_is_knn_in_the_inverse_covariances_metric(make: Make) -> None:
     difference = Q64[:, None] - T64[None]
     inverse = np.linalg.inv(np.cov(T64.T, bias=True))

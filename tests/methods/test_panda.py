@@ -16,7 +16,7 @@ from bench import FitError, Images, chance, endless_rows, epoch_rows, nearest
 from bench.checkpoint import Checkpoints
 from bench.metrics.image import auroc
 from bench.registry import Registry
-from tests.pictures import images, scores, stained, surfaces
+from tests.pictures import damaged, images, scores, stained, surfaces
 
 Make = Callable[..., Any]
 panda = sys.modules[Registry().methods["panda"].load().__module__]
@@ -33,6 +33,15 @@ def fitted(method: Any, train: Images = TRAIN, *, seed: int = 0, outliers: Image
     method.extra = {} if outliers is None else {"outliers": outliers}
     method.fit(train)
     return method
+
+
+class Given:
+    """Stands for a network: its features are what it is given."""
+
+    thawed: dict[str, torch.Tensor] = {}  # noqa: RUF012
+
+    def features(self, given: torch.Tensor) -> torch.Tensor:
+        return given
 
 
 def moved(method: Any) -> float:
@@ -90,6 +99,19 @@ def test_consolidation_holds_the_weights_back(make: Make) -> None:
     assert moved(held) < 0.3 * moved(free)
     nothing = fitted(make("panda", **FAST, steps=12, variant="ewc", fisher="identity", ewc_weight=0.0))
     assert moved(nothing) == pytest.approx(moved(free))
+
+
+def test_an_endless_penalty_leaves_the_network_where_it_was(make: Make) -> None:
+    """Every step has the length of the cut gradient; the next one goes straight back."""
+    fast = {**FAST, "momentum": 0.0, "weight_decay": 0.0, "clip": 0.02}
+    free = fitted(make("panda", **fast, steps=40))
+    held = fitted(make("panda", **fast, steps=40, variant="ewc", fisher="identity", ewc_weight=1e9))
+    length = fast["lr"] * fast["clip"]
+    assert moved(held) <= 2 * length
+    assert moved(free) > 10 * length
+    unadapted = scores(make("dn2", backbone="tiny", k=2), TRAIN, TEST)
+    off = [np.abs(each.score(TEST).image.numpy() - unadapted).max() for each in (held, free)]
+    assert off[0] < 0.2 * off[1]
 
 
 def test_steps_follow_a_plain_implementation(make: Make) -> None:
@@ -193,18 +215,25 @@ def test_ses_does_not_see_the_scale_of_features(make: Make) -> None:
     bank = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
     test = torch.randn(9, 6, generator=torch.Generator().manual_seed(1))
 
-    class Given:
-        thawed: dict[str, torch.Tensor] = {}  # noqa: RUF012
-
-        def features(self, given: torch.Tensor) -> torch.Tensor:
-            return given
-
     method.net = Given()
     found = []
     for scale in (1.0, 30.0):
         adapted = method._read_out(scale * bank, {})
         found.append(adapted.score(scale * test) / adapted.typical)
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [2, 9, 40])
+def test_the_typical_score_is_that_of_a_tenth_by_the_rest(make: Make, n: int) -> None:
+    method = fitted(make("panda", **FAST, steps=0, variant="ses"), seed=5)
+    bank = torch.randn(n, 6, generator=torch.Generator().manual_seed(0))
+    order = np.random.default_rng(5).permutation(n)
+    tenth = max(1, n // 10)
+    squared = (bank[order[:tenth], None] - bank[order[tenth:]]).square().sum(2)
+    expected = float(squared.sort(1).values[:, :2].sum(1).mean())
+
+    method.net = Given()
+    assert method._read_out(bank, {}).typical == pytest.approx(expected, rel=1e-4)
 
 
 def test_means_between_neighbours_and_the_centre(make: Make) -> None:
@@ -262,6 +291,21 @@ def test_hardly_any_images(make: Make, variant: str, n: int) -> None:
     assert np.isfinite(scores(method, TRAIN[:n], TEST)).all()
 
 
+def test_weights_that_are_no_numbers_end_it_with_a_reason(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Images, "network", damaged)
+    with pytest.raises(FitError, match=r"PANDA: the loss .* nan by mini-batch 1 of 2.*damaged pictures or"):
+        fitted(make("panda", **FAST, steps=2))
+
+
+@pytest.mark.parametrize("name", ["panda", "panda_oe"])
+def test_a_batch_of_one(make: Make, name: str) -> None:
+    more = {"outliers": "x"} if name == "panda_oe" else {}
+    method = make(name, **{**FAST, "batch": 1}, steps=2, **more)
+    assert np.isfinite(scores(method, TRAIN, TEST)).all()
+
+
 def test_a_last_batch_of_one(make: Make) -> None:
     assert np.isfinite(scores(make("panda", **{**FAST, "batch": 20}, steps=2), TRAIN, TEST)).all()
 
@@ -273,6 +317,37 @@ def test_exposure_is_the_cross_entropy_of_the_sigmoid() -> None:
     torch.testing.assert_close(panda_oe.exposure(a, b), expected)
     # Exchanging the labels turns the logit round.
     torch.testing.assert_close(panda_oe.exposure(-b, -a), panda_oe.exposure(a, b))
+
+
+def test_steps_of_exposure_follow_a_plain_implementation(make: Make) -> None:
+    params = {**FAST, "weight_decay": 0.01, "momentum": 0.5}
+    method = fitted(make("panda_oe", outliers="x", **params, steps=5), outliers=OUTLIERS)
+    plain = TRAIN.network("tiny")
+    module = plain.module.requires_grad_(False)
+    normal, outlying = (plain.prepare(next(each.batches(99))) for each in (TRAIN, OUTLIERS))
+    layers = [p for n, p in module.named_parameters() if n.startswith(("layer3", "layer4"))]
+    width, drawn = len(method.head["head.weight"]), chance(0, "classifier")
+    linear = torch.nn.Linear(width, 1)
+    with torch.no_grad():
+        linear.weight.copy_((2 * torch.rand(width, generator=drawn) - 1) / width**0.5)
+        linear.bias.copy_((2 * torch.rand((), generator=drawn) - 1) / width**0.5)
+    trained = [*layers, linear.weight, linear.bias]
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    optimiser = torch.optim.SGD(trained, lr=0.5, momentum=0.5, weight_decay=0.01)
+    for step in range(5):
+        rows = epoch_rows(len(TRAIN), 8, step, 0), endless_rows(len(OUTLIERS), 8, step, 0, "outliers")
+        pictures = torch.cat([normal[rows[0]], outlying[rows[1]]])
+        features = F.adaptive_avg_pool2d(module.forward_features(pictures), 1).flatten(1)
+        labels = torch.cat([torch.zeros(len(rows[0])), torch.ones(8)])
+        optimiser.zero_grad()
+        F.binary_cross_entropy(torch.sigmoid(linear(features)[:, 0]), labels).backward()
+        torch.nn.utils.clip_grad_norm_(trained, 0.1)
+        optimiser.step()
+    for ours, theirs in zip(method.net.thawed.values(), layers, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(method.head["head.weight"], linear.weight[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(method.head["head.bias"], linear.bias[0], rtol=1e-4, atol=1e-5)
 
 
 def test_exposure_separates_what_is_like_the_outliers(make: Make) -> None:

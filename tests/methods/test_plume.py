@@ -1,4 +1,4 @@
-"""PLUME: its losses in closed form, explicit loops, torch's own modules, and what the options change."""
+"""PLUME: its losses in closed form, explicit loops, and what the options change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench import FitError, batch_slices, shuffled
+from bench import FitError
 from bench.registry import Registry
 from tests.features_as_images import images, scores
 
@@ -115,55 +115,6 @@ def test_pooling_to_a_width_is_a_mean_over_windows(make: Make, width: int) -> No
     if width == 15:
         first = np.stack([TEST[:, 0], TEST[:, :2].mean(1), TEST[:, 1]], 1)
         np.testing.assert_allclose(given[:, :3], first, rtol=1e-5)
-
-
-def _with_torchs_modules(seed: int, epochs: int, rate: float, batch: int) -> np.ndarray:
-    """Train PLUME as its defaults say out of torch's layers, with A made in full."""
-    shuffle, draw = (torch.Generator().manual_seed(seed) for _ in range(2))
-    start = plume.initial(10, True, shuffle)
-    layers = {
-        name: nn.Linear(*w.shape, bias=f"{name}.bias" in start)
-        for name, w in start.items()
-        if w.ndim == 2 and "." not in name
-    }
-    with torch.no_grad():
-        for name, layer in layers.items():
-            layer.weight.copy_(start[name].T)
-            if layer.bias is not None:
-                layer.bias.copy_(start[f"{name}.bias"][0])
-    norm, lrelu = nn.BatchNorm1d(10, affine=False), nn.LeakyReLU()
-    f1 = nn.Sequential(layers["f1"], nn.BatchNorm1d(1024, affine=False, eps=1e-4), lrelu,
-                       layers["f2"], nn.BatchNorm1d(512, affine=False, eps=1e-4), lrelu)  # fmt: skip
-    optimiser = torch.optim.AdamW([p for layer in layers.values() for p in layer.parameters()], lr=rate)
-    parts, data = batch_slices(49, batch, smallest=2), torch.from_numpy(TRAIN)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * len(parts))
-    for _ in range(epochs):
-        order = shuffled(49, [shuffle])[0]
-        for part in parts:
-            x = norm(data[order[part]])
-            hidden = lrelu(layers["encode"](x))
-            mean, logvar = layers["mean"](hidden), layers["logvar"](hidden)
-            latent = mean + (logvar / 2).exp() * torch.randn(mean.shape, generator=draw)
-            alpha, beta = layers["out"](lrelu(layers["decode"](latent))).chunk(2, 1)
-            pseudo = ((torch.eye(10) + alpha[:, :, None] * beta[:, None]) @ x[:, :, None])[:, :, 0]
-            z, z_pseudo = f1(x), f1(pseudo)
-            of = nn.functional.binary_cross_entropy_with_logits
-            on, off = layers["f3"](z), layers["f3"](z_pseudo)
-            loss = of(on, torch.ones_like(on)) + of(off, torch.zeros_like(off))
-            loss = loss + 5 * (alpha.square().mean() + (beta - 1).square().mean())
-            loss = loss + plume.divergence(mean[None], logvar[None])[0]
-            loss = loss + plume.contrastive(z[None], z_pseudo[None], 0.5, "own")[0]
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-    norm.eval(), f1.eval()
-    return -layers["f3"](f1(norm(torch.from_numpy(TEST))))[:, 0].detach().numpy()
-
-
-def test_training_is_that_of_torchs_modules(make: Make) -> None:
-    given = scores(make("plume", epochs=3, lr=1e-3, batch=16), TRAIN, TEST, seed=3)
-    np.testing.assert_allclose(given, _with_torchs_modules(3, 3, 1e-3, 16), atol=1e-3)
 
 
 def test_without_contrast_the_temperature_is_nothing(make: Make) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from bench.registry import Registry
@@ -71,6 +72,31 @@ def test_every_projection_comes_once_an_epoch_with_its_label(make: Make) -> None
         assert apart.min() < 1e-5
         found.add((int(apart.argmin()), label))
     assert len(found) == 360
+
+
+def test_training_is_torchs_on_the_same_batches(make: Make) -> None:
+    settings = {"accuracy": 0.999, "lr": 3e-3, "weight_decay": 0.01}
+    method = fitted(make, **settings)
+    generator = torch.Generator().manual_seed(1)
+    matrices = torch.randn(6, 9, 8, generator=generator)
+    assert method.matrices.equal(matrices)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        layers = [nn.Linear(8, 16), nn.BatchNorm1d(16), nn.LeakyReLU(), nn.Linear(16, 32)]
+        network = nn.Sequential(*layers, nn.BatchNorm1d(32), nn.LeakyReLU(), nn.Linear(32, 6))
+    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3, eps=1e-7, weight_decay=0.01)
+    features = torch.from_numpy(TRAIN) / torch.from_numpy(TRAIN).norm(dim=1, keepdim=True)
+    for _ in range(3):
+        order = torch.randperm(360, generator=generator)
+        for part in (order[:128], order[128:256], order[256:]):
+            images_, t = part // 6, part % 6
+            y = torch.stack([x @ matrices[which] for x, which in zip(features[images_], t, strict=True)])
+            optimiser.zero_grad()
+            cross_entropy(network(y), t).backward()
+            optimiser.step()
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(method.network.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
+    assert not method.network.training
 
 
 def test_only_the_direction_of_a_feature_counts(make: Make) -> None:

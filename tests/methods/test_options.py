@@ -1,0 +1,242 @@
+"""Every option of every method reaches its scores: one that changes nothing is no option."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.adapter import Adapter
+from bench.registry import Registry
+from tests import features_as_images, pictures
+
+Make = Callable[..., Any]
+
+STOCK = Registry().methods
+Params = dict[str, Any]
+
+#: Parameters by which a method is quick; other values for each option, one at a time, with what they need.
+ON_FEATURES: dict[str, tuple[Params, dict[str, Any | Params]]] = {
+    "cap": (
+        {"epochs": 2, "k": 5, "lr": 1e-2, "batch": 16},
+        {
+            "kind": "sensory",
+            "head": "L+ReLU",
+            "attention": False,
+            "adapt": False,
+            "k": 3,
+            "weight": 0.1,
+            "distance": "sum",
+            "batch": 7,
+            "lr": 1e-3,
+            "epochs": 1,
+            "decay": 0.1,
+        },
+    ),
+    "dn2": ({}, {"k": 1}),
+    "ecod": ({}, {"aggregate": "image"}),
+    "gmm": (
+        {},
+        {"components": 2, "covariance": "full", "dimensions": 3, "ridge": 0.5, "normalise": "none"},
+    ),
+    "isolation_forest": ({}, {"trees": 10, "subsample": 8}),
+    "kde": ({}, {"bandwidth": "median", "factor": 2.0, "normalise": "none"}),
+    "kmeans_distance": ({}, {"k": 3, "restarts": 30}),
+    "lof": ({}, {"k": 3, "normalise": "none"}),
+    "mahalanobis": ({}, {"normalise": "none"}),
+    "oc_svm": ({}, {"nu": 0.5, "gamma": {"gamma": "auto", "normalise": "none"}, "normalise": "none"}),
+    "whitening": ({}, {"scoring": "distance", "k": 1, "shrinkage": 0.9, "normalise": "standard"}),
+    "deep_svdd_features": (
+        {"epochs": 8, "milestone": 4, "warmup": 2, "batch": 16, "lr": 1e-2},
+        {
+            "objective": "soft-boundary",
+            "nu": {"objective": "soft-boundary", "nu": 0.5},
+            "hidden": 5,
+            "dimensions": 4,
+            "warmup": {"objective": "soft-boundary", "warmup": 5},
+            "epochs": 6,
+            "milestone": 2,
+            "batch": 9,
+            "lr": 1e-3,
+            "weight_decay": 1.0,
+            "normalise": "l2",
+        },
+    ),
+    "sla2p": (
+        {"transforms": 6, "dimensions": 8, "epochs": 2, "accuracy": 0.99, "epsilon": 10.0},
+        {
+            "transforms": 5,
+            "dimensions": 7,
+            "epsilon": 0.0,
+            "accuracy": 0.05,
+            "epochs": 1,
+            "lr": 1e-2,
+            "weight_decay": 0.5,
+        },
+    ),
+    "sklearn": ({}, {"estimator": "sklearn.svm:OneClassSVM", "normalise": {"normalise": "l2"}}),
+    "llbnad": (
+        {"base": "mahalanobis"},
+        {
+            "base": "dn2",
+            "subsets": 2,
+            "keep": 0.5,
+            "aggregate": "max",
+            "cross": True,
+            "normalise": {"aggregate": "max", "normalise": "rank"},
+        },
+    ),
+    "iterative": (
+        {"base": "mahalanobis", "rounds": 3, "agreement": 1.0, "weight": "rank"},
+        {
+            "base": "dn2",
+            "rounds": 1,
+            "weight": "exp",
+            "temperature": {"weight": "sigmoid", "temperature": 0.1},
+            "keep": {"weight": "hard", "keep": 0.3},
+            "agreement": 0.1,
+        },
+    ),
+    "trim": ({"base": "mean_distance"}, {"base": "dn2", "keep": 0.3}),
+    "oracle_clean": ({}, {"base": "mean_distance"}),
+}
+#: Tested where they are: PLUME's, with its formulas; those that ask for a layer's maps, or for PyOD.
+ELSEWHERE = {"cap": {"layer"}, "mahalanobis": {"layers"}, "pyod": {"detector", "normalise"}}
+ON_PIXELS: dict[str, tuple[Params, dict[str, Any | Params]]] = {
+    "panda": (
+        {
+            "backbone": "tiny",
+            "steps": 6,
+            "lr": 0.5,
+            "clip": 0.1,
+            "batch": 8,
+            "interval": 2,
+            "fisher_batches": 3,
+        },
+        {
+            "variant": "ses",
+            "blocks": "4",
+            "scoring": "mean",
+            "k": 1,
+            "means": {"scoring": "kmeans", "means": 3},
+            "steps": 4,
+            "batch": 5,
+            "lr": 0.1,
+            "momentum": 0.0,
+            "weight_decay": 0.1,
+            "clip": 0.05,
+            "interval": {"variant": "ses", "interval": 4},
+            "ewc_weight": {"variant": "ewc", "fisher": "identity", "ewc_weight": 1.0},
+            "fisher": {"variant": "ewc", "fisher": "identity"},
+            "fisher_batches": {"variant": "ewc", "fisher_batches": 2},
+            "fisher_squares": {"variant": "ewc", "fisher_batches": 1, "fisher_squares": "batch"},
+        },
+    ),
+    "panda_oe": (
+        {"outliers": "given", "backbone": "tiny", "steps": 4, "lr": 0.5, "clip": 0.1, "batch": 8},
+        {
+            "blocks": "4",
+            "steps": 3,
+            "batch": 5,
+            "lr": 0.1,
+            "momentum": 0.0,
+            "weight_decay": 0.1,
+            "clip": 0.05,
+        },
+    ),
+    "adl": (
+        {
+            "backbone": "tiny",
+            "textures": "procedural",
+            "size": 32,
+            "batch": 3,
+            "epochs": 2,
+            "steps_per_epoch": 3,
+            "lr": 2e-3,
+            "burn_in": 0.2,
+            "cluster_share": 1.0,
+        },
+        {
+            "size": 64,
+            "epochs": 1,
+            "steps_per_epoch": 2,
+            "batch": 2,
+            "lr": 1e-3,
+            "weight_decay": 0.5,
+            "clip": 0.01,
+            "textures": "train",
+            "margin": 5.0,
+            "prior": "expected",
+            "topk": 0.5,
+            "reweight": False,
+            "alpha": 1.0,
+            "lam": 5.0,
+            "anneal": True,
+            "w_scale": "batch",
+            "burn_in": 0.9,
+            "cluster_share": 0.0,
+            "normalise": "imagenet",
+            "resizing": "antialiased",
+        },
+    ),
+}
+TRIED = ON_FEATURES | ON_PIXELS
+CASES = [(name, option) for name, (_, options) in TRIED.items() for option in options]
+#: Their effects are seen elsewhere: which images, and a choice that the runner makes.
+NOT_SCORES = {"panda": {"fisher_images", "selection"}, "panda_oe": {"outliers"}}
+
+rng = np.random.default_rng(2)
+SPREADS = [1, 2, 3, 1, 5, 1, 1, 2]
+TRAIN = (rng.normal(size=(60, 8)) * SPREADS + 4).astype(np.float32)
+TEST = (rng.normal(size=(30, 8)) * SPREADS * 1.5 + 4).astype(np.float32)
+SURFACES = pictures.images(pictures.surfaces(11, side=80))
+MIXED = pictures.images(np.concatenate([pictures.surfaces(4, seed=5, side=80), pictures.stained(4, side=80)]))
+
+
+def two_ways(name: str, option: str) -> tuple[Params, Params]:
+    """Return parameters without and with the option's other value."""
+    plain, options = TRIED[name]
+    changed = options[option] if isinstance(options[option], dict) else {option: options[option]}
+    needed = {key: value for key, value in changed.items() if key != option}
+    return plain | needed, plain | changed
+
+
+@pytest.fixture(scope="module")
+def scored(make: Make) -> Callable[[str, Params], Any]:
+    """Return a function that fits a method and scores the test images, once for the same parameters."""
+    known: dict[str, Any] = {}
+
+    def ran(name: str, params: Params) -> Any:
+        key = f"{name}{sorted(params.items())}"
+        if key not in known:
+            method = make(name, **params)
+            known[key] = (
+                pictures.scores(method, SURFACES, MIXED)
+                if name in ON_PIXELS
+                else features_as_images.scores(method, TRAIN, TEST)
+            )
+        return known[key]
+
+    return ran
+
+
+@pytest.mark.parametrize(("name", "option"), CASES)
+def test_an_option_has_an_effect(scored: Callable[[str, Params], Any], name: str, option: str) -> None:
+    one, other = (scored(name, params) for params in two_ways(name, option))
+    assert np.isfinite(other).all()
+    assert not np.allclose(one, other, rtol=1e-6)
+
+
+def options_of(adapter: Adapter) -> set[str]:
+    return set(adapter.parameters) - {"backbone", "options"}
+
+
+def test_no_option_is_left_out() -> None:
+    for name, adapter in STOCK.items():
+        if name == "plume":
+            continue
+        seen = set(TRIED[name][1]) if name in TRIED else set()
+        seen |= ELSEWHERE.get(name, set()) | NOT_SCORES.get(name, set())
+        assert options_of(adapter) == seen, name
