@@ -240,7 +240,8 @@ class ADL(Method):
         deviation = deviation_loss((out.score - mean) / std, certain, self.margin)
         clustered = torch.rand((), generator=chance(self.seed, "labels", step)) < self.cluster_share
         labels = torch.maximum(pseudo, two_means(out.score.detach())) if soft and clustered else pseudo
-        entropy = F.binary_cross_entropy(out.probability, labels, reduction="none")
+        # torch refuses NaN here (on a GPU for the rest of the process); the deviation carries it on.
+        entropy = F.binary_cross_entropy(torch.nan_to_num(out.probability, 0.5), labels, reduction="none")
         weighted = [self.weights(each.detach(), step) * each for each in (deviation, entropy)]
         return weighted[0].mean() + weighted[1].mean() + focal_loss(out.mask, masks)
 

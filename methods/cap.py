@@ -127,6 +127,8 @@ class CAP(Method):
         self.parameters: dict[str, torch.Tensor] = {}
         if self.adapt and len(self.bank) == 1:
             self.notes = ("not adapted: one training image has no neighbours",)
+        elif self.adapt and self.k >= len(self.bank):
+            self.notes = (f"k={self.k} neighbours: {len(self.bank)} training images have fewer",)
         return self.bank
 
     def prepare_bank(self) -> None:
@@ -227,7 +229,7 @@ def _train(methods: Sequence[CAP], banks: torch.Tensor) -> None:
     for h, method in enumerate(methods):
         method.parameters = heads.state(h)
         after = spread(normalize(method.project(banks[h])))
-        method.notes = collapse_note(before[h], after, "the projected features' directions")
+        method.notes += collapse_note(before[h], after, "the projected features' directions")
 
 
 def _loss(

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-from bench import Images, Method, PositiveFloat, PositiveInt, Scores, standardise
+from bench import FitError, Images, Method, PositiveFloat, PositiveInt, Scores, standardise
 
 
 class GMM(Method):
@@ -42,6 +42,8 @@ class GMM(Method):
 
     def fit(self, train: Images) -> None:
         features = train.features(self.backbone)
+        if len(features) < 2:
+            raise FitError("gmm needs at least 2 training images, for a variance")
         self.prepare = standardise(features, self.normalise)
         prepared = self.prepare(features).double().cpu().numpy()
         self.pca = PCA(min(self.dimensions, *prepared.shape), svd_solver="full").fit(prepared)

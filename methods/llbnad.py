@@ -84,7 +84,13 @@ class LLBNAD(Wrapper):
         for number, rows in enumerate(blocks(n, self.subsets, self.seed)):
             base = self.new_base("subset", number, bare_seed=self.subsets == 1)
             # In the order of `train`: with one subset this is the bare method.
-            base.fit(train[np.sort(rows)])
+            try:
+                base.fit(train[np.sort(rows)])
+            except FitError as error:
+                raise FitError(
+                    f"{error} (inside llbnad, on one of {self.subsets} subsets of {n} training images; if "
+                    f"{len(rows)} are too few, lower subsets)"
+                ) from error
             each[number] = normalised(training_scores(base, train), self.normalise)
             if self.cross:
                 each[number, rows] = np.ma.masked

@@ -4,7 +4,7 @@ from typing import Literal
 
 from sklearn.neighbors import LocalOutlierFactor
 
-from bench import Images, Method, PositiveInt, Scores, standardise
+from bench import FitError, Images, Method, PositiveInt, Scores, standardise
 
 
 class LOF(Method):
@@ -28,6 +28,8 @@ class LOF(Method):
 
     def fit(self, train: Images) -> None:
         features = train.features(self.backbone)
+        if len(features) < 2:
+            raise FitError("lof needs at least 2 training images: a neighbour besides the image itself")
         self.prepare = standardise(features, self.normalise)
         self.model = LocalOutlierFactor(n_neighbors=max(1, min(self.k, len(features) - 1)), novelty=True)
         self.model.fit(self.prepare(features).cpu().numpy())

@@ -78,6 +78,10 @@ class _Gaussian:
 
 
 def _positive(covariance: torch.Tensor) -> torch.Tensor:
-    """Add the least ridge that keeps a (nearly) constant set of features invertible."""
-    ridge = 1e-10 * covariance.diagonal().mean() + torch.finfo(torch.float64).tiny
+    """Add the least ridge that keeps a (nearly) constant set of features invertible.
+
+    All training images alike have no scale to measure by: what is left is the Euclidean distance.
+    """
+    scale = covariance.diagonal().mean()
+    ridge = 1e-10 * scale if scale > 0 else 1.0
     return covariance + ridge * torch.eye(len(covariance), dtype=covariance.dtype)

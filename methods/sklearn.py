@@ -4,7 +4,7 @@ import importlib
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_outlier_detector
+from sklearn.base import BaseEstimator, OutlierMixin
 
 from bench import AnobenchError, Images, Method, Scores, standardise
 
@@ -73,7 +73,7 @@ def _find(name: str) -> Any:
         found = getattr(importlib.import_module(module), class_name)
     except (ImportError, AttributeError) as error:
         raise AnobenchError(f"estimator {name!r} cannot be found: {error}") from None
-    if not (isinstance(found, type) and issubclass(found, BaseEstimator) and is_outlier_detector(found())):
+    if not (isinstance(found, type) and issubclass(found, BaseEstimator) and issubclass(found, OutlierMixin)):
         raise AnobenchError(
             f"estimator {name!r} is no outlier detector; scikit-learn has sklearn.ensemble:IsolationForest, "
             "sklearn.neighbors:LocalOutlierFactor, sklearn.svm:OneClassSVM, "

@@ -56,6 +56,7 @@ def test_the_selector_of_a_bridge_is_read_whole() -> None:
         ({"estimator": "sklearn.nowhere:Nothing"}, "cannot be found"),
         ({"estimator": "sklearn.svm:SVC"}, "is no outlier detector"),
         ({"estimator": "sklearn.base:clone"}, "is no outlier detector"),
+        ({"estimator": "sklearn.ensemble:VotingClassifier"}, "is no outlier detector"),
         ({"colour": 3}, "has no parameter 'colour'; it has bootstrap"),
     ],
 )

@@ -197,6 +197,9 @@ def test_k_is_clamped(make: Make) -> None:
     method = make("cap")
     assert np.isfinite(scores(method, TRAIN[:1], TEST)).all()
     assert "not adapted" in method.notes[0]
+    method = make("cap", epochs=1)
+    scores(method, TRAIN[:5], TEST)
+    assert method.notes == ("k=32 neighbours: 5 training images have fewer",)
 
 
 def test_published_parameters_stand_in_for_none(make: Make) -> None:

@@ -312,6 +312,7 @@ def test_cross_leaves_out_the_score_of_an_images_own_subset(make: Make, stock: A
         ({"subsets": 1, "cross": True}, 10, "needs at least 2 subsets, got 1"),
         ({"subsets": 2, "cross": True, "aggregate": "max_var"}, 10, "needs at least 3 subsets, got 2"),
         ({"subsets": 1, "aggregate": "max_var"}, 10, "needs at least 2 subsets, got 1"),
+        ({"base": "plume", "subsets": 8}, 10, r"at least 2 training.*of 8 subsets of 10.*lower subsets"),
         ({"base": "plume", "keep": 0.1}, 10, "PLUME needs at least 2 training images"),
     ],
 )

@@ -247,7 +247,7 @@ def test_a_method_that_is_no_wrapper_gets_no_base(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        ("lof", "n_neighbors"),
+        ("lof", "lof needs at least 2 training images"),
         ("plume", "PLUME needs at least 2 training images"),
         ("llbnad[base=dn2]", "1 training images cannot be cut into 3 subsets"),
     ],
