@@ -74,7 +74,6 @@ class TrainingCourses:
     kind: ClassVar[str] = "training"
     suite: str
     unit: str
-    rate: float
     panels: tuple[Panel, ...]
     note: str
 
@@ -137,7 +136,6 @@ def training_courses(board: Board, choice: Choice = ALL) -> TrainingCourses:
     return TrainingCourses(
         suite=clean(board.plan.title),
         unit={"step": "mini-batches", "epoch": "epochs"}.get(unit, unit),
-        rate=rate,
         panels=tuple(panels[:MOST_PANELS]),
         note=_note(board, rate, len(panels)),
     )
