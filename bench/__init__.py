@@ -27,6 +27,7 @@ _WHERE = {
     "FitError": "bench.errors",
     "Fraction": "bench.params",
     "HeadNorm": "bench.heads",
+    "HeadTraining": "bench.headtraining",
     "Heads": "bench.heads",
     "Hub": "bench.copies",
     "Idx": "bench.arrays",
@@ -116,6 +117,7 @@ __all__ = [
     "FitError",
     "Fraction",
     "HeadNorm",
+    "HeadTraining",
     "Heads",
     "Hub",
     "Idx",
@@ -218,6 +220,7 @@ if TYPE_CHECKING:
         take_rows,
         uniform,
     )
+    from bench.headtraining import HeadTraining
     from bench.hubtable import ParquetTable, class_name
     from bench.images import Images
     from bench.inspection import InspectionSet, empty_masks

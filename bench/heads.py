@@ -44,6 +44,10 @@ class Heads:
     def __contains__(self, name: object) -> bool:
         return name in self._stacked
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the parameters of all heads, by name; the same memory, without gradients."""
+        return {f"heads/{name}": p.detach() for name, p in self._stacked.items()}
+
     def groups(self) -> list[dict[str, Any]]:
         """Return parameter groups for a torch optimiser, one a head."""
         return [{"params": views} for views in self._views]

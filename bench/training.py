@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,13 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.checkpoint import Interrupted, stop_asked
 from bench.errors import FitError
+from bench.resume import Resumable
 
 if TYPE_CHECKING:
     from bench.method import Method
-
-log = logging.getLogger(__name__)
 
 Loss = Callable[[int], torch.Tensor]
 #: Off a CPU, asking whether a loss is finite waits for the device: only every so many steps.
@@ -85,8 +82,15 @@ class Training:
             The run is to end; the state is kept.
         """
         after = after or (lambda _: None)
-        started = saved = self.clock()
-        done, before = self._resume()
+        resumable = Resumable(
+            method=self.method,
+            optimiser=self.optimiser,
+            state=self.state,
+            steps=self.steps,
+            kept=self.kept,
+            clock=self.clock,
+        )
+        done = resumable.resume()
         self._finite = torch.ones((), dtype=torch.bool, device=self.method.device)
         if not done:
             after(0)
@@ -95,13 +99,9 @@ class Training:
             after(step + 1)
             if self.method.progress is not None:
                 self.method.progress(type(self.method).__name__, step + 1, self.steps)
-            checkpoints = self.method.checkpoints
-            if checkpoints is not None and (stop_asked() or self.clock() - saved >= checkpoints.every):
+            if resumable.due():
                 self._look(step)
-                self._save(step + 1, before + self.clock() - started)
-                saved = self.clock()
-                if stop_asked():
-                    raise Interrupted
+                resumable.save(step + 1)
         self._look(self.steps - 1)
 
     def _step(self, loss: Loss, step: int) -> None:
@@ -137,51 +137,6 @@ class Training:
                 f"{type(self.method).__name__}: the loss or its gradient {became} by mini-batch {step + 1} "
                 f"of {self.steps}; lower the learning rate, or look for damaged pictures or weights"
             )
-
-    def _save(self, done: int, seconds: float) -> None:
-        assert self.method.checkpoints is not None
-        optimiser = self.optimiser.state_dict()
-        flat = {(number, name): v for number, its in optimiser["state"].items() for name, v in its.items()}
-        tensors = {f"state/{name}": tensor for name, tensor in self.state.items()}
-        tensors |= {f"optimiser/{n}/{name}": v for (n, name), v in flat.items() if torch.is_tensor(v)}
-        described = {
-            "done": done,
-            "seconds": seconds,
-            "groups": optimiser["param_groups"],
-            "made by": self._made_by(),
-        }
-        self.method.checkpoints.write(tensors, described, self.kept)
-
-    def _made_by(self) -> list[str]:
-        return [torch.__version__, self.method.device.type]
-
-    def _resume(self) -> tuple[int, float]:
-        """Return how many steps are done and the seconds they took."""
-        checkpoints = self.method.checkpoints
-        found = checkpoints.read(self.kept) if checkpoints is not None else None
-        if found is None:
-            return 0, 0.0
-        tensors, described = found
-        if described["made by"] != self._made_by():
-            log.warning("a checkpoint of another torch or device is left aside")
-            self.kept.clear()
-            assert checkpoints is not None
-            checkpoints.remove()
-            return 0, 0.0
-        with torch.no_grad():
-            for name, tensor in self.state.items():
-                tensor.copy_(tensors[f"state/{name}"])
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimiser/"):
-                _, number, key = name.split("/", 2)
-                state.setdefault(int(number), {})[key] = tensor
-        self.optimiser.load_state_dict({"state": state, "param_groups": described["groups"]})
-        done, seconds = int(described["done"]), float(described["seconds"])
-        self.method.notes += (
-            f"went on after {done} of {self.steps} mini-batches and {seconds:.0f} s, which its time lacks",
-        )
-        return done, seconds
 
 
 def seed_of(*names: object) -> int:

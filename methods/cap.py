@@ -10,6 +10,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from bench import (
     Heads,
+    HeadTraining,
     Images,
     Method,
     NonNegativeFloat,
@@ -17,11 +18,9 @@ from bench import (
     PositiveFloat,
     PositiveInt,
     Scores,
-    batch_slices,
     collapse_note,
     nearest,
     same_shape,
-    shuffled,
     spread,
     take_rows,
     uniform,
@@ -219,13 +218,18 @@ def _train(methods: Sequence[CAP], banks: torch.Tensor) -> None:
     before = [spread(normalize(project(bank, heads.state(h), first.head))) for h, bank in enumerate(banks)]
     optimiser = torch.optim.Adam(heads.groups(), lr=first.lr, fused=device.type in ("cpu", "cuda"))
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, first.decay)
-    for _ in range(first.epochs):
-        order = shuffled(n, generators)
-        for part in batch_slices(n, first.batch):
-            rows = order[:, part]
-            heads.step(_loss(first, heads, banks, rows, take_rows(neighbours, rows)), optimiser)
-        schedule.step()
-        heads.check("CAP")
+    training = HeadTraining(
+        methods=methods,
+        heads=heads,
+        optimiser=optimiser,
+        schedule=schedule,
+        n=n,
+        batch=first.batch,
+        epochs=first.epochs,
+        shuffle=generators,
+    )
+    for rows in training:
+        heads.step(_loss(first, heads, banks, rows, take_rows(neighbours, rows)), optimiser)
     for h, method in enumerate(methods):
         method.parameters = heads.state(h)
         after = spread(normalize(method.project(banks[h])))

@@ -11,6 +11,7 @@ from torch.nn.functional import leaky_relu
 from bench import (
     Fraction,
     Heads,
+    HeadTraining,
     Images,
     Method,
     NonNegativeFloat,
@@ -18,10 +19,8 @@ from bench import (
     PositiveFloat,
     PositiveInt,
     Scores,
-    batch_slices,
     collapse_note,
     same_shape,
-    shuffled,
     spread,
     standardise,
     take_rows,
@@ -98,7 +97,7 @@ class DeepSVDDFeatures(Method):
     def prepared(self, train: Images) -> torch.Tensor:
         """Return the training features as the head sees them, (n, d)."""
         features = train.features(self.backbone)
-        self.prepare = standardise(features, self.normalise)
+        self.prepare, self.notes = standardise(features, self.normalise), ()
         return self.prepare(features)
 
     def represent(self, features: torch.Tensor) -> torch.Tensor:
@@ -139,7 +138,7 @@ def _initial(method: DeepSVDDFeatures, d: int, generator: torch.Generator) -> di
 
 def _train(methods: Sequence[DeepSVDDFeatures], banks: torch.Tensor) -> None:
     """Train the heads of all methods on their banks, (h, n, d); leaves heads and centres in the methods."""
-    first, device, n = methods[0], banks.device, banks.shape[1]
+    first, device = methods[0], banks.device
     generators = [torch.Generator().manual_seed(m.seed) for m in methods]
     initial = [_initial(first, banks.shape[2], generator) for generator in generators]
     heads = Heads([{name: p.to(device) for name, p in state.items()} for state in initial])
@@ -153,16 +152,23 @@ def _train(methods: Sequence[DeepSVDDFeatures], banks: torch.Tensor) -> None:
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [first.milestone])
     nu = first.nu if first.objective == "soft-boundary" else None
     radius = torch.zeros(len(methods), device=device)
-    for epoch in range(first.epochs):
-        order = shuffled(n, generators).to(device)
-        for part in batch_slices(n, first.batch):
-            phi = represent(take_rows(banks, order[:, part]), heads)
-            squared = (phi - centres[:, None]).square().sum(-1)
-            heads.step(objective(squared, radius, nu), optimiser)
-            if nu is not None and epoch >= first.warmup:
-                radius = squared.detach().sqrt().quantile(1 - nu, dim=1)
-        schedule.step()
-    heads.check("Deep SVDD on features")
+    training = HeadTraining(
+        methods=methods,
+        heads=heads,
+        optimiser=optimiser,
+        schedule=schedule,
+        n=banks.shape[1],
+        batch=first.batch,
+        epochs=first.epochs,
+        shuffle=generators,
+        state={"radius": radius},
+        device=device,
+    )
+    for rows in training:
+        squared = (represent(take_rows(banks, rows), heads) - centres[:, None]).square().sum(-1)
+        heads.step(objective(squared, radius, nu), optimiser)
+        if nu is not None and training.epoch >= first.warmup:
+            radius.copy_(squared.detach().sqrt().quantile(1 - nu, dim=1))
     for h, method in enumerate(methods):
         method.parameters, method.centre = heads.state(h), centres[h]
-        method.notes = collapse_note(before[h], spread(method.represent(banks[h])), "the representations")
+        method.notes += collapse_note(before[h], spread(method.represent(banks[h])), "the representations")

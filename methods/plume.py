@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -12,6 +12,7 @@ from bench import (
     FitError,
     HeadNorm,
     Heads,
+    HeadTraining,
     Images,
     Method,
     NonNegativeFloat,
@@ -63,6 +64,9 @@ class PLUME(Method):
         L_c compares column c with the pseudo-anomaly of c alone (code), or with all of the batch (text).
     temperature : float
         τ of L_c.
+    normalisation : {"apart", "together"}
+        In training the classifier's BatchNorm sees normal features and pseudo-anomalies in batches of their
+        own (code), or in one batch, as in PLAD.
     epochs, batch, lr
         AdamW under a one-cycle schedule with this peak rate; ``none``: the suggestion of a range test of 100
         steps, which the record notes. A last batch of one image joins the batch before it.
@@ -106,6 +110,7 @@ class PLUME(Method):
         noise_reduction: Literal["mean", "sum"] = "mean",
         negatives: Literal["own", "all"] = "own",
         temperature: PositiveFloat = 0.5,
+        normalisation: Literal["apart", "together"] = "apart",
         sigma: PositiveFloat = 1.0,
         epochs: PositiveInt = 100,
         batch: PositiveInt = 32,
@@ -121,6 +126,7 @@ class PLUME(Method):
             contrastive_weight,
         )
         self.noise_target, self.noise_reduction, self.sigma = noise_target, noise_reduction, sigma
+        self.normalisation = normalisation
         self.epochs, self.batch, self.lr = epochs, batch, lr
         self.width, self.selection = width, selection
 
@@ -209,6 +215,17 @@ class _Networks:
     def logits(self, z: torch.Tensor) -> torch.Tensor:
         return (z @ self.heads["f3"])[..., 0]
 
+    def statistics(self) -> dict[str, torch.Tensor]:
+        """Return the running statistics of all heads; the same memory."""
+        return {f"{what}{i}": getattr(n, what) for i, n in enumerate(self.norms) for what in ("mean", "var")}
+
+    def classifier(self, head: int) -> dict[str, torch.Tensor]:
+        """Return a copy of what `Classifier` takes."""
+        tensors = {name: self.heads[name].detach()[head].clone() for name in ("f1", "f2", "f3")}
+        for i, norm in enumerate(self.norms):
+            tensors[f"shift{i}"], tensors[f"scale{i}"] = norm.state(head)
+        return tensors
+
 
 def initial(d: int, perturbator: bool, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Return torch's initial values of linear layers, uniform up to 1/√inputs, as (inputs, outputs)."""
@@ -223,28 +240,29 @@ def initial(d: int, perturbator: bool, generator: torch.Generator) -> dict[str, 
 
 
 class Classifier:
-    """One head's classifier in evaluation, with its running statistics.
+    """One head's classifier in evaluation, with its running statistics, which are those of a mixture.
 
-    Perturbed features went through it in batches of their own, so that the statistics are those of a mixture.
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        Weights f1, f2 and f3; shift0 to shift2 and scale0 to scale2 of the normalisations before them.
     """
 
-    def __init__(self, nets: _Networks, head: int, device: torch.device) -> None:
-        self.norms = [tuple(t.to(device) for t in norm.state(head)) for norm in nets.norms]
-        self.weights = [nets.heads[name].detach()[head].clone().to(device) for name in ("f1", "f2", "f3")]
+    def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        self.tensors = tensors
 
     def embed(self, features: torch.Tensor) -> torch.Tensor:
         """Return f₁, (n, e)."""
-        on = features.device
-        z = (features - self.norms[0][0].to(on)) * self.norms[0][1].to(on)
-        for weight, (shift, scale) in zip(self.weights, self.norms[1:], strict=False):
-            z = leaky_relu((z @ weight.to(on) - shift.to(on)) * scale.to(on))
+        t = {name: tensor.to(features.device) for name, tensor in self.tensors.items()}
+        z = (features - t["shift0"]) * t["scale0"]
+        for i in (1, 2):
+            z = leaky_relu((z @ t[f"f{i}"] - t[f"shift{i}"]) * t[f"scale{i}"])
         return z
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         """Return logits (n,); higher = more normal."""
-        return torch.cat(
-            [self.embed(part) @ self.weights[2].to(part.device) for part in features.split(4096)]
-        )[:, 0]
+        last = self.tensors["f3"].to(features.device)
+        return torch.cat([self.embed(part) @ last for part in features.split(4096)])[:, 0]
 
 
 class _Training:
@@ -256,6 +274,7 @@ class _Training:
         self.parts = batch_slices(self.n, self.first.batch, smallest=2)
         self.shuffle = [torch.Generator().manual_seed(m.seed) for m in methods]
         self.draw = [torch.Generator(banks.device).manual_seed(m.seed) for m in methods]
+        self.kept: list[dict[str, dict[str, torch.Tensor]]] = [{} for _ in methods]
 
     def run(self) -> None:
         """Train, and leave the classifiers in the methods."""
@@ -272,18 +291,32 @@ class _Training:
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, max_lr=rates, total_steps=first.epochs * len(self.parts)
         )
-        before = [spread(Classifier(nets, h, bank.device).embed(bank)) for h, bank in enumerate(self.banks)]
-        # One classifier an epoch is too much for a GPU's memory.
-        where = torch.device("cpu") if first.selection == "oracle" else self.banks.device
-        for epoch in range(1, first.epochs + 1):
-            for batch in self._batches():
-                nets.heads.step(self.losses(nets, batch), optimiser)
-                schedule.step()
-            nets.heads.check("PLUME")
-            if first.selection == "oracle" or epoch == first.epochs:
-                for h, method in enumerate(self.methods):
-                    method.classifiers[f"epoch {epoch}"] = Classifier(nets, h, where)
+        training = HeadTraining(
+            methods=self.methods,
+            heads=nets.heads,
+            optimiser=optimiser,
+            schedule=schedule,
+            schedule_by="batch",
+            n=self.n,
+            batch=first.batch,
+            smallest=2,
+            epochs=first.epochs,
+            shuffle=self.shuffle,
+            draw=self.draw,
+            state=nets.statistics(),
+            kept=self.kept[0],
+            device=self.banks.device,
+        )
+        before = [spread(Classifier(nets.classifier(h)).embed(bank)) for h, bank in enumerate(self.banks)]
+        for rows in training:
+            nets.heads.step(self.losses(nets, take_rows(self.banks, rows)), optimiser)
+            epoch = training.epoch + 1
+            if training.ends_epoch and (first.selection == "oracle" or epoch == first.epochs):
+                for h, kept in enumerate(self.kept):
+                    # One classifier an epoch is too much for a GPU's memory.
+                    kept[f"epoch {epoch}"] = {name: t.cpu() for name, t in nets.classifier(h).items()}
         for h, method in enumerate(self.methods):
+            method.classifiers = {name: Classifier(tensors) for name, tensors in self.kept[h].items()}
             after = spread(method.classifiers[f"epoch {first.epochs}"].embed(self.banks[h]))
             method.notes += collapse_note(before[h], after, "the training images' embeddings")
 
@@ -328,7 +361,10 @@ class _Training:
         m = self.first
         x = nets.norms[0].train(batch)
         pseudo, penalty = self.perturb(nets, x)
-        z, z_pseudo = nets.embed(x), nets.embed(pseudo)
+        if m.normalisation == "together":
+            z, z_pseudo = nets.embed(torch.cat([x, pseudo], 1)).chunk(2, 1)
+        else:
+            z, z_pseudo = nets.embed(x), nets.embed(pseudo)
         loss = cross_entropy(nets.logits(z), nets.logits(z_pseudo)) + penalty
         if m.contrastive_weight:
             loss = loss + m.contrastive_weight * contrastive(z, z_pseudo, m.temperature, m.negatives)

@@ -135,6 +135,7 @@ def test_without_contrast_the_temperature_is_nothing(make: Make) -> None:
         {"noise_target": "text"},
         {"noise_reduction": "sum"},
         {"negatives": "all"},
+        {"normalisation": "together"},
         {"width": 16},
     ],
 )
