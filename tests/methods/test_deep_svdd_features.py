@@ -75,6 +75,14 @@ def test_the_centre_is_the_mean_kept_away_from_zero(make: Make) -> None:
     assert svdd.away_from_zero(torch.zeros(1)).item() == pytest.approx(0.1)
 
 
+def test_a_mean_that_is_nothing_but_rounding_has_no_sign(make: Make) -> None:
+    """Another order of the images, or another machine, rounds the mean of standardised features otherwise."""
+    for rows in (slice(None), slice(None, None, -1)):
+        method = make("deep_svdd_features", epochs=0, normalise="standard")
+        scores(method, TRAIN[rows].copy(), TEST)
+        assert (method.centre == torch.tensor(0.1)).all()
+
+
 def test_before_training_the_loss_is_the_second_moment_about_the_centre(make: Make) -> None:
     method = make("deep_svdd_features", epochs=0)
     given = scores(method, TRAIN, TRAIN)
