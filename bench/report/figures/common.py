@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from bench.errors import FigureError, did_you_mean
+from bench.errors import FigureError, SelectorError, did_you_mean
 from bench.report.board import Board
 from bench.report.columns import order
 from bench.report.markdown import count
-from bench.selector import parse
+from bench.selector import Selector, format_selector, parse
 
 #: The setting of the methods that rank.
 ONE_CLASS = "one-class"
@@ -101,11 +101,14 @@ def shortened(labels: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
 
 
 def distinct(labels: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
-    """Return names of at most `longest` characters that differ; those that would not are numbered."""
+    """Return names of at most `longest` characters that differ; those that would not are numbered.
+
+    A longer one first loses the parameters that all variants of its method share here: ``m[…,k=5]``.
+    """
     short: list[str] = []
-    for label in labels:
-        whole = clean(label)
-        cut = whole if len(whole) <= longest else _cut(whole, longest)
+    every = [clean(label) for label in labels]
+    for whole in every:
+        cut = whole if len(whole) <= longest else _cut(_telling(whole, every), longest)
         number = 1
         while cut in short:
             number += 1
@@ -113,6 +116,22 @@ def distinct(labels: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
             cut = _cut(whole, longest - len(tail)) + tail
         short.append(cut)
     return short
+
+
+def _telling(label: str, among: Sequence[str]) -> str:
+    """Return a name without the parameters that all variants of its method share, if some are left."""
+    own = _selector(label)
+    variants = [set(other.params.items()) for other in map(_selector, among) if other.name == own.name]
+    shared = set.intersection(*variants)
+    left = {key: value for key, value in own.params.items() if (key, value) not in shared}
+    return f"{own.name}[…,{format_selector('', left)[1:]}" if left and shared else label
+
+
+def _selector(label: str) -> Selector:
+    try:
+        return parse(label)
+    except SelectorError:  # a name that no one can type
+        return Selector(label)
 
 
 def _cut(text: str, longest: int) -> str:

@@ -36,6 +36,26 @@ def test_names_differ_and_are_short() -> None:
     assert names[2] == "b c"
 
 
+def test_long_names_lose_what_the_variants_share() -> None:
+    most = "epochs=10,selection=oracle,noise=0.5"
+    names = [
+        f"m[{most},backbone=a[size=9]]",
+        f"m[{most},backbone=b,k=5]",
+        f"m[{most}]",
+        f"other[{most}]",
+        "m n",
+    ]
+    assert distinct(names, 40) == [
+        "m[…,backbone=a[size=9]]",
+        "m[…,backbone=b,k=5]",
+        "m[epochs=10,selection=oracle,noise=0.5]",
+        "other[epochs=10,selection=…le,noise=0.5]",
+        "m n",
+    ]
+    assert distinct(names[:2], 60) == names[:2], "no longer than may be: left whole"
+    assert distinct(["m[a=1,b=2]", "m[a=2,b=1]"], 9) == ["m[a=1…=2]", "m[a=2…=1]"], "nothing is shared"
+
+
 def test_a_method_looks_the_same_in_all_figures() -> None:
     board = board_of([f"m{at:02}" for at in range(12)], SIX, lambda entry: 0.9 - 0.01 * entry.row)
     every = {each.row: each.style for each in named(board, range(12))}
