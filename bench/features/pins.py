@@ -69,16 +69,17 @@ def touch(folder: Path) -> None:
 
 def pinned(folder: Path, *, by_others: bool = False) -> bool:
     """Return whether a running process uses the key; removes pins of processes that ended."""
-    own = _own_pin()
+    own, used = _own_pin(), False
     for path in folder.glob(".pin-*"):
         if by_others and path.name == own:
             continue
         with contextlib.suppress(OSError, ValueError):
             host, pid, started = path.name.removeprefix(".pin-").rsplit("-", 2)
             if host != _host():
-                if time.time() - path.stat().st_mtime < _ELSEWHERE_HOURS * 3600:
-                    return True
-            elif abs((_started(int(pid)) or -10) - int(started)) <= 1:
-                return True
-            path.unlink()
-    return False
+                counts = time.time() - path.stat().st_mtime < _ELSEWHERE_HOURS * 3600
+            else:
+                counts = abs((_started(int(pid)) or -10) - int(started)) <= 1
+            used |= counts
+            if not counts:
+                path.unlink()
+    return used
