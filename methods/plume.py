@@ -84,14 +84,14 @@ class PLUME(Method):
     lets the frozen backbone's BatchNorm follow the batch, its feature mode does not, nor do we.
 
     What the released steps teach: L_n draws β to 1, so that β·x sums all d entries of the normalised feature,
-    and holds α by a mean over d, so that its length grows with √d. A pseudo-anomaly is then some 20 to 70
-    times as long as any feature (d = 1280 and 3072), the classifier parts the two anywhere between, and all
-    images, normal or not, get one logit to within a hundredth of the gap. What is left of their order is by
-    chance: without biases it goes with a feature's length, with either sign, and turns from epoch to epoch.
-    Besides, ``normalisation=apart`` trains by statistics of either half and scores by those of their mixture,
-    which no step has seen. An independent run of the released modules shows the same, and like ours ends in
-    NaN at the range test's rate (about 0.0015 at d = 1280) when D_KL explodes, there in epoch 21 of 100.
-    The published numbers are of the best epoch on the test set.
+    and holds α by a mean over d, so that its length grows with √d. On a MobileNet's features (d = 1280) a
+    pseudo-anomaly is some 20 to 35 times as long as any feature, and the classifier parts the two anywhere
+    between: with ``normalisation=together`` the logits of all images, normal or not, spread by a thousandth
+    of their distance to those of pseudo-anomalies. Apart, it trains by statistics of either half and scores
+    by those of their mixture, which no step has seen, and even that distance is gone. What is left of the
+    order of images goes with their length, with either sign, and turns from epoch to epoch. An independent
+    run of the released modules shows the same, and like ours ended in NaN at the range test's rate (about
+    0.0015), as D_KL exploded. The published numbers are of the best epoch on the test set.
 
     References
     ----------
