@@ -22,7 +22,7 @@ class Birds200(OneVsRest):
         "classes.txt}"
     )
     expected: ClassVar = {"train": 5_994, "test": 5_794}
-    has_holdout = True
+    has_anomaly_pool = True
     folder = "birds200"
 
     def __init__(

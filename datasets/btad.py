@@ -1,7 +1,7 @@
 """BTAD: three industrial products (01, 02, 03) with body and surface defects, and masks.
 
 The totals (1,799 train, 451 good, 290 defective) agree with published counts of the archive. Which of the
-folders 02 and 03 holds 399 and which 1,000 train pictures is told differently by the data's own readme and by
+folders 02 and 03 holds 399 and which 1,000 train images is told differently by the data's own readme and by
 the literature; here it is as in the literature.
 """
 
@@ -28,7 +28,7 @@ class BTAD(InspectionSet):
         folder="btad",
         gigabytes=3,
     )
-    has_holdout = False
+    has_anomaly_pool = False
     categories = ("01", "02", "03")
     expected: ClassVar = {"01": (400, 21, 49), "02": (399, 30, 200), "03": (1000, 400, 41)}
 

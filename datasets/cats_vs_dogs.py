@@ -1,6 +1,6 @@
 """Cats vs dogs (ASIRRA, Kaggle): 25,000 photographs of different sizes; two one-vs-rest tasks.
 
-As in PANDA: of each class the pictures number 0 to 9,999 are for training, the last 2,500 for testing.
+As in PANDA: of each class the images number 0 to 9,999 are for training, the last 2,500 for testing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CatsVsDogs(OneVsRest):
     layout = "cats_vs_dogs/train/{cat,dog}.<number>.jpg"
     classes = ("cat", "dog")
     expected: ClassVar = {"train": 20_000, "test": 5_000}
-    has_holdout = True
+    has_anomaly_pool = True
     folder = "cats_vs_dogs"
 
     def __init__(self, protocol: Literal["one_vs_rest", "leave_one_out"] = "one_vs_rest") -> None:

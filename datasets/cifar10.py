@@ -17,7 +17,7 @@ class Cifar10(OneVsRest):
     )
     classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     expected: ClassVar = {"train": 50_000, "test": 10_000}
-    has_holdout = True
+    has_anomaly_pool = True
     folder = "cifar10"
     hub = Hub("uoft-cs/cifar10", image="img", label="label")
     layouts = (

@@ -35,7 +35,7 @@ class Cifar100(OneVsRest):
     home = "https://www.cs.toronto.edu/~kriz/cifar.html"
     layout = "cifar100/cifar100/{train,test}-*.parquet, cifar-100-python/ or cifar100/{train,test}/<class>/*"
     expected: ClassVar = {"train": 50_000, "test": 10_000}
-    has_holdout = True
+    has_anomaly_pool = True
     folder = "cifar100"
 
     def __init__(

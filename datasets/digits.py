@@ -34,7 +34,7 @@ class Digits(OneVsRest):
     home = "https://archive.ics.uci.edu/dataset/80"
     classes = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
     expected: ClassVar = {"train": 1198, "test": 599}
-    has_holdout = True
+    has_anomaly_pool = True
 
     def __init__(self, protocol: Literal["one_vs_rest", "leave_one_out"] = "one_vs_rest") -> None:
         self.protocol = protocol

@@ -1,7 +1,7 @@
 """DIOR: objects cut out of aerial photographs by their boxes; one-vs-rest tasks of up to 20 classes.
 
 As in PANDA (appendix C): crops larger than 120 × 120 pixels, of the classes that have more than 50 such
-crops; there 19 classes with 649 train pictures on average and 9,243 test pictures. Which split and which
+crops; there 19 classes with 649 train images on average and 9,243 test images. Which split and which
 count of the 50 is not known there; here the crops of the official train and validation photographs are for
 training, those of the test photographs for testing, both sides of a box must be larger than
 ``larger_than``, and the classes are those with more than ``more_than`` train crops. Numbers compare with
@@ -25,16 +25,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from bench import (
-    Crop,
-    CropSource,
-    DataError,
-    NonNegativeInt,
-    OneVsRest,
-    Split,
-    find_root,
-    neutral_crops,
-)
+from bench import Crop, CropSource, DataError, NonNegativeInt, OneVsRest, Split, find_root, neutral_crops
 
 LISTS = {"train": ("train", "val"), "test": ("test",)}
 PICTURES = {"train": "JPEGImages-trainval", "test": "JPEGImages-test"}
@@ -55,7 +46,7 @@ class Dior(OneVsRest):
     )
     expected: ClassVar = {"train": 11_725, "test": 11_738}
     counted = "photographs"
-    has_holdout = True
+    has_anomaly_pool = True
     folder = "dior"
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 grey pictures of clothes, 28 × 28, in ten classes; one-vs-rest tasks."""
+"""Fashion-MNIST: 70,000 grey images of clothes, 28 × 28, in ten classes; one-vs-rest tasks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FashionMNIST(OneVsRest):
         "ankle_boot",
     )
     expected: ClassVar = {"train": 60_000, "test": 10_000}
-    has_holdout = True
+    has_anomaly_pool = True
     folder = "fashion_mnist"
     hub = Hub("zalando-datasets/fashion_mnist")
     layouts = (

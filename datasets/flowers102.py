@@ -1,7 +1,7 @@
 """Oxford Flowers-102: 8,189 photographs of 102 kinds of flowers; one-vs-rest tasks of the first 20.
 
-As in PANDA: train is the official train split (10 pictures a kind), test the official validation and test
-splits together (7,169 pictures). Kinds are named by their official number, ``001`` to ``102``.
+As in PANDA: train is the official train split (10 images a kind), test the official validation and test
+splits together (7,169 images). Kinds are named by their official number, ``001`` to ``102``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Flowers102(OneVsRest):
     layout = "flowers102/{jpg/image_<number>.jpg, imagelabels.mat, setid.mat}"
     expected: ClassVar = {"train": 1_020, "test": 7_169}
     torchvision = "Flowers102"
-    has_holdout = True
+    has_anomaly_pool = True
     folder = "flowers102"
 
     def __init__(

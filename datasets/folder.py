@@ -1,4 +1,4 @@
-"""A user's own pictures: ``folder[path=DIR]``, a folder in MVTec AD's layout or a CSV file.
+"""A user's own images: ``folder[path=DIR]``, a folder in MVTec AD's layout or a CSV file.
 
 ::
 
@@ -22,7 +22,7 @@ class Folder(InspectionSet):
     layout = (
         "DIR/{train/good, test/good, test/<defect>, ground_truth/<defect>} or a CSV: path,split,label,mask"
     )
-    has_holdout = False
+    has_anomaly_pool = False
 
     def __init__(self, path: str) -> None:
         self.path = Path(path).expanduser()

@@ -35,7 +35,7 @@ class HubSet(OneVsRest):
     citation = "see its page on the hub"
     home = "https://huggingface.co/datasets"
     layout = "<owner>/<name>/[<config>/]{train,test}-*.parquet"
-    has_holdout = True
+    has_anomaly_pool = True
 
     def __init__(
         self,

@@ -1,12 +1,12 @@
-"""KolektorSDD: 399 grey pictures of electrical commutators, 52 of them with a crack, with masks; one task.
+"""KolektorSDD: 399 grey images of electrical commutators, 52 of them with a crack, with masks; one task.
 
-Only the masks say which pictures are defective (the mask of a good one is black). Opening this data set for
+Only the masks say which images are defective (the mask of a good one is black). Opening this data set for
 the first time looks once into each mask with a content of its own; what was found is kept by content, and
-later openings decode nothing. No picture is ever decoded for that.
+later openings decode nothing. No image is ever decoded for that.
 
-There is no official split for anomaly detection. Here 80 % of the 347 good pictures (rounded down) are for
+There is no official split for anomaly detection. Here 80 % of the 347 good images (rounded down) are for
 training, the others and all defective ones for testing, in the proportion that others use too. Which
-pictures, the sha256 of the name and of ``split`` decides. Published numbers compare only approximately.
+images, the sha256 of the name and of ``split`` decides. Published numbers compare only approximately.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Kolektor(InspectionSet):
         folder="kolektor",
         gigabytes=0.5,
     )
-    has_holdout = False
+    has_anomaly_pool = False
     categories = ("kolektor",)
     expected: ClassVar = {"kolektor": (277, 70, 52)}
 

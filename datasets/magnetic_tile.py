@@ -1,11 +1,11 @@
-"""Magnetic tile defects: 1,344 grey pictures of magnetic tiles, five kinds of defects with masks; one task.
+"""Magnetic tile defects: 1,344 grey images of magnetic tiles, five kinds of defects with masks; one task.
 
-There is no official split for anomaly detection. Here 80 % of the 952 pictures without defects (rounded down)
+There is no official split for anomaly detection. Here 80 % of the 952 images without defects (rounded down)
 are for training, the others and all defective ones for testing; papers split in this proportion too, but draw
-their own. Which pictures, the sha256 of the name and of ``split`` decides. Published numbers compare only
+their own. Which images, the sha256 of the name and of ``split`` decides. Published numbers compare only
 approximately.
 
-The counts are those that others state: 952 pictures without defects, and 115 blowholes, 85 breaks, 57 cracks,
+The counts are those that others state: 952 images without defects, and 115 blowholes, 85 breaks, 57 cracks,
 32 frays and 103 uneven ones, 392 in all; they were not verified on the official files.
 """
 
@@ -38,7 +38,7 @@ class MagneticTile(InspectionSet):
         "magnetic_tile/MT_{Free,Blowhole,Break,Crack,Fray,Uneven}/Imgs/{<name>.jpg, <name>.png (the mask)}"
     )
     folders = ("magnetic_tile", "Magnetic-tile-defect-datasets", "Magnetic-tile-defect-datasets.-master")
-    has_holdout = False
+    has_anomaly_pool = False
     categories = ("magnetic_tile",)
     expected: ClassVar = {"magnetic_tile": (761, 191, 392)}
 

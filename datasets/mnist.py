@@ -1,4 +1,4 @@
-"""MNIST: 70,000 grey pictures of handwritten digits, 28 × 28; one-vs-rest tasks."""
+"""MNIST: 70,000 grey images of handwritten digits, 28 × 28; one-vs-rest tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MNIST(OneVsRest):
     layout = "mnist/mnist/{train,test}-*.parquet, MNIST/raw/*-ubyte[.gz] or mnist/{train,test}/<digit>/*"
     classes = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
     expected: ClassVar = {"train": 60_000, "test": 10_000}
-    has_holdout = True
+    has_anomaly_pool = True
     folder = "mnist"
     hub = Hub("ylecun/mnist")
     layouts = (Parquet("mnist"), Idx(("MNIST/raw", "mnist/raw", "mnist")), ClassFolders("mnist"))

@@ -1,4 +1,4 @@
-"""MPDD: six kinds of painted metal parts, with masks; pictures vary in light, place and turn.
+"""MPDD: six kinds of painted metal parts, with masks; images vary in light, place and turn.
 
 The counts agree with the published archive's directory (888 train, 176 good, 282 defective).
 """
@@ -20,7 +20,7 @@ class MPDD(InspectionSet):
     home = "https://github.com/stepanje/MPDD"
     layout = "mpdd/<category>/{train/good, test/good, test/<defect>, ground_truth/<defect>/<id>_mask.png}"
     folders = ("mpdd", "MPDD")
-    has_holdout = False
+    has_anomaly_pool = False
     categories = ("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes")
     expected: ClassVar = {
         "bracket_black": (289, 32, 47),

@@ -21,7 +21,7 @@ class MVTec(InspectionSet):
         folder="mvtec",
         gigabytes=5.27,
     )
-    has_holdout = False
+    has_anomaly_pool = False
     categories = (
         "bottle",
         "cable",

@@ -2,7 +2,7 @@
 
 The private test sets (``test_private``, ``test_private_mixed``) have no published labels: their scores come
 from MVTec's own server, and they are no tasks here. Published numbers on them do not compare with these. All
-anomalies of a category have the type ``bad``. The validation pictures are not used.
+anomalies of a category have the type ``bad``. The validation images are not used.
 
 Counts are those of the paper's table as others quote it (sheet_metal's also as counted on disk).
 """
@@ -34,7 +34,7 @@ class MVTecAD2(InspectionSet):
         folder="mvtec_ad_2",
         gigabytes=32.8,
     )
-    has_holdout = False
+    has_anomaly_pool = False
     categories = ("can", "fabric", "fruit_jelly", "rice", "sheet_metal", "vial", "wallplugs", "walnuts")
     expected: ClassVar = {
         "can": (412, 72, 90),

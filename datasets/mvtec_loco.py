@@ -1,11 +1,11 @@
 """MVTec LOCO AD: five categories with structural and logical anomalies.
 
-A picture's mask is the union of its mask files: an anomaly that can be told from several places has a file
-each. The test set's normal pictures are ``test/good``; ``good=validation`` takes the official validation
-pictures instead, for copies without ``test/good`` (not comparable with published numbers).
+An image's mask is the union of its mask files: an anomaly that can be told from several places has a file
+each. The test set's normal images are ``test/good``; ``good=validation`` takes the official validation
+images instead, for copies without ``test/good`` (not comparable with published numbers).
 
 Expected counts are those of the archive that is distributed, as several who unpacked it report them (1,778
-train, 305 validation, 575 good, 993 anomalous); it has six train pictures and one validation picture more of
+train, 305 validation, 575 good, 993 anomalous); it has six train images and one validation image more of
 ``splicing_connectors`` than the paper's table.
 """
 
@@ -35,7 +35,7 @@ class MVTecLoco(InspectionSet):
         folder="mvtec_loco",
         gigabytes=6.0,
     )
-    has_holdout = False
+    has_anomaly_pool = False
     categories = ("breakfast_box", "juice_bottle", "pushpins", "screw_bag", "splicing_connectors")
     expected: ClassVar = {
         "breakfast_box": (351, 102, 173),

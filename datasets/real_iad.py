@@ -2,16 +2,16 @@
 
 The official JSON files decide: ``split=multi`` (all views, ``realiad_jsons``), ``split=single`` (the top
 view, ``realiad_jsons_sv``) or ``split=fuiad``, whose train splits are noisy
-(``realiad_jsons_fuiad_<rate>``); its rate 0 is the clean task. ``size`` names the folder of pictures:
+(``realiad_jsons_fuiad_<rate>``); its rate 0 is the clean task. ``size`` names the folder of images:
 ``realiad_1024``, ``_512``, ``_256``, ``_raw``.
 
-In the noisy splits the official rate is the share of pictures *of defective objects* (``NG``) among the
-train pictures. An object's defect is not seen from each of its views; those where it is not are ``OK`` in
-the JSON files and normal here. So the share of anomalous pictures is lower: over all categories 6.5, 13.1
+In the noisy splits the official rate is the share of images *of defective objects* (``NG``) among the
+train images. An object's defect is not seen from each of its views; those where it is not are ``OK`` in
+the JSON files and normal here. So the share of anomalous images is lower: over all categories 6.5, 13.1
 and 26.5 % at the rates 0.1, 0.2 and 0.4 (as published counts of the files have it). Both are checked: the
 first against the rate, the second is what a record calls the realised rate.
 
-Folders and keys are those of the authors' readme and loader. A defective picture without a mask is refused
+Folders and keys are those of the authors' readme and loader. A defective image without a mask is refused
 here; that loader takes one for normal. Expected are totals over all 30 categories, as others counted the JSON
 files; they were not checked here.
 """
@@ -36,7 +36,7 @@ DEFECTS = {
     "ZW": "contamination",
 }
 FOLDERS = {"multi": "realiad_jsons", "single": "realiad_jsons_sv", "fuiad": "realiad_jsons_fuiad_0.0"}
-#: Train, good test and anomalous test pictures of all categories.
+#: Train, good test and anomalous test images of all categories.
 TOTALS = {
     "multi": (36_465, 63_256, 51_329),
     "single": (10_408, 10_387, 9_415),
@@ -48,7 +48,7 @@ TOLERANCE = 0.05
 
 
 class _Split(NamedTuple):
-    """One JSON file: its name, train and test pictures, and the train pictures of defective objects."""
+    """One JSON file: its name, train and test images, and the train images of defective objects."""
 
     file: str
     train: list[Sample]
@@ -73,7 +73,7 @@ class RealIAD(InspectionSet):
         "realiad_jsons/{realiad_jsons, realiad_jsons_sv, realiad_jsons_fuiad_<rate>}/<object>.json}"
     )
     folders = ("real_iad", "Real-IAD", "realiad")
-    has_holdout = False
+    has_anomaly_pool = False
     official_rates = RATES
     categories = (
         "audiojack",

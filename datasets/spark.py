@@ -1,4 +1,4 @@
-"""SPARK 2021: synthetic pictures of ten satellites and of space debris; satellites are normal, debris is not.
+"""SPARK 2021: synthetic images of ten satellites and of space debris; satellites are normal, debris is not.
 
 One task, as in PLUME: train on the satellites of the train split, test on the whole validation split. Each
 object is cut out by its box (four numbers a, b, c, d: rows a to c, columns b to d), resized to 512 and then
@@ -7,8 +7,8 @@ from.
 
 The data is given on request; this adapter was not tried on it. Folders, tables and the order of a box,
 ``[R_min, C_min, R_max, C_max]``, are those of the readme that the authors gave out for the challenge of 2021;
-names are read tolerantly all the same (see `FOLDERS`, `TABLES`, `COLUMNS`), since what the pictures' column
-is called is not told there. The depth pictures are not used. Expected counts (150,000 pictures, 60 % for
+names are read tolerantly all the same (see `FOLDERS`, `TABLES`, `COLUMNS`), since what the images' column
+is called is not told there. The depth images are not used. Expected counts (150,000 images, 60 % for
 training and 20 % for validation) follow from the public description. That the resizing is bilinear is our
 reading.
 """
@@ -62,7 +62,7 @@ class Spark(OneVsRest):
     home = "https://cvi2.uni.lu/?p=2127"
     layout = "spark/{train_labels.csv, validate_labels.csv, {train_rgb,validate_rgb}/<class>/<image>}"
     expected: ClassVar = {"train": 90_000, "test": 30_000}
-    has_holdout = True
+    has_anomaly_pool = True
     folder = "spark"
 
     def __init__(self, size: NonNegativeInt = 32) -> None:

@@ -15,7 +15,7 @@ class SVHN(OneVsRest):
     layout = "svhn/cropped_digits/{train,test}-*.parquet, svhn/{train,test}_32x32.mat or class folders"
     classes = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
     expected: ClassVar = {"train": 73_257, "test": 26_032}
-    has_holdout = True
+    has_anomaly_pool = True
     folder = "svhn"
     hub = Hub("ufldl-stanford/svhn", config="cropped_digits", conditions=True)
     layouts = (Parquet("svhn", config="cropped_digits"), Mat(("svhn", "SVHN")), ClassFolders("svhn"))

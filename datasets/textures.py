@@ -3,14 +3,14 @@
 Five surfaces. ``weave``: warp and weft threads that pass over each other in turn. ``wood``: growth rings bent
 by slow noise, with fine streaks along the grain. ``tiles``: a grid of tiles, each of its own shade, in light
 grout. ``leather``: cells of a jittered Voronoi diagram, dark along the creases. ``granite``: grains of three
-minerals, thresholds of noise at several scales. Each picture has its own phase, angle, shade and light.
+minerals, thresholds of noise at several scales. Each image has its own phase, angle, shade and light.
 
 Defects: ``scratch``, a thin wandering line, lighter or darker; ``stain``, a soft darker or lighter blot;
 ``hole``, a dark, ragged ellipse; ``shift``, a patch that shows the surface of another place, turned;
 ``contamination``, a few specks of a foreign colour. A mask is the support of the defect: outside it the
-picture is, to the bit, the same picture without the defect.
+image is, to the bit, the same image without the defect.
 
-Every picture has a random stream of its own, derived from (seed, surface, kind, index): pictures depend on
+Every image has a random stream of its own, derived from (seed, surface, kind, index): images depend on
 neither the counts nor the order in which they are made.
 """
 
@@ -44,7 +44,7 @@ class Textures(Dataset):
     licence = "Apache-2.0"
     citation = "anobench, generated from a seed"
     synthetic = True
-    has_holdout = False
+    has_anomaly_pool = False
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Textures(Dataset):
         )
 
     def render(self, surface: str, kind: str, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Return one picture, shape (size, size, 3), and its mask, shape (size, size).
+        """Return one image, shape (size, size, 3), and its mask, shape (size, size).
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ def _granite(rng: Rng, size: int) -> Field:
     return base + 0.04 * _noise(rng, size, 0.008)[..., None]
 
 
-# --- defects: each returns the picture with the defect, and the defect's support ---------------------------
+# --- defects: each returns the image with the defect, and the defect's support ---------------------------
 
 Painted = tuple[Field, NDArray[np.bool_]]
 

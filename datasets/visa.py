@@ -25,7 +25,7 @@ class VisA(InspectionSet):
         gigabytes=1.93,
         conditions=False,
     )
-    has_holdout = False
+    has_anomaly_pool = False
     categories = (
         "candle",
         "capsules",

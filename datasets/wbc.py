@@ -1,8 +1,8 @@
-"""WBC: 300 microscope pictures of white blood cells, 120 × 120; one-vs-rest tasks of the four larger classes.
+"""WBC: 300 microscope images of white blood cells, 120 × 120; one-vs-rest tasks of the four larger classes.
 
-As in PANDA (appendix C): Dataset 1, the classes with more than one picture, 80 % of each class (rounded down)
-for training and the rest for testing: 237 and 62 pictures. Which ones is not known there; here the sha256 of
-the picture's number and of ``split`` decides. Numbers compare with published ones only approximately.
+As in PANDA (appendix C): Dataset 1, the classes with more than one image, 80 % of each class (rounded down)
+for training and the rest for testing: 237 and 62 images. Which ones is not known there; here the sha256 of
+the image's number and of ``split`` decides. Numbers compare with published ones only approximately.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class WBC(OneVsRest):
     layout = "wbc/{Dataset 1/<id>.bmp, Class Labels of Dataset 1.csv}"
     classes = ("neutrophil", "lymphocyte", "monocyte", "eosinophil")
     expected: ClassVar = {"train": 237, "test": 62}
-    has_holdout = True
+    has_anomaly_pool = True
     folder = "wbc"
 
     def __init__(

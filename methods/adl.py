@@ -15,7 +15,7 @@ from bench import (
     Method,
     NonNegativeFloat,
     NonNegativeInt,
-    Pictures,
+    PixelRows,
     PositiveFloat,
     PositiveInt,
     Scores,
@@ -23,30 +23,30 @@ from bench import (
     Trainable,
     Training,
     UnitInterval,
-    chance,
     change_colours,
+    derive_seed,
     deviation_loss,
     endless_rows,
     focal_loss,
+    generator_for,
     instance_weights,
     lacking_block,
     procedural_textures,
     resize,
     resize_plainly,
     rotate_some,
-    seed_of,
     two_means,
     unfold_batchnorm,
     with_anomalies,
 )
 
-#: Share of the pictures that are turned, and by how many degrees at most.
+#: Share of the images that are turned, and by how many degrees at most.
 TURNED, DEGREES = 0.3, 90.0
-#: At most this much of the picture shines through a synthetic anomaly.
+#: At most this much of the image shines through a synthetic anomaly.
 OPACITY = 0.8
 #: Reference scores that a mini-batch draws from the prior.
 REFERENCES = 5000
-#: Pictures a pass when scores are read; the last pass is filled up, so that none depends on its company.
+#: Images a pass when scores are read; the last pass is filled up, so that none depends on its company.
 READ_BATCH = 16
 #: Train images from which folded BatchNorm gets its statistics.
 STATISTICS = 64
@@ -65,7 +65,7 @@ class ADL(Method):
     Parameters
     ----------
     size : int
-        Side in pixels to which pictures are resized, a multiple of 32.
+        Side in pixels to which images are resized, a multiple of 32.
     epochs, steps_per_epoch : int
         25 is the authors' README's; their program's default is 50.
     batch : int
@@ -115,7 +115,7 @@ class ADL(Method):
     """
 
     stochastic = True
-    extra_images = {"textures": {"dtd": "dtd/images", "procedural": "", "train": ""}}  # noqa: RUF012
+    auxiliary_images = {"textures": {"dtd": "dtd/images", "procedural": "", "train": ""}}  # noqa: RUF012
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class ADL(Method):
             raise FitError(
                 f"adl: pictures of size={self.size} px; give a multiple of 32, the network's stride"
             )
-        self.pictures = Pictures(train, self.shrink)
+        self.pictures = PixelRows(train, self.shrink)
         self.patterns = self.textures_of()
         self.model = self.build(train.network(self.backbone))
         optimiser = torch.optim.Adam(self.model.parameters(), lr=self.lr, weight_decay=self.weight_decay)
@@ -182,25 +182,25 @@ class ADL(Method):
             )
         last = None
         if 4 not in net.blocks:
-            last = lacking_block(net, 4, seed_of(self.seed, "block 4"))
+            last = lacking_block(net, 4, derive_seed(self.seed, "block 4"))
             self.notes += (f"block 4 of {net.backbone.name} has no weights: it started from chance",)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of(self.seed, "heads"))
+            torch.manual_seed(derive_seed(self.seed, "heads"))
             model = Pyramid(net, last, self.feed(self.pictures[rows[:1]]), self.topk)
         return model.to(self.device).to(memory_format=torch.channels_last)
 
-    def textures_of(self) -> Pictures | None:
+    def textures_of(self) -> PixelRows | None:
         """Return the photographs that synthetic anomalies are made of; none where they are procedural."""
-        if "textures" in self.extra:
+        if "textures" in self.auxiliary:
             if self.textures != "dtd":
                 self.notes += (f"surrogate textures: {self.textures} instead of DTD",)
-            return Pictures(self.extra["textures"], self.shrink)
+            return PixelRows(self.auxiliary["textures"], self.shrink)
         made = "the training images" if self.textures == "train" else "procedural"
         self.notes += (f"surrogate textures: {made} instead of DTD",)
         return self.pictures if self.textures == "train" else None
 
     def shrink(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Resize pictures, uint8."""
+        """Resize images, uint8."""
         how = resize_plainly if self.resizing == "plain" else resize
         return how(pixels, (self.size, self.size))
 
@@ -213,9 +213,9 @@ class ADL(Method):
         return x
 
     def mini_batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return pictures (2b, 3, s, s) in 0..255, masks (2b, 1, s, s), pseudo-labels (2b,) of a step."""
+        """Return images (2b, 3, s, s) in 0..255, masks (2b, 1, s, s), pseudo-labels (2b,) of a step."""
         n, b = len(self.pictures), self.batch
-        drawn = chance(self.seed, "batch", step)
+        drawn = generator_for(self.seed, "batch", step)
         rows = [endless_rows(n, b, step, self.seed, half) for half in ("normal", "synthetic")]
         pictures = rotate_some(self.pictures[np.concatenate(rows)], TURNED, DEGREES, drawn)
         if self.patterns is None:
@@ -238,7 +238,7 @@ class ADL(Method):
         mean, std = self.reference(step)
         certain = out.probability.detach() if soft else pseudo
         deviation = deviation_loss((out.score - mean) / std, certain, self.margin)
-        clustered = torch.rand((), generator=chance(self.seed, "labels", step)) < self.cluster_share
+        clustered = torch.rand((), generator=generator_for(self.seed, "labels", step)) < self.cluster_share
         labels = torch.maximum(pseudo, two_means(out.score.detach())) if soft and clustered else pseudo
         # torch refuses NaN here (on a GPU for the rest of the process); the deviation carries it on.
         entropy = F.binary_cross_entropy(torch.nan_to_num(out.probability, 0.5), labels, reduction="none")
@@ -249,7 +249,7 @@ class ADL(Method):
         """Return mean and standard deviation of the reference scores of a step."""
         if self.prior == "expected":
             return 0.0, 1.0
-        drawn = torch.randn(REFERENCES, generator=chance(self.seed, "references", step))
+        drawn = torch.randn(REFERENCES, generator=generator_for(self.seed, "references", step))
         return float(drawn.mean()), float(drawn.std())
 
     def weights(self, losses: torch.Tensor, step: int) -> torch.Tensor:
@@ -267,7 +267,7 @@ class ADL(Method):
         return float(np.interp(step, (self.burn_in, 3 * self.burn_in), (10 * self.lam, self.lam)))
 
     def score(self, test: Images) -> Scores:
-        pictures = Pictures(test, self.shrink)
+        pictures = PixelRows(test, self.shrink)
         scores, maps = [], []
         with torch.no_grad():
             for start in range(0, len(pictures), READ_BATCH):
@@ -279,7 +279,7 @@ class ADL(Method):
 
 
 class Output(NamedTuple):
-    """Of b pictures: mask (b, 2, s, s), the shares of normal and anomalous; score (b,); probability (b,)."""
+    """Of b images: mask (b, 2, s, s), the shares of normal and anomalous; score (b,); probability (b,)."""
 
     mask: torch.Tensor
     score: torch.Tensor
@@ -295,7 +295,7 @@ class Pyramid(nn.Module):
         Its module becomes this one's, trainable throughout.
     last : nn.Module, optional
         Makes the maps at stride 32, where the network does not.
-    picture : Tensor, shape (1, 3, s, s)
+    image : Tensor, shape (1, 3, s, s)
         To see how many channels the maps have.
     topk : float
     """

@@ -158,7 +158,7 @@ class CAP(Method):
         parts = []
         for start in range(0, len(test), 64):
             rows = slice(start, start + 64)
-            maps = test[rows].patches(self.backbone, [self.layer])[self.layer]
+            maps = test[rows].feature_maps(self.backbone, [self.layer])[self.layer]
             to_z, to_normal = (
                 cosine_similarity(maps, f[rows, :, None, None], dim=1) for f in (features, normal)
             )

@@ -55,7 +55,7 @@ class Mahalanobis(Method):
             return [images.features(self.backbone)]
         pooled: list[list[torch.Tensor]] = [[] for _ in self.layers]
         for start in range(0, len(images), chunk):
-            maps = images[start : start + chunk].patches(self.backbone, self.layers)
+            maps = images[start : start + chunk].feature_maps(self.backbone, self.layers)
             for parts, layer in zip(pooled, self.layers, strict=True):
                 parts.append(maps[layer].mean((2, 3)))
         return [torch.cat(parts) for parts in pooled]

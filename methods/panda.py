@@ -23,10 +23,10 @@ from bench import (
     Scores,
     Trainable,
     Training,
-    chance,
     collapse_note,
     endless_rows,
     epoch_rows,
+    generator_for,
     nearest,
     spread,
 )
@@ -87,7 +87,7 @@ class PANDA(Method):
     """
 
     stochastic = True
-    extra_images = {"fisher_images": {"train": ""}}  # noqa: RUF012
+    auxiliary_images = {"fisher_images": {"train": ""}}  # noqa: RUF012
 
     def __init__(
         self,
@@ -157,11 +157,11 @@ class PANDA(Method):
             fisher = {name: torch.ones_like(weight) for name, weight in start.items()}
             self.notes += ("Fisher information: 1 for every weight, not the authors'",)
         else:
-            fisher = self._estimate(self.extra.get("fisher_images", train))
+            fisher = self._estimate(self.auxiliary.get("fisher_images", train))
         return lambda: 0.5 * self.ewc_weight * quadratic(weights, start, fisher)
 
     def _estimate(self, images: Images) -> State:
-        own = "fisher_images" not in self.extra
+        own = "fisher_images" not in self.auxiliary
         try:
             fisher = sampled_fisher(
                 self.net,
@@ -244,7 +244,7 @@ def sampled_fisher(
     total = [torch.zeros_like(weight) for weight in weights]
     for step in range(batches):
         rows = endless_rows(len(inputs), batch, step, seed, "fisher")
-        drawn = chance(seed, "fisher", step)
+        drawn = generator_for(seed, "fisher", step)
         groups = [rows[i : i + 1] for i in range(batch)] if each else [rows]
         for group in groups:
             logits = net.logits(inputs[group])

@@ -17,9 +17,9 @@ from bench import (
     PositiveInt,
     Scores,
     Training,
-    chance,
     endless_rows,
     epoch_rows,
+    generator_for,
     uniform,
 )
 
@@ -32,8 +32,8 @@ class PANDAOE(Method):
     Parameters
     ----------
     outliers : str
-        A folder of pictures, or a data set: all pictures of its train split, or with ``task=`` the normal
-        ones of some tasks. None of them may be a picture of the test set.
+        A folder of images, or a data set: all images of its train split, or with ``task=`` the normal
+        ones of some tasks. None of them may be an image of the test set.
     blocks : {"3-4", "4", "2-4", "1-4"}
         Those that are trained: 3 and 4 in the authors' code, the last alone in their paper.
     steps : int
@@ -55,7 +55,7 @@ class PANDAOE(Method):
 
     stochastic = True
     setting = "outlier_exposure"
-    extra_images = {"outliers": {}}  # noqa: RUF012
+    auxiliary_images = {"outliers": {}}  # noqa: RUF012
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class PANDAOE(Method):
 
     def fit(self, train: Images) -> None:
         self.notes = ()
-        if "outliers" not in self.extra:
+        if "outliers" not in self.auxiliary:
             raise FitError("panda_oe has no outliers: name some, panda_oe[outliers=FOLDER or DATA SET]")
         self.net = train.network(self.backbone)
         thawed = self.net.thaw(self.first_block)
-        normal, outlying = self.net.inputs(train), self.net.inputs(self.extra["outliers"])
+        normal, outlying = self.net.inputs(train), self.net.inputs(self.auxiliary["outliers"])
         with torch.no_grad():
             d = self.net(normal[epoch_rows(1, 1, 0, 0)]).shape[1]
-        initial = chance(self.seed, "classifier")
+        initial = generator_for(self.seed, "classifier")
         self.head = {
             name: uniform(shape, d**-0.5, initial).to(self.device).requires_grad_()
             for name, shape in (("head.weight", (d,)), ("head.bias", ()))

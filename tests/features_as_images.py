@@ -1,4 +1,4 @@
-"""Images whose features are given: for tests of methods on vectors, without pictures or networks."""
+"""Images whose features are given: for tests of methods on vectors, without images or networks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.images import Images
-from bench.source import ArraySource, Source
+from bench.data.images import Images
+from bench.data.source import ArraySource, Source
 
 _KEEP: list[Source] = []
 
@@ -28,7 +28,9 @@ class GivenFeatures:
         del source, backbone
         return self._features[torch.from_numpy(rows)]
 
-    def patches(self, source: Source, rows: NDArray[np.int64], backbone: str, layers: Sequence[str]) -> Any:
+    def feature_maps(
+        self, source: Source, rows: NDArray[np.int64], backbone: str, layers: Sequence[str]
+    ) -> Any:
         del source, backbone
         return {layer: self._maps[layer][torch.from_numpy(rows)] for layer in layers}
 

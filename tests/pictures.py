@@ -1,4 +1,4 @@
-"""Small pictures and a tiny network with random weights, for tests of methods that train on pixels."""
+"""Small images and a tiny network with random weights, for tests of methods that train on pixels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.data.images import Images
+from bench.data.source import ArraySource
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.provider import FeatureProvider
 from bench.features.trainable import Trainable
-from bench.images import Images
-from bench.source import ArraySource
 
-#: Methods that train on pixels, and parameters for few small pictures.
+#: Methods that train on pixels, and parameters for few small images.
 ON_PIXELS: dict[str, dict[str, Any]] = {
     # Enough mini-batches for BatchNorm's running statistics to forget where they began.
     "adl": {
@@ -39,7 +39,7 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         "batch": 8,
     },
 }
-#: Side of the pictures and of what the network is fed, in pixels.
+#: Side of the images and of what the network is fed, in pixels.
 SIDE = 64
 _KEEP: list[Any] = []
 
@@ -95,7 +95,7 @@ def damaged(_: Images, backbone: str) -> Trainable:
 
 
 def surfaces(n: int, *, seed: int = 0, side: int = SIDE) -> NDArray[np.uint8]:
-    """Return pictures of one kind: soft stripes of a common direction and colour, with noise."""
+    """Return images of one kind: soft stripes of a common direction and colour, with noise."""
     rng = np.random.default_rng(seed)
     x = np.arange(side) / side
     phase = rng.uniform(0, 2 * np.pi, (n, 1, 1, 1))
@@ -106,7 +106,7 @@ def surfaces(n: int, *, seed: int = 0, side: int = SIDE) -> NDArray[np.uint8]:
 
 
 def stained(n: int, *, seed: int = 1, side: int = SIDE) -> NDArray[np.uint8]:
-    """Return such pictures with a blot of another colour."""
+    """Return such images with a blot of another colour."""
     rng, pictures = np.random.default_rng(seed), surfaces(n, seed=seed, side=side)
     for picture in pictures:
         top, left = rng.integers(0, side // 2, 2)
@@ -118,7 +118,7 @@ def scores(method: Any, train: Images, test: Images, *, seed: int = 0) -> NDArra
     """Fit a method and return its scores."""
     method.device, method.seed = torch.device("cpu"), seed
     if type(method).setting == "outlier_exposure":
-        method.extra = {"outliers": images(stained(24, seed=7))}
+        method.auxiliary = {"outliers": images(stained(24, seed=7))}
     method.fit(train)
     given = method.score(test).image
     return np.asarray(given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given, np.float64)

@@ -72,7 +72,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; user mistakes are one message and exit status 2, never a traceback."""
-    from bench.errors import AnobenchError
+    from bench.core.errors import AnobenchError
 
     try:
         app()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from bench.errors import AnobenchError
+from bench.core.errors import AnobenchError
 
 
 def pick_devices(asked: str) -> list[str]:

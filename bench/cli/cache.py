@@ -12,8 +12,8 @@ app = typer.Typer(help="The feature store: list, verify, prune, and where it is.
 
 
 def _root() -> Path:
+    from bench.core.files import cache_folder
     from bench.features.shards import SCHEMA
-    from bench.places import cache_folder
 
     return cache_folder() / "features" / f"v{SCHEMA}"
 
@@ -48,7 +48,8 @@ def ls() -> None:
     """List what is kept: source, backbone, rows, size, last use; most recently used first."""
     from tabulate import tabulate
 
-    from bench.features import pins, upkeep
+    from bench.features import leases as pins
+    from bench.features import upkeep
 
     found = sorted((upkeep.info(folder) for folder in upkeep.key_folders(_root())), key=lambda key: -key.used)
     if not found:

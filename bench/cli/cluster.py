@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.errors import AnobenchError
+from bench.core.errors import AnobenchError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.cli.execute import Options
-    from bench.run.executor import Executor
+    from bench.run.executors.base import Executor
     from bench.run.setup import Setup
 
 CLUSTERS = ("ray", "slurm")
@@ -44,10 +44,10 @@ def cluster_device(options: Options) -> list[str]:
         )
     if options.device != "auto" or options.executor == "slurm":
         return ["cuda" if options.device == "cuda" else "cpu"]
-    from bench.run.extras import extra
-    from bench.run.rayconnect import connect
+    from bench.core.optional import optional_import
+    from bench.run.executors.ray.connect import connect
 
-    ray = extra("ray", "ray", "the executor ray")
+    ray = optional_import("ray", "ray", "the executor ray")
     connect(ray, options.address)
     return ["cuda" if ray.cluster_resources().get("GPU", 0) >= 1 else "cpu"]
 
@@ -66,12 +66,12 @@ def cluster_executor(setup: Setup, options: Options, root: Path) -> Remote:
         A library is missing, no cluster answers, or an option is not one.
     """
     if options.executor == "ray":
-        from bench.run.raycluster import RayCluster
+        from bench.run.executors.ray.executor import RayCluster
 
         ray = RayCluster(setup, address=options.address, cpus=options.cpus or 1)
         ray.start()
-        return Remote(ray, len(ray.places()))
-    from bench.run.slurm import Slurm
+        return Remote(ray, len(ray.slots()))
+    from bench.run.executors.slurm.executor import Slurm
 
     given = _options(options.slurm)
     slurm = Slurm(setup, root / "spool", options=given, cpus=options.cpus or SLURM_CPUS)

@@ -30,7 +30,7 @@ def table(title: str, *columns: str) -> Table:
 
 def hand_out(text: str, file: Path | None) -> None:
     """Print a text as it is, or write it to a file."""
-    from bench.archive import write_atomically
+    from bench.core.files import write_atomically
 
     if file is None:
         sys.stdout.write(text)

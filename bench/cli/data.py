@@ -10,8 +10,8 @@ import typer
 from bench.cli.options import BenchFolders, registry
 
 if TYPE_CHECKING:
-    from bench.adapter import Adapter
-    from bench.dataset import Dataset
+    from bench.data.dataset import Dataset
+    from bench.suite.adapter import Adapter
 
 app = typer.Typer(help="Data sets: list them, check them, get them.", no_args_is_help=True)
 
@@ -23,8 +23,8 @@ Name = Annotated[
 
 def _open(name: str, folders: list[Path]) -> tuple[str, str, Dataset]:
     """Return a data set by its selector, after its name as results have it and its adapter's."""
-    from bench.errors import SelectorError
-    from bench.selector import format_selector, parse
+    from bench.core.errors import SelectorError
+    from bench.core.selector import format_selector, parse
 
     selector = parse(name)
     if selector.is_glob:
@@ -65,7 +65,7 @@ def _card(name: str, folders: list[Path]) -> None:
     from rich.markup import escape
 
     from bench.cli.console import out, table
-    from bench.datacard import card
+    from bench.data.get.card import card
 
     title, adapter_name, dataset = _open(name, folders)
     shown = table(escape(title), "what", "")
@@ -78,8 +78,8 @@ def _card(name: str, folders: list[Path]) -> None:
 
 def _row(adapter: Adapter) -> tuple[str, str, str]:
     """Return tasks, where, licence."""
-    from bench.copies import MissingData
-    from bench.errors import AnobenchError
+    from bench.core.errors import AnobenchError
+    from bench.data.copies import MissingData
 
     if any(repr(p.default) == "required" for p in adapter.parameters.values()):
         words = ", ".join(
@@ -103,23 +103,23 @@ def _row(adapter: Adapter) -> tuple[str, str, str]:
 
 
 def _mend(name: str, dataset: Dataset) -> str:
-    from bench.obtain import way
+    from bench.data.get.download import way
 
     return f"absent; anobench data get {name}" if way(dataset) else f"absent; get it from {dataset.home}"
 
 
 @app.command("check")
 def check(name: Name, bench: BenchFolders = []) -> None:  # noqa: B006
-    """Look at every picture and mask, and compare counts and fingerprints with the official ones.
+    """Look at every image and mask, and compare counts and fingerprints with the official ones.
 
     Exit status 0: nothing differs; 1: something does, said line by line; 2: the data is missing.
     """
     from bench.cli.console import err, out
-    from bench.datacheck import check as look
+    from bench.data.get.check import check as look
 
     title, adapter_name, dataset = _open(name, bench)
     if place := dataset.place():
-        err.print(f"{title}: looking at every picture in {place}", markup=False)
+        err.print(f"{title}: looking at every image in {place}", markup=False)
     found = look(dataset, adapter_name)
     for line in (*found.facts, *found.notes):
         out.print(line, markup=False)
@@ -139,7 +139,7 @@ def get(
 ) -> None:
     """Bring a data set here where its licence allows it; else say where to get it and how it must lie."""
     from bench.cli.console import out
-    from bench.obtain import obtain
+    from bench.data.get.download import obtain
 
     title, _, dataset = _open(name, bench)
     place = obtain(dataset, accept=accept_licence)

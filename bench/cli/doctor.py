@@ -31,7 +31,7 @@ def _heading(text: str) -> None:
 def _installation() -> int:
     import bench as package
     from bench.cli.console import out
-    from bench.environment import cpu_name, git_state, versions
+    from bench.run.environment import cpu_name, git_state, versions
 
     _heading("Installation")
     folder = Path(package.__file__).resolve().parent
@@ -53,10 +53,9 @@ def _installation() -> int:
 
 
 def _places() -> int:
-    from bench.archive import write_atomically
     from bench.cli.console import out
-    from bench.errors import AnobenchError
-    from bench.places import cache_folder, data_folders
+    from bench.core.errors import AnobenchError
+    from bench.core.files import cache_folder, data_folders, write_atomically
 
     _heading("Data, weights, cache")
     wrong = 0
@@ -89,7 +88,7 @@ def _places() -> int:
 
 def _adapters(folders: list[Path]) -> int:
     from bench.cli.console import out
-    from bench.errors import AnobenchError
+    from bench.core.errors import AnobenchError
 
     found = registry(folders)
     wrong = 0

@@ -13,20 +13,20 @@ import typer
 from bench.cli.asked import pick_devices
 from bench.cli.cluster import CLUSTERS, cluster_device, cluster_executor
 from bench.cli.console import err
-from bench.errors import AnobenchError
+from bench.core.errors import AnobenchError
 
 if TYPE_CHECKING:
-    from bench.archive import Archive
-    from bench.cell import Cell
     from bench.cli.live import View
-    from bench.registry import Registry
+    from bench.core.archive import Archive
+    from bench.core.cell import Cell
     from bench.run.cost import Costs
-    from bench.run.ending import Ending, Why
-    from bench.run.execute import State
-    from bench.run.executor import Executor, Told
-    from bench.run.order import Unit
+    from bench.run.executors.base import Executor, Progress
+    from bench.run.remaining import State
     from bench.run.setup import Setup
-    from bench.suite import Suite
+    from bench.run.stopping import Ending, Why
+    from bench.run.units import Unit
+    from bench.suite.registry import Registry
+    from bench.suite.suite import Suite
 
 EXECUTORS = ("auto", "inline", "pool", *CLUSTERS)
 #: Seconds that workers need before their first cell: the interpreter, torch, the adapters.
@@ -56,11 +56,11 @@ class Options:
 def execute(suite: Suite, found: Registry, archive: Archive, state: State, options: Options) -> Why:
     """Run what is left, updating the state's records; return why it ended early, if it did."""
     from bench.cli.live import view
-    from bench.run.claims import Claims
-    from bench.run.drive import Driver
-    from bench.run.ending import Ending
-    from bench.run.order import loading_seconds
-    from bench.run.watch import Watch
+    from bench.run.driver import Driver
+    from bench.run.locks import Claims
+    from bench.run.progress import Watch
+    from bench.run.stopping import Ending
+    from bench.run.units import loading_seconds
 
     if options.executor not in EXECUTORS:
         raise AnobenchError(f"--executor {options.executor}: expected one of {', '.join(EXECUTORS)}")
@@ -80,11 +80,11 @@ def execute(suite: Suite, found: Registry, archive: Archive, state: State, optio
     watch.file = archive.root / "status" / f"{suite.name}-{claims.name[:8]}.json"
     shown: View
     with Ending(options.budget, _say) as ending, view(watch) as shown:
-        tell = lambda told: shown.told(told)  # noqa: E731
+        tell = lambda progress: shown.on_progress(progress)  # noqa: E731
         executor = (
             remote.executor if remote else _executor(setup, devices, workers, ending, tell, pooled=pooled)
         )
-        watch.places = executor.places()
+        watch.slots = executor.slots()
         driver = Driver(
             work,
             executor,
@@ -122,9 +122,9 @@ def _say(why: Why) -> None:
 
 
 def _setup(suite: Suite, found: Registry, options: Options, devices: Sequence[str]) -> Setup:
+    from bench.core.determinism import CELL_THREADS
     from bench.run.setup import Setup
     from bench.run.timing import REPEATS
-    from bench.threads import CELL_THREADS
 
     limits = suite.file.limits
     if options.memory_limit is not None:
@@ -151,7 +151,7 @@ def _choose(
     options: Options, setup: Setup, devices: Sequence[str], costs: Costs, todo: Sequence[Cell]
 ) -> tuple[bool, int]:
     """Return whether workers are started, and how many on each device."""
-    from bench.threads import cores
+    from bench.core.determinism import cores
 
     most = GPU_WORKERS if devices[0] != "cpu" else cores()
     default = 1 if options.timing == "exclusive" else min(cores(), most)
@@ -169,8 +169,8 @@ def _choose(
 def _work(
     todo: Sequence[Cell], costs: Costs, setup: Setup, found: Registry, options: Options, workers: int
 ) -> list[Unit]:
-    from bench.run.order import units
     from bench.run.prefetch import asks_for_features
+    from bench.run.units import units
 
     together = options.together or (1 if setup.device == "cpu" or options.timing == "exclusive" else 32)
     return units(
@@ -184,7 +184,7 @@ def _work(
 
 
 def fits_together(found: Registry, cell: Cell) -> bool:
-    from bench.errors import AdapterError
+    from bench.core.errors import AdapterError
 
     adapter = found.methods.get(cell.method)
     try:
@@ -198,18 +198,18 @@ def _executor(
     devices: Sequence[str],
     workers: int,
     ending: Ending,
-    told: Callable[[Told], None],
+    on_progress: Callable[[Progress], None],
     *,
     pooled: bool,
 ) -> Executor:
-    from bench.run.inline import Inline
-    from bench.run.pool import Pool
-    from bench.threads import cores
+    from bench.core.determinism import cores
+    from bench.run.executors.inline import Inline
+    from bench.run.executors.pool import Pool
 
     if pooled:
         threads = max(1, cores() // (workers * len(devices)))
         return Pool(replace(setup, extraction_threads=threads), devices, workers)
-    inline = Inline(setup.runner(), repeats=setup.repeats, told=told)
+    inline = Inline(setup.runner(), repeats=setup.repeats, on_progress=on_progress)
     ending.at_once = inline.kill
     return inline
 

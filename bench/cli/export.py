@@ -18,9 +18,9 @@ def export(
     ] = None,
 ) -> None:
     """Print every cell's metrics as one tidy CSV: a row for each cell and metric."""
-    from bench.archive import Archive
     from bench.cli.console import hand_out
     from bench.cli.report import suite_name
+    from bench.core.archive import Archive
     from bench.report.export import export_csv
 
     archive = Archive(results)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """How a picture is written."""
+    """How an image is written."""
 
     svg = "svg"
     pdf = "pdf"
@@ -75,9 +75,10 @@ def figure(
 
     Prints where it is and what it shows, for those who cannot see it.
     """
-    from bench.archive import Archive, write_atomically
     from bench.cli.console import err, out
     from bench.cli.report import suite_name
+    from bench.core.archive import Archive
+    from bench.core.files import write_atomically
     from bench.report.board import Board
     from bench.report.figures.common import ALL, ONE_CLASS, Choice
     from bench.report.figures.kinds import Sources, prepare
@@ -111,7 +112,7 @@ def figure(
 
 def _form(form: Form | None, output: Path | None) -> Form:
     """Return the format that was asked for, or that the file's ending means."""
-    from bench.errors import FigureError
+    from bench.core.errors import FigureError
 
     ending = output.suffix.removeprefix(".").lower() if output else ""
     if output is not None and ending not in Form.__members__:

@@ -11,7 +11,7 @@ import typer
 from bench.cli.options import BenchFolders, registry
 
 if TYPE_CHECKING:
-    from bench.adapter import Adapter
+    from bench.suite.adapter import Adapter
 
 
 class What(StrEnum):
@@ -30,8 +30,8 @@ def list_(
 ) -> None:
     """List methods, data sets and suites with their parameters; imports none of them."""
     from bench.cli.console import err, out, table
-    from bench.errors import did_you_mean
-    from bench.suite import load_suite
+    from bench.core.errors import did_you_mean
+    from bench.suite.suite import load_suite
 
     found = registry(bench)
     shown = 0

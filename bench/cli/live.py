@@ -11,10 +11,10 @@ from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from bench.cell import Record
 from bench.cli.console import PLAIN_INTERVAL, duration, err
-from bench.run.executor import Told
-from bench.run.watch import Snapshot, Watch
+from bench.core.cell import Record
+from bench.run.executors.base import Progress
+from bench.run.progress import Snapshot, Watch
 
 #: Rows of running cells on a terminal; more are counted.
 MOST_ROWS = 16
@@ -25,7 +25,7 @@ class View(Protocol):
 
     def kept(self, record: Record) -> None: ...
 
-    def told(self, event: Told) -> None: ...
+    def on_progress(self, event: Progress) -> None: ...
 
 
 def headline(now: Snapshot) -> str:
@@ -77,7 +77,7 @@ class _Live:
         if record.status == "failed":
             err.print(_failure(record), style="red", markup=False)
 
-    def told(self, event: Told) -> None:
+    def on_progress(self, event: Progress) -> None:
         self._watch.event(event)
 
 
@@ -93,7 +93,7 @@ class _Plain:
             self._last = now
             err.print(f"{headline(self._watch.snapshot())}: {record.cell}", markup=False)
 
-    def told(self, event: Told) -> None:
+    def on_progress(self, event: Progress) -> None:
         self._watch.event(event)
         now = time.monotonic()
         if now - self._last >= PLAIN_INTERVAL:

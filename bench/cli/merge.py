@@ -23,7 +23,7 @@ def merge(
     Exit status: 0 all that can be read is there, 1 some cells conflict.
     """
     from bench.cli.console import err, out
-    from bench.merge import merge as join
+    from bench.core.merge import merge as join
 
     merged = join(sources, into)
     for message in (*merged.skipped, *merged.notes):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from bench.registry import Registry
+    from bench.suite.registry import Registry
 
 Results = Annotated[
     Path,
@@ -25,6 +25,6 @@ DEFAULT_RESULTS = Path("results")
 
 def registry(folders: list[Path]) -> Registry:
     """Return the registry over the folders given, the working directory and the stock folder."""
-    from bench.registry import Registry
+    from bench.suite.registry import Registry
 
     return Registry(folders, Path.cwd())

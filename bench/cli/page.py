@@ -11,9 +11,9 @@ def page(results: Results = DEFAULT_RESULTS, bench: BenchFolders = []) -> None: 
     Records are not needed; where they are, they say the seconds. Methods of your own that nothing else tells
     about are looked up in the bench folders.
     """
-    from bench.archive import Archive
     from bench.cli.console import out
-    from bench.errors import ArchiveError
+    from bench.core.archive import Archive
+    from bench.core.errors import ArchiveError
     from bench.report.page import writer
     from bench.report.write import write_text
 

@@ -15,8 +15,8 @@ def report(
     bench: BenchFolders = [],  # noqa: B006
 ) -> None:
     """Write a suite's leaderboard and CSV again, from its records; runs no method and needs no data."""
-    from bench.archive import Archive
     from bench.cli.run import finish
+    from bench.core.archive import Archive
 
     archive = Archive(results)
     plan = archive.plan(suite_name(suite))

@@ -15,10 +15,10 @@ from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Results, registry
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.archive import Archive
-    from bench.cell import Record
-    from bench.plan import Plan
-    from bench.run.execute import State
+    from bench.core.archive import Archive
+    from bench.core.cell import Record
+    from bench.core.plan import Plan
+    from bench.run.remaining import State
 
 
 class Timing(StrEnum):
@@ -136,10 +136,10 @@ def run(
 
     With a suite, -d and -m pick a part of it; without one they make a suite of their own, called "adhoc".
     """
-    from bench.archive import Archive
     from bench.cli.selection import narrowed, the_suite
-    from bench.grid import make_plan
-    from bench.run.execute import compare
+    from bench.core.archive import Archive
+    from bench.run.remaining import compare
+    from bench.suite.grid import make_plan
 
     found = registry(bench)
     wanted = the_suite(suite, found, dataset or [], method or [])
@@ -209,7 +209,7 @@ def finish(plan: Plan, archive: Archive, records: Mapping[str, Record], folders:
     Published numbers come from the bench folders; a file that cannot be used is reported and left out.
     """
     from bench.cli.console import err, out
-    from bench.errors import PublishedError
+    from bench.core.errors import PublishedError
     from bench.report.published import load_published
     from bench.report.write import write_reports
 

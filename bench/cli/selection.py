@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.cell import Cell
-    from bench.plan import Plan
-    from bench.registry import Registry
-    from bench.run.execute import State
-    from bench.suite import Suite
+    from bench.core.cell import Cell
+    from bench.core.plan import Plan
+    from bench.run.remaining import State
+    from bench.suite.registry import Registry
+    from bench.suite.suite import Suite
 
 
 def the_suite(name: str | None, found: Registry, datasets: list[str], methods: list[str]) -> Suite:
@@ -20,8 +20,8 @@ def the_suite(name: str | None, found: Registry, datasets: list[str], methods: l
     SuiteError
         Neither is given, or the file is not a suite.
     """
-    from bench.errors import SuiteError
-    from bench.suite import adhoc_suite, load_suite
+    from bench.core.errors import SuiteError
+    from bench.suite.suite import adhoc_suite, load_suite
 
     if name is not None:
         return load_suite(found.suite_path(name))
@@ -44,8 +44,8 @@ def narrowed(plan: Plan, state: State, datasets: list[str], methods: list[str]) 
     import fnmatch
     from dataclasses import replace
 
-    from bench.errors import SelectorError
-    from bench.selector import Selector, parse
+    from bench.core.errors import SelectorError
+    from bench.core.selector import Selector, parse
 
     def means(selector: Selector, name: str, params: dict[str, str]) -> bool:
         return fnmatch.fnmatchcase(name, selector.name) and all(

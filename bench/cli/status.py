@@ -9,8 +9,8 @@ import typer
 from bench.cli.options import DEFAULT_RESULTS, Results
 
 if TYPE_CHECKING:
-    from bench.archive import Archive
-    from bench.run.watch import Snapshot
+    from bench.core.archive import Archive
+    from bench.run.progress import Snapshot
 
 
 def status(
@@ -21,9 +21,9 @@ def status(
 
     Exit status 0 if all cells are there, 1 if some failed, 3 if some are missing.
     """
-    from bench.archive import Archive
     from bench.cli.console import duration, out
     from bench.cli.live import drawn
+    from bench.core.archive import Archive
 
     archive = Archive(results)
     keys = {entry.cell.key for entry in archive.plan(suite).entries}
@@ -47,9 +47,9 @@ def status(
 
 def _drivers(archive: Archive, suite: str) -> tuple[list[Snapshot], int]:
     """Return the drivers that are running, and how many ended without saying so."""
-    from bench.errors import ArchiveError
-    from bench.run.claims import lives
-    from bench.run.watch import Snapshot
+    from bench.core.errors import ArchiveError
+    from bench.run.locks import lives
+    from bench.run.progress import Snapshot
 
     running, gone = [], 0
     for path in sorted((archive.root / "status").glob("*.json")):

@@ -58,9 +58,9 @@ def table(
     ] = None,
 ) -> None:
     """Print a paper's table: best bold, second underlined, † not significantly different from the best."""
-    from bench.archive import Archive
     from bench.cli.console import err, hand_out
     from bench.cli.report import suite_name
+    from bench.core.archive import Archive
     from bench.report.board import Board
     from bench.report.evidence import Evidence
     from bench.report.paper import paper_table

@@ -1,4 +1,4 @@
-"""Backbones by name: what turns pictures into features, resolved without importing torch.
+"""Backbones by name: what turns images into features, resolved without importing torch.
 
 A name is one of a suite's ``[backbones.NAME]`` tables, ``pixels``, ``hog``, a preset of a paper (``panda``),
 ``torchvision:MODEL/WEIGHTS``, or any timm model; each takes parameters in brackets::
@@ -17,13 +17,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench.cell import canonical_json
-from bench.errors import BackboneError, SelectorError
+from bench.core.errors import BackboneError, SelectorError
+from bench.core.files import data_folders
+from bench.core.hashing import canonical_json
+from bench.core.selector import format_selector, parse
+from bench.data.fingerprint import file_sha256
 from bench.features.presets import HANDCRAFTED, PRESETS, architectures, unknown
-from bench.features.tables import HogTable, NetworkTable, PixelsTable, explain
-from bench.fingerprint import file_sha256
-from bench.places import data_folders
-from bench.selector import format_selector, parse
+from bench.features.spec import HogTable, NetworkTable, PixelsTable, explain
 
 __all__ = ["Backbone", "Backbones", "HogTable", "NetworkTable", "PixelsTable"]
 
@@ -51,6 +51,11 @@ class Backbone:
     name: str
     spec: Spec
     folder: Path | None = None
+
+    def precision_on(self, device_type: str) -> str:
+        """Return the precision in which the network runs on a kind of device: always float32 off a GPU."""
+        precision: str = getattr(self.spec, "precision", "float32")
+        return precision if device_type == "cuda" else "float32"
 
     def identity(self) -> str:
         """Return a sha256 (hex) over everything that determines the pooled features.

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.errors import BackboneError
+from bench.core.errors import BackboneError
+from bench.data.resize import Size
 from bench.features.backbone import Backbone
-from bench.features.preprocess import Preprocess, Size
-from bench.features.tables import NetworkTable
+from bench.features.preprocess import Preprocess
+from bench.features.spec import NetworkTable
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -204,7 +205,7 @@ def _read(backbone: Backbone, file: Path) -> Tensors:
             return load_file(file)
         state: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        from bench.fingerprint import file_sha256
+        from bench.data.fingerprint import file_sha256
 
         assert isinstance(backbone.spec, NetworkTable)
         expected = f", expected {backbone.spec.sha256}" if backbone.spec.sha256 else ""

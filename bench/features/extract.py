@@ -12,14 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.data.resize import Pictures
+from bench.data.source import Source
 from bench.features.backbone import Backbone
-from bench.features.preprocess import Pictures
-from bench.features.tables import NetworkTable
-from bench.source import Source
+from bench.features.device import synchronise
+from bench.features.spec import NetworkTable
 
 
 class Extractor(Protocol):
-    """What turns pictures into features: `Network` or `Handcrafted`."""
+    """What turns images into features: `Network` or `Handcrafted`."""
 
     batch_size: int
     passes: int
@@ -57,18 +58,12 @@ def make_extractor(backbone: Backbone, device: torch.device, batch_size: int | N
     return Handcrafted(backbone, device)
 
 
-def effective_precision(backbone: Backbone, device: torch.device) -> str:
-    """Return the precision that a network really runs in: always float32 off a GPU."""
-    precision: str = getattr(backbone.spec, "precision", "float32")
-    return precision if device.type == "cuda" else "float32"
-
-
 def extract(
     extractor: Extractor, source: Source, rows: NDArray[np.int64], layers: Sequence[str], device: torch.device
 ) -> Iterator[Computed]:
     """Yield the features of `rows`, a batch at a time.
 
-    Pictures are read and decoded in the background, one batch ahead of the network.
+    Images are read and decoded in the background, one batch ahead of the network.
 
     Parameters
     ----------
@@ -96,9 +91,3 @@ def extract(
             now = time.perf_counter()
             yield Computed(some, values, now - started)
             started = time.perf_counter()
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was told, before a clock is read."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

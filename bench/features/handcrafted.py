@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from bench.errors import BackboneError
+from bench.core.errors import BackboneError
+from bench.data.resize import Pictures, resize, stack, to_tensor
 from bench.features.backbone import Backbone
-from bench.features.preprocess import Pictures, resize, stack, to_tensor
-from bench.features.tables import HogTable, PixelsTable
+from bench.features.spec import HogTable, PixelsTable
 
 
 class Handcrafted:
@@ -69,5 +69,5 @@ class Handcrafted:
         """
         raise BackboneError(
             f"backbone {self.backbone.name} has no feature maps; choose a network "
-            f"({', '.join(layers)} of {len(pictures)} pictures were asked for)"
+            f"({', '.join(layers)} of {len(pictures)} images were asked for)"
         )

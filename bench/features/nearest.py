@@ -55,7 +55,7 @@ def nearest(
     exclude : Tensor, shape (n,) or (n, e), integer, optional
         Rows of the bank that are not to be found for each query, such as the query itself; -1 for none.
     budget_bytes : int
-        Extra memory for the work, besides the result.
+        AuxiliaryImages memory for the work, besides the result.
 
     Raises
     ------

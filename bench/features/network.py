@@ -1,7 +1,7 @@
 """Frozen networks: builds a torch module from its description and reads pooled vectors and maps out of it.
 
-On a CPU a network always runs at one batch shape (the last batch is padded), and only if a picture's features
-come out bit-identical at every place in the batch; then they cannot depend on the other pictures in it.
+On a CPU a network always runs at one batch shape (the last batch is padded), and only if an image's features
+come out bit-identical at every place in the batch; then they cannot depend on the other images in it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench.errors import BackboneError
-from bench.features.allocator import tune_allocator
+from bench.core.errors import BackboneError
+from bench.data.resize import Pictures
 from bench.features.backbone import Backbone
 from bench.features.build import Built, build
-from bench.features.extract import effective_precision
-from bench.features.preprocess import Pictures
+from bench.features.device import tune_allocator
 from bench.features.presets import unknown
 
 log = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ class Network:
     Attributes
     ----------
     passes : int
-        Pictures pushed through so far, padding not counted.
+        Images pushed through so far, padding not counted.
     """
 
     def __init__(self, backbone: Backbone, device: torch.device, batch_size: int | None = None) -> None:
@@ -62,7 +61,7 @@ class Network:
         self.passes = 0
         self._checked = device.type != "cpu"
         self._modules: dict[str, nn.Module] = dict(self._built.layers.named_modules())
-        self._precision = getattr(torch, effective_precision(backbone, device))
+        self._precision = getattr(torch, backbone.precision_on(device.type))
 
     def on_host(self, pictures: Pictures) -> Pictures:
         return self.preprocess.on_host(pictures)
@@ -155,11 +154,11 @@ class Network:
         return taken
 
     def _explained(self, error: RuntimeError) -> Exception:
-        """Return what to raise in an error's place: one that tells of pictures too small, or itself."""
+        """Return what to raise in an error's place: one that tells of images too small, or itself."""
         if not any(words in str(error) for words in TOO_SMALL):
             return error
         return BackboneError(
-            f"backbone {self.backbone.name}: pictures of {self.side} px are too small for this network "
+            f"backbone {self.backbone.name}: images of {self.side} px are too small for this network "
             f"({str(error).splitlines()[0]}); give it a larger resize and crop"
         )
 
@@ -236,14 +235,14 @@ class Network:
         return self._modules[layer]
 
     def _check_places(self, image: torch.Tensor, layers: tuple[str, ...], pool: bool) -> None:
-        """Make sure once that a picture's features do not depend on its place in the batch."""
+        """Make sure once that an image's features do not depend on its place in the batch."""
         size = self.batch_size
         same = image.expand(size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
         outputs = self._forward(same, layers, pool).values()
         self._checked = True
         if any(not torch.equal(value, value[:1].expand_as(value)) for value in outputs):
             log.warning(
-                "backbone %s: features depend on the place in a batch of %d; running pictures one by one",
+                "backbone %s: features depend on the place in a batch of %d; running images one by one",
                 self.backbone.name,
                 size,
             )

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.errors import BackboneError
-from bench.features.hot import Matrix
+from bench.core.errors import BackboneError
+from bench.features.rowcache import Matrix
 from bench.features.store import KeyRows
 
 Rows = NDArray[np.int64]
 
 
 @dataclass(slots=True, eq=False)
-class Part:
+class FeatureRows:
     """One thing that is read of a backbone: its rows in the store, and the matrix they are put in."""
 
     digest: str
@@ -50,7 +50,7 @@ class Part:
         bad = ~torch.isfinite(values.flatten(1)).all(1)
         first = rows[int(bad.nonzero()[0, 0])]
         raise BackboneError(
-            f"backbone {key.backbone}: the features of {int(bad.sum())} of {len(rows)} pictures of "
-            f"{key.source} are NaN or infinite (the first: picture {first}); expected finite numbers: look "
+            f"backbone {key.backbone}: the features of {int(bad.sum())} of {len(rows)} images of "
+            f"{key.source} are NaN or infinite (the first: image {first}); expected finite numbers: look "
             "for damaged weights, or give the backbone precision float32"
         )

@@ -1,13 +1,12 @@
-"""From decoded pictures to what a network takes: resize, centre crop, normalise.
+"""From decoded images to what a network takes: resize, centre crop, normalise.
 
 The ``device`` pipeline works on whole batches of uint8 where the network is; the ``pil`` pipeline goes
-picture by picture through PIL, as the papers' scripts did. Both keep uint8 between the steps and round as
-PIL does (after each of the two passes of a separable resize), so that they agree to about one grey level.
+image by image through PIL, as the papers' scripts did. Both keep uint8 between the steps and round as
+PIL does, so that they agree to about one grey level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,23 +15,20 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from bench.errors import DataError
-from bench.source import Pixels
-
-Size = int | tuple[int, int]
-Pictures = Pixels | Sequence[Pixels]
+from bench.data.resize import Pictures, Size, resize, resized, stack, to_tensor
+from bench.data.source import Pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """How pictures are fed to a network.
+    """How images are fed to a network.
 
     Attributes
     ----------
     resize : int, (int, int) or None
         Shorter side in pixels (the longer one follows, rounded down), or exact height and width.
     crop : int, (int, int) or None
-        Centre crop; what a picture lacks is padded with black.
+        Centre crop; what an image lacks is padded with black.
     interpolation : {"nearest", "bilinear", "bicubic", "lanczos"}
         Antialiased.
     mean, std : tuple of three floats
@@ -58,7 +54,7 @@ class Preprocess:
 
         Parameters
         ----------
-        pictures : array (b, h, w, 3) or sequence of arrays (h, w, 3), uint8
+        images : array (b, h, w, 3) or sequence of arrays (h, w, 3), uint8
             What `on_host` gave.
 
         Returns
@@ -68,7 +64,7 @@ class Preprocess:
         Raises
         ------
         DataError
-            The pictures still differ in size after resizing and cropping.
+            The images still differ in size after resizing and cropping.
         """
         if self.pipeline == "pil":
             small = stack([to_tensor(picture[None], device) for picture in pictures])
@@ -86,89 +82,12 @@ class Preprocess:
         return image.mul_(scale.view(1, 3, 1, 1)).add_(shift.view(1, 3, 1, 1))
 
     def shrink(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Resize and crop pictures of one size, (b, 3, h, w), uint8."""
+        """Resize and crop images of one size, (b, 3, h, w), uint8."""
         if self.resize is not None:
             pixels = resize(
                 pixels, resized(pixels.shape[-2], pixels.shape[-1], self.resize), self.interpolation
             )
         return pixels if self.crop is None else centre_crop(pixels, self.crop)
-
-
-def to_tensor(pixels: Pixels, device: torch.device) -> torch.Tensor:
-    """Move pictures (b, h, w, 3) to the device as (b, 3, h, w) uint8, without waiting on a GPU."""
-    if not pixels.flags.writeable:
-        pixels = pixels.copy()
-    tensor = torch.from_numpy(pixels)
-    if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True).permute(0, 3, 1, 2)
-
-
-def stack(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Join pictures of one size.
-
-    Raises
-    ------
-    DataError
-        They differ in size.
-    """
-    sizes = {tuple(part.shape[-2:]) for part in parts}
-    if len(sizes) > 1:
-        shown = ", ".join(f"{h}x{w}" for h, w in sorted(sizes)[:4])
-        raise DataError(
-            f"the pictures differ in size ({shown}{', …' if len(sizes) > 4 else ''}) and cannot be one "
-            "batch; give the backbone a crop or an exact size (resize=[224,224]), or batches() a size"
-        )
-    return torch.cat(list(parts))
-
-
-def resized(height: int, width: int, size: Size) -> tuple[int, int]:
-    """Return the height and width after resizing; the longer side is rounded down, as torchvision does."""
-    if not isinstance(size, int):
-        return size
-    if height <= width:
-        return size, int(size * width / height)
-    return int(size * height / width), size
-
-
-def resize(pixels: torch.Tensor, size: tuple[int, int], interpolation: str = "bilinear") -> torch.Tensor:
-    """Resize with antialiasing, rounding as PIL does.
-
-    Parameters
-    ----------
-    pixels : Tensor, shape (b, 3, h, w), uint8
-    size : (int, int)
-        Height and width in pixels.
-
-    Returns
-    -------
-    Tensor, shape (b, 3, *size), uint8
-    """
-    if tuple(pixels.shape[-2:]) == size:
-        return pixels
-    if interpolation == "nearest":
-        return F.interpolate(pixels, size, mode="nearest-exact")
-    if pixels.device.type == "cpu":  # has an integer kernel that follows PIL's arithmetic
-        return F.interpolate(pixels, size, mode=interpolation, antialias=True, align_corners=False)
-    return resize_by_float(pixels, size, interpolation)
-
-
-def resize_plainly(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Resize (b, 3, h, w), uint8, bilinearly without antialiasing, as OpenCV does by default."""
-    if tuple(pixels.shape[-2:]) == size:
-        return pixels
-    image = F.interpolate(pixels.float(), size, mode="bilinear", align_corners=False)
-    return image.round_().clamp_(0, 255).to(torch.uint8)
-
-
-def resize_by_float(pixels: torch.Tensor, size: tuple[int, int], interpolation: str) -> torch.Tensor:
-    """Resize on any device: two passes in float32, each rounded to whole grey levels as PIL does."""
-    image = pixels.float()
-    for step in ((pixels.shape[-2], size[1]), size):
-        if tuple(image.shape[-2:]) != step:
-            image = F.interpolate(image, step, mode=interpolation, antialias=True, align_corners=False)
-            image = image.add_(0.5).floor_().clamp_(0, 255)  # halves go up, as in PIL
-    return image.to(torch.uint8)
 
 
 def centre_crop(pixels: torch.Tensor, size: Size) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""The feature provider: what `Images` ask for features, patches and pixels.
+"""The feature provider: what `Images` ask for features, feature_maps and pixels.
 
 Pooled vectors come from memory (the matrices used last), else from the feature store, else from the network;
-so each picture goes through each backbone once, whatever views, methods, seeds and suites ask for it.
+so each image goes through each backbone once, whatever views, methods, seeds and suites ask for it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.errors import BackboneError, DataError
+from bench.core.errors import BackboneError, DataError
+from bench.core.files import cache_folder
+from bench.data.images import Resizing
+from bench.data.resize import resize, stack
+from bench.data.source import Source
 from bench.features.backbone import Backbone, Backbones
-from bench.features.extract import Extractor, effective_precision, extract, make_extractor, synchronise
-from bench.features.hot import HotMatrices, PixelCache
-from bench.features.part import Part
-from bench.features.preprocess import resize, stack
+from bench.features.device import synchronise, torch_threads
+from bench.features.extract import Extractor, extract, make_extractor
+from bench.features.part import FeatureRows
+from bench.features.rowcache import PixelCache, RowCache
+from bench.features.spec import PixelsTable
 from bench.features.store import FLUSH_ROWS, Store, StoreKey
-from bench.features.tables import PixelsTable
 from bench.features.usage import FeatureUsage, Tally
-from bench.images import Resizing
-from bench.places import cache_folder
-from bench.source import Source
-from bench.threads import torch_threads
 
 if TYPE_CHECKING:
     from bench.features.trainable import Trainable
@@ -81,7 +81,7 @@ class FeatureProvider:
         self._extractors: dict[str, Extractor] = {}
         self._resolved: dict[str, Backbone] = {}
         self._identities: dict[tuple[str, bool], str] = {}
-        self._hot = HotMatrices(self.device, hot_bytes)
+        self._hot = RowCache(self.device, hot_bytes)
         self._pixels = PixelCache(self.device, hot_bytes // 2)
         self._passes = 0
         self._tally = Tally()
@@ -102,7 +102,7 @@ class FeatureProvider:
 
     @property
     def forward_passes(self) -> int:
-        """Pictures pushed through networks so far; padding of the last batch is not counted."""
+        """Images pushed through networks so far; padding of the last batch is not counted."""
         return self._passes + sum(extractor.passes for extractor in self._extractors.values())
 
     def features(self, source: Source, rows: Rows, backbone: str) -> torch.Tensor:
@@ -113,12 +113,12 @@ class FeatureProvider:
         BackboneError
             The backbone is unknown, or its weights are missing or not what they should be.
         DataError
-            A picture cannot be decoded; rows computed before it are kept.
+            An image cannot be decoded; rows computed before it are kept.
         """
         with self._clock():
             return self._collect(source, rows, self._resolve(backbone), ())["pooled"]
 
-    def patches(
+    def feature_maps(
         self, source: Source, rows: Rows, backbone: str, layers: Sequence[str]
     ) -> dict[str, torch.Tensor]:
         """Return the maps of the named layers, each (n, c, h, w), float32, on the device.
@@ -136,12 +136,12 @@ class FeatureProvider:
             return {layer: found[f"map:{layer}"] for layer in layers}
 
     def pixels(self, source: Source, rows: Rows, size: Resizing | None) -> torch.Tensor:
-        """Return pictures, shape (n, 3, h, w), uint8, on the device.
+        """Return images, shape (n, 3, h, w), uint8, on the device.
 
         Raises
         ------
         DataError
-            A picture cannot be decoded, or they differ in size and `size` is None.
+            An image cannot be decoded, or they differ in size and `size` is None.
         """
         with self._clock():
             pictures = self._pixels.read(source, rows)
@@ -169,7 +169,7 @@ class FeatureProvider:
         if not len(wanted):  # the shape of a row is only known from a row
             first = np.zeros(min(1, len(source)), np.int64)
             if not len(first):
-                raise DataError(f"{source.name} has no pictures")
+                raise DataError(f"{source.name} has no images")
             return {what: value[:0] for what, value in self._collect(source, first, backbone, layers).items()}
         parts = {
             what: self._part(source, backbone, what)
@@ -191,7 +191,7 @@ class FeatureProvider:
             self._hot.keep(part.digest, part.matrix)
         return {what: part.matrix.take(rows) for what, part in parts.items()}
 
-    def _part(self, source: Source, backbone: Backbone, what: str) -> Part:
+    def _part(self, source: Source, backbone: Backbone, what: str) -> FeatureRows:
         pooled = what == "pooled"
         name = (backbone.name, pooled)
         if name not in self._identities:
@@ -202,16 +202,16 @@ class FeatureProvider:
             backbone=backbone.name,
             identity=self._identities[name],
             what=what,
-            precision=effective_precision(backbone, self.device),
+            precision=backbone.precision_on(self.device.type),
             dtype=self.storage,
         )
         # Pixels are quicker made than read.
         kept = self._store.rows(key, keep=not isinstance(backbone.spec, PixelsTable))
         limit = self._hot.limit if pooled else 0
-        return Part(key.digest, kept, self._hot.open(key.digest, len(source)), limit)
+        return FeatureRows(key.digest, kept, self._hot.open(key.digest, len(source)), limit)
 
     def _compute(
-        self, source: Source, backbone: Backbone, todo: Rows, parts: dict[str, Part], wanted: Rows
+        self, source: Source, backbone: Backbone, todo: Rows, parts: dict[str, FeatureRows], wanted: Rows
     ) -> None:
         """Push rows through the network, into the matrices and the store."""
         layers = [what.removeprefix("map:") for what in parts if what != "pooled"]
@@ -243,7 +243,7 @@ class FeatureProvider:
             for part in parts.values():
                 part.kept.close()
 
-    def _count(self, part: Part, wanted: Rows, todo: Rows, n: int) -> None:
+    def _count(self, part: FeatureRows, wanted: Rows, todo: Rows, n: int) -> None:
         """Count rows that were not asked for since the last `usage`."""
         asked = self._tally.asked.setdefault(part.digest, np.zeros(n, np.bool_))
         new = wanted[~asked[wanted]]
@@ -274,6 +274,41 @@ class FeatureProvider:
             synchronise(self.device)
         finally:
             self._tally.seconds += time.perf_counter() - started
+
+
+class Meter:
+    """A provider as one cell sees it: the same features, counted for this cell.
+
+    Parameters
+    ----------
+    provider : FeatureProvider
+    """
+
+    def __init__(self, provider: FeatureProvider) -> None:
+        self._provider, self._tally = provider, Tally()
+        self.device = provider.device
+
+    def usage(self) -> FeatureUsage:
+        """Return what this cell spent since the last call, and start counting anew."""
+        usage, self._tally = self._tally.usage(), Tally()
+        return usage
+
+    def features(self, source: Source, rows: Rows, backbone: str) -> torch.Tensor:
+        with self._provider.counting(self._tally):
+            return self._provider.features(source, rows, backbone)
+
+    def feature_maps(
+        self, source: Source, rows: Rows, backbone: str, layers: Sequence[str]
+    ) -> dict[str, torch.Tensor]:
+        with self._provider.counting(self._tally):
+            return self._provider.feature_maps(source, rows, backbone, layers)
+
+    def pixels(self, source: Source, rows: Rows, size: Resizing | None) -> torch.Tensor:
+        with self._provider.counting(self._tally):
+            return self._provider.pixels(source, rows, size)
+
+    def network(self, backbone: str) -> Trainable:
+        return self._provider.network(backbone)
 
 
 def _resized(pictures: torch.Tensor, size: Resizing | None) -> torch.Tensor:

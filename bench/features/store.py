@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cell import canonical_json
-from bench.features import pins, shards, upkeep
+from bench.core.hashing import canonical_json
+from bench.features import leases as pins
+from bench.features import shards, upkeep
 from bench.features.shards import CorruptShard, Rows, Shard
 
 log = logging.getLogger(__name__)

@@ -17,19 +17,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.errors import BackboneError
+from bench.core.errors import BackboneError
+from bench.data.images import Images
+from bench.data.pixelrows import PixelRows
 from bench.features.backbone import Backbone
 from bench.features.network import Network
-from bench.features.tables import NetworkTable
-from bench.images import Images
-from bench.pictures import Pictures
+from bench.features.spec import NetworkTable
 
-#: Pictures a pass when features are read out; the last batch is filled up, so that no picture's features
+#: Images a pass when features are read out; the last batch is filled up, so that no image's features
 #: depend on its company.
 READ_BATCH = 32
-#: Pictures of which the maps or pixels are held at once for that.
+#: Images of which the maps or pixels are held at once for that.
 PART = 1024
-#: Maps of a view are kept up to this size; above it every step starts from the pictures. A constant, since
+#: Maps of a view are kept up to this size; above it every step starts from the images. A constant, since
 #: it decides (within rounding) what is trained.
 MAPS_BYTES = 2 * 2**30
 _BLOCK_STRIDES = {4: 1, 8: 2, 16: 3, 32: 4}
@@ -75,14 +75,14 @@ class Trainable:
         self._front: list[tuple[nn.Module, str, nn.Module]] = []
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return features, shape (b, d), of prepared pictures (b, 3, h, w) or of maps at the boundary."""
+        """Return features, shape (b, d), of prepared images (b, 3, h, w) or of maps at the boundary."""
         if inputs.shape[1] == 3:
             return self._network.vectors(inputs)
         with self._without_front():
             return self._network.vectors(inputs.contiguous(memory_format=torch.channels_last))
 
     def maps(self, inputs: torch.Tensor, blocks: Sequence[int]) -> dict[int, torch.Tensor]:
-        """Return the outputs of some blocks, each (b, c, h, w), of prepared pictures."""
+        """Return the outputs of some blocks, each (b, c, h, w), of prepared images."""
         found = self._network.outputs(inputs, [self._block(k) for k in blocks])
         return {k: found[self.blocks[k]] for k in blocks}
 
@@ -107,7 +107,7 @@ class Trainable:
         return out
 
     def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return pictures (b, 3, h, w), uint8, resized, cropped and normalised as the backbone's are."""
+        """Return images (b, 3, h, w), uint8, resized, cropped and normalised as the backbone's are."""
         return self.preprocess.normalise(self.preprocess.shrink(pixels))
 
     def thaw(self, first: int) -> dict[str, nn.Parameter]:
@@ -121,7 +121,7 @@ class Trainable:
         Raises
         ------
         BackboneError
-            There is no such block, or the backbone's pictures are too small for the network.
+            There is no such block, or the backbone's images are too small for the network.
         """
         order, wanted = [name for name, _ in self.module.named_modules()], self._block(first)
         start = order.index(wanted)
@@ -149,11 +149,11 @@ class Trainable:
         return self._network.side
 
     def inputs(self, images: Images) -> Inputs:
-        """Return what to call this network with, for the pictures of a view."""
+        """Return what to call this network with, for the images of a view."""
         return self._inputs(images, by_maps=self._maps_fit(len(images)))
 
     def features(self, given: Images | Inputs) -> torch.Tensor:
-        """Return the features of all pictures, (n, d), without gradients, independent of their company."""
+        """Return the features of all images, (n, d), without gradients, independent of their company."""
         parts = []
         with torch.no_grad():
             for inputs in [given] if isinstance(given, Inputs) else self._in_parts(given):
@@ -170,8 +170,8 @@ class Trainable:
 
     def _inputs(self, images: Images, *, by_maps: bool) -> Inputs:
         if by_maps:
-            return Inputs(self, images.patches(self.backbone.name, [self._boundary])[self._boundary])
-        return Inputs(self, Pictures(images, self.preprocess.shrink))
+            return Inputs(self, images.feature_maps(self.backbone.name, [self._boundary])[self._boundary])
+        return Inputs(self, PixelRows(images, self.preprocess.shrink))
 
     def _maps_fit(self, n: int) -> bool:
         return bool(self._front) and self._bytes_a_map * n <= MAPS_BYTES
@@ -214,16 +214,16 @@ class Trainable:
 
 
 class Inputs:
-    """What a network is called with, by row: maps at the boundary, or pictures."""
+    """What a network is called with, by row: maps at the boundary, or images."""
 
-    def __init__(self, network: Trainable, given: torch.Tensor | Pictures) -> None:
+    def __init__(self, network: Trainable, given: torch.Tensor | PixelRows) -> None:
         self._network, self._given = network, given
 
     def __len__(self) -> int:
         return len(self._given)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        if isinstance(self._given, Pictures):
+        if isinstance(self._given, PixelRows):
             return self._network.preprocess.normalise(self._given[rows])
         return self._given[torch.from_numpy(rows).to(self._given.device)]
 

@@ -1,7 +1,7 @@
 """Upkeep of the feature store: merging of small shards, the size limit, listing, checking.
 
-No lock is ever taken: what a running process uses (see `bench.features.pins`) is neither evicted nor are its
-superseded shards deleted.
+No lock is ever taken: what a running process uses (see `bench.features.leases`) is neither evicted nor are
+its superseded shards deleted.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import AnobenchError
+from bench.core.errors import AnobenchError
 from bench.features import shards
-from bench.features.pins import pinned
+from bench.features.leases import pinned
 from bench.features.shards import CorruptShard, Shard
 
 log = logging.getLogger(__name__)

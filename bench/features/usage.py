@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    import torch
-
-    from bench.features.provider import FeatureProvider, Rows
-    from bench.features.trainable import Trainable
-    from bench.images import Resizing
-    from bench.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,38 +40,3 @@ class Tally:
 
     def usage(self) -> FeatureUsage:
         return FeatureUsage(self.seconds, self.cold, self.computed, self.reused)
-
-
-class Meter:
-    """A provider as one cell sees it: the same features, counted for this cell.
-
-    Parameters
-    ----------
-    provider : FeatureProvider
-    """
-
-    def __init__(self, provider: FeatureProvider) -> None:
-        self._provider, self._tally = provider, Tally()
-        self.device = provider.device
-
-    def usage(self) -> FeatureUsage:
-        """Return what this cell spent since the last call, and start counting anew."""
-        usage, self._tally = self._tally.usage(), Tally()
-        return usage
-
-    def features(self, source: Source, rows: Rows, backbone: str) -> torch.Tensor:
-        with self._provider.counting(self._tally):
-            return self._provider.features(source, rows, backbone)
-
-    def patches(
-        self, source: Source, rows: Rows, backbone: str, layers: Sequence[str]
-    ) -> dict[str, torch.Tensor]:
-        with self._provider.counting(self._tally):
-            return self._provider.patches(source, rows, backbone, layers)
-
-    def pixels(self, source: Source, rows: Rows, size: Resizing | None) -> torch.Tensor:
-        with self._provider.counting(self._tally):
-            return self._provider.pixels(source, rows, size)
-
-    def network(self, backbone: str) -> Trainable:
-        return self._provider.network(backbone)

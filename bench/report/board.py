@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.cell import Cell, Record
-from bench.plan import Plan, Row
+from bench.core.cell import Cell, Record
+from bench.core.plan import Plan, Row
 from bench.report.numbers import average_ranks, mean, sd
 
 
@@ -49,7 +49,7 @@ class Group:
         for cell, record in zip(self.cells, self.records, strict=True):
             if record is None or record.status != "ok" or metric not in record.metrics:
                 return None
-            values.setdefault(seed_of(cell), []).append(record.metrics[metric])
+            values.setdefault(cell_seed(cell), []).append(record.metrics[metric])
         return {seed: mean(held) for seed, held in values.items()} or None
 
     def mean(self, metric: str) -> float | None:
@@ -205,7 +205,7 @@ def setting_name(row: Row) -> str:
     return row.setting
 
 
-def seed_of(cell: Cell) -> int | None:
+def cell_seed(cell: Cell) -> int | None:
     """Return the method's seed; for a deterministic method that of the draw, None where nothing is drawn."""
     if cell.seed is not None:
         return cell.seed
@@ -231,7 +231,9 @@ def _groups(plan: Plan, records: Mapping[str, Record]) -> dict[tuple[int, int, f
     groups = {}
     for place, cells in places.items():
         # In the order of the seeds, whatever order the cells run in.
-        ordered = sorted(cells.items(), key=lambda item: (seed_of(item[1]) or 0, item[1].contamination.seed))
+        ordered = sorted(
+            cells.items(), key=lambda item: (cell_seed(item[1]) or 0, item[1].contamination.seed)
+        )
         keys = tuple(key for key, _ in ordered)
         groups[place] = Group(
             tuple(cell for _, cell in ordered), keys, tuple(records.get(key) for key in keys)

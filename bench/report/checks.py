@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bench.cell import Cell, Record
+from bench.core.cell import Cell, Record
 from bench.report.board import Board
 from bench.report.columns import dataset_name
 from bench.report.markdown import blocks, count, escape

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from bench.errors import AnobenchError, did_you_mean
+from bench.core.errors import AnobenchError, did_you_mean
 from bench.report.board import Board
 from bench.report.columns import order
 

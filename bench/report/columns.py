@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from bench.cell import Timing
+from bench.core.cell import Timing
 from bench.report.board import Board, Group, Summary
 from bench.report.markdown import (
     NBSP,

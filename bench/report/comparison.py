@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bench.cell import Cell
-from bench.plan import Plan
+from bench.core.cell import Cell
+from bench.core.plan import Plan
+from bench.core.selector import parse
 from bench.report.board import Board
 from bench.report.markdown import percent, signed_points
 from bench.report.publishedrow import Published
 from bench.report.rownetwork import Network, published_network, row_network
-from bench.selector import parse
 
 #: Returns the interval of a row's mean over columns at a rate, as shares of 1, or None where there is none.
 Interval = Callable[[int, tuple[int, ...], float], tuple[float, float] | None]

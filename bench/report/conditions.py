@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.cell import Record
+from bench.core.cell import Record
 from bench.report.board import Board
 from bench.report.columns import dataset_name
 from bench.report.markdown import NOTHING, blocks, percent, span, table

@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 from scipy.stats import norm
 
-from bench.archive import Archive
-from bench.cell import Record
-from bench.errors import ArchiveError
+from bench.core.archive import Archive
+from bench.core.cell import Record
+from bench.core.errors import ArchiveError
 from bench.report.numbers import mean
 from bench.report.sides import Measured, Place, Side
 from bench.stats.delong import Placements, delong_pairs, placements

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from bench.core.selector import format_selector, parse
 from bench.report.diff import Change, Diff
 from bench.report.markdown import NOTHING, count, percent, points, signed_points
 from bench.report.numbers import mean
 from bench.report.sides import Place
-from bench.selector import format_selector, parse
 
 #: Lines of each table, unless all are asked for.
 MOST = 20

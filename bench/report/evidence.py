@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from bench.archive import Archive
-from bench.errors import ArchiveError
+from bench.core.archive import Archive
+from bench.core.errors import ArchiveError
+from bench.core.selector import parse
 from bench.report.board import Board, Group
 from bench.report.checks import different_protocols
 from bench.report.numbers import mean
 from bench.report.scored import Resampled, Tested, read_dataset
 from bench.report.standing import Quantity, Standing, stand
-from bench.selector import parse
 from bench.stats.bootstrap import with_seeds
 from bench.stats.delong import auroc_interval
 

@@ -15,12 +15,12 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 
-from bench.cell import Record
+from bench.core.cell import Record
+from bench.core.plan import Entry, Plan
+from bench.core.selector import format_selector
 from bench.metrics.image import IMAGE_METRICS
 from bench.metrics.purification import PURIFICATION_METRICS
-from bench.plan import Entry, Plan
-from bench.report.board import seed_of
-from bench.selector import format_selector
+from bench.report.board import cell_seed
 
 #: The columns of the CSV.
 HEADER = (
@@ -59,7 +59,7 @@ def export_rows(plan: Plan, records: Mapping[str, Record]) -> Iterator[tuple[str
     seeds = {seed: at for at, seed in enumerate(plan.seeds)}
 
     def place(entry: Entry) -> tuple[int, int, int, float, tuple[int, int]]:
-        seed = seed_of(entry.cell)
+        seed = cell_seed(entry.cell)
         at = (seeds.get(seed, len(seeds)), seed) if seed is not None else (-1, 0)
         return entry.row, entry.column, rates.get(entry.rate, len(rates)), entry.rate, at
 
@@ -97,7 +97,7 @@ def export_csv(plan: Plan, records: Mapping[str, Record]) -> str:
 
 def place_fields(plan: Plan, entry: Entry) -> tuple[str, ...]:
     """Return the fields of a cell's lines from ``suite`` to ``seed``."""
-    cell, seed = entry.cell, seed_of(entry.cell)
+    cell, seed = entry.cell, cell_seed(entry.cell)
     # What stands between the brackets of the selector that names the parameters.
     params = format_selector("", dict(cell.params))[1:-1]
     return (

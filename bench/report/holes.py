@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bench.cell import Cell, Record
+from bench.core.cell import Cell, Record
 from bench.report.board import Board
 from bench.report.columns import label
 from bench.report.markdown import blocks, count, escape, folded, percent, table

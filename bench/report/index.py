@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.archive import Archive
-from bench.cell import Record
-from bench.errors import ArchiveError
-from bench.plan import Plan
+from bench.core.archive import Archive
+from bench.core.cell import Record
+from bench.core.errors import ArchiveError
+from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.columns import averages, dataset_name, order
 from bench.report.markdown import NOTHING, blocks, escape, points

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from bench.cell import Record
-from bench.plan import Plan
+from bench.core.cell import Record
+from bench.core.plan import Plan
 from bench.report import (
     checks,
     conditions,

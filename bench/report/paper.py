@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.errors import AnobenchError, did_you_mean
+from bench.core.errors import AnobenchError, did_you_mean
 from bench.report.board import Board
 from bench.report.choice import chosen_columns, chosen_rate, chosen_rows
 from bench.report.evidence import Evidence

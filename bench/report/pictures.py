@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from bench.cell import Record
-from bench.errors import FigureError
-from bench.plan import Plan
+from bench.core.cell import Record
+from bench.core.errors import FigureError
+from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.comparison import Interval
 from bench.report.figures.common import Drawing

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.cell import Record, canonical_json
+from bench.core.cell import Record
+from bench.core.hashing import canonical_json
 from bench.report.board import Board
 from bench.report.markdown import NOTHING, blocks, count, escape, fenced, table
 

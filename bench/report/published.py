@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.errors import PublishedError, did_you_mean
+from bench.core.errors import PublishedError, did_you_mean
 from bench.report.publishedrow import COLUMNS, REQUIRED, Published, published_row
 
 __all__ = ["Published", "load_published", "named", "read_published"]

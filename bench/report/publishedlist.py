@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
+from bench.core.selector import format_selector
 from bench.report.markdown import NOTHING
 from bench.report.publishedrow import FACTS, Published
-from bench.selector import format_selector
 
 _HEADS = ("method", "ours", "data set", "task", "metric", "value", "setting", "backbone", "certainty")
 _DOUBTS = {

@@ -34,9 +34,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from bench.contamination import Source
-from bench.errors import PublishedError, SelectorError
-from bench.selector import parse
+from bench.core.contamination import Source
+from bench.core.errors import PublishedError, SelectorError
+from bench.core.selector import parse
 
 REQUIRED = ("source", "dataset", "task", "metric", "value")
 COLUMNS = (

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench.errors import BackboneError, SelectorError
+from bench.core.errors import BackboneError, SelectorError
+from bench.core.plan import Plan
+from bench.core.selector import parse
 from bench.features.backbone import Backbones
-from bench.features.tables import HogTable, NetworkTable, PixelsTable, Size
-from bench.plan import Plan
-from bench.selector import parse
+from bench.features.spec import HogTable, NetworkTable, PixelsTable, Size
 
 #: timm's names of torchvision's weights.
 _TAGS = {"tv_in1k": "IMAGENET1K_V1", "tv2_in1k": "IMAGENET1K_V2"}

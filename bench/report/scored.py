@@ -1,7 +1,7 @@
 """From the archive's scores to what the test images of a data set say: DeLong by task, one bootstrap for all.
 
 Scores are read one task at a time and let go: what is kept are AUROCs, variances and replicates. Two test
-images are one picture where their truths say so (`bench.truth`), whatever task or draw they are tested in.
+images are one where their truths say so (`bench.core.truth`), whatever task or draw they are tested in.
 
 Where the draws of anomalies leave a different test set to each seed, a method's AUROC is the mean over them;
 an image then counts by its part in that mean. With one test set for all seeds this is DeLong's variance of
@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from bench.archive import Archive
-from bench.errors import ArchiveError
+from bench.core.archive import Archive
+from bench.core.errors import ArchiveError
+from bench.core.truth import Truth
 from bench.report.board import Board
 from bench.stats.bootstrap import TestSet, bootstrap_aurocs, resample
 from bench.stats.delong import Placements, delong_pairs, placements
-from bench.truth import Truth
 
 Floats = NDArray[np.float64]
 

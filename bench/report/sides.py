@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.archive import Archive
-from bench.cell import Record
-from bench.errors import ArchiveError
+from bench.core.archive import Archive
+from bench.core.cell import Record
+from bench.core.errors import ArchiveError
 from bench.report.export import HEADER, place_fields
 
 #: What a commit alone stands for.

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.cell import Record, Timing
+from bench.core.cell import Record, Timing
 from bench.report.board import Board
 from bench.report.columns import label
 from bench.report.markdown import NOTHING, blocks, count, escape, seconds, size, table

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.archive import Archive, write_atomically
-from bench.cell import Record
-from bench.plan import Plan
+from bench.core.archive import Archive
+from bench.core.cell import Record
+from bench.core.files import write_atomically
+from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.evidence import Evidence
 from bench.report.export import export_csv

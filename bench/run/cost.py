@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
-from bench.cell import Cell, Record
+from bench.core.cell import Cell, Record
 
 #: Of a method that nothing is known of, where no record says otherwise (seconds).
 SECONDS_AN_IMAGE, SECONDS_A_CELL = 1e-4, 1.0

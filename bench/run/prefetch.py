@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import wrapping
-from bench.cell import Cell
-from bench.dataset import Dataset
-from bench.errors import AnobenchError
+from bench.core.cell import Cell
+from bench.core.errors import AnobenchError
+from bench.core.selector import parse
+from bench.data.dataset import Dataset
+from bench.data.images import pieces
+from bench.data.source import Source
 from bench.features.backbone import Backbones
-from bench.features.tables import PixelsTable
-from bench.images import pieces
-from bench.registry import Registry
+from bench.features.spec import PixelsTable
 from bench.run.cost import Size
-from bench.selector import parse
-from bench.source import Source
+from bench.suite import wrapping
+from bench.suite.registry import Registry
 
 if TYPE_CHECKING:
     from bench.run.runner import Runner
@@ -97,7 +97,7 @@ def survey(cells: Sequence[Cell], registry: Registry) -> dict[tuple[str, str], S
 def asks_for_features(registry: Registry, backbones: Backbones) -> Callable[[Cell], bool]:
     """Return whether a cell will ask for pooled features of a backbone that are worth extracting beforehand.
 
-    Methods are read, not imported: one asks that calls ``.features(…)`` and neither ``.patches(…)`` nor
+    Methods are read, not imported: one asks that calls ``.features(…)`` and neither ``.feature_maps(…)`` nor
     ``.network(…)``. One that is misjudged gets what it needs when it runs, as without an extraction.
     """
 
@@ -114,7 +114,7 @@ def asks_for_features(registry: Registry, backbones: Backbones) -> Callable[[Cel
             return False
         base = wrapping.safe_base_in(cell, adapter, registry)
         calls = _calls((base.adapter if base else adapter).path)
-        return "features" in calls and not calls & {"patches", "network"}
+        return "features" in calls and not calls & {"feature_maps", "network"}
 
     return asks
 

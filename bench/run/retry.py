@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bench.cell import Cell, Record
-from bench.registry import Registry
-from bench.run.begun import about
-from bench.run.executor import Finished, Job, Lost
+from bench.core.cell import Cell, Record
+from bench.run.evaluation import record_header
+from bench.run.executors.base import Finished, Job, Lost
+from bench.suite.registry import Registry
 
 #: How often a job may be given out again when the machine under it went away.
 MOST_LEASES = 5
@@ -50,5 +50,5 @@ class Retries:
 def failed_result(cell: Cell, event: Lost, registry: Registry) -> Finished:
     """Return the result of a cell that has none from a worker."""
     error = {"kind": event.why, "reason": event.reason, "traceback": event.log}
-    record = Record(status="failed", error=error, **about(cell, registry, event.environment))
+    record = Record(status="failed", error=error, **record_header(cell, registry, event.environment))
     return Finished(job=event.job, record=record, scores=None, log=event.log)

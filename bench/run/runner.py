@@ -9,42 +9,41 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench import wrapping
-from bench.adapter import Adapter
-from bench.cell import Cell, Record, Timing
-from bench.checkpoint import Checkpoints
-from bench.contamination import contaminate
-from bench.dataset import Dataset
-from bench.errors import AdapterError, SelectorError
-from bench.extra import Extra, extra_images
+from bench.core.cell import Cell, Record, Timing
+from bench.core.determinism import CELL_THREADS, cores, derive_seed
+from bench.core.errors import AdapterError, SelectorError
+from bench.core.selector import parse
+from bench.core.truth import Truth
+from bench.data.contaminate import contaminate
+from bench.data.dataset import Dataset
+from bench.data.images import Images
+from bench.data.task import Task
 from bench.features.backbone import Backbones
-from bench.features.provider import FeatureProvider
-from bench.features.usage import Meter
-from bench.images import Images
-from bench.method import Method
+from bench.features.device import deterministic, fix_threads, seed_everything
+from bench.features.provider import FeatureProvider, Meter
 from bench.metrics.image import image_metrics
-from bench.registry import Registry
-from bench.run.begun import (
-    Begun,
+from bench.run.evaluation import (
+    CellRun,
     Result,
     Shuffled,
-    about,
     choose,
     failed,
     features_from,
     flags_of,
     purified,
+    record_header,
     too_few_images,
 )
-from bench.run.clock import PeakMemory, Stopwatch, synchronised_seconds
+from bench.run.measure import PeakMemory, Stopwatch, synchronised_seconds
 from bench.run.timelimit import time_limit
-from bench.seeds import derived_seed, seed_everything
-from bench.selector import parse
-from bench.suite import Limits
-from bench.task import Task
-from bench.threads import CELL_THREADS, cores, fix_threads
-from bench.together import fit_many
-from bench.truth import Truth
+from bench.suite import wrapping
+from bench.suite.adapter import Adapter
+from bench.suite.auxiliary import AuxiliaryImages, auxiliary_images
+from bench.suite.registry import Registry
+from bench.suite.suite import Limits
+from bench.train.checkpoint import Checkpoints
+from bench.train.method import Method
+from bench.train.together import fit_many
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ class Runner:
     ) -> None:
         import torch
 
-        from bench import environment
+        from bench.run import environment
 
         deterministic()
         fix_threads(threads)
@@ -92,12 +91,12 @@ class Runner:
             backbones, self.device, storage=storage, threads=extraction_threads or cores()
         )
         self.environment = environment.describe(str(self.device)) | {"features": {"stored as": storage}}
-        #: Told of long trainings: what, mini-batches done, to do.
+        #: Progress of long trainings: what, mini-batches done, to do.
         self.progress: Callable[[str, int, int], None] | None = None
-        #: Labels and pictures of the test sets met so far, by the name that records have for them.
+        #: Labels and images of the test sets met so far, by the name that records have for them.
         self.truths: dict[str, Truth] = {}
         self._datasets: dict[str, Dataset] = {}
-        self._extra: dict[object, dict[str, Extra]] = {}
+        self._extra: dict[object, dict[str, AuxiliaryImages]] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
 
     def run(self, cell: Cell) -> Result:
@@ -109,17 +108,17 @@ class Runner:
         scores : ndarray, shape (n_test,), float32, or None
             In the order of the task's test images; None when the cell failed.
         """
-        begun = self._begin(cell)
+        cell_run = self._begin(cell)
         try:
             with time_limit(self.limits.cell_seconds):
-                self._prepare(begun)
+                self._prepare(cell_run)
                 watch = Stopwatch(self.device)
-                begun.method.fit(begun.train.images)
-                seconds, usage = watch.stop(), begun.meter.usage()
-                begun.fitted(seconds, usage, features=usage.seconds)
-                return self._finish(begun)
+                cell_run.method.fit(cell_run.train.images)
+                seconds, usage = watch.stop(), cell_run.meter.usage()
+                cell_run.fitted(seconds, usage, features=usage.seconds)
+                return self._finish(cell_run)
         except Exception as error:
-            return failed(begun, error)
+            return failed(cell_run, error)
 
     def fits_together(self, cell: Cell) -> bool:
         """Return whether the cell's method can be fitted in the same steps as those of other cells."""
@@ -137,15 +136,15 @@ class Runner:
         record, scores
             As `run` returns them, in the order of the cells. The time to fit is a share, and a flag says so.
         """
-        begun = [self._begin(cell) for cell in cells]
+        cell_run = [self._begin(cell) for cell in cells]
         failures: dict[int, Exception] = {}
-        for at, each in enumerate(begun):
+        for at, each in enumerate(cell_run):
             try:
                 self._prepare(each)
             except Exception as error:
                 failures[at] = error
-        failures |= self._fit_together({at: each for at, each in enumerate(begun) if at not in failures})
-        for at, each in enumerate(begun):
+        failures |= self._fit_together({at: each for at, each in enumerate(cell_run) if at not in failures})
+        for at, each in enumerate(cell_run):
             try:
                 if at in failures:
                     raise failures[at]
@@ -156,7 +155,7 @@ class Runner:
             each.release()
             yield result
 
-    def _fit_together(self, ready: Mapping[int, Begun]) -> dict[int, Exception]:
+    def _fit_together(self, ready: Mapping[int, CellRun]) -> dict[int, Exception]:
         """Fit the methods of several cells; return what failed."""
         if not ready:
             return {}
@@ -179,54 +178,54 @@ class Runner:
             each.fitted(fit.seconds, usage, features=features, together=fit.together)
         return {at: fit.error for at, fit in zip(ready, fits, strict=True) if fit.error is not None}
 
-    def _begin(self, cell: Cell) -> Begun:
+    def _begin(self, cell: Cell) -> CellRun:
         adapter = self.registry.methods.get(cell.method)
         base = wrapping.safe_base_in(cell, adapter, self.registry)
-        return Begun(
+        return CellRun(
             adapter=adapter,
             params=dict(base.params if base else cell.params),
-            about=about(cell, self.registry, self.environment),
+            header=record_header(cell, self.registry, self.environment),
             memory=PeakMemory(self.device),
             meter=Meter(self.provider),
         )
 
-    def _prepare(self, begun: Begun) -> None:
+    def _prepare(self, cell_run: CellRun) -> None:
         """Open the cell's task and make its method."""
         started = time.perf_counter()
-        cell, adapter = begun.about["cell"], begun.adapter
+        cell, adapter = cell_run.header["cell"], cell_run.adapter
         if adapter is None:
             raise SelectorError(f"unknown method {cell.method!r}")
-        begun.task, begun.drawn = self._open(cell)
-        begun.method = self._make(adapter, cell)
-        begun.flags += self._give_extra(adapter, cell, begun)
-        begun.train = Shuffled(self._train_images(begun).bind(begun.meter), cell, "train")
-        begun.test = Shuffled(begun.task.test.bind(begun.meter), cell, "test")
-        begun.wall += time.perf_counter() - started
+        cell_run.task, cell_run.drawn = self._open(cell)
+        cell_run.method = self._make(adapter, cell)
+        cell_run.flags += self._give_auxiliary(adapter, cell, cell_run)
+        cell_run.train = Shuffled(self._train_images(cell_run).bind(cell_run.meter), cell, "train")
+        cell_run.test = Shuffled(cell_run.task.test.bind(cell_run.meter), cell, "test")
+        cell_run.wall += time.perf_counter() - started
 
-    def _finish(self, begun: Begun) -> Result:
+    def _finish(self, cell_run: CellRun) -> Result:
         """Score the test images and make the record."""
-        task, started = begun.task, time.perf_counter()
+        task, started = cell_run.task, time.perf_counter()
         watch = Stopwatch(self.device)
-        returned = begun.method.score(begun.test.images)
-        seconds, usage = watch.stop(), begun.meter.usage()
+        returned = cell_run.method.score(cell_run.test.images)
+        seconds, usage = watch.stop(), cell_run.meter.usage()
         labels = task.test_labels
-        chosen = choose(returned, labels[begun.test.order], begun.about["selection"])
+        chosen = choose(returned, labels[cell_run.test.order], cell_run.header["selection"])
         scores = np.empty_like(chosen.scores)
-        scores[begun.test.order] = chosen.scores
+        scores[cell_run.test.order] = chosen.scores
         timing = Timing(
-            fit=begun.fit_seconds,
+            fit=cell_run.fit_seconds,
             score=max(0.0, seconds - usage.seconds),
-            features=begun.fit_usage.seconds + usage.seconds,
-            features_cold=begun.fit_usage.cold_seconds + usage.cold_seconds,
-            features_from=features_from(begun.fit_usage, usage),
-            wall=begun.wall + time.perf_counter() - started,
+            features=cell_run.fit_usage.seconds + usage.seconds,
+            features_cold=cell_run.fit_usage.cold_seconds + usage.cold_seconds,
+            features_from=features_from(cell_run.fit_usage, usage),
+            wall=cell_run.wall + time.perf_counter() - started,
         )
-        truth = Truth.of(task)
+        truth = task.truth()
         self.truths.setdefault(truth.identity, truth)
         record = Record(
             status="ok",
             truth=truth.identity,
-            metrics=image_metrics(labels, scores) | purified(begun),
+            metrics=image_metrics(labels, scores) | purified(cell_run),
             candidates=chosen.candidates,
             counts={
                 "train": len(task.train),
@@ -234,17 +233,17 @@ class Runner:
                 "test": len(task.test),
                 "test_anomalous": int(labels.sum()),
             },
-            contamination=begun.drawn,
+            contamination=cell_run.drawn,
             flags=(
                 *chosen.flags,
-                *begun.flags,
-                *too_few_images(begun.params, len(begun.train.images)),
-                *begun.method.notes,
+                *cell_run.flags,
+                *too_few_images(cell_run.params, len(cell_run.train.images)),
+                *cell_run.method.notes,
                 *flags_of(scores, labels),
             ),
             timing=timing,
-            memory=begun.memory.read(),
-            **begun.about,
+            memory=cell_run.memory.read(),
+            **cell_run.header,
         )
         return record, scores
 
@@ -274,26 +273,31 @@ class Runner:
         """
         return self._open(cell)[0]
 
-    def _train_images(self, begun: Begun) -> Images:
+    def _train_images(self, cell_run: CellRun) -> Images:
         """Return the images to train on: all of the task's, or the clean ones for an oracle that asks."""
-        task = begun.task
-        if not wrapping.only_clean(begun.method, begun.about["selection"]) or task.train_labels is None:
+        task = cell_run.task
+        if (
+            not wrapping.only_clean(cell_run.method, cell_run.header["selection"])
+            or task.train_labels is None
+        ):
             return task.train
         return task.train[task.train_labels == 0]
 
-    def _give_extra(self, adapter: Adapter, cell: Cell, begun: Begun) -> tuple[str, ...]:
-        """Hand extra pictures to the method that names some; return what the record should say of them."""
+    def _give_auxiliary(self, adapter: Adapter, cell: Cell, cell_run: CellRun) -> tuple[str, ...]:
+        """Hand extra images to the method that names some; return what the record should say of them."""
         found = self._extra.get((cell.method, cell.params))
         if found is None:
             base = wrapping.base_in(cell, adapter, self.registry)
             inner, params = (base.adapter, base.params) if base else (adapter, dict(cell.params))
-            found = extra_images(inner, params, self.registry)
+            found = auxiliary_images(inner, params, self.registry)
             self._extra = {(cell.method, cell.params): found}
         for parameter, extra in found.items():
-            extra.refuse_overlap(begun.task, parameter)
+            extra.refuse_overlap(cell_run.task, parameter)
         if found:
-            begun.method.extra = {name: extra.images.bind(begun.meter) for name, extra in found.items()}
-        return tuple(f"{name}: {len(extra.images)} pictures of {extra.name}" for name, extra in found.items())
+            cell_run.method.auxiliary = {
+                name: extra.images.bind(cell_run.meter) for name, extra in found.items()
+            }
+        return tuple(f"{name}: {len(extra.images)} images of {extra.name}" for name, extra in found.items())
 
     def _load(self, adapter: Adapter) -> Any:
         """Return the adapter's class; the libraries that it brought in get their number of threads."""
@@ -308,7 +312,7 @@ class Runner:
         takes_backbone = cell.backbone and base is None
         params = dict(cell.params) | ({"backbone": cell.backbone} if takes_backbone else {})
         method_class = self._load(adapter)
-        seed = derived_seed("method", cell.seed, cell.task_name, cell.contamination.rate)
+        seed = derive_seed("method", cell.seed, cell.task_name, cell.contamination.rate, bits=31)
         seed_everything(seed)
         method: Method = method_class(**params)
         if base is not None:
@@ -316,16 +320,3 @@ class Runner:
         method.device, method.seed = self.device, seed
         method.checkpoints, method.progress = Checkpoints.of_cell(cell.key), self.progress
         return method
-
-
-def deterministic() -> None:
-    """Ask torch for the same bits every time: deterministic algorithms, no autotuning, no TF32."""
-    import torch
-
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # It would also fill each new tensor with NaN: slow, and only to find reads of what was never written.
-    memory: Any = torch.utils.deterministic
-    memory.fill_uninitialized_memory = False
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False

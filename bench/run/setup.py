@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from bench.errors import ArchiveError
+from bench.core.determinism import CELL_THREADS
+from bench.core.errors import ArchiveError
 from bench.features.backbone import Backbones, NetworkTable
-from bench.registry import Registry
-from bench.suite import Limits, Suite
-from bench.threads import CELL_THREADS
+from bench.suite.registry import Registry
+from bench.suite.suite import Limits, Suite
 
 if TYPE_CHECKING:
     from bench.run.runner import Runner
@@ -39,7 +39,7 @@ class Setup:
     device : str
         ``"cpu"``, ``"cuda:1"``; an executor that has several gives each worker its own (`on`).
     threads : int
-        Of a cell (`bench.threads`).
+        Of a cell (`bench.features.device`).
     extraction_threads : int or None
         Of forward passes on the CPU; None is all cores.
     repeats : int

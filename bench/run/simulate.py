@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.run.dispatch import Dispatcher
-from bench.run.order import Group, Unit
+from bench.run.schedule import Dispatcher
+from bench.run.units import Group, Unit
 
 
 @dataclass(frozen=True, slots=True)

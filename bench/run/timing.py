@@ -6,11 +6,11 @@ from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.cell import Record, Timing
+from bench.core.cell import Record, Timing
 
 if TYPE_CHECKING:
-    from bench.cell import Cell
-    from bench.run.begun import Result
+    from bench.core.cell import Cell
+    from bench.run.evaluation import Result
     from bench.run.runner import Runner
 
 #: Timed runs of a cell after its warm-up.

@@ -1,4 +1,4 @@
-"""ADL's mini-batches, made whole on the device, against loading that goes picture by picture as its authors'.
+"""ADL's mini-batches, made whole on the device, against loading that goes image by image as its authors'.
 
 Sources of 32 px, brought to the method's 256 px. The aim is at least twice the speed on a CPU, and five times
 with a CUDA device.
@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
-from bench import Pictures
-from bench.registry import Registry
+from bench import PixelRows
+from bench.suite.registry import Registry
 from tests.pictures import images, surfaces
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -35,7 +35,7 @@ def encoded(pixels: Pixels) -> list[bytes]:
 
 
 def load(data: bytes) -> Image.Image:
-    """Decode and resize, as the authors do for each picture each time."""
+    """Decode and resize, as the authors do for each image each time."""
     with Image.open(io.BytesIO(data)) as file:
         return file.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
 
@@ -82,7 +82,7 @@ def three_changes(texture: Image.Image, rng: np.random.Generator) -> Image.Image
 def sample(
     source: bytes, texture: bytes | None, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return one picture and its mask, as the authors' data set makes them."""
+    """Return one image and its mask, as the authors' data set makes them."""
     picture = load(source)
     if rng.random() > 0.7:
         picture = picture.rotate(rng.uniform(-90, 90), Image.Resampling.BILINEAR)
@@ -111,9 +111,9 @@ def test_mini_batches_whole_and_one_by_one(benchmark: Any) -> None:
     sources, textures = surfaces(64, side=32), surfaces(64, seed=3, side=32)
     method = Registry().methods["adl"].load()(backbone="tiny", size=SIZE, batch=BATCH, textures="given")
     method.device, method.seed = DEVICE, 0
-    method.extra = {"textures": images(textures)}
+    method.auxiliary = {"textures": images(textures)}
     images(sources).network("tiny")  # as fitting does; it tunes the allocator, from which both gain
-    method.pictures = Pictures(images(sources), method.shrink)
+    method.pictures = PixelRows(images(sources), method.shrink)
     method.patterns = method.textures_of()
     if DEVICE.type == "cuda":  # the tests' provider is on the host
         for given in (method.pictures, method.patterns):

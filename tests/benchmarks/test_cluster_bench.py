@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bench.run.executor import Event, Job
-from bench.run.order import loading_seconds
-from bench.run.remote import travelling
+from bench.run.executors.base import Event, Job
+from bench.run.executors.remote import travelling
 from bench.run.simulate import simulate
+from bench.run.units import loading_seconds
 from tests.run.driving import bench_folder, cell, drive, finished, jobs_of, remote_of, setup_of
 from tests.run.workload import workload, wrong_by
 
@@ -53,7 +53,7 @@ def test_short_cells_through_ray_against_its_own_tasks(
 ) -> None:
     """Aim: at most 1.3 times as long as the same cells as Ray's own tasks, one each, in warm workers."""
     ray = pytest.importorskip("ray", reason="needs ray: pip install 'anobench[ray]'")
-    from bench.run.raycluster import RayCluster
+    from bench.run.executors.ray.executor import RayCluster
 
     monkeypatch.setenv("ANOBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))

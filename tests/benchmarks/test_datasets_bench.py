@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.registry import Registry
+from bench.suite.registry import Registry
 from tests.benchmarks.test_features_bench import peak_growth
 from tests.datasets.trees import picture, png, write_parquet
 
 OPENING = """
 import sys
-from bench.registry import Registry
+from bench.suite.registry import Registry
 adapter = Registry().datasets["cifar10"].load()
-import numpy, pyarrow.parquet, bench.layouts, bench.images
+import numpy, pyarrow.parquet, bench.data.layouts, bench.data.images
 before = mark()
 dataset = adapter()
 tasks = [dataset.task(name) for name in dataset.tasks()]
@@ -37,7 +37,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_opening_ten_tasks(benchmark: Any, data: Path) -> None:
-    """Aim: below 1 s and 200 MiB for 50,000 + 10,000 pictures in the hub's layout, once hashed."""
+    """Aim: below 1 s and 200 MiB for 50,000 + 10,000 images in the hub's layout, once hashed."""
     n_train, n_test = (50_000, 10_000) if benchmark.enabled else (500, 100)
     noise = np.random.default_rng(0)
     for split, n in (("train", n_train), ("test", n_test)):

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.archive import Archive
-from bench.cell import Record, Timing
+from bench.core.archive import Archive
+from bench.core.cell import Record, Timing
+from bench.core.plan import Plan
 from bench.features.backbone import Backbones
-from bench.grid import make_plan
-from bench.plan import Plan
-from bench.registry import Registry
-from bench.run.execute import compare, inline
+from bench.run.remaining import compare, inline
 from bench.run.runner import Runner
-from bench.suite import load_suite
+from bench.suite.grid import make_plan
+from bench.suite.registry import Registry
+from bench.suite.suite import load_suite
 
 NULL = '''
 """Null: does nothing, at once."""

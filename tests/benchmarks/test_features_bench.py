@@ -19,22 +19,22 @@ import numpy as np
 import pytest
 import torch
 
-from bench.archive import Archive
+from bench.core.archive import Archive
+from bench.data.images import Images
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.nearest import nearest
 from bench.features.provider import FeatureProvider
-from bench.grid import make_plan
-from bench.images import Images
-from bench.registry import Registry
-from bench.run.execute import inline
+from bench.run.remaining import inline
 from bench.run.runner import Runner
-from bench.suite import load_suite
+from bench.suite.grid import make_plan
+from bench.suite.registry import Registry
+from bench.suite.suite import load_suite
 from tests.features.conftest import random_source
 
 HERE = Path(__file__).parents[2]
 
 SLICE = '''
-"""Slice: the first pictures of CIFAR-10, so that a benchmark ends in a minute."""
+"""Slice: the first images of CIFAR-10, so that a benchmark ends in a minute."""
 
 import os
 from pathlib import Path
@@ -49,7 +49,7 @@ SIZES = {"train": 500, "test": 250}
 
 class Slice(OneVsRest):
     classes = tuple("abcdefghij")
-    has_holdout = True
+    has_anomaly_pool = True
 
     def __init__(self) -> None:
         self._splits = {}
@@ -243,13 +243,13 @@ import sys, numpy as np, torch
 from pathlib import Path
 from bench.features import provider as p
 from bench.features.backbone import Backbones
-from bench.source import ArraySource
+from bench.data.source import ArraySource
 
 class Fake:
     batch_size, passes = 16, 0
-    def on_host(self, pictures): return pictures
-    def pooled(self, pictures):
-        return torch.from_numpy(pictures[:, 0, 0, :1].astype(np.float32)).repeat(1, 2048)
+    def on_host(self, images): return images
+    def pooled(self, images):
+        return torch.from_numpy(images[:, 0, 0, :1].astype(np.float32)).repeat(1, 2048)
 
 p.make_extractor = lambda *_: Fake()
 n = 60_000

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from bench.metrics.image import auroc
-from bench.registry import Registry
-from bench.together import fit_many
+from bench.suite.registry import Registry
+from bench.train.together import fit_many
 from tests.features_as_images import images
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,6 +1,6 @@
 """PANDA's training steps against a reference that loads and trains as its authors do.
 
-The reference brings every picture of 32 px to 224 px by PIL each time that it is drawn, and pushes it through
+The reference brings every image of 32 px to 224 px by PIL each time that it is drawn, and pushes it through
 the whole network. Here the frozen blocks' maps are kept, and a step runs the trained blocks alone. The aim is
 at least twice the speed on a CPU, and five times with a CUDA device. On a CPU a ResNet-18 cannot get there:
 97 % of our step are convolutions of the trained blocks, forward and backward, which the reference runs too.
@@ -19,10 +19,10 @@ from PIL import Image
 from torch.nn import functional as F
 
 from bench import Images, epoch_rows
+from bench.data.source import ArraySource
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.provider import FeatureProvider
-from bench.registry import Registry
-from bench.source import ArraySource
+from bench.suite.registry import Registry
 from tests.pictures import surfaces
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -32,7 +32,7 @@ PARAMS = {"backbone": "net", "batch": 32, "lr": 0.1, "clip": 0.05}
 
 @pytest.fixture
 def sizes(benchmark: Any) -> tuple[str, int, int, int, int]:
-    """Return network, resize, crop, pictures and steps: the published ones, or a sketch as a plain test."""
+    """Return network, resize, crop, images and steps: the published ones, or a sketch as a plain test."""
     if not benchmark.enabled:
         return "test_resnet", 40, 32, 40, 2
     return (

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-from bench import archive as archive_module
-from bench.archive import Archive
-from bench.cell import Record
+from bench.core import archive as archive_module
+from bench.core.archive import Archive
+from bench.core.cell import Record
+from bench.core.plan import Entry, Plan
+from bench.core.truth import Truth
 from bench.metrics.image import image_metrics
-from bench.plan import Entry, Plan
 from bench.report.board import Board
 from bench.report.evidence import Evidence
 from bench.report.export import export_csv
 from bench.report.leaderboard import leaderboard
-from bench.truth import Truth
 from tests.report.report_factory import columns, make_plan, make_records, row
 from tests.report.scored_factory import noisy, truth_of, write_archive
 

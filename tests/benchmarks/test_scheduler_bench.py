@@ -15,11 +15,11 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.cell import Record
-from bench.run.executor import Job
-from bench.run.inline import Inline
-from bench.run.pool import Pool
-from bench.suite import Limits
+from bench.core.cell import Record
+from bench.run.executors.base import Job
+from bench.run.executors.inline import Inline
+from bench.run.executors.pool import Pool
+from bench.suite.suite import Limits
 from tests.run.faulty import Trial, children
 
 WORKERS = 2
@@ -29,7 +29,7 @@ def warmed(trial: Trial) -> Pool:
     """Return a pool whose workers have started and run a cell each: that is paid once, whatever the suite."""
     pool = trial.pool(WORKERS)
     warm = trial.cells[0]
-    for number, place in enumerate(pool.places()):
+    for number, place in enumerate(pool.slots()):
         pool.submit(Job(id=-1 - number, cells=(warm,)), place)
     ended = 0
     while ended < WORKERS:

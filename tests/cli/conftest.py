@@ -18,7 +18,7 @@ from bench.cli import main
 DATASET = '''
 """Toy: bright squares are anomalous."""
 import numpy as np
-from bench import ArraySource, Dataset, Images, PositiveInt, Task
+from bench import (ArraySource, Dataset, Images, PositiveInt, Task,)
 
 class Toy(Dataset):
     synthetic = True

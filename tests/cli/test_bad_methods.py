@@ -52,7 +52,7 @@ def run(anobench: Invoke, here: Path) -> Run:
 
 @pytest.fixture
 def thing(here: Path) -> Path:
-    """Return a folder of 12 pictures to train on, 3 good and 3 stained ones to test."""
+    """Return a folder of 12 images to train on, 3 good and 3 stained ones to test."""
     for part, pixels in (
         ("train/good", pictures.surfaces(12, side=32)),
         ("test/good", pictures.surfaces(3, seed=5, side=32)),
@@ -142,7 +142,7 @@ def test_outliers_among_the_test_pictures_are_refused_by_content(run: Run, thing
     ended, records = run(row, dataset=f"folder[path={thing}]")
     assert ended.code == 1
     reason = records["panda_oe"]["error"]["reason"]
-    assert "1 of the 6 test images of 'thing' are among these 3 pictures; take pictures from else" in reason
+    assert "1 of the 6 test images of 'thing' are among these 3 images; take images from else" in reason
 
 
 def test_features_that_are_no_numbers_fail_their_cells_alone(run: Run, thing: Path, here: Path) -> None:
@@ -159,7 +159,7 @@ def test_features_that_are_no_numbers_fail_their_cells_alone(run: Run, thing: Pa
     for name in ("dn2", "cap"):
         assert "are NaN or infinite" in records[name]["error"]["reason"]
         assert "look for damaged weights" in records[name]["error"]["reason"]
-    assert "damaged pictures or weights" in records["panda"]["error"]["reason"]
+    assert "damaged images or weights" in records["panda"]["error"]["reason"]
     assert records["mean_distance"]["status"] == "ok"
 
 

@@ -61,7 +61,7 @@ def test_the_official_noisy_splits(
     made, board = run(
         anobench, here, "real_iad[split=fuiad,size=256]", 'rates = [0.0, 0.1, 0.2, 0.4]\npreset = "llbnad"'
     )
-    # Of 20 pictures one, two and four see a defect; the rate counts those of defective objects: twice.
+    # Of 20 images one, two and four see a defect; the rate counts those of defective objects: twice.
     counted = {(record["counts"]["train"], record["counts"]["train_anomalous"]) for record in made}
     assert counted == {(20, 0), (20, 1), (20, 2), (20, 4)}
     assert {record["counts"]["test"] for record in made} == {16}

@@ -22,7 +22,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_ls_says_what_is_here_and_how_to_get_the_rest(
     anobench: Invoke, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.hub.download", lambda *_: pytest.fail("a download"))
+    monkeypatch.setattr("bench.data.hub.download", lambda *_: pytest.fail("a download"))
     write_mvtec(data / "mvtec" / "bottle")
     (data / "visa").mkdir()
     (data / "cifar10").mkdir()
@@ -56,13 +56,13 @@ def test_ls_says_what_is_here_and_how_to_get_the_rest(
         ("textures", ["5: weave", "from the test set, which they leave"]),
         ("hub[name=someone/signs]", ["data get hub[name=someone/signs]", "huggingface.co/datasets/someone"]),
         ("mnist", ["damaged", "10: 0, 1, 2", "is empty"]),
-        ("wbc", ["absent", "4: neutrophil", "WBC: 300 microscope pictures"]),
+        ("wbc", ["absent", "4: neutrophil", "WBC: 300 microscope images"]),
     ],
 )
 def test_ls_of_one_says_all_that_is_known(
     anobench: Invoke, data: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: list[str]
 ) -> None:
-    monkeypatch.setattr("bench.hub.download", lambda *_: pytest.fail("a download"))
+    monkeypatch.setattr("bench.data.hub.download", lambda *_: pytest.fail("a download"))
     write_mvtec(data / "mvtec" / "bottle")
     (data / "mnist").mkdir()
     ended = anobench("data", "ls", name)
@@ -99,9 +99,9 @@ def test_check_says_what_differs(anobench: Invoke, data: Path) -> None:
     assert ended.code == 1, ended.err
     for words in (
         "cable/train/good/001.png: this PNG image is truncated",
-        "are the same picture",
+        "are the same image",
         "this mask has 9 x 9 pixels",
-        "007_mask.png: this mask belongs to no picture",
+        "007_mask.png: this mask belongs to no image",
         "bottle has 5 train, 3 good and 2 anomalous",
         "mvtec: 3 tasks, 6 things to note",
     ):

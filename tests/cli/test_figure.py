@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.figure import Form, _form, _name
-from bench.errors import FigureError
+from bench.core.errors import FigureError
 from bench.report.figures.common import Choice
 from bench.report.figures.kinds import KINDS
 from tests.cli.conftest import Invoke
@@ -42,9 +42,9 @@ def test_figures_of_a_run(ran: Path, toy: Path, anobench: Invoke) -> None:
     assert Path(path).read_bytes().startswith(b"%PDF")
     assert words.startswith("ROC curves on toy/a, clean. AUROC in points: brightness")
     options = ("--task", "toy/b", "-m", "brightness", "--rate", "0.1", "--seed", "1")
-    ended = anobench("figure", "trial", "histogram", *options, "-o", "sub/picture.png")
+    ended = anobench("figure", "trial", "histogram", *options, "-o", "sub/image.png")
     assert ended.code == 0, ended.err
-    assert Path("sub/picture.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("sub/image.png").read_bytes().startswith(b"\x89PNG")
     before = (ran / "figures" / "trial-pareto.svg").read_bytes()
     assert anobench("figure", "trial", "pareto").code == 0
     assert (ran / "figures" / "trial-pareto.svg").read_bytes() == before, "what the leaderboard shows"
@@ -61,8 +61,8 @@ def test_mistakes_are_messages(ran: Path, anobench: Invoke) -> None:
         (("trial", "histogram", "--task", "toy/a"), "choose it with --method"),
         (("trial", "critical-difference"), "not enough data sets"),
         (("trial", "reproduction"), "no published AUROC"),
-        (("trial", "heatmap", "--output", "picture.jpg"), "ends in .svg, .pdf or .png"),
-        (("trial", "heatmap", "--output", "picture.svg", "--format", "pdf"), "do not agree"),
+        (("trial", "heatmap", "--output", "image.jpg"), "ends in .svg, .pdf or .png"),
+        (("trial", "heatmap", "--output", "image.svg", "--format", "pdf"), "do not agree"),
         (("trial", "heatmap", "--output", "results/figures"), "ends in .svg, .pdf or .png"),
     ):
         ended = anobench("figure", *words)

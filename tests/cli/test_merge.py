@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.archive import Archive
+from bench.core.archive import Archive
 from tests.cli.conftest import Invoke
 
 

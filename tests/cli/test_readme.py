@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.suite import load_suite
+from bench.suite.suite import load_suite
 from tests.cli.conftest import Invoke
 
 ROOT = Path(__file__).resolve().parents[2]

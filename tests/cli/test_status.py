@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.asked import pick_devices, seconds_of
-from bench.errors import AnobenchError
-from bench.run.watch import Snapshot
+from bench.core.errors import AnobenchError
+from bench.run.progress import Snapshot
 from tests.cli.conftest import Invoke
 
 
@@ -39,7 +39,7 @@ def test_a_spent_budget_ends_a_run_that_goes_on_later(
 ) -> None:
     # The first cell outlasts the budget; by then no other may begin.
     (toy / "methods" / "lasts.py").write_text(
-        "import threading\nfrom bench import Method, Scores\nfrom bench.checkpoint import stop_asked\n"
+        "import threading\nfrom bench import Method, Scores\nfrom bench.train.checkpoint import stop_asked\n"
         "class Lasts(Method):\n    def fit(self, train):\n"
         "        while not stop_asked():\n            threading.Event().wait(0.01)\n"
         "    def score(self, test):\n        return Scores([0.0] * len(test))\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.registry import Registry
+from bench.suite.registry import Registry
 
 
 @pytest.fixture(scope="session")

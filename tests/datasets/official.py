@@ -16,7 +16,7 @@ Made = tuple[str, dict[str, Any], str]
 
 
 def write_jpeg(path: Path, shade: int) -> None:
-    """Write an even picture, which JPEG keeps exactly."""
+    """Write an even image, which JPEG keeps exactly."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((8, 8, 3), shade, np.uint8)).save(path, quality=100)
 
@@ -32,7 +32,7 @@ def as_ad2(data: Path) -> Made:
 
 
 def as_magnetic_tile(data: Path) -> Made:
-    """Write 7 good pictures (5 to train on, 2 to test) and one of each defect."""
+    """Write 7 good images (5 to train on, 2 to test) and one of each defect."""
     root, shades = data / "magnetic_tile", iter(range(256))
     for kind, count in (("Free", 7), ("Blowhole", 1), ("Break", 1), ("Crack", 1), ("Fray", 1), ("Uneven", 1)):
         for shade in itertools.islice(shades, count):
@@ -43,7 +43,7 @@ def as_magnetic_tile(data: Path) -> Made:
 
 
 def as_kolektor(data: Path) -> Made:
-    """Write 7 good pictures and 3 defective ones, eight to a part."""
+    """Write 7 good images and 3 defective ones, eight to a part."""
     for i in range(10):
         folder = data / "kolektor" / f"kos{i // 8 + 1:02d}"
         write_jpeg(folder / f"Part{i % 8}.jpg", i)
@@ -52,7 +52,7 @@ def as_kolektor(data: Path) -> Made:
 
 
 def real_iad_row(root: Path, kind: str, sample: int, view: int, code: str, shade: int) -> dict[str, Any]:
-    """Write one picture (and its mask) and return its row; `kind` is the folder, ``OK`` or ``NG/<code>``."""
+    """Write one image (and its mask) and return its row; `kind` is the folder, ``OK`` or ``NG/<code>``."""
     stem = f"toy_{sample:04d}_{kind.replace('/', '_')}_C{view}_2023"
     name, mask = f"{kind}/S{sample:04d}/{stem}.jpg", f"{kind}/S{sample:04d}/{stem}.png"
     write_jpeg(root / "realiad_256" / "toy" / name, shade)
@@ -101,7 +101,7 @@ def as_real_iad(data: Path) -> Made:
 
 
 def framed(shade: int, box: tuple[int, int, int, int], size: tuple[int, int] = (40, 60)) -> np.ndarray:
-    """Return a picture of noise with an even object of one shade at rows a:c and columns b:d."""
+    """Return an image of noise with an even object of one shade at rows a:c and columns b:d."""
     pixels = np.random.default_rng(shade).integers(0, 256, (*size, 3), dtype=np.uint8)
     top, left, bottom, right = box
     pixels[top:bottom, left:right] = shade
@@ -109,7 +109,7 @@ def framed(shade: int, box: tuple[int, int, int, int], size: tuple[int, int] = (
 
 
 def as_spark(data: Path, *, boxes: str = "[{}, {}, {}, {}]", rgb: str = "_rgb") -> Made:
-    """Write three train and two validation pictures of a class, and their depth, in the official folders."""
+    """Write three train and two validation images of a class, and their depth, in the official folders."""
     root, shades = data / "spark", iter(range(256))
     for split, count in (("train", 3), ("validate", 2)):
         lines = ["image,depth,class,bbox"]

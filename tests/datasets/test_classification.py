@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import DataError, OneVsRest, hub
+from bench import DataError, OneVsRest
+from bench.data import hub
 
 from .trees import picture, png, write_parquet, write_picture
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-#: Label of each picture; its shade is its number.
+#: Label of each image; its shade is its number.
 TRAIN, TEST = [i % 10 for i in range(30)], [(3 * i) % 10 for i in range(20)]
 
 
@@ -61,7 +62,7 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
 
 
 def shades(dataset: OneVsRest, split: str) -> list[tuple[int, int]]:
-    """Return (number of the picture, label) of each row."""
+    """Return (number of the image, label) of each row."""
     opened = dataset.split(split)
     pixels = opened.source.read(np.arange(len(opened.labels)))
     return [(int(p[1, 1, 0]), int(label)) for p, label in zip(pixels, opened.labels, strict=True)]
@@ -86,9 +87,9 @@ def test_tasks_follow_the_protocol(adapter: Any, data: Path, layout: str, protoc
     task = cifar.task("cat")
     one = protocol == "one_vs_rest"
     assert len(task.train) == (3 if one else 27)
-    assert len(task.holdout) == 30 - len(task.train)
+    assert len(task.anomaly_pool) == 30 - len(task.train)
     assert len(task.test) == 20
-    assert set(task.holdout_types) == (set(CLASSES) - {"cat"} if one else {"cat"})
+    assert set(task.anomaly_pool_types) == (set(CLASSES) - {"cat"} if one else {"cat"})
     for kind, label in zip(task.test_types, task.test_labels, strict=True):
         assert label == ((kind != "cat") if one else (kind == "cat"))
     assert cifar.task("dog").sources[0] is task.sources[0]
@@ -99,8 +100,8 @@ def test_opening_decodes_nothing(
     adapter: Any, data: Path, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     LAYOUTS[layout](data)
-    monkeypatch.setattr("bench.source.decode", lambda *_: pytest.fail("decoded a picture"))
-    monkeypatch.setattr("bench.picklefree.PickledArray.numpy", lambda _: pytest.fail("read pixels"))
+    monkeypatch.setattr("bench.data.source.decode", lambda *_: pytest.fail("decoded an image"))
+    monkeypatch.setattr("bench.data.picklefree.PickledArray.numpy", lambda _: pytest.fail("read pixels"))
     cifar = adapter("cifar10")
     cifar.fingerprint()
     for name in cifar.tasks():
@@ -167,7 +168,9 @@ def test_a_folder_of_something_else_is_named(adapter: Any, data: Path) -> None:
 def test_without_any_copy_the_message_says_where_was_looked(
     adapter: Any, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.hub._check_network", lambda _: (_ for _ in ()).throw(DataError("no network")))
+    monkeypatch.setattr(
+        "bench.data.hub._check_network", lambda _: (_ for _ in ()).throw(DataError("no network"))
+    )
     refused(adapter, rf"no local copy in {data}; accepted .*; and no network")
     monkeypatch.delenv("ANOBENCH_DATA")
     refused(adapter, r"no local copy \(ANOBENCH_DATA is not set\)")
@@ -252,8 +255,8 @@ def test_batches_with_other_content_are_refused(adapter: Any, data: Path) -> Non
     for content, match in (
         ({"data": 1}, "data_batch_1: expected the key 'labels'"),
         ({"labels": [11], "data": 1}, "numbers from 0 to 9"),
-        ({"labels": [1, 2], "data": np.zeros((2, 5), np.uint8)}, "data_batch_1: its pictures cannot be read"),
-        ({"labels": [1], "data": np.zeros((1, 3072))}, "data_batch_1: its pictures cannot be read"),
+        ({"labels": [1, 2], "data": np.zeros((2, 5), np.uint8)}, "data_batch_1: its images cannot be read"),
+        ({"labels": [1], "data": np.zeros((1, 3072))}, "data_batch_1: its images cannot be read"),
     ):
         (root / "data_batch_1").write_bytes(pickle.dumps(content))
         refused(adapter, match, read=True)

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from bench import DataError, Dataset, Task
-from bench.contamination import Contamination, contaminate
-from bench.datacheck import check
-from bench.registry import Registry, stock_folder
+from bench.core.contamination import Contamination
+from bench.data.contaminate import contaminate
+from bench.data.get.check import check
+from bench.suite.registry import Registry, stock_folder
 
 from . import official, test_classification, test_inspection, test_more_classification
 from .test_labels_out_of_reach import reachable, tells
@@ -129,7 +130,7 @@ def test_tasks_keep_their_shape(made: tuple[str, Callable[[], Dataset]]) -> None
         assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.+")
         try:
             task = dataset.task(name)
-        except DataError:  # a class without pictures in the small tree
+        except DataError:  # a class without images in the small tree
             continue
         usable += 1
         assert task.name == name
@@ -137,9 +138,9 @@ def test_tasks_keep_their_shape(made: tuple[str, Callable[[], Dataset]]) -> None
         assert task.test_labels.dtype == np.uint8
         assert set(task.test_labels.tolist()) <= {0, 1}
         assert task.train_labels is None
-        assert (task.holdout is not None) == dataset.has_holdout
-        if task.holdout is not None:
-            assert not set(rows(task.train)) & set(rows(task.holdout))
+        assert (task.anomaly_pool is not None) == dataset.has_anomaly_pool
+        if task.anomaly_pool is not None:
+            assert not set(rows(task.train)) & set(rows(task.anomaly_pool))
         for images, source in ((task.train, task.sources[0]), (task.test, task.sources[1])):
             assert images._source(0) is source
             assert len(set(rows(images))) == len(images)
@@ -175,10 +176,14 @@ def test_opening_decodes_nothing(
     if name == "kolektor":  # whose labels are in the masks, which are looked into once
         make().fingerprint()
     for what in (
-        *("PIL.Image.open", "bench.source.decode", "bench.picklefree.PickledArray.numpy"),
-        *("bench.arrays._grey_pixels", "bench.source.ArraySource.read", "bench.source.EncodedSource.read"),
+        *("PIL.Image.open", "bench.data.source.decode", "bench.data.picklefree.PickledArray.numpy"),
+        *(
+            "bench.data.arrays._grey_pixels",
+            "bench.data.source.ArraySource.read",
+            "bench.data.source.EncodedSource.read",
+        ),
     ):
-        monkeypatch.setattr(what, lambda *_: pytest.fail("read a picture"))
+        monkeypatch.setattr(what, lambda *_: pytest.fail("read an image"))
     dataset = make()
     dataset.fingerprint()
     dataset.differences()
@@ -236,9 +241,9 @@ def test_no_label_is_reached_from_the_images(made: tuple[str, Callable[[], Datas
     _, make = made
     dataset = make()
     task = first_task(dataset)
-    source = "holdout" if dataset.has_holdout else "test"
+    source = "holdout" if dataset.has_anomaly_pool else "test"
     changed, _ = contaminate(task, "d", Contamination(rate=rate, source=source, shortage="cap"))
-    kinds = {kind for kind in {*task.test_types, *task.holdout_types} if len(kind) > 3}
+    kinds = {kind for kind in {*task.test_types, *task.anomaly_pool_types} if len(kind) > 3}
     place = {str(dataset.place())} if dataset.place() else set()
     assert tells(reachable(changed.train, changed.test), changed, kinds | place) == []
 
@@ -270,4 +275,4 @@ def test_real_pictures_and_masks_are_whole(adapter: Any, real_data: Path, name: 
         pytest.skip(f"{real_data} holds no {name}")
     notes = check(adapter(name, **REAL[name])).notes
     assert not [note for note in notes if "cannot be" in note or "this mask" in note]
-    assert len([note for note in notes if "are the same picture" in note]) == shared
+    assert len([note for note in notes if "are the same image" in note]) == shared

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench import DataError
-from bench.adapterfile import code_hash
+from bench.suite.adapterfile import code_hash
 
 # --- digits -------------------------------------------------------------------------------------------------
 
@@ -40,7 +40,7 @@ def test_digits_have_ten_tasks_of_the_expected_counts(adapter: Any) -> None:
     for name in digits.tasks():
         task = digits.task(name)
         assert 115 < len(task.train) < 125
-        assert len(task.train) + len(task.holdout) == 1198
+        assert len(task.train) + len(task.anomaly_pool) == 1198
         assert len(task.test) == 599
         assert [kind != name for kind in task.test_types] == task.test_labels.tolist()
     assert len(adapter("digits", protocol="leave_one_out").task("3").train) > 1000
@@ -50,7 +50,7 @@ def test_digits_have_ten_tasks_of_the_expected_counts(adapter: Any) -> None:
 
 def test_opening_digits_imports_neither_scikit_learn_nor_torch() -> None:
     code = (
-        "import sys; from bench.registry import Registry; d = Registry().datasets['digits'].load()();"
+        "import sys; from bench.suite.registry import Registry; d = Registry().datasets['digits'].load()();"
         "d.fingerprint(); [d.task(name) for name in d.tasks()];"
         "sys.exit(any(name in sys.modules for name in ('sklearn', 'torch', 'PIL', 'datasets')))"
     )
@@ -89,7 +89,7 @@ SURFACES = ("weave", "wood", "tiles", "leather", "granite")
 def test_textures_have_the_default_counts(adapter: Any) -> None:
     textures = adapter("textures")
     assert textures.synthetic
-    assert not textures.has_holdout
+    assert not textures.has_anomaly_pool
     assert tuple(textures.tasks()) == SURFACES
     for name in SURFACES:
         task = textures.task(name)
@@ -98,14 +98,14 @@ def test_textures_have_the_default_counts(adapter: Any) -> None:
         assert len(task.train) == 80
         assert task.test_types.count("good") == 30
         assert all(task.test_types.count(kind) == 10 for kind in kinds)
-        assert task.holdout is None
+        assert task.anomaly_pool is None
 
 
 @pytest.mark.parametrize("name", SURFACES)
 def test_masks_are_exact(
     adapter: Any, small: dict[str, int], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Outside its mask a defective picture is the same picture without the defect; inside it differs."""
+    """Outside its mask a defective image is the same image without the defect; inside it differs."""
     textures = adapter("textures", **small)
     task = textures.task(name)
     defective = pixels_of(task, 1)
@@ -172,7 +172,7 @@ def test_the_fingerprint_is_of_parameters_and_code(adapter: Any, small: dict[str
 
 def test_opening_generates_nothing(adapter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     textures = adapter("textures")
-    monkeypatch.setattr(type(textures), "render", lambda *_: pytest.fail("made a picture"))
+    monkeypatch.setattr(type(textures), "render", lambda *_: pytest.fail("made an image"))
     for name in textures.tasks():
         textures.task(name)
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from bench import DataError, Task
-from bench.contamination import Contamination, contaminate
+from bench.core.contamination import Contamination
+from bench.data.contaminate import contaminate
 
 from .test_labels_out_of_reach import reachable, tells
 from .trees import picture, write_mask, write_mvtec, write_picture
@@ -88,8 +89,8 @@ def test_counts_labels_types_and_masks(made: tuple[Any, str]) -> None:
     assert dataset.tasks() == [category]
     task = dataset.task(category)
     assert (len(task.train), len(task.test), int(task.test_labels.sum())) == (5, 8, 5)
-    assert task.holdout is None
-    assert not dataset.has_holdout
+    assert task.anomaly_pool is None
+    assert not dataset.has_anomaly_pool
     kinds = {"anomaly"} if type(dataset).__name__ == "VisA" else {"hole", "scratch"}
     assert set(task.test_types) == {"good"} | kinds
     for kind, label, mask in zip(task.test_types, task.test_labels, task.masks, strict=True):
@@ -181,9 +182,9 @@ def refused(adapter: Any) -> Callable[[str], None]:
     [
         ("train", r"bottle: expected the folder train/good, found ground_truth, test"),
         ("test", r"bottle: expected the folder test, found ground_truth, train"),
-        ("test/good", "no normal test pictures"),
+        ("test/good", "no normal test images"),
         ("ground_truth/hole/001_mask.png", r"test/hole/001\.png: this anomaly has no mask"),
-        ("test/scratch/002.png", r"ground_truth/scratch/002_mask\.png: this mask belongs to no picture"),
+        ("test/scratch/002.png", r"ground_truth/scratch/002_mask\.png: this mask belongs to no image"),
     ],
 )
 def test_what_is_missing_is_named(bottle: Path, refused: Any, remove: str, match: str) -> None:
@@ -196,10 +197,10 @@ def test_without_anomalies_or_train_pictures_it_is_incomplete(bottle: Path, refu
     for kind in ("hole", "scratch"):
         shutil.rmtree(bottle / "test" / kind)
         shutil.rmtree(bottle / "ground_truth" / kind)
-    refused("no anomalous test pictures")
+    refused("no anomalous test images")
     for file in (bottle / "train" / "good").iterdir():
         file.unlink()
-    refused("no normal train pictures")
+    refused("no normal train images")
 
 
 def test_another_train_folder_is_refused(bottle: Path, refused: Any) -> None:
@@ -209,7 +210,7 @@ def test_another_train_folder_is_refused(bottle: Path, refused: Any) -> None:
 
 def test_a_mask_of_another_size_is_named_with_its_picture(bottle: Path, refused: Any) -> None:
     write_mask(bottle / "ground_truth" / "hole" / "000_mask.png", size=(8, 9))
-    refused(r"000_mask\.png: this mask has 9 x 8 pixels, its picture .*hole/000\.png has 8 x 8")
+    refused(r"000_mask\.png: this mask has 9 x 8 pixels, its image .*hole/000\.png has 8 x 8")
 
 
 def test_a_truncated_picture_or_mask_is_named(bottle: Path, refused: Any) -> None:
@@ -302,7 +303,7 @@ def test_loco_without_good_test_pictures_takes_the_validation_ones_if_told(adapt
         (("Masks/Anomaly/test000", "Masks/gone"), r"line 10: .*gone\.png does not exist"),
         (("candle/Data/Masks/Anomaly/test000.png", ""), r"test000\.JPG: this anomaly has no mask"),
         (("test,normal,candle/Data/Images/Normal/test000", "test,normal,candle/Data/Images/Normal/train000"),
-         r"train000\.JPG: this picture is in the train split and in the test split"),
+         r"train000\.JPG: this image is in the train split and in the test split"),
     ],
 )  # fmt: skip
 def test_split_files_that_are_wrong_are_named_with_the_line(

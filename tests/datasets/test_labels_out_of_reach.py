@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from bench import Images, Task
-from bench.contamination import Contamination, contaminate
+from bench.core.contamination import Contamination
+from bench.data.contaminate import contaminate
 
 from .test_classification import CLASSES, as_folders, as_parquet
 

@@ -19,7 +19,7 @@ from bench import DataError, MissingData, OneVsRest
 from .test_classification import shades
 from .trees import picture, png, write_parquet, write_picture
 
-#: Label of each picture; its shade is its number.
+#: Label of each image; its shade is its number.
 TRAIN, TEST = [i % 10 for i in range(30)], [(3 * i) % 10 for i in range(20)]
 SPLITS = {"train": TRAIN, "test": TEST}
 
@@ -97,7 +97,7 @@ def test_pictures_and_labels_belong_together(made: OneVsRest) -> None:
 
 def test_tasks(made: OneVsRest) -> None:
     task = made.task(made.classes[4])
-    assert (len(task.train), len(task.holdout), len(task.test)) == (3, 27, 20)
+    assert (len(task.train), len(task.anomaly_pool), len(task.test)) == (3, 27, 20)
     assert [kind != made.classes[4] for kind in task.test_types] == task.test_labels.tolist()
     assert len(made.differences()) == 2
 
@@ -119,7 +119,7 @@ def test_cifar100_has_coarse_and_fine_classes(adapter: Any, data: Path) -> None:
         ("train-labels-idx1-ubyte", lambda c: c[:-1], "expected 30 bytes"),
         ("train-labels-idx1-ubyte", lambda c: b"PK" + c, "expected an IDX file of bytes with 1 dimensions"),
         ("train-labels-idx1-ubyte", lambda c: c[:-1] + b"\x0a", "expected labels from 0 to 9, found 0 to 10"),
-        ("train-labels-idx1-ubyte", lambda c: c[:4] + b"\0\0\0\x02\1\2", "expected 2 pictures, one a label"),
+        ("train-labels-idx1-ubyte", lambda c: c[:4] + b"\0\0\0\x02\1\2", "expected 2 images, one a label"),
     ],
 )  # fmt: skip
 def test_damaged_idx_files_are_named(
@@ -309,7 +309,7 @@ def test_a_hub_set_is_found_by_name_or_path(adapter: Any, data: Path) -> None:
 def test_a_hub_set_with_chosen_normal_classes_is_one_task(adapter: Any, data: Path) -> None:
     as_parquet(data / "flowers")
     task = adapter("hub", name="flowers", normal="3|5").task("3+5")
-    assert (len(task.train), len(task.holdout)) == (6, 24)
+    assert (len(task.train), len(task.anomaly_pool)) == (6, 24)
     assert [kind not in "35" for kind in task.test_types] == task.test_labels.tolist()
     with pytest.raises(DataError, match="has no class '11'"):
         adapter("hub", name="flowers", normal="11").tasks()
@@ -376,7 +376,7 @@ def test_names_that_are_no_class_are_refused(adapter: Any, data: Path) -> None:
 
 
 def test_where_a_hub_set_lies(adapter: Any, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.hub.download", lambda *_: pytest.fail("a download"))
+    monkeypatch.setattr("bench.data.hub.download", lambda *_: pytest.fail("a download"))
     root = as_parquet(data / "flowers")
     assert adapter("hub", name="owner/flowers").place() == root
     assert adapter("hub", name=str(root)).place() == root

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from bench import DataError, Task
-from bench.contamination import Contamination, contaminate
-from bench.datacheck import check
-from bench.sweep import sweep
+from bench.core.contamination import Contamination
+from bench.data.contaminate import contaminate
+from bench.data.get.check import check
+from bench.suite.sweep import sweep
 
 from . import official
 from .test_labels_out_of_reach import reachable, tells
@@ -37,7 +38,7 @@ def made(request: pytest.FixtureRequest, adapter: Any, data: Path) -> tuple[Any,
 
 
 def shades(task: Task, which: int) -> list[int]:
-    """Return the shade of the middle of each picture of a source."""
+    """Return the shade of the middle of each image of a source."""
     pictures = task.sources[which].read(np.arange(len(task.sources[which])))
     return [int(p[p.shape[0] // 2, p.shape[1] // 2, 0]) for p in pictures]
 
@@ -50,7 +51,7 @@ def test_differences_say_that_the_tree_is_small(made: tuple[Any, str]) -> None:
     assert all("officially" in note or "lacks" in note for note in notes)
 
 
-#: Folders of pictures that no task uses.
+#: Folders of images that no task uses.
 UNUSED = {"validation", "test_private", "test_private_mixed", "train_depth", "validate_depth"}
 
 
@@ -121,7 +122,7 @@ def test_kolektors_masks_say_what_is_good(adapter: Any, data: Path) -> None:
 
 
 def test_kolektors_masks_are_decoded_once(adapter: Any, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench import inspection
+    from bench.data import inspection
 
     official.as_kolektor(data)
     decode, decoded = inspection._not_zero, []
@@ -209,7 +210,7 @@ def test_rates_are_refused_where_there_are_none(adapter: Any, data: Path) -> Non
 
 
 def test_a_sweep_over_the_official_rates(adapter: Any, data: Path) -> None:
-    from bench.suite import ContaminationTable
+    from bench.suite.suite import ContaminationTable
 
     official.as_real_iad(data)
     how = ContaminationTable(rates=(0.0, 0.1, 0.4), source="official")
@@ -286,7 +287,7 @@ def test_spark_cuts_objects_out_by_rows_and_columns(adapter: Any, data: Path, bo
     assert all(
         label == (kind == "Debris") for kind, label in zip(task.test_types, task.test_labels, strict=True)
     )
-    assert task.holdout_types == ("Debris",) * 3
+    assert task.anomaly_pool_types == ("Debris",) * 3
     for source in task.sources:
         pixels = source.read(np.arange(len(source)))
         assert pixels.shape == (len(source), 8, 8, 3)
@@ -349,7 +350,7 @@ def test_dior_cuts_large_objects_out(adapter: Any, data: Path) -> None:
     dataset = adapter("dior", larger_than=10, more_than=3)
     assert dataset.tasks() == ["airport", "dam"]
     task = dataset.task("dam")
-    assert (len(task.train), len(task.holdout), len(task.test)) == (5, 5, 6)
+    assert (len(task.train), len(task.anomaly_pool), len(task.test)) == (5, 5, 6)
     assert Counter(task.test_types) == {"dam": 3, "airport": 3}
     for which in (0, 1):
         source = task.sources[which]
@@ -420,7 +421,7 @@ def test_absent_sets_say_where_to_get_them(adapter: Any, data: Path, name: str) 
         ("magnetic_tile", "magnetic_tile/MT_Crack", "expected the folder MT_Crack"),
         ("magnetic_tile", "magnetic_tile/MT_Free", "expected the folder MT_Free, found MT_Blowhole"),
         ("kolektor", "kolektor/kos01/Part3_label.bmp", r"Part3\.jpg: expected its mask"),
-        ("mvtec_ad2", "mvtec_ad_2/vial/test_public/good", "no normal test pictures"),
+        ("mvtec_ad2", "mvtec_ad_2/vial/test_public/good", "no normal test images"),
         (
             "mvtec_ad2",
             "mvtec_ad_2/vial/test_public/ground_truth/bad/000_mask.png",
@@ -442,7 +443,7 @@ def test_duplicates_between_crops_are_found(adapter: Any, data: Path) -> None:
     first = (data / "spark" / "train_rgb" / "Terra" / "img000000.png").read_bytes()
     (data / "spark" / "validate_rgb" / "Terra" / "img000000.png").write_bytes(first)
     notes = check(adapter("spark", size=8)).notes
-    assert [note for note in notes if "are the same picture" in note and "rows 5 to 25" in note]
+    assert [note for note in notes if "are the same image" in note and "rows 5 to 25" in note]
 
 
 def test_a_mask_of_another_size_is_noted(adapter: Any, data: Path) -> None:

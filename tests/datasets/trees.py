@@ -1,4 +1,4 @@
-"""Small pictures and files in official layouts."""
+"""Small images and files in official layouts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 
 def picture(shade: int, size: tuple[int, int] = (8, 8)) -> np.ndarray:
-    """Return a picture that its shade identifies, shape (h, w, 3)."""
+    """Return an image that its shade identifies, shape (h, w, 3)."""
     pixels = np.full((*size, 3), shade, np.uint8)
     pixels[0, 0] = (shade, 255 - shade, 7)
     return pixels
@@ -57,7 +57,7 @@ def write_mask(path: Path, size: tuple[int, int] = (8, 8), value: int = 255, at:
 
 
 def write_mvtec(root: Path, *, train: int = 5, good: int = 3, suffix: str = "_mask", **defects: int) -> Path:
-    """Write one category in MVTec AD's layout; the shade of a picture is unique in its category."""
+    """Write one category in MVTec AD's layout; the shade of an image is unique in its category."""
     defects = defects or {"hole": 2, "scratch": 3}
     shades = iter(range(256))
     for i in range(train):

@@ -1,4 +1,4 @@
-"""Small networks with random weights on disk, and sources of random pictures."""
+"""Small networks with random weights on disk, and sources of random images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from bench.data.source import ArraySource
 from bench.features.backbone import Backbones, NetworkTable
-from bench.source import ArraySource
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,7 @@ def backbones(weights: Path) -> Backbones:
 
 
 def random_source(n: int = 50, side: int = 32, *, seed: int = 0, name: str = "random/train") -> ArraySource:
-    """Return a source of n random pictures."""
+    """Return a source of n random images."""
     pixels = np.random.default_rng(seed).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
     return ArraySource(name, f"{seed:064x}", n, lambda: pixels)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bench.errors import BackboneError, DataError
+from bench.core.errors import BackboneError, DataError
 from bench.features.backbone import Backbones, HogTable, NetworkTable, PixelsTable
 from bench.features.presets import PRESETS, architectures
 

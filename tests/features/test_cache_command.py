@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli.cache import app
-from bench.errors import AnobenchError
-from bench.features import pins
+from bench.core.errors import AnobenchError
+from bench.features import leases as pins
 from bench.features.backbone import Backbones
 from bench.features.provider import FeatureProvider
 from bench.features.store import KeyRows

@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.feature import hog
 
-from bench.errors import BackboneError
+from bench.core.errors import BackboneError
 from bench.features.backbone import Backbones
 from bench.features.handcrafted import Handcrafted
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import BackboneError
+from bench.core.errors import BackboneError
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.network import Network
 
@@ -226,5 +226,5 @@ def test_pictures_too_small_are_named_with_the_mend(tmp_path: Path, pictures: np
         timm="inception_v3", args={"num_classes": 0}, file="it.safetensors", resize=16, crop=16
     )
     small = network(Backbones({"small": table}, tmp_path), "small")
-    with pytest.raises(BackboneError, match=r"backbone small: pictures of 16 px are too small .*larger"):
+    with pytest.raises(BackboneError, match=r"backbone small: images of 16 px are too small .*larger"):
         small.pooled(pictures[:2])

@@ -8,15 +8,16 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from bench.errors import DataError
-from bench.features.preprocess import Preprocess, centre_crop, resize, resize_by_float, resized
+from bench.core.errors import DataError
+from bench.data.resize import resize, resize_by_float, resized
+from bench.features.preprocess import Preprocess, centre_crop
 
 HALF = (0.5, 0.5, 0.5)
 CPU = torch.device("cpu")
 
 
 def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Return a picture with structure at all scales."""
+    """Return an image with structure at all scales."""
     small = np.random.default_rng(seed).integers(0, 256, (height // 4 + 1, width // 4 + 1, 3), dtype=np.uint8)
     image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(image)

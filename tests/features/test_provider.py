@@ -11,12 +11,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bench.errors import BackboneError, DataError
+from bench.core.errors import BackboneError, DataError
+from bench.data.images import Images
+from bench.data.source import EncodedSource, Source
 from bench.features.backbone import Backbones, NetworkTable
-from bench.features.hot import HotMatrices, Matrix
 from bench.features.provider import FeatureProvider
-from bench.images import Images
-from bench.source import EncodedSource, Source
+from bench.features.rowcache import Matrix, RowCache
 from tests.features.conftest import random_source
 
 ALL = np.arange(50)
@@ -88,19 +88,21 @@ def test_maps_come_from_one_pass_for_all_layers(
     backbones: Backbones, provider: FeatureProvider, source: Source, tmp_path: Path
 ) -> None:
     rows = np.array([4, 2, 4])
-    maps = provider.patches(source, rows, "tiny", ["layer1", "layer3"])
+    maps = provider.feature_maps(source, rows, "tiny", ["layer1", "layer3"])
     assert provider.forward_passes == 2
     assert list(maps) == ["layer1", "layer3"]
     assert torch.equal(maps["layer1"][0], maps["layer1"][2])
-    provider.patches(source, np.array([2, 9]), "tiny", ["layer3"])
+    provider.feature_maps(source, np.array([2, 9]), "tiny", ["layer3"])
     assert provider.forward_passes == 3
     again = FeatureProvider(backbones, cache=tmp_path / "store")
-    assert torch.equal(again.patches(source, rows, "tiny[pool=max]", ["layer3"])["layer3"], maps["layer3"])
+    assert torch.equal(
+        again.feature_maps(source, rows, "tiny[pool=max]", ["layer3"])["layer3"], maps["layer3"]
+    )
     assert again.forward_passes == 0
     with pytest.raises(BackboneError, match="no feature maps"):
-        provider.patches(source, rows, "pixels", ["layer1"])
+        provider.feature_maps(source, rows, "pixels", ["layer1"])
     with pytest.raises(BackboneError, match="no layers"):
-        provider.patches(source, rows, "tiny", [])
+        provider.feature_maps(source, rows, "tiny", [])
 
 
 def test_no_rows_have_the_right_shape(provider: FeatureProvider, source: Source) -> None:
@@ -148,7 +150,7 @@ def test_a_matrix_too_large_for_memory_is_read_from_the_store(
 
 
 def test_hot_matrices_are_bounded() -> None:
-    hot = HotMatrices(torch.device("cpu"), 1000)
+    hot = RowCache(torch.device("cpu"), 1000)
     for name in "abc":
         matrix = hot.open(name, 10)
         matrix.allocate((10,), ALL[:10], 1000)
@@ -161,7 +163,7 @@ def test_hot_matrices_are_bounded() -> None:
 
 
 class Broken(EncodedSource):
-    """PNG pictures of which one cannot be decoded."""
+    """PNG images of which one cannot be decoded."""
 
     def __init__(self, side: int = 16) -> None:
         import io
@@ -195,7 +197,7 @@ def test_an_image_that_cannot_be_decoded_is_named_and_earlier_rows_are_kept(
 
 
 class Sizes(Source):
-    """Pictures that differ in size."""
+    """Images that differ in size."""
 
     name, fingerprint = "sizes/train", "c" * 64
 
@@ -304,6 +306,6 @@ def test_features_that_are_no_numbers_are_refused_with_the_picture(
     )
     provider = FeatureProvider(Backbones({"tiny": table}, tmp_path), cache=tmp_path / "store")
     with pytest.raises(
-        BackboneError, match=r"the features of \d+ of \d+ pictures of random/train are NaN .*picture"
+        BackboneError, match=r"the features of \d+ of \d+ images of random/train are NaN .*image"
     ):
         provider.features(source, ALL[:4], "tiny")

@@ -1,4 +1,4 @@
-"""Real pictures through a real ImageNet-pretrained network: the device pipeline against PIL."""
+"""Real images through a real ImageNet-pretrained network: the device pipeline against PIL."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from bench.data.source import ArraySource, EncodedSource, Source
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.nearest import nearest
 from bench.features.provider import FeatureProvider
-from bench.source import ArraySource, EncodedSource, Source
 
 pytestmark = pytest.mark.data
 
@@ -34,7 +34,7 @@ R18 = NetworkTable(
 
 
 def cifar(folder: Path, n: int) -> tuple[Source, NDArray[np.int64]]:
-    """Return the first n test pictures of CIFAR-10 and their labels."""
+    """Return the first n test images of CIFAR-10 and their labels."""
     from io import BytesIO
 
     import pyarrow.parquet as pq
@@ -94,7 +94,7 @@ def test_large_pictures_agree(real_data: Path, provider: FeatureProvider) -> Non
 
 def test_maps_of_a_network_that_was_cut_off(real_data: Path, provider: FeatureProvider) -> None:
     source, _ = cifar(real_data, 20)
-    maps = provider.patches(source, np.arange(20), "r18", ["layer1", "layer2", "layer3"])
+    maps = provider.feature_maps(source, np.arange(20), "r18", ["layer1", "layer2", "layer3"])
     assert [tuple(value.shape[1:]) for value in maps.values()] == [(64, 56, 56), (128, 28, 28), (256, 14, 14)]
     pooled = provider.features(source, np.arange(20), "r18")
     torch.testing.assert_close(pooled, maps["layer3"].mean((2, 3)), rtol=1e-4, atol=1e-5)

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.errors import AnobenchError
-from bench.features import pins, shards, store, upkeep
+from bench.core.errors import AnobenchError
+from bench.features import leases as pins
+from bench.features import shards, store, upkeep
 from bench.features.store import KeyRows, Store, StoreKey
 
 

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import BackboneError, DataError
+from bench.core.errors import BackboneError, DataError
+from bench.data.images import Images
+from bench.data.pixelrows import PixelRows
+from bench.data.source import ArraySource, Source
 from bench.features import trainable
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.provider import FeatureProvider
-from bench.images import Images
-from bench.pictures import Pictures
-from bench.source import ArraySource, Source
 
 
 class Uneven(Source):
-    """Pictures of different sizes."""
+    """Images of different sizes."""
 
     name, fingerprint = "uneven", "f" * 64
 
@@ -172,13 +172,13 @@ def test_pictures_too_small_for_the_network(tmp_path: Path, source: ArraySource)
         timm="vgg11", args={"features_only": True}, file="vgg.safetensors", resize=16, crop=16, layer=last
     )
     images = Images.of(source).bind(FeatureProvider(Backbones({"vgg": spec}, tmp_path), cache=None))
-    with pytest.raises(BackboneError, match="pictures of 16 px are too small"):
+    with pytest.raises(BackboneError, match="images of 16 px are too small"):
         images.network("vgg").thaw(4)
 
 
 def test_pictures_are_read_once(source: ArraySource, backbones: Backbones) -> None:
     images = Images.of(source).bind(FeatureProvider(backbones, cache=None))
-    kept, streamed = Pictures(images, (16, 16)), Pictures(images, (16, 16), keep_bytes=0)
+    kept, streamed = PixelRows(images, (16, 16)), PixelRows(images, (16, 16), keep_bytes=0)
     assert kept.shape == streamed.shape == (3, 16, 16)
     for rows in (np.array([4, 1, 4]), np.arange(20)):
         assert torch.equal(kept[rows], streamed[rows])
@@ -197,6 +197,6 @@ def test_pictures_of_different_sizes_are_brought_to_one(backbones: Backbones) ->
     source = Uneven()
     images = Images.of(source).bind(FeatureProvider(backbones, cache=None))
     with pytest.raises(DataError, match="differ in size"):
-        Pictures(images)[np.arange(5)]
+        PixelRows(images)[np.arange(5)]
     network = images.network("tiny")
     assert network.inputs(images)[np.arange(5)].shape == (5, 3, 64, 64)

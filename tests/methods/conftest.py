@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from bench.registry import Registry
-from bench.wrapping import base_of, give_base
+from bench.suite.registry import Registry
+from bench.suite.wrapping import base_of, give_base
 
 
 @pytest.fixture(scope="session")

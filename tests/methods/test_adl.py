@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from bench import DataError, FitError, Images, Pictures, chance
-from bench.checkpoint import Checkpoints
-from bench.extra import extra_images
+from bench import DataError, FitError, Images, PixelRows, generator_for
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.provider import FeatureProvider
-from bench.registry import Registry
+from bench.suite.auxiliary import auxiliary_images
+from bench.suite.registry import Registry
+from bench.train.checkpoint import Checkpoints
 from tests.pictures import damaged, images, scores, stained, surfaces
 
 Make = Callable[..., Any]
@@ -84,10 +84,10 @@ def plain_loss(method: Any, step: int) -> torch.Tensor:
     """Return the loss, sample by sample, with what the method draws."""
     pictures, masks, pseudo = method.mini_batch(step)
     logits, score, probability = plain_network(method.model, pictures.double() / 255)
-    references = torch.randn(5000, generator=chance(method.seed, "references", step))
+    references = torch.randn(5000, generator=generator_for(method.seed, "references", step))
     mean, std = float(references.mean()), float(references.std())
     soft, n = step > method.burn_in, len(score)
-    use_clusters = float(torch.rand((), generator=chance(method.seed, "labels", step))) < 0.6
+    use_clusters = float(torch.rand((), generator=generator_for(method.seed, "labels", step))) < 0.6
     cut = best_cut(score.tolist())
     deviations, entropies = [], []
     for i in range(n):
@@ -131,7 +131,7 @@ def best_cut(values: list[float]) -> float:
 def test_loss_and_gradients_follow_a_plain_implementation(
     make: Make, step: int, alpha: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In double precision: BatchNorm over few pictures carries single precision's rounding up to 1e-2."""
+    """In double precision: BatchNorm over few images carries single precision's rounding up to 1e-2."""
     method = begun(make, alpha=alpha)
     method.burn_in = 2
     drawn = method.mini_batch(step)
@@ -232,12 +232,12 @@ def test_a_mini_batch(make: Make) -> None:
     assert masks[8:].any()
     given = next(TRAIN.batches(99)).float()
     at_home = [any(torch.equal(picture, each) for each in given) for picture in pictures[:8]]
-    assert 3 <= sum(at_home) < 8, "some are turned, the others are training pictures"
+    assert 3 <= sum(at_home) < 8, "some are turned, the others are training images"
     outside = [
         any(torch.equal(picture * (1 - mask), each * (1 - mask)) for each in given)
         for picture, mask in zip(pictures[8:], masks[8:], strict=True)
     ]
-    assert 3 <= sum(outside) <= 8, "outside the mask an anomaly is a training picture"
+    assert 3 <= sum(outside) <= 8, "outside the mask an anomaly is a training image"
     assert all(
         torch.equal(a, b) for a, b in zip(method.mini_batch(5), (pictures, masks, labels), strict=True)
     )
@@ -286,7 +286,7 @@ def test_maps_and_scores(make: Make) -> None:
     given = method.score(TEST)
     assert given.maps.shape == (5, 32, 32)
     assert 0 <= float(given.maps.min()) <= float(given.maps.max()) <= 1
-    pixels = method.feed(Pictures(TEST, method.shrink)[np.arange(5)])
+    pixels = method.feed(PixelRows(TEST, method.shrink)[np.arange(5)])
     with torch.no_grad():
         torch.testing.assert_close(given.image, method.model(pixels).score, rtol=1e-4, atol=1e-6)
 
@@ -318,7 +318,7 @@ def test_textures_are_named_and_surrogates_noted(make: Make) -> None:
     assert own.patterns is own.pictures
     for name, notes in (("dtd", ()), ("other", ("surrogate textures: other instead of DTD",))):
         method = make("adl", **{**FAST, "textures": name})
-        method.extra = {"textures": images(np.full((3, 40, 40, 3), 255, np.uint8))}
+        method.auxiliary = {"textures": images(np.full((3, 40, 40, 3), 255, np.uint8))}
         fitted(method)
         assert method.notes == notes
         assert method.patterns is not None
@@ -331,15 +331,15 @@ def test_textures_that_are_not_there(
 ) -> None:
     adapter = stock.methods["adl"]
     with pytest.raises(DataError, match="adl, parameter textures: '/nowhere' is neither a data set nor"):
-        extra_images(adapter, {"textures": "/nowhere"}, stock)
+        auxiliary_images(adapter, {"textures": "/nowhere"}, stock)
     for word in ("dtd", "procedural", "train"):
-        assert not extra_images(adapter, {"textures": word}, stock)
+        assert not auxiliary_images(adapter, {"textures": word}, stock)
     from PIL import Image
 
     (tmp_path / "dtd/images/banded").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "dtd/images/banded/banded_0002.jpg")
     monkeypatch.setenv("ANOBENCH_DATA", str(tmp_path))
-    assert len(extra_images(adapter, {"textures": "dtd"}, stock)["textures"].images) == 1
+    assert len(auxiliary_images(adapter, {"textures": "dtd"}, stock)["textures"].images) == 1
 
 
 def test_a_network_without_its_last_block(make: Make, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
 from bench import AnobenchError
-from bench.registry import Registry
-from bench.selector import parse
+from bench.core.selector import parse
+from bench.suite.registry import Registry
 from tests.features_as_images import scores
 
 Make = Callable[..., Any]

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from bench import shuffled
-from bench.registry import Registry
+from bench.suite.registry import Registry
 from tests.features_as_images import images, scores
 
 Make = Callable[..., Any]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.errors import FitError
+from bench.core.errors import FitError
 from bench.metrics.image import auroc
-from bench.registry import Registry
+from bench.suite.registry import Registry
 from tests.features_as_images import scores
 from tests.pictures import ON_PIXELS
 

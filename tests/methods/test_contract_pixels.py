@@ -1,4 +1,4 @@
-"""What every method that trains on pixels owes the harness, on few small pictures."""
+"""What every method that trains on pixels owes the harness, on few small images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.metrics.image import auroc
-from bench.registry import Registry
+from bench.suite.registry import Registry
 from tests.pictures import ON_PIXELS, images, scores, stained, surfaces
 
 NAMES = sorted(ON_PIXELS)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from bench import shuffled
-from bench.registry import Registry
+from bench.suite.registry import Registry
 from tests.features_as_images import images, scores
 
 Make = Callable[..., Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.registry import Registry
+from bench.suite.registry import Registry
 
 STOCK = Registry().methods
 

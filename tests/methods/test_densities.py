@@ -194,7 +194,7 @@ def test_ecod_is_pyods_on_one_image_at_a_time(make: Make) -> None:
 @settings(max_examples=25, deadline=None)
 @given(scale=st.floats(0.01, 100), shift=st.floats(-100, 100))
 def test_ecod_sees_only_the_order_of_values(scale: float, shift: float) -> None:
-    from bench.registry import Registry
+    from bench.suite.registry import Registry
 
     make = Registry().methods["ecod"].load()
     quarters = np.round(TRAIN * 4) / 4, np.round(TEST * 4) / 4

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.checkpoint import Checkpoints, Interrupted, ask_to_stop, go_on
+from bench.train.checkpoint import Checkpoints, Interrupted, ask_to_stop, go_on
 from tests.features_as_images import images
 
 Make = Callable[..., Any]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.svm import OneClassSVM
 
-from bench.registry import Registry
+from bench.suite.registry import Registry
 from tests.features_as_images import images
 
 rng = np.random.default_rng(3)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.adapter import Adapter
-from bench.registry import Registry
+from bench.suite.adapter import Adapter
+from bench.suite.registry import Registry
 from tests import features_as_images, pictures
 
 Make = Callable[..., Any]

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench import FitError, Images, chance, endless_rows, epoch_rows, nearest
-from bench.checkpoint import Checkpoints
+from bench import FitError, Images, endless_rows, epoch_rows, generator_for, nearest
 from bench.metrics.image import auroc
-from bench.registry import Registry
+from bench.suite.registry import Registry
+from bench.train.checkpoint import Checkpoints
 from tests.pictures import damaged, images, scores, stained, surfaces
 
 Make = Callable[..., Any]
@@ -30,7 +30,7 @@ FAST = {"backbone": "tiny", "batch": 8, "lr": 0.5, "clip": 0.1}
 
 def fitted(method: Any, train: Images = TRAIN, *, seed: int = 0, outliers: Images | None = None) -> Any:
     method.device, method.seed = torch.device("cpu"), seed
-    method.extra = {} if outliers is None else {"outliers": outliers}
+    method.auxiliary = {} if outliers is None else {"outliers": outliers}
     method.fit(train)
     return method
 
@@ -168,7 +168,7 @@ def test_fisher_against_gradients_of_every_image_at_once(each: bool) -> None:
     expected = {name: torch.zeros_like(weight) for name, weight in live.items()}
     for step in range(2):
         x = images[endless_rows(len(TRAIN), 5, step, 7, "fisher")]
-        drawn = chance(7, "fisher", step)
+        drawn = generator_for(7, "fisher", step)
         prediction = net.module(x).softmax(1).detach()
         if each:
             labels = torch.cat([torch.multinomial(p[None], 1, generator=drawn)[:, 0] for p in prediction])
@@ -186,7 +186,7 @@ def test_fisher_is_told_in_the_notes(make: Make) -> None:
     quick = {**FAST, "steps": 1, "variant": "ewc", "fisher_batches": 1}
     assert "the training images" in fitted(make("panda", **quick)).notes[0]
     other = make("panda", **quick, fisher_images="imagenet")
-    other.device, other.seed, other.extra = torch.device("cpu"), 0, {"fisher_images": OUTLIERS}
+    other.device, other.seed, other.auxiliary = torch.device("cpu"), 0, {"fisher_images": OUTLIERS}
     other.fit(TRAIN)
     assert "estimated on imagenet" in other.notes[0]
     assert "1 for every weight" in fitted(make("panda", **quick, fisher="identity")).notes[0]
@@ -295,7 +295,7 @@ def test_weights_that_are_no_numbers_end_it_with_a_reason(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Images, "network", damaged)
-    with pytest.raises(FitError, match=r"PANDA: the loss .* nan by mini-batch 1 of 2.*damaged pictures or"):
+    with pytest.raises(FitError, match=r"PANDA: the loss .* nan by mini-batch 1 of 2.*damaged images or"):
         fitted(make("panda", **FAST, steps=2))
 
 
@@ -326,7 +326,7 @@ def test_steps_of_exposure_follow_a_plain_implementation(make: Make) -> None:
     module = plain.module.requires_grad_(False)
     normal, outlying = (plain.prepare(next(each.batches(99))) for each in (TRAIN, OUTLIERS))
     layers = [p for n, p in module.named_parameters() if n.startswith(("layer3", "layer4"))]
-    width, drawn = len(method.head["head.weight"]), chance(0, "classifier")
+    width, drawn = len(method.head["head.weight"]), generator_for(0, "classifier")
     linear = torch.nn.Linear(width, 1)
     with torch.no_grad():
         linear.weight.copy_((2 * torch.rand(width, generator=drawn) - 1) / width**0.5)

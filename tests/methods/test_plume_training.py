@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from bench import batch_slices, shuffled
-from bench.registry import Registry
+from bench.suite.registry import Registry
 from tests import pictures
 from tests.features_as_images import images, scores
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.errors import FitError
-from bench.registry import Registry
+from bench.core.errors import FitError
+from bench.suite.registry import Registry
 from tests.features_as_images import scores
 from tests.pictures import ON_PIXELS
 

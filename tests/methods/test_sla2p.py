@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from bench.registry import Registry
+from bench.suite.registry import Registry
 from tests.features_as_images import images, scores
 
 Make = Callable[..., Any]

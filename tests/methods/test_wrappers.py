@@ -145,7 +145,7 @@ def test_maps_candidates_and_notes_of_the_base_come_through(make: Make, name: st
 
 
 def test_bases_get_device_extras_progress_and_a_place_for_checkpoints(make: Make, tmp_path: Any) -> None:
-    from bench.checkpoint import Checkpoints
+    from bench.train.checkpoint import Checkpoints
 
     made: list[Method] = []
 
@@ -156,13 +156,13 @@ def test_bases_get_device_extras_progress_and_a_place_for_checkpoints(make: Make
     method = knowing(make, "llbnad", subsets=2)
     method.make_base = Counted
     method.seed, method.checkpoints = 7, Checkpoints(tmp_path)
-    method.extra, method.progress = {"outliers": images(TEST)}, print
+    method.auxiliary, method.progress = {"outliers": images(TEST)}, print
     method.fit(images(known(LABELS)))
     assert {base.device for base in made} == {torch.device("cpu")}
     assert len({base.seed for base in made}) == 3
     assert made[-1].seed == 7, "the one that scores has the bare method's seed"
     assert {base.checkpoints.folder.name for base in made} == {"subset-0", "subset-1", "final"}
-    assert all(base.extra is method.extra and base.progress is print for base in made)
+    assert all(base.auxiliary is method.auxiliary and base.progress is print for base in made)
 
 
 @pytest.mark.parametrize("name", NAMES)

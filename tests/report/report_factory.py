@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.cell import Cell, Record, Timing
-from bench.contamination import Contamination
-from bench.plan import Column, Entry, Plan, Row
+from bench.core.cell import Cell, Record, Timing
+from bench.core.contamination import Contamination
+from bench.core.plan import Column, Entry, Plan, Row
 
 ENVIRONMENT = {
     "anobench": "0.1.0",

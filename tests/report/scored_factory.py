@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.archive import Archive
-from bench.cell import Record
+from bench.core.archive import Archive
+from bench.core.cell import Record
+from bench.core.plan import Entry, Plan
+from bench.core.truth import Truth
 from bench.metrics.image import image_metrics
-from bench.plan import Entry, Plan
-from bench.truth import Truth
 from tests.report.report_factory import make_record
 
 Scores = NDArray[np.float32]

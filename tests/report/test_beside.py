@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.cell import Cell
-from bench.plan import Column, Entry, Plan, Row
+from bench.core.cell import Cell
+from bench.core.plan import Column, Entry, Plan, Row
 from bench.report.beside import published_beside_ours
 from bench.report.board import Board
 from bench.report.comparison import Comparison, comparisons, compatible

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from bench.plan import Entry
+from bench.core.plan import Entry
 from bench.report.board import Board, ranks, setting_name
 from bench.report.numbers import average_ranks
 from tests.report.report_factory import columns, failure, make_plan, make_records, row

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.archive import Archive
-from bench.cell import Record
-from bench.plan import Entry, Plan
+from bench.core.archive import Archive
+from bench.core.cell import Record
+from bench.core.plan import Entry, Plan
+from bench.core.truth import Truth
 from bench.report.board import Board
 from bench.report.contaminated import curves
 from bench.report.evidence import Evidence
 from bench.report.leaderboard import leaderboard
 from bench.report.standing import stand
 from bench.stats.robustness import relative_area, slope
-from bench.truth import Truth
 from tests.report.report_factory import columns, failure, make_plan, make_records, row
 from tests.report.scored_factory import above, balanced, write_archive
 from tests.report.test_leaderboard import cells, section

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.archive import Archive
-from bench.cell import Cell, Record
-from bench.errors import ArchiveError
+from bench.core.archive import Archive
+from bench.core.cell import Cell, Record
+from bench.core.errors import ArchiveError
+from bench.core.plan import Entry, Plan
+from bench.core.truth import Truth
 from bench.metrics.image import auroc
-from bench.plan import Entry, Plan
 from bench.report.diff import Diff, diff
 from bench.report.difftext import diff_text
 from bench.report.export import export_csv
 from bench.report.sides import Place, read_side
 from bench.stats.delong import delong_test
-from bench.truth import Truth
 from tests.report.report_factory import columns, failure, make_plan, make_record, make_records, row
 
 DN2, FOREST = row("dn2[k=2]"), row("forest", stochastic=True)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pandas as pd
 
+from bench.core.selector import parse
 from bench.report.export import HEADER, export_csv, export_rows
-from bench.selector import parse
 from tests.report.report_factory import columns, failure, make_plan, make_records, row
 
 ROWS = (row("a[backbone=pixels]"), row("b", stochastic=True))

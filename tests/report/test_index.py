@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.archive import Archive
-from bench.plan import Plan
+from bench.core.archive import Archive
+from bench.core.plan import Plan
 from bench.report.index import MARK, index_line, known_lines
 from bench.report.write import write_reports
 from tests.report.report_factory import columns, failure, make_plan, make_records, row

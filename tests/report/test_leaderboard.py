@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bench.cell import Record
-from bench.plan import Plan
+from bench.core.cell import Record
+from bench.core.plan import Plan
 from bench.report.leaderboard import leaderboard, summary_table
 from tests.report.report_factory import ENVIRONMENT, columns, failure, make_plan, make_records, row
 

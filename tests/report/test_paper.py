@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import AnobenchError
-from bench.plan import Entry
+from bench.core.errors import AnobenchError
+from bench.core.plan import Entry
+from bench.core.truth import Truth
 from bench.report.board import Board
 from bench.report.evidence import Evidence
 from bench.report.paper import PaperTable, paper_table
 from bench.report.papertext import describe, latex_escape, render
-from bench.truth import Truth
 from tests.report.report_factory import columns, failure, make_plan, make_records, row
 from tests.report.scored_factory import above, balanced, write_archive
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bench.archive import Archive
+from bench.core.archive import Archive
 from bench.report.leaderboard import leaderboard
 from bench.report.pictures import Picture, shown, standard
 from bench.report.write import write_reports

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import PublishedError
-from bench.registry import Registry, stock_folder
+from bench.core.errors import PublishedError
 from bench.report.numbers import mean
 from bench.report.published import FILE, load_published, named, read_published
 from bench.report.publishedlist import listing
 from bench.report.publishedrow import COLUMNS, FACTS, Published
+from bench.suite.registry import Registry, stock_folder
 
 STOCK = load_published([stock_folder()])
 HEADER = "source,label,dataset,task,metric,value"

@@ -6,7 +6,7 @@ import csv
 import io
 from dataclasses import replace
 
-from bench.cell import Record
+from bench.core.cell import Record
 from bench.report.export import export_csv
 from bench.report.leaderboard import leaderboard
 from tests.report.report_factory import columns, make_plan, make_records, row

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.archive import Archive
-from bench.cell import Record
-from bench.errors import ArchiveError
-from bench.plan import Entry, Plan
+from bench.core.archive import Archive
+from bench.core.cell import Record
+from bench.core.errors import ArchiveError
+from bench.core.plan import Entry, Plan
+from bench.core.truth import Truth
 from bench.report import scored
 from bench.report.board import Board
 from bench.report.scored import Resampled, read_dataset
 from bench.stats.delong import delong_test, placements
-from bench.truth import Truth
 from tests.report.report_factory import columns, failure, make_plan, row
 from tests.report.scored_factory import balanced, noisy, truth_of, write_archive
 

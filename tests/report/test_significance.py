@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from bench.archive import Archive
-from bench.cell import Record
-from bench.plan import Entry, Plan, Row
+from bench.core.archive import Archive
+from bench.core.cell import Record
+from bench.core.plan import Entry, Plan, Row
+from bench.core.truth import Truth
 from bench.report.board import Board
 from bench.report.evidence import Evidence
 from bench.report.leaderboard import leaderboard
 from bench.stats.delong import auroc_interval, placements
-from bench.truth import Truth
 from tests.report.report_factory import (
     ENVIRONMENT,
     columns,

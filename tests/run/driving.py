@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.cell import Cell
-from bench.contamination import Contamination
-from bench.registry import Registry
-from bench.run.executor import Event, Executor, Extracted, Finished, Job, Lost
-from bench.run.remote import Remote
+from bench.core.cell import Cell
+from bench.core.contamination import Contamination
+from bench.run.executors.base import Event, Executor, Extracted, Finished, Job, Lost
+from bench.run.executors.remote import Remote
 from bench.run.setup import Setup
-from bench.suite import Limits
+from bench.suite.registry import Registry
+from bench.suite.suite import Limits
 
 METHODS = {
     "brightness": "return Scores(test.features('pixels[size=4]').mean(1))",
@@ -104,9 +104,9 @@ def drive(
         moved = True
         while todo and moved:
             moved = False
-            for place in executor.idle():
-                if todo and executor.fits(todo[0], place):
-                    executor.submit(todo.pop(0), place)
+            for slot in executor.idle():
+                if todo and executor.fits(todo[0], slot):
+                    executor.submit(todo.pop(0), slot)
                     moved = True
         for event in executor.events(1.0):
             seen.append(event)

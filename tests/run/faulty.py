@@ -8,24 +8,24 @@ from typing import Any
 
 import psutil
 
-from bench.archive import Archive
-from bench.cell import Cell, Record
-from bench.grid import make_plan
-from bench.registry import Registry
-from bench.run.claims import Claims
+from bench.core.archive import Archive
+from bench.core.cell import Cell, Record
 from bench.run.cost import Costs
-from bench.run.drive import Driver
-from bench.run.ending import Ending
-from bench.run.executor import Executor
-from bench.run.order import units
-from bench.run.pool import Pool
+from bench.run.driver import Driver
+from bench.run.executors.base import Executor
+from bench.run.executors.pool import Pool
+from bench.run.locks import Claims
 from bench.run.setup import Setup
-from bench.suite import Limits, adhoc_suite
+from bench.run.stopping import Ending
+from bench.run.units import units
+from bench.suite.grid import make_plan
+from bench.suite.registry import Registry
+from bench.suite.suite import Limits, adhoc_suite
 
 DATASET = '''
-"""Toy: bright pictures are anomalous."""
+"""Toy: bright images are anomalous."""
 import numpy as np
-from bench import ArraySource, Dataset, Images, Task
+from bench import (ArraySource, Dataset, Images, Task,)
 
 class Toy(Dataset):
     synthetic = True
@@ -35,9 +35,9 @@ class Toy(Dataset):
         return "toy"
     def task(self, name):
         rng = np.random.default_rng(ord(name))
-        pictures = rng.integers(0, 100, (60, 4, 4, 3), dtype=np.uint8)
-        pictures[50:] += 100
-        source = ArraySource(f"toy/{name}", f"toy-{name}", 60, lambda: pictures)
+        pixels = rng.integers(0, 100, (60, 4, 4, 3), dtype=np.uint8)
+        pixels[50:] += 100
+        source = ArraySource(f"toy/{name}", f"toy-{name}", 60, lambda: pixels)
         images = Images.of(source)
         labels = np.repeat([0, 1], 10).astype(np.uint8)
         return Task(name=name, train=images[:40], test=images[40:], test_labels=labels,

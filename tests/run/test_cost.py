@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.cell import Cell, Record, Timing
-from bench.contamination import Contamination
+from bench.core.cell import Cell, Record, Timing
+from bench.core.contamination import Contamination
 from bench.run.cost import CONTEXT_BYTES, SECONDS_A_CELL, SECONDS_AN_IMAGE, Costs, Size, fits
 
 GIB = 2**30

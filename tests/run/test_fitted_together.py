@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench.archive import Archive
-from bench.cell import Cell
-from bench.contamination import Contamination
+from bench.core.archive import Archive
+from bench.core.cell import Cell
+from bench.core.contamination import Contamination
 from bench.features.backbone import Backbones
-from bench.registry import Registry
-from bench.run.execute import inline
-from bench.run.order import grouped
+from bench.run.remaining import inline
 from bench.run.runner import Runner
-from bench.together import fit_many
+from bench.run.units import grouped
+from bench.suite.registry import Registry
+from bench.train.together import fit_many
 from tests.features_as_images import images
 
 TEAM = """
@@ -87,7 +87,7 @@ def test_the_time_is_a_share_and_features_are_counted_for_each(runner: Runner) -
     assert len({timing.fit for timing in timings if timing}) == 1
     for timing in timings:
         assert timing is not None
-        assert timing.features_cold > 0, "also of cells whose pictures another cell asked for first"
+        assert timing.features_cold > 0, "also of cells whose images another cell asked for first"
         assert timing.wall >= timing.fit + timing.score
 
 
@@ -103,7 +103,7 @@ def test_only_the_cell_that_cannot_be_fitted_fails(runner: Runner) -> None:
     assert records[0].flags == (), "they were fitted one by one in the end"
 
 
-def test_a_cell_that_cannot_be_opened_does_not_stop_the_others(runner: Runner) -> None:
+def test_a_cell_that_cannot_be_opened_does_not_stop_the_peers(runner: Runner) -> None:
     records = [record for record, _ in runner.run_together([CELLS[0], cell("eleven", 0), CELLS[1]])]
     assert [record.status for record in records] == ["ok", "failed", "ok"]
     assert [record.status for record, _ in runner.run_together([cell("eleven", 0)])] == ["failed"]

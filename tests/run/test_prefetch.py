@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.cell import Cell
-from bench.contamination import Contamination
-from bench.errors import DataError
+from bench.core.cell import Cell
+from bench.core.contamination import Contamination
+from bench.core.errors import DataError
+from bench.data.images import pieces
 from bench.features.backbone import Backbones
-from bench.images import pieces
-from bench.registry import Registry
 from bench.run.prefetch import asks_for_features, extract, survey
 from bench.run.runner import Runner
+from bench.suite.registry import Registry
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 import bench
-from bench.archive import Archive
-from bench.errors import ArchiveError
-from bench.run.inline import Inline
+from bench.core.archive import Archive
+from bench.core.errors import ArchiveError
+from bench.run.executors.inline import Inline
 from tests.run.faulty import Trial, bench_folder, children
 
 #: A deadline, for a machine that has much else to do; nothing waits so long otherwise (seconds).

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.cell import Cell, Record
+from bench.core.cell import Cell, Record
 from bench.features.backbone import Backbones
-from bench.grid import make_plan
-from bench.registry import Registry
 from bench.run.runner import Runner
-from bench.suite import adhoc_suite
+from bench.suite.grid import make_plan
+from bench.suite.registry import Registry
+from bench.suite.suite import adhoc_suite
 from tests.datasets.test_labels_out_of_reach import reachable, tells
 from tests.datasets.trees import write_mvtec
 
 KNOWING = '''
-"""Bright: defective pictures of this test are brighter than all good ones, so that this base knows all."""
+"""Bright: defective images of this test are brighter than all good ones, so that this base knows all."""
 from bench import Method, Scores
 
 class Bright(Method):
@@ -51,7 +51,7 @@ class Mine(Wrapper):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a bench folder and, beside it, pictures: 24 to train on, 4 good and 26 brighter bad ones."""
+    """Return a bench folder and, beside it, images: 24 to train on, 4 good and 26 brighter bad ones."""
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods" / "bright.py").write_text(KNOWING)
     for name, (selection, only_clean) in WRAPPERS.items():
@@ -188,7 +188,7 @@ def test_no_forward_pass_beyond_the_bare_methods(
         passes.append(runner.provider.forward_passes)
         for entry in entries[1:]:
             assert runner.run(entry.cell)[0].status == "ok"
-        # 24 normal and 6 anomalous pictures to train on, 24 to test: each goes through the network once.
+        # 24 normal and 6 anomalous images to train on, 24 to test: each goes through the network once.
         assert runner.provider.forward_passes == 54
     assert passes == [54, 48 if wrapper == "oracle_clean" else 54]
 

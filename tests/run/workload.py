@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.cell import Cell, Record, Timing
-from bench.contamination import Contamination
+from bench.core.cell import Cell, Record, Timing
+from bench.core.contamination import Contamination
 from bench.run.cost import Costs, Size
-from bench.run.order import Unit, units
+from bench.run.units import Unit, units
 
 #: Fit and score of the quickstart's cells on 725 images of digits, features at hand: means of 30 to 40
 #: recorded cells each, in seconds, on two busy cores.

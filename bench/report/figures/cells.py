@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cell import Record
-from bench.errors import FigureError
-from bench.report.board import Board, seed_of
+from bench.core.cell import Record
+from bench.core.errors import FigureError
+from bench.report.board import Board, cell_seed
 from bench.report.columns import hole, rate_name
 from bench.report.figures.common import clean
 
@@ -29,7 +29,7 @@ def finished(board: Board, row: int, column: int, rate: float) -> dict[int | Non
     """
     group = board.group(row, column, rate)
     held = {
-        seed_of(cell): record
+        cell_seed(cell): record
         for cell, record in zip(group.cells, group.records, strict=True)
         if record is not None and record.status == "ok"
     }

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from bench.errors import FigureError, SelectorError, did_you_mean
+from bench.core.errors import FigureError, SelectorError, did_you_mean
+from bench.core.selector import Selector, format_selector, parse
 from bench.report.board import Board
 from bench.report.columns import order
 from bench.report.markdown import count
-from bench.selector import Selector, format_selector, parse
 
 #: The setting of the methods that rank.
 ONE_CLASS = "one-class"

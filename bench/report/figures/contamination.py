@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bench.errors import FigureError
+from bench.core.errors import FigureError
 from bench.report.board import Board
 from bench.report.columns import rate_name
 from bench.report.figures.common import (

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench.errors import FigureError
+from bench.core.errors import FigureError
 from bench.report.board import Board
 from bench.report.columns import rate_name
 from bench.report.figures.common import (

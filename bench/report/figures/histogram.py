@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import FigureError
+from bench.core.errors import FigureError
 from bench.metrics.image import auroc
 from bench.report.board import Board
 from bench.report.figures.cells import Scored, finished, place

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from bench.archive import Archive
-from bench.cell import Record
-from bench.errors import ArchiveError, FigureError, did_you_mean
+from bench.core.archive import Archive
+from bench.core.cell import Record
+from bench.core.errors import ArchiveError, FigureError, did_you_mean
 from bench.report.board import Board
 from bench.report.comparison import Interval
 from bench.report.figures.cells import Run

@@ -6,19 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bench.errors import FigureError
+from bench.core.errors import FigureError
 from bench.report.board import Board
 from bench.report.columns import rate_name
-from bench.report.figures.common import (
-    ALL,
-    Choice,
-    Named,
-    clean,
-    named,
-    shown_rows,
-    the_datasets,
-    the_rate,
-)
+from bench.report.figures.common import ALL, Choice, Named, clean, named, shown_rows, the_datasets, the_rate
 from bench.report.markdown import points, seconds
 from bench.report.numbers import mean
 from bench.report.timing import machine

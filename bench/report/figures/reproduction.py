@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bench.errors import FigureError, did_you_mean
+from bench.core.errors import FigureError, did_you_mean
 from bench.report.board import Board
 from bench.report.comparison import Comparison, Interval, comparisons
 from bench.report.figures.common import ALL, Choice, Named, clean, named, shortened, the_datasets

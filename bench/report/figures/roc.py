@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cell import Record
-from bench.errors import FigureError
+from bench.core.cell import Record
+from bench.core.errors import FigureError
 from bench.metrics.image import auroc
 from bench.report.board import Board
 from bench.report.figures.cells import Run, Scored, finished, incomplete, place

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from bench.cell import Record
-from bench.errors import FigureError
+from bench.core.cell import Record
+from bench.core.errors import FigureError
 from bench.report.board import Board
 from bench.report.columns import rate_name
 from bench.report.figures.cells import finished, incomplete

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from bench.cell import Record
-from bench.plan import Column, Plan, Row
+from bench.core.cell import Record
+from bench.core.plan import Column, Plan, Row
 from bench.report.board import Board
 from bench.report.columns import mean_seconds
 from bench.report.export import export_csv, place_fields

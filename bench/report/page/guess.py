@@ -12,14 +12,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.errors import AnobenchError
-from bench.plan import Column, Row
-from bench.registry import Registry
+from bench.core.errors import AnobenchError
+from bench.core.plan import Column, Row
+from bench.core.selector import format_selector, parse
 from bench.report.page.about import About, Named
 from bench.report.page.tidy import rate_of
 from bench.report.sides import Side
-from bench.selector import format_selector, parse
-from bench.wrapping import base_of, selection, setting, stochastic
+from bench.suite.registry import Registry
+from bench.suite.wrapping import base_of, selection, setting, stochastic
 
 #: The setting and the selection of a method of which nothing is known.
 UNKNOWN = "unknown"

@@ -6,10 +6,10 @@ weights: their keys hold within their plan only and are never looked for in an a
 
 from __future__ import annotations
 
-from bench.cell import Cell, Record
-from bench.contamination import Contamination
-from bench.errors import ArchiveError
-from bench.plan import Entry, Plan
+from bench.core.cell import Cell, Record
+from bench.core.contamination import Contamination
+from bench.core.errors import ArchiveError
+from bench.core.plan import Entry, Plan
 from bench.report.page.about import About
 from bench.report.sides import Place, Side
 

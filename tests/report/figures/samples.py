@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cell import Record
-from bench.plan import Entry
+from bench.core.cell import Record
+from bench.core.plan import Entry
 from bench.report.board import Board
 from bench.report.figures.common import Choice, Drawing
 from bench.report.figures.contamination import contamination_curves

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from bench.errors import FigureError
-from bench.plan import Entry
+from bench.core.errors import FigureError
+from bench.core.plan import Entry
 from bench.report.board import Board
 from bench.report.figures.common import Choice, distinct, named
 from bench.report.figures.contamination import contamination_curves

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from unittest.mock import patch
 
-from bench.archive import Archive
-from bench.cell import Record
-from bench.plan import Plan
+from bench.core.archive import Archive
+from bench.core.cell import Record
+from bench.core.plan import Plan
 from bench.report.write import write_reports
 from tests.report.report_factory import columns, failure, make_plan, make_records, row
 

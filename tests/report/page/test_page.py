@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from bench.archive import Archive
 from bench.cli import main
+from bench.core.archive import Archive
 from bench.report.export import HEADER
 from bench.report.page.pictures import picture, pictures
 from bench.report.page.render import is_ours

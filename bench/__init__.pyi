@@ -1,0 +1,174 @@
+"""What an adapter needs, and running suites from Python: each name is loaded when first used."""
+
+from .core.determinism import derive_seed as derive_seed
+from .core.errors import (
+    AnobenchError as AnobenchError,
+)
+from .core.errors import (
+    DataError as DataError,
+)
+from .core.errors import (
+    FitError as FitError,
+)
+from .core.errors import (
+    did_you_mean as did_you_mean,
+)
+from .core.params import (
+    BaseMethod as BaseMethod,
+)
+from .core.params import (
+    Fraction as Fraction,
+)
+from .core.params import (
+    NonNegativeFloat as NonNegativeFloat,
+)
+from .core.params import (
+    NonNegativeInt as NonNegativeInt,
+)
+from .core.params import (
+    PositiveFloat as PositiveFloat,
+)
+from .core.params import (
+    PositiveInt as PositiveInt,
+)
+from .core.params import (
+    Share as Share,
+)
+from .core.params import (
+    UnitInterval as UnitInterval,
+)
+from .data.arrays import Idx as Idx
+from .data.arrays import Mat as Mat
+from .data.arrays import read_mat as read_mat
+from .data.cifar import PythonBatches as PythonBatches
+from .data.copies import (
+    Copy as Copy,
+)
+from .data.copies import (
+    Hub as Hub,
+)
+from .data.copies import (
+    MissingData as MissingData,
+)
+from .data.copies import (
+    find_copy as find_copy,
+)
+from .data.copies import (
+    find_root as find_root,
+)
+from .data.crops import Crop as Crop
+from .data.crops import CropSource as CropSource
+from .data.crops import neutral_crops as neutral_crops
+from .data.dataset import Dataset as Dataset
+from .data.dataset import Download as Download
+from .data.dataset import OneVsRest as OneVsRest
+from .data.dataset import Split as Split
+from .data.fingerprint import file_sha256 as file_sha256
+from .data.folders import FileSource as FileSource
+from .data.folders import held_out as held_out
+from .data.folders import list_images as list_images
+from .data.images import Images as Images
+from .data.inspection import InspectionSet as InspectionSet
+from .data.inspection import empty_masks as empty_masks
+from .data.layouts import ClassFolders as ClassFolders
+from .data.layouts import Parquet as Parquet
+from .data.listing import (
+    Listing as Listing,
+)
+from .data.listing import (
+    Sample as Sample,
+)
+from .data.listing import (
+    csv_listing as csv_listing,
+)
+from .data.listing import (
+    mvtec_listing as mvtec_listing,
+)
+from .data.listing import (
+    read_rows as read_rows,
+)
+from .data.masks import LazyMasks as LazyMasks
+from .data.parquet import ParquetTable as ParquetTable
+from .data.parquet import class_name as class_name
+from .data.pixelrows import PixelRows as PixelRows
+from .data.resize import resize as resize
+from .data.resize import resize_plainly as resize_plainly
+from .data.source import ArraySource as ArraySource
+from .data.source import EncodedSource as EncodedSource
+from .data.source import Source as Source
+from .data.task import Task as Task
+from .features.nearest import nearest as nearest
+from .features.normalise import standardise as standardise
+from .features.restore import lacking_block as lacking_block
+from .features.restore import unfold_batchnorm as unfold_batchnorm
+from .features.trainable import Trainable as Trainable
+from .suite.adapterfile import code_hash as code_hash
+from .train.colours import change_colours as change_colours
+from .train.heads import (
+    HeadNorm as HeadNorm,
+)
+from .train.heads import (
+    Heads as Heads,
+)
+from .train.heads import (
+    batch_slices as batch_slices,
+)
+from .train.heads import (
+    collapse_note as collapse_note,
+)
+from .train.heads import (
+    same_shape as same_shape,
+)
+from .train.heads import (
+    shuffled as shuffled,
+)
+from .train.heads import (
+    spread as spread,
+)
+from .train.heads import (
+    take_rows as take_rows,
+)
+from .train.heads import (
+    uniform as uniform,
+)
+from .train.headtraining import HeadTraining as HeadTraining
+from .train.losses import deviation_loss as deviation_loss
+from .train.losses import focal_loss as focal_loss
+from .train.method import Method as Method
+from .train.method import Scores as Scores
+from .train.rangetest import range_test_rates as range_test_rates
+from .train.rangetest import suggested_rate as suggested_rate
+from .train.reweighting import instance_weights as instance_weights
+from .train.reweighting import two_means as two_means
+from .train.synthetic import (
+    procedural_textures as procedural_textures,
+)
+from .train.synthetic import (
+    rotate_some as rotate_some,
+)
+from .train.synthetic import (
+    with_anomalies as with_anomalies,
+)
+from .train.training import (
+    Training as Training,
+)
+from .train.training import (
+    endless_rows as endless_rows,
+)
+from .train.training import (
+    epoch_rows as epoch_rows,
+)
+from .train.training import (
+    generator_for as generator_for,
+)
+from .train.wrapper import (
+    Purification as Purification,
+)
+from .train.wrapper import (
+    Wrapper as Wrapper,
+)
+from .train.wrapper import (
+    training_scores as training_scores,
+)
+
+__version__: str

@@ -1,0 +1,264 @@
+"""The archive: the records on disk.
+
+::
+
+    results/records/<first two digits of the key>/<key>.json   one record a cell
+    results/records/<first two digits of the key>/<key>.npz    its scores
+    results/records/tests/<truth>.npz                          labels and images of each test set, once
+    results/records/plans/<suite>.json                         the cells of each suite that was run
+
+Every file is written under a temporary name, fsynced and renamed, the scores and labels before the record: a
+record that is there is whole. Archives merge by copying.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.cell import Record
+from bench.core.errors import ArchiveError
+from bench.core.files import write_atomically
+from bench.core.plan import Plan
+from bench.core.truth import Truth, Truths
+
+__all__ = ["Archive", "write_atomically"]
+
+log = logging.getLogger(__name__)
+
+
+def _packed(scores: NDArray[Any]) -> bytes:
+    """Return scores as the bytes of a scores file: the same for the same scores, whenever it is written."""
+    packed = io.BytesIO()
+    np.savez(packed, scores=scores.astype(np.float32, copy=False))
+    return packed.getvalue()
+
+
+class Archive:
+    """Records and scores under ``<results>/records``.
+
+    Parameters
+    ----------
+    results : Path
+        The results folder; it is made when something is first written.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.root = results / "records"
+        #: What could not be read, as messages; each is also logged as a warning.
+        self.unreadable: list[str] = []
+        self._truths = Truths(self.root / "tests")
+
+    def _path(self, key: str, ending: str) -> Path:
+        return self.root / key[:2] / f"{key}.{ending}"
+
+    def check_writable(self) -> None:
+        """Make sure that records can be written, before anything is computed.
+
+        Raises
+        ------
+        ArchiveError
+            They cannot.
+        """
+        probe = self.root / ".probe"
+        write_atomically(probe, b"")
+        probe.unlink(missing_ok=True)
+
+    def has(self, key: str) -> bool:
+        """Return whether a key has a record file, readable or not."""
+        return self._path(key, "json").exists()
+
+    def load(self, key: str) -> Record | None:
+        """Return the record of a key, or None if there is none that can be read.
+
+        An unreadable file is reported, left where it is, and treated as missing.
+        """
+        path = self._path(key, "json")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            self._report(path, str(error))
+            return None
+        try:
+            record = Record.from_json(text)
+        except ArchiveError as error:
+            self._report(path, str(error))
+            return None
+        if record.cell.key != key:
+            self._report(path, f"it holds the record of another cell, {record.cell.key}")
+            return None
+        return record
+
+    def load_all(self, keys: Iterable[str]) -> dict[str, Record]:
+        """Return the readable records among `keys`."""
+        there = self.keys()
+        found = ((key, self.load(key)) for key in dict.fromkeys(keys) if key in there)
+        return {key: record for key, record in found if record is not None}
+
+    def keys(self) -> set[str]:
+        """Return the keys that have a record file, readable or not."""
+        return {path.name.removesuffix(".json") for path in self._files("json")}
+
+    def _files(self, ending: str) -> Iterator[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.root) as entries:
+                folders = [entry.path for entry in entries if len(entry.name) == 2 and entry.is_dir()]
+            for folder in folders:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if entry.name.endswith(f".{ending}") and not entry.name.startswith("."):
+                            yield entry
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ArchiveError(
+                f"{error.filename or self.root} cannot be read ({error.strerror}); "
+                "choose another folder with --results, or mend it"
+            ) from None
+
+    def _report(self, path: Path, reason: str) -> None:
+        message = f"{path} cannot be read and is skipped: {reason}"
+        if message not in self.unreadable:
+            self.unreadable.append(message)
+            log.warning("%s", message)
+
+    def write(self, record: Record, scores: NDArray[np.float32] | None, truth: Truth | None = None) -> Record:
+        """Write one record, its scores and, once, the truth about its test set; return the record as written.
+
+        A file under that name that cannot be read as a record is kept beside it, as
+        ``<key>.json.unreadable``.
+
+        Raises
+        ------
+        ArchiveError
+            The folder cannot be written or the disk is full.
+        """
+        return self._write(record, b"" if scores is None else _packed(scores), truth)
+
+    def adopt(self, record: Record, packed: bytes, truth: Truth | None) -> Record:
+        """Write a record of another archive with its `packed_scores`, byte for byte, as `write` does."""
+        return self._write(record, packed, truth)
+
+    def _write(self, record: Record, packed: bytes, truth: Truth | None) -> Record:
+        key = record.cell.key
+        path, beside = self._path(key, "json"), self._path(key, "npz")
+        digest = hashlib.sha256(packed).hexdigest() if packed else ""
+        try:
+            self._make_way(key, digest)
+            if truth is not None:
+                self._truths.keep(truth)
+            if packed:
+                write_atomically(beside, packed)
+            record = replace(record, scores_sha256=digest)
+            write_atomically(path, record.to_json().encode())
+            if not packed:
+                beside.unlink(missing_ok=True)
+        except OSError as error:
+            raise ArchiveError(f"{path} cannot be written ({error.strerror or error})") from None
+        return record
+
+    def _make_way(self, key: str, digest: str) -> None:
+        """Put an unreadable record aside, and remove one whose scores are about to be replaced by others.
+
+        Otherwise a process killed between the scores and the record would leave a record with the scores of
+        another, which would count as finished.
+        """
+        path = self._path(key, "json")
+        if not path.exists():
+            return
+        old = self.load(key)
+        if old is None:
+            aside = path.with_name(f"{key}.json.unreadable")
+            at = 1
+            while aside.exists():
+                at += 1
+                aside = path.with_name(f"{key}.json.unreadable{at}")
+            path.replace(aside)
+        elif digest and old.scores_sha256 != digest:
+            path.unlink()
+
+    def scores(self, record: Record) -> NDArray[np.float32]:
+        """Return the scores of a record, shape (n_test,), in the order of the task's test images.
+
+        Raises
+        ------
+        ArchiveError
+            The cell failed and has none, or they are missing, or not those that the record was written with.
+        """
+        with np.load(io.BytesIO(self.packed_scores(record)), allow_pickle=False) as arrays:
+            scores: NDArray[np.float32] = arrays["scores"]
+        return scores
+
+    def packed_scores(self, record: Record) -> bytes:
+        """Return the bytes of a record's scores file.
+
+        Raises
+        ------
+        ArchiveError
+            As for `scores`.
+        """
+        if not record.scores_sha256:
+            raise ArchiveError(f"{record.cell} has no scores: it failed")
+        path = self._path(record.cell.key, "npz")
+        try:
+            packed = path.read_bytes()
+        except OSError as error:
+            raise ArchiveError(
+                f"{path}: scores cannot be read ({error.strerror}); run the cell again"
+            ) from None
+        if hashlib.sha256(packed).hexdigest() != record.scores_sha256:
+            raise ArchiveError(f"{path}: scores are not those of the record (checksum); run the cell again")
+        return packed
+
+    def truth(self, record: Record) -> Truth:
+        """Return the labels and images of the test set that a record's scores are about.
+
+        Raises
+        ------
+        ArchiveError
+            None were kept (the record is old, or its cell failed), or they cannot be read or are not those
+            that the record was written with.
+        """
+        if not record.truth:
+            raise ArchiveError(f"{record.cell}: no labels were kept; run the cell again with --fresh")
+        return self._truths.read(record.truth)
+
+    def write_plan(self, plan: Plan) -> None:
+        write_atomically(self.root / "plans" / f"{plan.suite}.json", plan.to_json().encode())
+
+    def plan(self, suite: str) -> Plan:
+        """Return the plan of the suite's last run.
+
+        Raises
+        ------
+        ArchiveError
+            The suite was never run into this archive, or its plan cannot be read.
+        """
+        from bench.core.errors import did_you_mean
+
+        path = self.root / "plans" / f"{suite}.json"
+        try:
+            return Plan.from_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ArchiveError(
+                f"{self.results} has no run of the suite {suite!r}{did_you_mean(suite, self.suites())}; "
+                f"run it first: anobench run {suite} --results {self.results}"
+            ) from None
+        except (OSError, UnicodeDecodeError, ArchiveError) as error:
+            raise ArchiveError(f"{path} cannot be read ({error}); run the suite again") from None
+
+    def suites(self) -> list[str]:
+        """Return the names of the suites that were run into this archive."""
+        return sorted(path.stem for path in (self.root / "plans").glob("*.json"))

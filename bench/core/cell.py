@@ -1,0 +1,271 @@
+"""Cell and Record: what is to be computed, as pure data, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from bench.core.contamination import Contamination
+from bench.core.errors import ArchiveError
+from bench.core.hashing import canonical_json
+from bench.core.selector import format_selector
+
+#: Part of every cell's key: raise it when the engine's own meaning of a cell changes (splits, scores,
+#: contamination draws, feature precision), so that old records are kept but not taken for new ones.
+PROTOCOL_VERSION = 1
+#: Schema of a record file, and those that can be read: version 1 had no `Record.truth`, 2 no `candidates`.
+RECORD_VERSION = 3
+_READABLE = (1, 2, 3)
+
+#: Plain values, so that a cell is hashable and its canonical form is JSON.
+Value = str | int | float | bool | None
+
+_CONTAMINATION = tuple(each.name for each in fields(Contamination))
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refuse)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Method with its parameters × task × contamination × seed × backbone, and what it depends on.
+
+    Attributes
+    ----------
+    dataset : str
+        Canonical selector of the data set without the task, e.g. ``"cifar10"``, ``"textures[size=96]"``.
+    task : str
+    method : str
+        The adapter's name.
+    params : tuple of (str, value)
+        All parameters, defaults included, sorted by name; without the backbone.
+    backbone : str
+        Canonical name of the backbone; empty if the method takes none.
+    contamination : Contamination
+    seed : int or None
+        The method's seed; None for a deterministic method, which has one cell for all seeds.
+    code : tuple of (str, str)
+        Hashes of the adapters' code: ``("dataset", …)``, ``("method", …)``.
+    data_fingerprint : str
+    backbone_identity : str
+        Weights, preprocessing, layer and precision of the backbone as one hash; empty without backbone.
+    """
+
+    dataset: str
+    task: str
+    method: str
+    params: tuple[tuple[str, Value], ...]
+    backbone: str
+    contamination: Contamination
+    seed: int | None
+    code: tuple[tuple[str, str], ...] = ()
+    data_fingerprint: str = ""
+    backbone_identity: str = ""
+    protocol: int = PROTOCOL_VERSION
+    #: The key, once it was asked for: reports ask for each cell's many times.
+    _key: str = field(default="", init=False, repr=False, compare=False)
+
+    def canonical(self) -> dict[str, Any]:
+        """Return the cell as JSON data: the text that is hashed, and that a record carries."""
+        return {
+            "dataset": self.dataset,
+            "task": self.task,
+            "method": self.method,
+            "params": dict(self.params),
+            "backbone": self.backbone,
+            "contamination": {name: getattr(self.contamination, name) for name in _CONTAMINATION},
+            "seed": self.seed,
+            "code": dict(self.code),
+            "data_fingerprint": self.data_fingerprint,
+            "backbone_identity": self.backbone_identity,
+            "protocol": self.protocol,
+        }
+
+    @classmethod
+    def from_canonical(cls, data: Mapping[str, Any]) -> Cell:
+        """Read what `canonical` wrote."""
+        return cls(
+            **{
+                **data,
+                "params": tuple(sorted(data["params"].items())),
+                "contamination": Contamination(**data["contamination"]),
+                "code": tuple(sorted(data["code"].items())),
+            }
+        )
+
+    @property
+    def key(self) -> str:
+        """Return the first 32 hexadecimal digits of the sha256 of the canonical form."""
+        if not self._key:
+            key = hashlib.sha256(canonical_json(self.canonical()).encode()).hexdigest()[:32]
+            object.__setattr__(self, "_key", key)
+        return self._key
+
+    @property
+    def task_name(self) -> str:
+        """Return ``"cifar10/bird"``."""
+        return f"{self.dataset}/{self.task}"
+
+    def __str__(self) -> str:
+        params = dict(self.params) | ({"backbone": self.backbone} if self.backbone else {})
+        words = [format_selector(self.method, params), self.task_name]
+        if self.contamination.rate:
+            words.append(f"{100 * self.contamination.rate:.4g}% contaminated")
+        if self.seed is not None:
+            words.append(f"seed {self.seed}")
+        elif self.contamination != Contamination():
+            words.append(f"draw {self.contamination.seed}")
+        return " · ".join(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Seconds of one cell, device-synchronised.
+
+    Attributes
+    ----------
+    fit, score : float
+        Without the time spent getting features.
+    features : float
+        Spent getting features (reading the store included), within `fit` and `score` calls.
+    features_cold : float
+        What extracting every feature this cell used costs, by the extraction's measured seconds an image,
+        whether or not it was this cell that paid for it.
+    features_from : str
+        ``"none"``, ``"computed"``, ``"store"`` or ``"mixed"``.
+    wall : float
+        The whole cell: opening, fitting, scoring, evaluating.
+    """
+
+    fit: float
+    score: float
+    features: float
+    features_cold: float
+    features_from: Literal["none", "computed", "store", "mixed"]
+    wall: float
+
+    @property
+    def marginal(self) -> float:
+        """Return the seconds a cell costs when its features are in the store."""
+        return self.fit + self.score
+
+    @property
+    def cold(self) -> float:
+        """Return the seconds a user pays who has no features yet."""
+        return self.fit + self.score + self.features_cold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What one cell gave.
+
+    Attributes
+    ----------
+    status : {"ok", "failed"}
+    metrics : dict
+        ``auroc``, ``ap``, ``fpr95`` in [0, 1]; empty when failed.
+    candidates : dict of str to dict
+        Of each choice that an oracle had, such as ``"epoch 3"``: its ``auroc``, and the mean scores of
+        ``normal`` and ``anomalous`` test images; what is not finite is left out.
+    counts : dict
+        ``train``, ``train_anomalous``, ``test``, ``test_anomalous``.
+    contamination : dict
+        What was drawn: realised ``rate``, ``count``, ``indices`` (hash), ``note``.
+    flags : tuple of str
+        Things a reader should know, e.g. ``"constant scores"``.
+    timing : Timing or None
+    memory : dict
+        ``host_peak_bytes``, ``device_peak_bytes`` (None where not measured).
+    environment : dict
+    setting, selection : str
+        The method's setting and selection rule (see `bench.train.method.Method`).
+    error : dict or None
+        ``kind``, ``reason``, ``traceback`` of a failed cell.
+    scores_sha256 : str
+        Of the scores file's bytes; empty when failed.
+    truth : str
+        Name of the labels and images of the test set (`bench.core.truth.Truth.identity`); empty when failed,
+        and in old records, which did not keep them.
+    created : str
+        UTC, ISO 8601.
+    """
+
+    cell: Cell
+    status: Literal["ok", "failed"]
+    setting: str
+    selection: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    candidates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    contamination: Mapping[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    timing: Timing | None = None
+    memory: Mapping[str, int | None] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, str] | None = None
+    scores_sha256: str = ""
+    truth: str = ""
+    created: str = ""
+
+    def to_json(self) -> str:
+        data = {"schema": RECORD_VERSION, "key": self.cell.key, "cell": self.cell.canonical()}
+        for name in self.__dataclass_fields__:
+            if name not in ("cell", "timing"):
+                data[name] = getattr(self, name)
+        data["timing"] = asdict(self.timing) if self.timing else None
+        return json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """Read a record file's text.
+
+        Raises
+        ------
+        ArchiveError
+            Not JSON, another schema, a missing key, or a key that does not belong to the cell.
+        """
+        try:
+            data = _STRICT.decode(text)
+            if data.pop("schema") not in _READABLE:
+                raise ArchiveError(
+                    f"its schema is not version {RECORD_VERSION} or older; use the anobench that wrote it"
+                )
+            key = data.pop("key")
+            cell = Cell.from_canonical(data.pop("cell"))
+            timing = data.pop("timing")
+            record = cls(
+                cell=cell,
+                timing=Timing(**timing) if timing else None,
+                flags=tuple(data.pop("flags")),
+                **data,
+            )
+            _check(record)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ArchiveError(f"not a record ({type(error).__name__}: {error})") from None
+        if cell.key != key:
+            raise ArchiveError(f"its key {key} does not belong to its cell (expected {cell.key})")
+        return record
+
+
+def _check(record: Record) -> None:
+    """Refuse what a report could not use.
+
+    Raises
+    ------
+    ValueError, TypeError, AttributeError
+        A status that does not exist, or metrics that are no finite numbers.
+    """
+    if record.status not in ("ok", "failed"):
+        raise ValueError(f"its status is {record.status!r}; expected 'ok' or 'failed'")
+    for metrics in (record.metrics, *record.candidates.values()):
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise ValueError(f"its {name} is {value}")

@@ -1,0 +1,27 @@
+"""Determinism: seeds derived from the names of what they should depend on, and how many threads a cell has.
+
+Decompositions (Cholesky, eigenvalues, singular values), k-means and the gradients of convolutions give other
+last bits with another number of threads, so that a cell's number must not depend on the machine's cores or on
+how many workers share them. Forward passes of frozen networks give the same bits with any number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+#: Threads that a cell computes with.
+CELL_THREADS = 1
+
+
+def derive_seed(*names: object, bits: int = 63) -> int:
+    """Return a seed in [0, 2**bits) from the names of what it should depend on; at most 63 bits."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> (64 - bits)
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

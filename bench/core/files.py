@@ -1,0 +1,79 @@
+"""Files: writing one whole or not at all, and where data (``ANOBENCH_DATA``) and caches lie."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from bench.core.errors import ArchiveError, DataError
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+#: Read once: it can only be read by setting it, which several threads must not do.
+_UMASK = _umask()
+
+
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file so that, whatever happens, it is there whole or not at all.
+
+    Raises
+    ------
+    ArchiveError
+        The folder cannot be written or the disk is full.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_UMASK)  # noqa: PTH101
+        os.replace(temporary, path)  # noqa: PTH105
+    except OSError as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+        raise ArchiveError(
+            f"{path.parent} cannot be written ({error.strerror or error}); "
+            "choose another folder with --results, or mend its permissions or free space"
+        ) from None
+
+
+def data_folders() -> list[Path]:
+    """Return the folders that ``ANOBENCH_DATA`` names, separated as in ``PATH``; empty when it is unset.
+
+    Raises
+    ------
+    DataError
+        One of them is not a folder.
+    """
+    folders = [
+        Path(part).expanduser() for part in os.environ.get("ANOBENCH_DATA", "").split(os.pathsep) if part
+    ]
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(
+                f"ANOBENCH_DATA names {folder}, which is not a folder; "
+                "set it to the folder that holds your data sets, or unset it"
+            )
+    return [folder.resolve() for folder in folders]
+
+
+def cache_folder() -> Path:
+    """Return where features and file hashes are kept: ``ANOBENCH_CACHE`` or the user's cache folder."""
+    given = os.environ.get("ANOBENCH_CACHE")
+    if given:
+        return Path(given).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("anobench", appauthor=False))

@@ -1,0 +1,191 @@
+"""Joining archives of several machines: every record that they agree on, and no choice where they do not.
+
+All archives are read before anything is written, so that the result depends on no order. Of one cell
+
+- records with equal scores are one; the destination's stays, else the first is copied, byte for byte;
+- records with different scores are a conflict: reported with their places, and nothing of it is written;
+- a record with scores goes before one of a failure, as after ``--retry-failed``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from bench.core.archive import Archive
+from bench.core.cell import Cell, Record
+from bench.core.errors import ArchiveError
+from bench.core.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A cell whose records have different scores.
+
+    Attributes
+    ----------
+    cell : Cell
+    places : tuple of (Path, float or None)
+        The results folders, one for each of the different scores, and the AUROC there.
+    """
+
+    cell: Cell
+    places: tuple[tuple[Path, float | None], ...]
+
+    def __str__(self) -> str:
+        values = (
+            f"{place} (AUROC {'undefined' if value is None else f'{value:.6f}'})"
+            for place, value in self.places
+        )
+        return f"{self.cell} [{self.cell.key}]: scores differ: {' / '.join(values)}"
+
+
+@dataclass(slots=True)
+class Merged:
+    """What became of the records.
+
+    Attributes
+    ----------
+    copied, same : int
+        Cells that were written to the destination, and that it had.
+    recovered : int
+        Of the copied: in place of a failure.
+    conflicts : list of Conflict
+    skipped : list of str
+        Files that could not be read, with the reason.
+    notes : list of str
+        Plans that were not copied, since the destination has another of that name.
+    """
+
+    copied: int = 0
+    same: int = 0
+    recovered: int = 0
+    conflicts: list[Conflict] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def exit_status(self) -> int:
+        return 1 if self.conflicts else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A whole record, and where it lies."""
+
+    archive: Archive
+    record: Record
+
+    def same_scores(self, other: _Held) -> bool:
+        """Return whether both have the same scores, whichever library wrote their files."""
+        if self.record.scores_sha256 == other.record.scores_sha256:
+            return True
+        ours, theirs = (each.archive.scores(each.record) for each in (self, other))
+        return np.array_equal(ours, theirs)
+
+
+def merge(sources: Sequence[Path], into: Path) -> Merged:
+    """Join archives.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Results folders; they are only read.
+    into : Path
+        The destination's results folder; it may hold an archive, and is made if it is not there.
+
+    Raises
+    ------
+    ArchiveError
+        A source holds no archive or is the destination, or the destination cannot be written.
+    """
+    for folder in sources:
+        if not Archive(folder).root.is_dir():
+            raise ArchiveError(f"{folder} holds no archive; expected a results folder, with records/ in it")
+        if folder.resolve() == into.resolve():
+            raise ArchiveError(f"{folder} is both a source and the destination; leave it out of the sources")
+    destination, merged = Archive(into), Merged()
+    destination.check_writable()
+    archives = [destination, *(Archive(folder) for folder in sources)]
+    for key in sorted(set().union(*(archive.keys() for archive in archives))):
+        _merge_cell(key, archives, merged)
+    for archive in archives[1:]:
+        _merge_plans(archive, destination, merged)
+    merged.skipped += [message for archive in archives for message in archive.unreadable]
+    return merged
+
+
+def _merge_cell(key: str, archives: Sequence[Archive], merged: Merged) -> None:
+    destination = archives[0]
+    held = list(_whole(key, archives, merged))
+    scored = [each for each in held if each.record.status == "ok"]
+    different: list[_Held] = []
+    for each in scored:
+        if not any(each.same_scores(other) for other in different):
+            different.append(each)
+    if len(different) > 1:
+        places = tuple((each.archive.results, each.record.metrics.get("auroc")) for each in different)
+        merged.conflicts.append(Conflict(different[0].record.cell, places))
+        return
+    chosen = (scored or held)[:1]
+    if not chosen:
+        return
+    if chosen[0].archive is destination:
+        merged.same += 1
+        return
+    _copy(chosen[0], destination, merged)
+    merged.copied += 1
+    merged.recovered += held[0].archive is destination
+
+
+def _whole(key: str, archives: Iterable[Archive], merged: Merged) -> Iterable[_Held]:
+    """Yield the records of a cell that can be read, with their scores."""
+    for archive in archives:
+        record = archive.load(key)
+        if record is None:
+            continue
+        try:
+            if record.status == "ok":
+                archive.scores(record)
+        except (ArchiveError, ValueError, KeyError, OSError, BadZipFile) as error:
+            merged.skipped.append(f"{record.cell} is skipped: {error}")
+            continue
+        yield _Held(archive, record)
+
+
+def _copy(held: _Held, destination: Archive, merged: Merged) -> None:
+    archive, record = held.archive, held.record
+    packed = archive.packed_scores(record) if record.scores_sha256 else b""
+    truth = None
+    try:
+        truth = archive.truth(record) if record.truth else None
+    except ArchiveError as error:
+        merged.skipped.append(f"{record.cell} is copied without the labels of its test set: {error}")
+    destination.adopt(record, packed, truth)
+
+
+def _merge_plans(archive: Archive, destination: Archive, merged: Merged) -> None:
+    for suite in archive.suites():
+        plan, own = _plan(archive, suite, merged), _plan(destination, suite, merged)
+        if plan is not None and own is None:
+            destination.write_plan(plan)
+        elif plan is not None and own is not None and plan.entries != own.entries:
+            merged.notes.append(
+                f"{archive.results} has another plan of the suite {suite!r} than {destination.results}, "
+                f"which keeps its own; to plan anew: anobench run {suite} --results {destination.results}"
+            )
+
+
+def _plan(archive: Archive, suite: str, merged: Merged) -> Plan | None:
+    """Return a suite's plan, or None if there is none that can be read."""
+    if suite not in archive.suites():
+        return None
+    try:
+        return archive.plan(suite)
+    except ArchiveError as error:
+        merged.skipped.append(str(error))
+        return None

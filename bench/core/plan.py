@@ -1,0 +1,134 @@
+"""Plan: the cells of a suite, each in its place on the leaderboard. Pure data, kept beside the records."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.core.cell import Cell
+from bench.core.errors import ArchiveError
+
+#: Schema of a plan file.
+PLAN_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A leaderboard's row: one method with its parameters and backbone, as the suite names it."""
+
+    label: str
+    method: str
+    backbone: str
+    setting: str
+    selection: str
+    stochastic: bool
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A leaderboard's column: one task."""
+
+    dataset: str
+    task: str
+    synthetic: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One cell and its place.
+
+    Attributes
+    ----------
+    row, column : int
+        Positions in the plan's rows and columns.
+    rate : float
+        The nominal contamination rate.
+    cell : Cell
+    """
+
+    row: int
+    column: int
+    rate: float
+    cell: Cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a report needs to know of a suite, without its data or adapters.
+
+    Attributes
+    ----------
+    suite : str
+        The suite's name (its file's stem).
+    title, description : str
+    suite_text : str
+        The suite file as it was, for the leaderboard's "how to reproduce".
+    rates : tuple of float
+    seeds : tuple of int
+    entries : tuple of Entry
+        In the order of running.
+    problems : tuple of str
+        Adapters that could not be used, with the reason; shown on the leaderboard.
+    notes : tuple of str
+        What else a reader must know, such as cells left out because anomalies ran short.
+    """
+
+    suite: str
+    title: str
+    description: str = ""
+    suite_text: str = ""
+    rates: tuple[float, ...] = (0.0,)
+    seeds: tuple[int, ...] = (0,)
+    rows: tuple[Row, ...] = ()
+    columns: tuple[Column, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    problems: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> str:
+        data: dict[str, Any] = {"schema": PLAN_VERSION}
+        for name in ("suite", "title", "description", "suite_text", "rates", "seeds", "problems", "notes"):
+            data[name] = getattr(self, name)
+        for name in ("rows", "columns"):
+            data[name] = [
+                {k: getattr(item, k) for k in item.__dataclass_fields__} for item in getattr(self, name)
+            ]
+        data["entries"] = [[e.row, e.column, e.rate, e.cell.canonical()] for e in self.entries]
+        return json.dumps(data, sort_keys=True, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ArchiveError
+            Not a plan, or of another schema version.
+        """
+        try:
+            data = json.loads(text)
+            if data.pop("schema") != PLAN_VERSION:
+                raise ArchiveError(f"its schema is not version {PLAN_VERSION}; run the suite again")
+            plan = cls(
+                **{
+                    **data,
+                    "rates": tuple(data["rates"]),
+                    "seeds": tuple(data["seeds"]),
+                    "problems": tuple(data["problems"]),
+                    "notes": tuple(data["notes"]),
+                    "rows": tuple(Row(**row) for row in data["rows"]),
+                    "columns": tuple(Column(**column) for column in data["columns"]),
+                    "entries": tuple(
+                        Entry(row=row, column=column, rate=rate, cell=Cell.from_canonical(cell))
+                        for row, column, rate, cell in data["entries"]
+                    ),
+                }
+            )
+            for entry in plan.entries:
+                if not (0 <= entry.row < len(plan.rows) and 0 <= entry.column < len(plan.columns)):
+                    raise ValueError(f"row {entry.row}, column {entry.column} do not exist")
+            return plan
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ArchiveError(f"not a plan ({type(error).__name__}: {error})") from None

@@ -1,0 +1,139 @@
+"""Truth: what the runner knows of a test set, kept beside the scores so that reports need no data.
+
+The scores of a record say nothing without the labels, and those of two tasks cannot be paired without knowing
+which of their test images are the same. Both are kept once for each distinct test set, not in each record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.errors import ArchiveError
+from bench.core.files import write_atomically
+
+#: Schema of a truth file.
+TRUTH_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Truth:
+    """Labels and images of one test set, in the order in which scores are kept.
+
+    Attributes
+    ----------
+    labels : ndarray, shape (n,), uint8
+        1 = anomalous.
+    sources : tuple of str
+        Fingerprints of the sources that the images lie in.
+    which : ndarray, shape (n,), uint8
+        Which of `sources` each image lies in.
+    rows : ndarray, shape (n,), int64
+        Its row there: two test images with the same fingerprint and row are one image.
+    """
+
+    labels: NDArray[np.uint8]
+    sources: tuple[str, ...]
+    which: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+
+    @property
+    def identity(self) -> str:
+        """Return the first 32 hexadecimal digits of a sha256 over all of it."""
+        digest = hashlib.sha256("/".join((str(TRUTH_VERSION), *self.sources)).encode())
+        for part in (self.labels, self.which, self.rows.astype("<i8")):
+            digest.update(b"\0" + part.tobytes())
+        return digest.hexdigest()[:32]
+
+    def to_bytes(self) -> bytes:
+        """Return the file's bytes: the same for the same truth, whenever they are made."""
+        packed = io.BytesIO()
+        np.savez_compressed(
+            packed,
+            schema=np.array(TRUTH_VERSION),
+            labels=self.labels,
+            sources=np.array(self.sources, np.str_),
+            which=self.which,
+            rows=self.rows,
+        )
+        return packed.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Truth:
+        """Read what `to_bytes` wrote.
+
+        Raises
+        ------
+        ArchiveError
+            It is torn, something else, or of another schema.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                if int(arrays["schema"]) != TRUTH_VERSION:
+                    raise ArchiveError(f"its schema is not version {TRUTH_VERSION}")
+                return cls(
+                    labels=arrays["labels"],
+                    sources=tuple(str(name) for name in arrays["sources"]),
+                    which=arrays["which"],
+                    rows=arrays["rows"],
+                )
+        except (ValueError, KeyError, TypeError, OSError, EOFError, BadZipFile, zlib.error) as error:
+            raise ArchiveError(f"not the labels of a test set ({type(error).__name__}: {error})") from None
+
+
+class Truths:
+    """Truth files in one folder, each under its identity.
+
+    Parameters
+    ----------
+    folder : Path
+        It is made when something is first written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._held: dict[str, Truth] = {}
+
+    def read(self, name: str) -> Truth:
+        """Return the truth of this identity.
+
+        Raises
+        ------
+        ArchiveError
+            It is not there, cannot be read, or is another one.
+        """
+        if name not in self._held:
+            path = self.folder / f"{name}.npz"
+            mend = "run the cells again with --fresh"
+            try:
+                truth = Truth.from_bytes(path.read_bytes())
+            except OSError as error:
+                raise ArchiveError(f"{path}: labels cannot be read ({error.strerror}); {mend}") from None
+            except ArchiveError as error:
+                raise ArchiveError(f"{path}: {error}; {mend}") from None
+            if truth.identity != name:
+                raise ArchiveError(f"{path}: labels are not those of the record; {mend}")
+            self._held[name] = truth
+        return self._held[name]
+
+    def keep(self, truth: Truth) -> None:
+        """Write a truth unless it is there and whole.
+
+        Raises
+        ------
+        ArchiveError
+            The folder cannot be written or the disk is full.
+        """
+        name = truth.identity
+        try:
+            self.read(name)
+        except ArchiveError:
+            write_atomically(self.folder / f"{name}.npz", truth.to_bytes())
+            self._held[name] = truth

@@ -1,0 +1,232 @@
+"""Contaminating a task: which anomalies are drawn, in an order that is the same everywhere.
+
+Draws go by the order of sha256 hashes of (seed, data set, task, position in the pool), so that they are the
+same on every platform, nested over rates (the draw for 5 % is the beginning of the draw for 10 %), shared by
+all methods and independent of the method's own seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.contamination import Contamination
+from bench.core.errors import DataError
+from bench.data.images import Images
+from bench.data.jitter import jittered
+from bench.data.masks import LazyMasks
+from bench.data.task import Task
+
+
+def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dict[str, Any]]:
+    """Return the contaminated task and what was drawn.
+
+    Parameters
+    ----------
+    task : Task
+        A clean task; with ``source="official"`` the data set's noisy one, which knows its train labels.
+    dataset : str
+        Canonical name of its data set, for the draw's seed.
+
+    Returns
+    -------
+    task : Task
+        With `train_labels` (1 = anomalous), known to the runner alone.
+    drawn : dict
+        ``count``; ``rate``, the realised share of the resulting train set; ``indices``, a hash of the drawn
+        positions in the pool (of an official noisy split: of the anomalies' positions in it), empty if there
+        are none; ``removed_from_test``, how many images left the test set.
+
+    Raises
+    ------
+    DataError
+        The pool holds too few anomalies and ``shortage="error"``, or there is no such pool.
+    """
+    if how.source == "official" or (not how.rate and not how.reserve):
+        return _as_it_is(task)
+    pool, names = pool_of(task, how.source), (how.seed, dataset, task.name)
+    order, wanted, reserved = _enough(pool, task, dataset, how)
+    chosen = pool.positions[order[:wanted]]
+    drawn, keep = pool.images[chosen], task.sources
+    if how.source == "jittered" and wanted:
+        drawn, copies = jittered(drawn, "jitter", *names)
+        keep = (*keep, copies)
+    kept = np.arange(len(task.train))
+    if how.mode == "replace" and wanted:
+        kept = np.sort(hash_order(len(task.train), "replaced", *names)[wanted:])
+    # Mixed and sealed, so that no method can tell the anomalies by their place or by where they come from.
+    mixed = hash_order(len(kept) + wanted, "mixed", *names)
+    train, inside = (task.train[kept] + drawn)[mixed].sealed()
+    labels = np.concatenate([np.zeros(len(kept), np.uint8), np.ones(wanted, np.uint8)])[mixed]
+    contaminated = replace(task, train=train, sources=(*keep, inside), train_labels=labels)
+    removed = pool.positions[order[:reserved]] if how.source == "test" else pool.positions[:0]
+    return _without(contaminated, removed), {
+        "count": wanted,
+        "rate": wanted / (len(kept) + wanted),
+        "indices": _hash(chosen),
+        "removed_from_test": len(removed),
+    }
+
+
+def _enough(pool: Pool, task: Task, dataset: str, how: Contamination) -> tuple[NDArray[np.int64], int, int]:
+    """Return the order of drawing, how many are drawn, and how many are reserved for the highest rate."""
+    check_supply(task, dataset, how)
+    order = drawing_order(pool, how.draw, (how.seed, dataset, task.name))
+    wanted, reserved = how.count(len(task.train)), how.count(len(task.train), max(how.rate, how.reserve))
+    available = _available(pool, task, dataset, how)
+    if how.shortage == "repeat" and wanted > available:
+        return np.concatenate([order] * -(-wanted // available)), wanted, reserved
+    return order, min(wanted, available), min(reserved, available)
+
+
+def _available(pool: Pool, task: Task, dataset: str, how: Contamination) -> int:
+    names = (how.seed, dataset, task.name)
+    return drawable(pool, how.draw, names, one_stays=how.source == "test")
+
+
+def check_supply(task: Task, dataset: str, how: Contamination) -> None:
+    """Raise if a clean task holds too few anomalies for this contamination, unless it is capped.
+
+    Raises
+    ------
+    DataError
+        Says how many are needed, how many there are, and which rate could be had.
+    """
+    if how.source == "official" or (not how.rate and not how.reserve):
+        return
+    rate = max(how.rate, how.reserve)
+    wanted, pool = how.count(len(task.train), rate), pool_of(task, how.source)
+    available = _available(pool, task, dataset, how)
+    again = how.shortage == "repeat" and how.source != "test" and available > 0
+    if wanted <= available or how.shortage == "cap" or again:
+        return
+    most = available / max(1, len(task.train) + available * (how.of == "set" and how.mode == "add"))
+    raise DataError(
+        f"{dataset}/{task.name}: contamination of {100 * rate:.4g}% ({how.of}) needs {wanted} anomalies for "
+        f"{len(task.train)} train images, but {how.source} has {available}; lower the rate (at most "
+        f'{int(1000 * min(most, 0.5)) / 10:g} % can be had), or set shortage = "cap" or "skip"'
+    )
+
+
+def shortfall(task: Task, dataset: str, how: Contamination) -> int:
+    """Return how many anomalies are lacking for this contamination of a clean task; 0 if it can be had."""
+    if how.source == "official" or not how.rate:
+        return 0
+    available = _available(pool_of(task, how.source), task, dataset, how)
+    return max(0, how.count(len(task.train)) - available)
+
+
+def _as_it_is(task: Task) -> tuple[Task, dict[str, Any]]:
+    labels = np.zeros(len(task.train), np.uint8) if task.train_labels is None else task.train_labels
+    count = int(labels.sum())
+    drawn = {
+        "count": count,
+        "rate": count / max(1, len(labels)),
+        "indices": _hash(np.flatnonzero(labels)),
+        "removed_from_test": 0,
+    }
+    return replace(task, train_labels=labels), drawn
+
+
+def _hash(positions: NDArray[np.int64]) -> str:
+    """Return 16 hex digits that tell one set of positions from another; nothing for none."""
+    if not len(positions):
+        return ""
+    return hashlib.sha256(np.sort(positions).astype("<i8").tobytes()).hexdigest()[:16]
+
+
+def _without(task: Task, removed: NDArray[np.int64]) -> Task:
+    if not len(removed):
+        return task
+    stays = np.setdiff1d(np.arange(len(task.test)), removed)
+    return replace(
+        task,
+        test=task.test[stays],
+        test_labels=task.test_labels[stays],
+        test_types=tuple(task.test_types[i] for i in stays),
+        masks=None if task.masks is None else LazyMasks.selection(task.masks, [int(i) for i in stays]),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """Images to draw from, the positions of the anomalies among them, and each anomaly's type."""
+
+    images: Images
+    positions: NDArray[np.int64]
+    types: tuple[str, ...]
+
+
+def hash_order(n: int, *names: object) -> NDArray[np.int64]:
+    """Return a permutation of ``range(n)``, shape (n,), that depends on `names` only, on every platform."""
+    prefix = "/".join(str(name) for name in names).encode()
+    digests = [hashlib.sha256(b"%s/%d" % (prefix, i)).digest()[:8] for i in range(n)]
+    return np.argsort(np.frombuffer(b"".join(digests), ">u8"), kind="stable").astype(np.int64)
+
+
+def pool_of(task: Task, source: str) -> Pool:
+    """Return what a clean task has to draw from.
+
+    Parameters
+    ----------
+    source : str
+        ``"holdout"``, or any other that takes test anomalies.
+
+    Raises
+    ------
+    DataError
+        The holdout is asked for and there is none.
+    """
+    if source == "holdout":
+        if task.anomaly_pool is None:
+            raise DataError(
+                f"{task.name}: this data set has no labelled train anomalies to contaminate with; "
+                'set source = "test" (no overlap), "test_overlap" or "jittered"'
+            )
+        return Pool(task.anomaly_pool, np.arange(len(task.anomaly_pool)), task.anomaly_pool_types)
+    positions = np.flatnonzero(task.test_labels == 1)
+    return Pool(task.test, positions, tuple(task.test_types[i] for i in positions))
+
+
+def drawing_order(pool: Pool, draw: str, names: tuple[object, ...]) -> NDArray[np.int64]:
+    """Return the order in which anomalies are drawn: indices into the pool's positions.
+
+    Parameters
+    ----------
+    draw : {"uniform", "per_type", "one_class"}
+        ``one_class`` leaves out all types but one, chosen by `names`.
+    """
+    order = hash_order(len(pool.positions), "contamination", *names)
+    if draw == "uniform" or not len(order):
+        return order
+    turns = _turns(pool, names)
+    of_kind = {kind: [i for i in order if pool.types[i] == kind] for kind in turns}
+    if draw == "one_class":
+        return np.array(of_kind[turns[0]], np.int64)
+    dealt = [i for row in zip_longest(*of_kind.values()) for i in row if i is not None]
+    return np.array(dealt, np.int64)
+
+
+def _turns(pool: Pool, names: tuple[object, ...]) -> list[str]:
+    """Return the pool's types in the order in which they are dealt from."""
+    kinds = sorted(set(pool.types))
+    return [kinds[i] for i in hash_order(len(kinds), "types", *names)]
+
+
+def drawable(pool: Pool, draw: str, names: tuple[object, ...], *, one_stays: bool) -> int:
+    """Return how many anomalies may be drawn, without drawing them.
+
+    Parameters
+    ----------
+    one_stays : bool
+        The drawn ones leave the test set, which must keep an anomaly.
+    """
+    n = len(pool.positions)
+    if draw == "one_class" and n:
+        n = pool.types.count(_turns(pool, names)[0])
+    return max(n - (one_stays and n == len(pool.positions)), 0)

@@ -1,0 +1,234 @@
+"""Looks at every image and mask of a data set: damage, duplicates, what differs from the official set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.errors import DataError
+from bench.data.copies import MissingData
+from bench.data.dataset import Dataset, OneVsRest
+from bench.data.official import CLASSES, CONTENT, Files, compare_content, compare_files
+from bench.data.source import Source
+from bench.data.task import NORMAL_TYPE, Task
+
+BLOCK = 256
+#: So many examples of one kind are named, the rest is counted.
+EXAMPLES = 5
+
+#: Digest of each image or mask, in the order of its split; None where it cannot be decoded.
+Digests = Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a look at a data set found.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        What is wrong or unexpected, one sentence each; empty means that all is well.
+    facts : tuple of str
+        The fingerprint of each split and what it was compared with, one sentence each.
+    official : bool
+        Every split was compared with an official fingerprint and is the same.
+    """
+
+    notes: tuple[str, ...]
+    facts: tuple[str, ...]
+    official: bool
+
+
+def check(dataset: Dataset, name: str = "") -> Findings:
+    """Look at a data set: counts, every image and mask, duplicates, fingerprints.
+
+    Counts are compared with the official ones; every image and every mask is decoded; the images of train
+    and test are compared by the sha256 of their pixels; official files by their MD5, and splits by their
+    content, where an official fingerprint is known (`bench.data.official`).
+
+    A task that cannot be opened is noted, and the others are looked at all the same.
+
+    Parameters
+    ----------
+    name : str
+        The adapter's name, by which official fingerprints are known.
+
+    Raises
+    ------
+    DataError
+        The data set is missing, or not even its tasks can be named.
+    """
+    names = dataset.tasks()
+    differences = _differences(dataset)
+    look = _Look()
+    for task_name in names:
+        try:
+            task = dataset.task(task_name)
+        except MissingData:
+            raise
+        except DataError as error:
+            look.notes.append(str(error))
+        else:
+            look.at(task, whole_splits=not isinstance(dataset, OneVsRest))
+    if isinstance(dataset, OneVsRest) and look.pixels:
+        for split in ("train", "test"):
+            source, numbers = dataset.split(split)
+            look.splits[source.name] = (source, [dataset.classes[number] for number in numbers], ())
+    files = _files(dataset, name)
+    notes, facts, official = [*differences, *look.notes, *files.notes], [*files.facts], bool(look.splits)
+    for title, (source, labels, masks) in look.splits.items():
+        split = title.rsplit("/", 1)[-1]
+        compared = compare_content(
+            *(title, look.pixels[source.fingerprint], labels, masks),
+            known=CONTENT.get(name, {}).get(split),
+            from_official_files=_names(dataset, split) <= files.official,
+            counts=_counts(dataset, title, len(labels), not differences),
+        )
+        notes += compared.notes
+        facts += compared.facts
+        official &= compared.official
+    notes = list(dict.fromkeys(notes))
+    return Findings(tuple(notes), tuple(facts), official)
+
+
+def _counts(dataset: Dataset, title: str, found: int, nothing_differs: bool) -> str:
+    """Return in words how the number of images in one split compares with the official one."""
+    *_, task, split = title.split("/")
+    expected = dataset.expected.get(task, dataset.expected.get(split))
+    if isinstance(expected, int) and dataset.counted == "images":
+        agrees = found == expected
+    elif isinstance(expected, tuple):
+        agrees = found == (expected[0] if split == "train" else sum(expected[1:]))
+    elif dataset.expected:
+        agrees = nothing_differs
+    else:
+        return "no official counts are known either"
+    return "counts agree" if agrees else "counts differ"
+
+
+def _differences(dataset: Dataset) -> list[str]:
+    try:
+        return list(dataset.differences())
+    except MissingData:
+        raise
+    except DataError as error:
+        return [str(error)]
+
+
+def _files(dataset: Dataset, name: str) -> Files:
+    """Compare the official files among those of a copy, where torchvision publishes their MD5."""
+    class_name, root = dataset.torchvision or CLASSES.get(name, ""), dataset.place()
+    if not class_name or root is None:
+        return Files()
+    try:
+        return compare_files(root, class_name)
+    except DataError as error:
+        return Files(notes=(str(error),))
+
+
+def _names(dataset: Dataset, split: str) -> frozenset[str]:
+    """Return the names of the files that hold a split; one that no file has where that is not known."""
+    if isinstance(dataset, OneVsRest) and dataset.layouts:
+        return frozenset(dataset.copy.files.get(split, ("",)))
+    return frozenset(("",))
+
+
+class _Look:
+    """What a look at the tasks found so far."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        #: By a source's fingerprint.
+        self.pixels: dict[str, Digests] = {}
+        #: Source, labels and masks of each whole split, by its name.
+        self.splits: dict[str, tuple[Source, Sequence[str], Digests]] = {}
+        self._compared: set[tuple[str, str]] = set()
+
+    def at(self, task: Task, *, whole_splits: bool) -> None:
+        """Look at one task; with `whole_splits` no other task shares its splits."""
+        for source in task.sources:
+            if source.fingerprint not in self.pixels:
+                self.pixels[source.fingerprint], damaged = _digests(source)
+                self.notes += damaged
+        train, test = task.sources[:2]
+        if (pair := (train.fingerprint, test.fingerprint)) not in self._compared:
+            self._compared.add(pair)
+            self.notes += _in_both(train, test, *(self.pixels[each] for each in pair))
+        masks, notes = _masks(task)
+        self.notes += notes
+        if whole_splits:
+            self.splits[train.name] = (train, [NORMAL_TYPE] * len(train), ())
+            self.splits[test.name] = (test, task.test_types, masks)
+
+
+def _digests(source: Source) -> tuple[Digests, list[str]]:
+    """Return the digest of each image, and what cannot be decoded."""
+    found: list[bytes | None] = [None] * len(source)
+    damaged: list[str] = []
+    for start in range(0, len(source), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(source)))
+        for row, pixels in _readable(source, rows, damaged):
+            found[row] = _digest(pixels)
+    return found, _shortened(damaged, "images cannot be decoded")
+
+
+def _digest(values: NDArray[np.uint8] | NDArray[np.bool_]) -> bytes:
+    shape = np.array(values.shape, "<i8").tobytes()
+    return hashlib.sha256(shape + np.ascontiguousarray(values).tobytes()).digest()
+
+
+def _readable(
+    source: Source, rows: NDArray[np.int64], damaged: list[str]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the rows that can be read; one by one where a block cannot."""
+    try:
+        yield from zip(rows.tolist(), source.read(rows), strict=True)
+        return
+    except DataError:
+        pass
+    for row in rows.tolist():
+        try:
+            pixels = source.read(np.array([row]))[0]
+        except DataError as error:
+            damaged.append(str(error))
+        else:
+            yield row, pixels
+
+
+def _in_both(train: Source, test: Source, ours: Digests, theirs: Digests) -> list[str]:
+    # Reversed, so that the first of several rows that hold one image stays.
+    first = [
+        {d: row for row, d in reversed(list(enumerate(digests))) if d is not None}
+        for digests in (ours, theirs)
+    ]
+    shared = sorted((first[0][digest], first[1][digest]) for digest in first[0].keys() & first[1].keys())
+    notes = [f"{train.where(a)} and {test.where(b)} are the same image" for a, b in shared]
+    return _shortened(notes, f"images are in {train.name} and in {test.name}")
+
+
+def _masks(task: Task) -> tuple[Digests, list[str]]:
+    """Return the digest of each mask, and what is wrong with them."""
+    if task.masks is None:
+        return (), []
+    found: list[bytes | None] = []
+    damaged, empty = [], 0
+    for row in range(len(task.masks)):
+        try:
+            mask = task.masks[row]
+        except DataError as error:
+            damaged.append(str(error))
+            found.append(None)
+        else:
+            found.append(_digest(mask))
+            empty += bool(task.test_labels[row]) and not mask.any()
+    notes = _shortened(damaged, "masks cannot be used")
+    return found, [*notes, f"{task.name}: {empty} anomalies have an empty mask"] if empty else notes
+
+
+def _shortened(notes: list[str], what: str) -> list[str]:
+    more = len(notes) - EXAMPLES
+    return [*notes[:EXAMPLES], f"… and {more} more {what}"] if more > 0 else notes

@@ -1,0 +1,143 @@
+"""Layouts: how the splits of an image classification set may lie on disk, and how each is read.
+
+A layout looks into one folder and says which files hold which split (`find`), then opens a split of them
+(`open`) without decoding an image. `bench.data.copies` goes through the layouts that a data set accepts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.errors import DataError, did_you_mean
+from bench.data.folders import FileSource, list_images, neutral_order
+from bench.data.parquet import ParquetTable
+from bench.data.source import Source
+
+#: Files of each split, relative to the folder that a layout looked into.
+Files = Mapping[str, Sequence[str]]
+
+
+class Layout(ABC):
+    """One accepted layout.
+
+    Attributes
+    ----------
+    shape : str
+        How it looks under a data folder, for messages.
+    """
+
+    shape: str
+
+    @abstractmethod
+    def find(self, folder: Path) -> tuple[Path, Files] | None:
+        """Return the root and the files of each split under a folder of ``ANOBENCH_DATA``, None if none."""
+
+    @abstractmethod
+    def open(
+        self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]
+    ) -> tuple[Source, NDArray[np.int64]]:
+        """Open one split: its images, and the class number of each row as the files give it."""
+
+
+@dataclass(frozen=True)
+class Parquet(Layout):
+    """Parquet files of the hub: ``<dataset>/<config>/train-00000-of-00001.parquet`` (or without config)."""
+
+    dataset: str
+    image: str = "image"
+    label: str = "label"
+    config: str = "*"
+    splits: tuple[tuple[str, str], ...] = (("train", "train"), ("test", "test"))
+
+    @property
+    def shape(self) -> str:  # type: ignore[override]
+        inside = f"{self.config}/" if self.config not in ("", "*") else "[<config>/]"
+        return f"{self.dataset}/{inside}{{train,test}}-*.parquet (columns {self.image}, {self.label})"
+
+    def find(self, folder: Path) -> tuple[Path, Files] | None:
+        root = folder / self.dataset
+        for inside in (f"{self.config}/", "") if self.config else ("",):
+            files = {
+                split: sorted(
+                    path.relative_to(root).as_posix() for path in root.glob(f"{inside}{stem}-*.parquet")
+                )
+                for split, stem in self.splits
+            }
+            if any(files.values()):
+                for names in files.values():
+                    _all_shards(root, names)
+                return root, {split: names for split, names in files.items() if names}
+        return None
+
+    def open(
+        self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]
+    ) -> tuple[Source, NDArray[np.int64]]:
+        table = ParquetTable(name, [root / file for file in files], image=self.image, label=self.label)
+        labels = table.labels(classes)
+        if labels.size and not 0 <= labels.min() <= labels.max() < len(classes):
+            raise DataError(
+                f"{table.files[0]}: expected labels from 0 to {len(classes) - 1} in {self.label!r}, "
+                f"found {labels.min()} to {labels.max()}"
+            )
+        return table.source(), labels
+
+
+def _all_shards(root: Path, names: Sequence[str]) -> None:
+    """Raise if one of several numbered shards is missing, or if two configurations lie side by side."""
+    if len({os.path.dirname(name) for name in names}) > 1:  # noqa: PTH120
+        raise DataError(
+            f"{root} holds several configurations ({', '.join(names)}); keep the one that is meant"
+        )
+    for name in names:
+        numbered = re.search(r"-(\d+)-of-(\d+)\.parquet$", name)
+        if numbered and int(numbered[2]) != len(names):
+            raise DataError(
+                f"{root / name}: expected {int(numbered[2])} parts of this split, found {len(names)}; get all"
+            )
+
+
+@dataclass(frozen=True)
+class ClassFolders(Layout):
+    """A folder a class: ``<dataset>/train/<class>/*``, ``<dataset>/test/<class>/*``."""
+
+    dataset: str
+    splits: tuple[tuple[str, str], ...] = (("train", "train"), ("test", "test"))
+
+    @property
+    def shape(self) -> str:  # type: ignore[override]
+        return f"{self.dataset}/{{{','.join(folder for _, folder in self.splits)}}}/<class>/*.png"
+
+    def find(self, folder: Path) -> tuple[Path, Files] | None:
+        root = folder / self.dataset
+        files = {
+            split: list_images(root / name, root) for split, name in self.splits if (root / name).is_dir()
+        }
+        return (
+            (root, {split: names for split, names in files.items() if names}) if any(files.values()) else None
+        )
+
+    def open(
+        self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]
+    ) -> tuple[Source, NDArray[np.int64]]:
+        numbers = {class_name: i for i, class_name in enumerate(classes)}
+        files, labels = neutral_order(files), []
+        for file in files:
+            parts = file.split("/")
+            if len(parts) < 3 or parts[1] not in numbers:
+                found = parts[1] if len(parts) > 2 else ""
+                what = (
+                    f"{root / parts[0] / found}: unknown class folder"
+                    if found
+                    else f"{root / file}: no class folder"
+                )
+                raise DataError(f"{what}{did_you_mean(found, classes)}")
+            labels.append(numbers[parts[1]])
+        return FileSource(name, root, files), np.array(labels, np.int64)

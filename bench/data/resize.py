@@ -1,0 +1,94 @@
+"""Images as tensors of one size: moved to the device, joined, resized and rounded as PIL does.
+
+After each of the two passes of a separable resize there are whole grey levels again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional as F
+
+from bench.core.errors import DataError
+from bench.data.source import Pixels
+
+Size = int | tuple[int, int]
+Pictures = Pixels | Sequence[Pixels]
+
+
+def to_tensor(pixels: Pixels, device: torch.device) -> torch.Tensor:
+    """Move images (b, h, w, 3) to the device as (b, 3, h, w) uint8, without waiting on a GPU."""
+    if not pixels.flags.writeable:
+        pixels = pixels.copy()
+    tensor = torch.from_numpy(pixels)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True).permute(0, 3, 1, 2)
+
+
+def stack(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Join images of one size.
+
+    Raises
+    ------
+    DataError
+        They differ in size.
+    """
+    sizes = {tuple(part.shape[-2:]) for part in parts}
+    if len(sizes) > 1:
+        shown = ", ".join(f"{h}x{w}" for h, w in sorted(sizes)[:4])
+        raise DataError(
+            f"the images differ in size ({shown}{', …' if len(sizes) > 4 else ''}) and cannot be one "
+            "batch; give the backbone a crop or an exact size (resize=[224,224]), or batches() a size"
+        )
+    return torch.cat(list(parts))
+
+
+def resized(height: int, width: int, size: Size) -> tuple[int, int]:
+    """Return the height and width after resizing; the longer side is rounded down, as torchvision does."""
+    if not isinstance(size, int):
+        return size
+    if height <= width:
+        return size, int(size * width / height)
+    return int(size * height / width), size
+
+
+def resize(pixels: torch.Tensor, size: tuple[int, int], interpolation: str = "bilinear") -> torch.Tensor:
+    """Resize with antialiasing, rounding as PIL does.
+
+    Parameters
+    ----------
+    pixels : Tensor, shape (b, 3, h, w), uint8
+    size : (int, int)
+        Height and width in pixels.
+
+    Returns
+    -------
+    Tensor, shape (b, 3, *size), uint8
+    """
+    if tuple(pixels.shape[-2:]) == size:
+        return pixels
+    if interpolation == "nearest":
+        return F.interpolate(pixels, size, mode="nearest-exact")
+    if pixels.device.type == "cpu":  # has an integer kernel that follows PIL's arithmetic
+        return F.interpolate(pixels, size, mode=interpolation, antialias=True, align_corners=False)
+    return resize_by_float(pixels, size, interpolation)
+
+
+def resize_plainly(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize (b, 3, h, w), uint8, bilinearly without antialiasing, as OpenCV does by default."""
+    if tuple(pixels.shape[-2:]) == size:
+        return pixels
+    image = F.interpolate(pixels.float(), size, mode="bilinear", align_corners=False)
+    return image.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def resize_by_float(pixels: torch.Tensor, size: tuple[int, int], interpolation: str) -> torch.Tensor:
+    """Resize on any device: two passes in float32, each rounded to whole grey levels as PIL does."""
+    image = pixels.float()
+    for step in ((pixels.shape[-2], size[1]), size):
+        if tuple(image.shape[-2:]) != step:
+            image = F.interpolate(image, step, mode=interpolation, antialias=True, align_corners=False)
+            image = image.add_(0.5).floor_().clamp_(0, 255)  # halves go up, as in PIL
+    return image.to(torch.uint8)

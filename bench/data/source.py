@@ -1,0 +1,225 @@
+"""Sources: where the pixels of one physical split of one data set lie. A source knows no label.
+
+Every image leaves a source as ``uint8`` RGB, by one rule (`to_rgb`), whatever its file held.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+#: Decoded pixels of a source are kept in memory up to this many bytes (all of CIFAR-10 is 184 MB).
+KEEP_DECODED_BYTES = 512 * 2**20
+
+
+def to_rgb(image: Image.Image) -> Pixels:
+    """Convert an image to RGB, the one rule for all data sets.
+
+    Grey is repeated into three channels; 16-bit grey is divided by 257 (0..65535 to 0..255, rounded);
+    of 16-bit colour Pillow keeps the high byte of each channel when it decodes (at most 1 less than that);
+    32-bit float or integer grey is refused; a palette is looked up; an alpha channel is dropped without
+    compositing, as ``PIL.Image.convert("RGB")`` does and as the papers' loaders do. An orientation noted in a
+    photograph's metadata is not applied, as in these loaders.
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), uint8
+
+    Raises
+    ------
+    DataError
+        The image has a mode without a defined range (``F``, or ``I`` beyond 16 bit).
+    """
+    if image.mode.startswith("I;16") or image.mode == "I":
+        grey = np.asarray(image).astype(np.int64)
+        if grey.size and (grey.min() < 0 or grey.max() > 65535):
+            raise DataError("a 32-bit image whose values leave 0..65535; save it with 8 or 16 bits")
+        grey8 = ((grey + 128) // 257).astype(np.uint8)
+        return np.repeat(grey8[:, :, None], 3, axis=2)
+    if image.mode == "F":
+        raise DataError("an image of floating-point numbers has no fixed range; save it with 8 or 16 bits")
+    return np.asarray(image.convert("RGB"))
+
+
+def decode(content: bytes, where: str) -> Pixels:
+    """Decode one encoded image (PNG, JPEG, BMP, …).
+
+    Raises
+    ------
+    DataError
+        The image is truncated or not an image; the message names `where`.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            return to_rgb(image)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file can make a decoder fail in any way
+        raise DataError(
+            f"{where}: this image cannot be decoded ({error or type(error).__name__}); "
+            "it may be truncated: fetch or export it again"
+        ) from None
+
+
+class Source(ABC):
+    """One physical split of one data set: pixels by row number.
+
+    Attributes
+    ----------
+    name : str
+        For messages and the store's listing, e.g. ``"cifar10/train"``.
+    fingerprint : str
+        sha256 (hex) of the content; the same on every machine that holds the same data.
+    """
+
+    name: str
+    fingerprint: str
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read(self, rows: NDArray[np.int64]) -> Pixels | list[Pixels]:
+        """Return the images of `rows`: an array (b, h, w, 3) where all have one size, else a list.
+
+        Raises
+        ------
+        DataError
+            An image cannot be decoded; the message names it.
+        """
+
+    def where(self, row: int) -> str:
+        """Return what a message should call the image of a row."""
+        return f"{self.name}, row {row}"
+
+
+class ArraySource(Source):
+    """Images of one size, made or loaded all at once when first asked for.
+
+    Parameters
+    ----------
+    load : callable
+        Returns all pixels, shape (n, h, w, 3), uint8.
+    """
+
+    def __init__(self, name: str, fingerprint: str, n: int, load: Callable[[], Pixels]) -> None:
+        self.name, self.fingerprint, self._n, self._load = name, fingerprint, n, load
+        self._pixels: Pixels | None = None
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return self._n
+
+    def read(self, rows: NDArray[np.int64]) -> Pixels:
+        with self._lock:
+            if self._pixels is None:
+                pixels = self._load()
+                if pixels.dtype != np.uint8 or pixels.shape[:1] + pixels.shape[3:] != (self._n, 3):
+                    raise DataError(
+                        f"{self.name}: expected uint8 pixels of shape ({self._n}, h, w, 3), "
+                        f"got {pixels.dtype} {pixels.shape}"
+                    )
+                self._pixels = pixels
+        return self._pixels[rows]
+
+
+class EncodedSource(Source):
+    """Encoded images (files, or rows of a parquet table), decoded when asked for, by several threads.
+
+    Small images of one size are kept decoded as uint8, so that no image is decoded twice; larger
+    ones stream.
+
+    Parameters
+    ----------
+    fetch : callable
+        Row number to the encoded bytes.
+    where : callable
+        Row number to what a message should call that image (a path, or file and row).
+    """
+
+    def __init__(
+        self, name: str, fingerprint: str, n: int, fetch: Callable[[int], bytes], where: Callable[[int], str]
+    ) -> None:
+        self.name, self.fingerprint, self._n = name, fingerprint, n
+        self._fetch, self._where = fetch, where
+        self._kept: Pixels | None = None
+        self._have: NDArray[np.bool_] | None = None
+        self._streams = False
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return self._n
+
+    def where(self, row: int) -> str:
+        return self._where(row)
+
+    def _decode(self, row: int) -> Pixels:
+        try:
+            content = self._fetch(row)
+        except OSError as error:
+            raise DataError(f"{self._where(row)}: cannot be read ({error.strerror or error})") from None
+        return decode(content, self._where(row))
+
+    def _decode_many(self, rows: Sequence[int]) -> list[Pixels]:
+        if len(rows) < 4:
+            return [self._decode(row) for row in rows]
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            return list(pool.map(self._decode, rows))
+
+    def read(self, rows: NDArray[np.int64]) -> Pixels | list[Pixels]:
+        with self._lock:
+            if self._kept is None and not self._streams and len(rows):
+                self._begin(self._decode(int(rows[0])))
+            if (
+                self._kept is not None
+                and self._have is not None
+                and self._keep(np.unique(rows[~self._have[rows]]))
+            ):
+                return self._kept[rows]
+        pictures = self._decode_many([int(row) for row in rows])
+        if len({pixels.shape for pixels in pictures}) == 1:
+            return np.stack(pictures)
+        return pictures
+
+    def _begin(self, first: Pixels) -> None:
+        """Decide by the first image whether decoded images are kept."""
+        if first.nbytes * self._n <= KEEP_DECODED_BYTES:
+            self._kept = np.zeros((self._n, *first.shape), np.uint8)
+            self._have = np.zeros(self._n, np.bool_)
+        else:
+            self._streams = True
+
+    def _keep(self, missing: NDArray[np.int64]) -> bool:
+        """Decode rows into what is kept; False (and nothing is kept any more) if they differ in size."""
+        assert self._kept is not None
+        assert self._have is not None
+        for start in range(0, len(missing), 1024):
+            part = missing[start : start + 1024]
+            decoded = self._decode_many([int(row) for row in part])
+            if any(pixels.shape != self._kept.shape[1:] for pixels in decoded):
+                self._kept, self._have, self._streams = None, None, True
+                return False
+            for row, pixels in zip(part, decoded, strict=True):
+                self._kept[row] = pixels
+            self._have[part] = True
+        return True

@@ -1,0 +1,75 @@
+"""Task: one normality problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.truth import Truth
+from bench.data.images import Images, origins
+from bench.data.source import Source
+
+NORMAL_TYPE = "good"
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Task:
+    """Train images, test images, and what only the runner may know about them.
+
+    Attributes
+    ----------
+    name : str
+        ``"bird"`` in ``cifar10/bird``.
+    train : Images
+        Normal images (before contamination).
+    test : Images
+    test_labels : ndarray, shape (n_test,), uint8
+        1 = anomalous.
+    test_types : tuple of str, length n_test
+        Defect type or class name of each test image; ``"good"`` for a normal one of an inspection set.
+    anomaly_pool : Images, optional
+        Images of the *train* split that are known to be anomalous here (the other classes in one-vs-rest):
+        the pool that contamination draws from by default where there is one.
+    anomaly_pool_types : tuple of str
+        Class name of each holdout image.
+    masks : sequence, optional
+        One boolean array (h, w) per test image, all False for a normal one; read lazily.
+    sources : tuple of Source
+        Keeps the pixels alive while the task is.
+    train_labels : ndarray, shape (n_train,), uint8
+        The truth about the train images: all 0 before contamination.
+    """
+
+    name: str
+    train: Images
+    test: Images
+    test_labels: NDArray[np.uint8]
+    test_types: tuple[str, ...]
+    sources: tuple[Source, ...]
+    anomaly_pool: Images | None = None
+    anomaly_pool_types: tuple[str, ...] = ()
+    masks: Sequence[NDArray[np.bool_]] | None = None
+    train_labels: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        for what, have, want in (
+            ("test_labels", len(self.test_labels), len(self.test)),
+            ("test_types", len(self.test_types), len(self.test)),
+            ("anomaly_pool_types", len(self.anomaly_pool_types), len(self.anomaly_pool or ())),
+            (
+                "train_labels",
+                len(self.train if self.train_labels is None else self.train_labels),
+                len(self.train),
+            ),
+            ("masks", len(self.test if self.masks is None else self.masks), len(self.test)),
+        ):
+            if have != want:
+                raise ValueError(f"task {self.name}: {what} has {have} entries for {want} images")
+
+    def truth(self) -> Truth:
+        """Return what scores of the test images are about: their labels, and which images they are."""
+        sources, which, rows = origins(self.test)
+        return Truth(labels=self.test_labels.astype(np.uint8), sources=sources, which=which, rows=rows)

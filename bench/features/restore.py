@@ -1,0 +1,126 @@
+"""Making networks whole before all of them is trained: blocks that were cut off, folded BatchNorm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.core.errors import BackboneError
+from bench.features.spec import NetworkTable
+from bench.features.trainable import Trainable, named_blocks
+
+#: How timm is told to cut a network down to its maps.
+_CUT = ("features_only", "out_indices", "out_features", "output_stride")
+
+
+def lacking_block(net: Trainable, block: int, seed: int) -> nn.Module:
+    """Return a block that a cut-down network lacks, with weights by chance as its architecture draws them.
+
+    Of networks whose weights reach only so far (timm's ``features_only``).
+
+    Parameters
+    ----------
+    net : Trainable
+        It must have the block before.
+    seed : int
+
+    Returns
+    -------
+    nn.Module
+        From the maps of block ``block - 1`` to those of `block`; in training mode, on the network's device.
+
+    Raises
+    ------
+    BackboneError
+        The whole network is not known, or the block is not a module that follows the one before.
+    """
+    spec = net.backbone.spec
+    assert isinstance(spec, NetworkTable)
+    said = f"backbone {net.backbone.name}: it has no block {block}, and"
+    if block - 1 not in net.blocks:
+        raise BackboneError(f"{said} not block {block - 1} either, which it would stand on")
+    if spec.timm is None:
+        raise BackboneError(f"{said} only of timm's networks what was cut off is known")
+    import timm
+
+    args: dict[str, Any] = {name: value for name, value in spec.args.items() if name not in _CUT}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        whole = timm.create_model(spec.timm, pretrained=False, **args)
+    blocks = named_blocks(whole)
+    children = [name for name, _ in whole.named_children()]
+    before, wanted = blocks.get(block - 1, ""), blocks.get(block, "")
+    if not {before, wanted} <= set(children) or children.index(wanted) != children.index(before) + 1:
+        raise BackboneError(f"{said} in {spec.timm} it is no single part that could be added")
+    return whole.get_submodule(wanted).to(net.device).to(memory_format=torch.channels_last)
+
+
+def folded_batchnorm(module: nn.Module) -> list[nn.BatchNorm2d]:
+    """Return the BatchNorm layers whose scale and statistics have been moved into the convolution before.
+
+    They have weight 1, mean 0 and variance 1, but a bias; in evaluation they are the layer that they were.
+    """
+    layers = [each for each in module.modules() if isinstance(each, nn.BatchNorm2d) and each.affine]
+    return [
+        each
+        for each in layers
+        if bool((each.weight == 1).all() and each.bias.any())
+        and each.running_mean is not None
+        and not bool(each.running_mean.any())
+    ]
+
+
+def unfold_batchnorm(module: nn.Module, batches: Iterable[torch.Tensor]) -> int:
+    """Give folded BatchNorm layers the statistics of images, and the scale and shift that go with them.
+
+    In evaluation the network stays the function that it is; in training, when each mini-batch is normalised
+    by its own statistics, it is now close to that function, where a folded one would be far from it.
+
+    Parameters
+    ----------
+    module : nn.Module
+        In evaluation mode.
+    batches : iterable of Tensor, shape (b, 3, h, w)
+        The network's input.
+
+    Returns
+    -------
+    int
+        How many layers were folded.
+    """
+    layers = folded_batchnorm(module)
+    sums = {layer: torch.zeros(3, layer.num_features, dtype=torch.float64) for layer in layers}
+
+    def note(layer: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        assert isinstance(layer, nn.BatchNorm2d)
+        x = given[0].double().transpose(0, 1).flatten(1)
+        counted = torch.full_like(x[:, 0], x.shape[1])
+        sums[layer] += torch.stack([counted, x.sum(1), x.square().sum(1)]).cpu()
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    with torch.no_grad():
+        try:
+            for batch in batches if layers else ():
+                module(batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for layer, (count, total, squares) in sums.items():
+            mean = total / count
+            _restate(layer, mean, (squares / count - mean.square()).clamp(min=0))
+    return len(layers)
+
+
+def _restate(layer: nn.BatchNorm2d, mean: torch.Tensor, var: torch.Tensor) -> None:
+    """Give a layer other statistics, and a weight and bias by which it stays the same function."""
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    scale = layer.weight.cpu().double() / (layer.running_var.cpu().double() + layer.eps).sqrt()
+    shift = layer.bias.cpu().double() + (mean - layer.running_mean.cpu().double()) * scale
+    layer.weight.copy_(scale * (var + layer.eps).sqrt())
+    layer.bias.copy_(shift)
+    layer.running_mean.copy_(mean)
+    layer.running_var.copy_(var)

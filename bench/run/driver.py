@@ -1,0 +1,272 @@
+"""The driver: gives work to an executor, keeps what comes back, and decides what is tried again.
+
+One policy for every executor (`bench.run.retry`). After a device's memory was too small for the cells beside
+each other half as many run there. A job that another's fault ended is simply given out again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from bench.core.archive import Archive
+from bench.core.cell import Cell, Record
+from bench.run.executors.base import Event, Executor, Extracted, Finished, Job, Lost, Slot
+from bench.run.locks import Claims
+from bench.run.peers import PeerRuns
+from bench.run.progress import Watch
+from bench.run.retry import Retries, failed_result
+from bench.run.schedule import Dispatcher
+from bench.run.stopping import Ending
+from bench.run.timing import mark_packed
+from bench.run.units import Group, Unit
+from bench.run.writer import Keeper
+from bench.suite.registry import Registry
+
+log = logging.getLogger(__name__)
+
+#: At the longest between two looks at signals and limits (seconds).
+TICK = 0.25
+
+
+@dataclass(slots=True)
+class _Out:
+    """A job that an executor has."""
+
+    job: Job
+    slot: Slot
+    unit: Unit | None
+    left: set[str] = field(default_factory=set)
+
+
+class Driver:
+    """Runs work to its end.
+
+    Parameters
+    ----------
+    work : sequence of Unit
+    executor : Executor
+    archive : Archive
+    registry : Registry
+        For what records of cells without a worker say.
+    ending : Ending
+        Entered by the caller.
+    claims : Claims, optional
+        Without them nobody else may run into this archive.
+    known : mapping of str to Record
+        Records that were there before, by key: only another one means that another driver ran the cell.
+    alone : bool
+        Nothing runs beside a cell on its device.
+    max_failures : int, optional
+        After so many failed cells the run ends.
+    watch : Watch, optional
+    loading : mapping, optional
+        Seconds that a worker takes to read a group's features (`bench.run.units.loading_seconds`).
+    """
+
+    def __init__(
+        self,
+        work: Sequence[Unit],
+        executor: Executor,
+        archive: Archive,
+        registry: Registry,
+        ending: Ending,
+        *,
+        claims: Claims | None = None,
+        known: Mapping[str, Record] | None = None,
+        alone: bool = False,
+        max_failures: int | None = None,
+        watch: Watch | None = None,
+        loading: Mapping[Group, float] | None = None,
+    ) -> None:
+        self._executor, self._registry, self._ending = executor, registry, ending
+        self._peers, self._alone = PeerRuns(archive, claims, known or {}), alone
+        self._max_failures = max_failures
+        held = dict(loading or {})
+        self._dispatcher = Dispatcher(
+            work, devices=len(executor.slots()), loading=lambda group: held.get(group, 0.0)
+        )
+        self._keeper = Keeper(archive)
+        self._watch = watch or Watch("", [])
+        self._out: dict[int, _Out] = {}
+        self._again: deque[Job] = deque()
+        self._retries = Retries()
+        self._most: dict[str, int] = {}
+        self._peaks: dict[tuple[object, ...], int] = {}
+        self._numbers = itertools.count()
+        self._failures = 0
+
+    def run(self) -> Generator[Record, None, None]:
+        """Run; yield each record once it is on disk, and those that other drivers wrote meanwhile.
+
+        Raises
+        ------
+        ArchiveError
+            A record cannot be written.
+        """
+        try:
+            self._executor.start()
+            with contextlib.suppress(KeyboardInterrupt):
+                yield from self._loop()
+            self._ending.why = self._ending.why or ("interrupted" if self._left() else "")
+            yield from self._keeper.kept(all_of_them=True)
+        finally:
+            self._executor.close()
+            self._keeper.close()
+            self._peers.close()
+
+    def _loop(self) -> Iterator[Record]:
+        stopped = killed = False
+        while self._left():
+            if self._ending.why and not stopped:
+                stopped = True
+                self._executor.stop()
+            if self._ending.now and not killed:
+                killed = True
+                self._executor.kill()
+            if not stopped:
+                self._fill()
+            for event in self._executor.events(TICK):
+                self._watch.event(event)
+                self._handle(event)
+            yield from self._keeper.kept()
+            yield from self._look_elsewhere()
+            self._watch.tick(self._dispatcher.seconds_left, self._ending.why)
+
+    def _left(self) -> bool:
+        if self._out:
+            return True
+        return not self._ending.why and bool(self._dispatcher.left or self._again or self._peers.waiting)
+
+    def _fill(self) -> None:
+        """Give out jobs until no place takes one."""
+        given = True
+        while given:
+            given = False
+            for slot in self._executor.idle():
+                out = self._next(slot)
+                if out is not None:
+                    given = True
+                    self._out[out.job.id] = out
+                    self._watch.given(out.job)
+                    self._executor.submit(out.job, slot)
+
+    def _next(self, slot: Slot) -> _Out | None:
+        most = self._most.get(slot.device)
+        if most is not None and sum(out.slot.device == slot.device for out in self._out.values()) >= most:
+            return None
+        for job in self._again:
+            if self._executor.fits(job, slot):
+                self._again.remove(job)
+                return _Out(job, slot, None, {cell.key for cell in job.cells})
+        if self._again:  # they need an empty worker or device, which more work would not leave them
+            return None
+        fits = lambda unit: self._executor.fits(self._job(unit, unit.cells), slot)  # noqa: E731
+        while (unit := self._dispatcher.take(slot.name, fits)) is not None:
+            cells = unit.cells if not unit.runs_cells else self._peers.claimed(unit.cells)
+            if cells:
+                return _Out(self._job(unit, cells), slot, unit, {cell.key for cell in cells})
+            self._dispatcher.done(unit)
+        return None
+
+    def _job(self, unit: Unit, cells: tuple[Cell, ...]) -> Job:
+        peaks = [self._peaks.get(_kind(cell)) for cell in cells]
+        learned = max((peak for peak in peaks if peak is not None), default=None)
+        return Job(
+            id=next(self._numbers),
+            cells=cells,
+            part=unit.part,
+            seconds=unit.seconds,
+            device_bytes=learned if unit.device_bytes is None and None not in peaks else unit.device_bytes,
+            alone=self._alone,
+        )
+
+    def _look_elsewhere(self) -> Iterator[Record]:
+        """Yield what other drivers have done; take over what they have left."""
+        done, left = self._peers.poll()
+        for record in done:
+            self._watch.finished(record)
+            yield record
+        for cell in left:
+            self._try_again(cell)
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            self._finished(event)
+        elif isinstance(event, Extracted):
+            self._over(self._out[event.job])
+        elif isinstance(event, Lost):
+            out = self._out[event.job]
+            if event.why not in ("interrupted", "unstarted"):
+                self._dispatcher.forget(out.slot.name)
+            if out.unit is not None and out.job.part is not None and self._retries.extraction(event, out.job):
+                del self._out[out.job.id]
+                self._dispatcher.give_back(out.unit)
+                return
+            self._lost(event, out)
+            self._over(out)
+
+    def _over(self, out: _Out) -> None:
+        del self._out[out.job.id]
+        if out.unit is not None:
+            self._dispatcher.done(out.unit)
+
+    def _finished(self, event: Finished) -> None:
+        out, record = self._out[event.job], event.record
+        key = record.cell.key
+        out.left.discard(key)
+        peak = record.memory.get("device_peak_bytes")
+        if peak is not None:
+            kind = _kind(record.cell)
+            self._peaks[kind] = max(peak, self._peaks.get(kind, 0))
+        if self._retries.out_of_memory(event):
+            device = out.slot.device
+            busy = sum(other.slot.device == device for other in self._out.values())
+            self._most[device] = max(1, busy // 2)
+            log.warning(
+                "%s: %s has no memory left; %d at once from now on", record.cell, device, self._most[device]
+            )
+            self._try_again(record.cell, alone=True)
+        else:
+            self._keep(replace(event, record=mark_packed(record)) if event.packed else event)
+        if not out.left:
+            self._over(out)
+
+    def _keep(self, result: Finished) -> None:
+        record = result.record
+        self._watch.finished(record)
+        self._keeper.keep(result, self._peers.release)
+        if record.status == "failed":
+            self._failures += 1
+            if self._failures == self._max_failures:
+                self._ending.ask("failures")
+
+    def _try_again(self, cell: Cell, *, fresh: bool = False, alone: bool = False) -> None:
+        job = Job(id=next(self._numbers), cells=(cell,), fresh=fresh, alone=alone or self._alone)
+        self._again.append(job)
+
+    def _lost(self, event: Lost, out: _Out) -> None:
+        if event.why == "interrupted":
+            for cell in event.cells:
+                self._peers.release(cell.key)
+            return
+        if out.job.part is not None:
+            log.warning("features of %s: %s; its cells will try", out.job.cells[0].dataset, event.reason)
+            return
+        if event.why == "unstarted":
+            self._again.append(replace(out.job, id=next(self._numbers), cells=event.cells))
+            return
+        for cell in event.cells:
+            if self._retries.cell(cell, event, out.job):
+                self._try_again(cell, fresh=event.why != "node")
+            else:
+                self._keep(failed_result(cell, event, self._registry))
+
+
+def _kind(cell: Cell) -> tuple[object, ...]:
+    """Return what cells share whose peaks of memory are alike."""
+    return cell.dataset, cell.method, cell.params, cell.backbone

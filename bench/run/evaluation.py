@@ -1,0 +1,188 @@
+"""A cell on its way through the runner, and what its record says of it."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.cell import Cell, Record, Value
+from bench.core.determinism import derive_seed
+from bench.core.errors import AnobenchError, ScoreError
+from bench.data.images import Images
+from bench.data.task import Task
+from bench.features.provider import Meter
+from bench.features.usage import FeatureUsage
+from bench.metrics.image import auroc
+from bench.metrics.purification import purification_metrics
+from bench.run.measure import PeakMemory
+from bench.run.timelimit import CellTimeout
+from bench.suite import wrapping
+from bench.suite.adapter import Adapter
+from bench.suite.registry import Registry
+from bench.train.method import Method, Scores
+
+log = logging.getLogger(__name__)
+
+#: Parameters of methods that count training images.
+COUNTS_IMAGES = ("k", "components")
+
+#: A record, and the scores in the order of the task's test images (None when the cell failed).
+Result = tuple[Record, NDArray[np.float32] | None]
+
+
+@dataclass(slots=True)
+class CellRun:
+    """A cell on its way."""
+
+    adapter: Adapter | None
+    #: Of the method, or of the one inside a wrapper.
+    params: dict[str, Value]
+    header: dict[str, Any]
+    memory: PeakMemory
+    meter: Meter
+    task: Task = field(init=False)
+    drawn: dict[str, Any] = field(init=False)
+    method: Method = field(init=False)
+    train: Shuffled = field(init=False)
+    test: Shuffled = field(init=False)
+    fit_usage: FeatureUsage = field(init=False)
+    fit_seconds: float = 0.0
+    wall: float = 0.0
+    flags: tuple[str, ...] = ()
+
+    def fitted(self, seconds: float, usage: FeatureUsage, *, features: float, together: int = 1) -> None:
+        """Note what fitting took, `features` of it for getting features."""
+        self.fit_seconds, self.fit_usage = max(0.0, seconds - features), usage
+        self.wall += seconds
+        if together > 1:
+            self.flags += (f"fitted together with {together - 1} other cells: its time is a share",)
+
+    def release(self) -> None:
+        """Let go of what was fitted: the cells after this one need the memory."""
+        for name in ("method", "train", "test"):
+            if hasattr(self, name):
+                delattr(self, name)
+
+
+class Shuffled:
+    """Images in an order that says nothing about their labels, and that order.
+
+    Test folders are sorted by defect and drawn anomalies come after the normals: a method that looked at
+    positions would see labels. The order depends on the task alone, so that it is the same for all methods.
+    """
+
+    def __init__(self, images: Images, cell: Cell, part: str) -> None:
+        seed = derive_seed("order", part, cell.task_name, bits=31)
+        self.order = np.random.default_rng(seed).permutation(len(images))
+        self.images = images[self.order]
+
+
+def purified(cell_run: CellRun) -> dict[str, float]:
+    """Return how well a wrapper chose among its training images, which the truth is needed for."""
+    purification, truth = getattr(cell_run.method, "purification", None), cell_run.task.train_labels
+    # An oracle that got the clean images alone had nothing to choose.
+    if purification is None or truth is None or len(truth) != len(cell_run.train.order):
+        return {}
+    checked = purification.checked(len(cell_run.train.images))
+    return purification_metrics(truth[cell_run.train.order], checked.kept, checked.scores)
+
+
+def record_header(cell: Cell, registry: Registry, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the record of a cell says whatever comes of it."""
+    adapter = registry.methods.get(cell.method)
+    base = wrapping.safe_base_in(cell, adapter, registry)
+    return {
+        "cell": cell,
+        "setting": wrapping.setting(adapter, base) if adapter else "one-class",
+        "selection": wrapping.selection(adapter, dict(cell.params), base) if adapter else "last",
+        "environment": environment,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def failed(cell_run: CellRun, error: Exception) -> Result:
+    log.debug("%s failed", cell_run.header["cell"], exc_info=error)
+    kind = "timeout" if isinstance(error, CellTimeout) else type(error).__name__
+    trace = "" if isinstance(error, AnobenchError) else "".join(traceback.format_exception(error))
+    reason = {"kind": kind, "reason": str(error) or kind, "traceback": trace}
+    return Record(status="failed", error=reason, **cell_run.header), None
+
+
+def features_from(*usages: FeatureUsage) -> Any:
+    computed = sum(usage.computed_rows for usage in usages)
+    reused = sum(usage.reused_rows for usage in usages)
+    if computed and reused:
+        return "mixed"
+    return "computed" if computed else "store" if reused else "none"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """The scores that are kept.
+
+    Attributes
+    ----------
+    scores : ndarray, shape (n,), float32
+    candidates : dict of str to dict
+        `Record.candidates`.
+    flags : tuple of str
+    """
+
+    scores: NDArray[np.float32]
+    candidates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+
+def choose(returned: Scores, labels: NDArray[np.uint8], selection: str) -> Chosen:
+    """Return the scores to keep: the method's own, or for an oracle the candidate that the labels favour."""
+    given = returned.checked(len(labels))
+    candidates = returned.checked_candidates(len(labels))
+    if not candidates:
+        return Chosen(given)
+    if selection != "oracle":
+        raise ScoreError(
+            'candidates are for methods whose selection is "oracle"; this one is tagged '
+            f"{selection!r} and must choose without the test labels"
+        )
+    told = {name: candidate_summary(scores, labels) for name, scores in candidates.items()}
+    best = max(candidates, key=lambda name: told[name].get("auroc", 0.0))
+    flag = f"oracle: chose {best} of {len(candidates)} on the test set"
+    return Chosen(candidates[best], told, (flag,))
+
+
+def candidate_summary(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, float]:
+    """Return what a record says of a candidate."""
+    means = {
+        name: float(scores[labels == label].mean(dtype=np.float64))
+        for label, name in enumerate(("normal", "anomalous"))
+        if (labels == label).any()
+    }
+    every = {"auroc": auroc(labels, scores)} | means
+    return {name: value for name, value in every.items() if np.isfinite(value)}
+
+
+def too_few_images(params: Mapping[str, Value], n: int) -> tuple[str, ...]:
+    """Return which parameters ask for more training images than the task has; methods take what there is."""
+    return tuple(
+        f"{name}={value} is more than the task's training images ({n})"
+        for name, value in params.items()
+        if name in COUNTS_IMAGES and isinstance(value, int) and value > n
+    )
+
+
+def flags_of(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[str, ...]:
+    flags = []
+    if len(scores) and (scores == scores[0]).all():
+        flags.append("constant scores")
+    if len(np.unique(labels)) < 2:
+        flags.append("one class only in the test set: AUROC undefined")
+    if np.isinf(scores).any():
+        flags.append("infinite scores")
+    return tuple(flags)

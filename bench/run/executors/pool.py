@@ -1,0 +1,219 @@
+"""The pool: warm worker processes on this machine, one or more on each device.
+
+A thin layer on `multiprocessing` (spawn, one pipe a worker) and not pebble's `ProcessPool`, which was
+measured (5.2.3): it ran a thousand 1-ms tasks a second on two cores and named the right task each time that
+one crashed, but a few kills of workers between tasks broke the pool for good ("All workers expired"), its
+time-outs follow the clock that an administrator sets, its workers share one pipe, and a task can neither be
+sent to the worker that holds its features nor be asked to end at a checkpoint. loky breaks with its first
+dead worker. Nothing here reads the calendar's clock. A worker starts with its first job, and again after it
+died.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from bench.core.errors import AnobenchError
+from bench.run.cost import fits
+from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Progress, Slot, Started
+from bench.run.executors.messages import Interrupted, Message, Ready, Running, Warned
+from bench.run.executors.process import Process
+from bench.run.setup import Setup
+
+log = logging.getLogger(__name__)
+
+#: Between two looks at deadlines and memory (seconds).
+LOOK_EVERY = 0.1
+#: A worker whose jobs take less than `SHORT` gets the next one while it is at the last, or as many as keep it
+#: busy for `AHEAD_SECONDS`, at most `AHEAD_JOBS`: it must not wait for the driver.
+SHORT, AHEAD_SECONDS, AHEAD_JOBS = 1.0, 0.02, 8
+#: So many workers in a row that end before they are ready are no accident.
+FAILED_STARTS = 3
+
+
+class Pool:
+    """An executor (`bench.run.executors.base.Executor`): processes of this machine.
+
+    Parameters
+    ----------
+    setup : Setup
+        Its `device` is replaced by each worker's own.
+    devices : sequence of str
+        ``["cpu"]``, or ``["cuda:0", "cuda:1"]``.
+    workers : int
+        On each device.
+    """
+
+    def __init__(self, setup: Setup, devices: Sequence[str], workers: int) -> None:
+        self._setup = setup
+        self._folder = Path(tempfile.mkdtemp(prefix="anobench-"))
+        self._workers = [
+            Process(Slot(name=f"{device} #{number + 1}", device=device), setup, self._folder)
+            for number in range(workers)
+            for device in devices
+        ]
+        self._at = {worker.slot.name: worker for worker in self._workers}
+        self._free_bytes: dict[str, int] = {}
+        self._stopping = False
+        self._failed_starts = 0
+        self._looked = -float("inf")
+        self._said: set[str] = set()
+        self._waiting: list[Event] = []
+
+    def start(self) -> None:
+        """Do nothing: workers start with their first job."""
+
+    def slots(self) -> Sequence[Slot]:
+        return [worker.slot for worker in self._workers]
+
+    def idle(self) -> Sequence[Slot]:
+        if self._stopping:
+            return []
+        able = [worker for worker in self._workers if self._takes_more(worker)]
+        # Those that hold features before those that would have to start.
+        return [worker.slot for worker in sorted(able, key=lambda w: (len(w.jobs), not w.alive))]
+
+    @staticmethod
+    def _takes_more(worker: Process) -> bool:
+        if not worker.jobs:
+            return not worker.ending
+        if not 0 < worker.usual < SHORT or not worker.ready or worker.ending or worker.jobs[0].alone:
+            return False
+        return len(worker.jobs) <= max(1, min(AHEAD_JOBS, AHEAD_SECONDS / worker.usual))
+
+    def fits(self, job: Job, slot: Slot) -> bool:
+        worker = self._at[slot.name]
+        if worker.jobs and (job.fresh or job.alone or (job.seconds or 0.0) > SHORT):
+            return False
+        beside = [each.jobs[0] for each in self._busy_beside(worker)]
+        if any(other.alone for other in beside) or (job.alone and beside):
+            return False
+        if slot.device == "cpu" or job.part is not None:
+            return True
+        total = self._free_bytes.get(slot.device)
+        if total is None:  # the first on a device says how much there is
+            return not beside
+        return fits(job.device_bytes, [other.device_bytes for other in beside], total)
+
+    def _busy_beside(self, worker: Process) -> list[Process]:
+        """Return the other workers of its device that have work."""
+        device = worker.slot.device
+        return [
+            each for each in self._workers if each.slot.device == device and each.jobs and each is not worker
+        ]
+
+    def submit(self, job: Job, slot: Slot) -> None:
+        worker = self._at[slot.name]
+        if job.fresh and worker.alive and worker.ran:
+            worker.end()
+        beside = self._busy_beside(worker)
+        worker.give(job)
+        for each in beside:
+            each.packed = True
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        found, self._waiting = self._waiting, []
+        until = time.monotonic() + timeout
+        while True:
+            found += self._read(0.0 if found else max(0.0, min(LOOK_EVERY, until - time.monotonic())))
+            if time.monotonic() - self._looked >= LOOK_EVERY:
+                self._looked = time.monotonic()
+                for worker in self._workers:
+                    worker.enforce(self._setup.limits)
+            if found or time.monotonic() >= until:
+                return found
+
+    def _read(self, timeout: float) -> list[Event]:
+        """Return what workers told; of a worker that ended, what it told before and what it lost."""
+        handles = {handle: worker for worker in self._workers for handle in worker.handles()}
+        found: list[Event] = []
+        for worker in dict.fromkeys(handles[ready] for ready in wait(list(handles), timeout)):
+            for message in worker.messages():
+                found += self._understand(worker, message)
+            if worker.ended:
+                found += self._bury(worker)
+        return found
+
+    def _understand(self, worker: Process, message: Message) -> Iterator[Event]:
+        if isinstance(message, Ready):
+            if message.problem:
+                raise AnobenchError(message.problem)
+            self._failed_starts = 0
+            worker.ready, worker.environment = True, message.environment
+            self._free_bytes.setdefault(worker.slot.device, message.device_bytes)
+        elif isinstance(message, Warned):
+            if message.text not in self._said:
+                self._said.add(message.text)
+                logging.getLogger(message.logger).log(message.level, "%s", message.text)
+        elif isinstance(message, Running):
+            job = worker.begun(self._setup.limits)
+            worker.packed = bool(self._busy_beside(worker))
+            yield Started(job=job.id, cell=job.cells[0], slot=worker.slot)
+        elif isinstance(message, Progress):
+            yield message
+        elif isinstance(message, Finished):
+            packed = worker.packed
+            worker.finished(message.record.cell, self._setup.limits)
+            yield replace(message, packed=packed)
+        elif isinstance(message, Extracted):
+            worker.over()
+            yield message
+        elif isinstance(message, Interrupted):
+            cells = tuple(worker.left)
+            job = worker.over()
+            yield Lost(job=job.id, cells=cells or job.cells, why="interrupted", reason="the run was stopped")
+
+    def _bury(self, worker: Process) -> list[Event]:
+        """Tell what a dead worker lost: the job it ran by its own fate, those behind it through no fault."""
+        if not worker.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= FAILED_STARTS and not self._stopping:
+                raise AnobenchError(
+                    f"{FAILED_STARTS} worker processes in a row ended before they could run anything "
+                    f"({worker.obituary()}); the last one wrote:\n{worker.log_end()[-2000:] or '(nothing)'}"
+                )
+        why, reason = worker.fate, worker.obituary()
+        lost: list[Event] = []
+        for position, job in enumerate(worker.jobs):
+            ran = position == 0 and worker.running
+            cells = tuple(worker.left) if ran else job.cells
+            blamed = why if ran or why == "interrupted" else "unstarted"
+            written = worker.log_end() if ran else ""
+            lost.append(
+                Lost(
+                    job=job.id,
+                    cells=cells,
+                    why="interrupted" if self._stopping and not ran else blamed,
+                    reason=reason,
+                    fresh=worker.ran == 0,
+                    packed=worker.packed,
+                    log=written,
+                    environment=worker.environment,
+                )
+            )
+        worker.bury()
+        return lost
+
+    def stop(self) -> None:
+        self._stopping = True
+        for worker in self._workers:
+            worker.ask_to_stop()
+
+    def kill(self) -> None:
+        self._stopping = True
+        for worker in self._workers:
+            worker.kill("interrupted", "the run was stopped")
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.dismiss()
+        for worker in self._workers:
+            worker.end()
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,251 @@
+"""One worker process as its pool sees it: its pipe, the jobs it was given, its limits and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.core.cell import Cell
+from bench.run.executors import worker
+from bench.run.executors.base import Fate, Job, Slot
+from bench.run.executors.gpus import own_device
+from bench.run.executors.messages import Message
+from bench.run.setup import Setup
+from bench.suite.suite import Limits
+
+_SPAWN = multiprocessing.get_context("spawn")
+#: A hanging worker that is to be killed gets so long to write its stack (seconds).
+STACK_SECONDS = 0.2
+#: Workers that were told to go get so long (seconds).
+GOODBYE_SECONDS = 3.0
+#: A worker that is not ready after so long never will be (seconds).
+START_SECONDS = 300.0
+
+
+class Process:
+    """A worker and its slot; the process is started with the first job, and anew after it ended."""
+
+    def __init__(self, slot: Slot, setup: Setup, folder: Path) -> None:
+        self.slot = slot
+        device, self._visible = own_device(slot.device)
+        self._setup, self._runs = replace(setup, device=device).to_json(), 1 + setup.repeats
+        self._log_file = folder / f"{slot.name.replace(':', '-').replace(' #', '-')}.log"
+        self._process: SpawnProcess | None = None
+        self._pipe: Connection | None = None
+        #: Seconds that its latest jobs took, smoothed; 0 before the first.
+        self.usual = 0.0
+        #: What its records say of where it runs, once it is ready.
+        self.environment: Mapping[str, Any] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self.jobs: deque[Job] = deque()
+        #: Cells of the first job without a record yet, if it runs.
+        self.left: list[Cell] = []
+        self.running = self.ready = self.ended = self.packed = False
+        self.ran = 0
+        self._began = time.monotonic()
+        self._deadline: float | None = None
+        self._killing: tuple[Fate, str, float] | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None
+
+    @property
+    def ending(self) -> bool:
+        return self._killing is not None
+
+    def handles(self) -> list[Any]:
+        """Return what becomes ready when it tells something or ends."""
+        return [self._pipe, self._process.sentinel] if self._process and self._pipe else []
+
+    def give(self, job: Job) -> None:
+        """Send a job, starting the process if there is none."""
+        if self._process is None:
+            self._start()
+        self.jobs.append(job)
+        assert self._pipe is not None
+        with contextlib.suppress(OSError):  # it died: its sentinel says so
+            self._pipe.send(job)
+
+    def _start(self) -> None:
+        self._clear()
+        self._pipe, theirs = _SPAWN.Pipe()
+        arguments = (self._setup, theirs, str(self._log_file), self._visible)
+        self._process = _SPAWN.Process(
+            target=worker.main, args=arguments, name=f"anobench {self.slot.name}", daemon=False
+        )
+        self._process.start()
+        theirs.close()
+
+    def messages(self) -> Iterator[Message]:
+        """Yield what it told so far; after a message that its death cut short, `ended` is set."""
+        assert self._pipe is not None
+        assert self._process is not None
+        alive = self._process.is_alive()  # asked first: what it told before it died is read below
+        try:
+            while self._pipe.poll():
+                yield self._pipe.recv()
+        except (EOFError, OSError):
+            alive = False
+        self.ended = not alive
+
+    def begun(self, limits: Limits) -> Job:
+        """Note that the first job runs now."""
+        job = self.jobs[0]
+        self.left, self.running, self._began = list(job.cells), True, time.monotonic()
+        self._set_deadline(limits, len(job.cells))
+        return job
+
+    def _set_deadline(self, limits: Limits, cells: int) -> None:
+        if limits.cell_seconds is not None and self.jobs and self.jobs[0].part is None:
+            # What is fitted together may take as long as its cells would one by one.
+            seconds = limits.cell_seconds * cells * self._runs + limits.grace_seconds
+            self._deadline = time.monotonic() + seconds
+
+    def finished(self, cell: Cell, limits: Limits) -> None:
+        """Note that a cell of the job that runs is done."""
+        self.left = [each for each in self.left if each.key != cell.key]
+        self._set_deadline(limits, 1)
+        if not self.left:
+            self.over()
+
+    def over(self) -> Job:
+        """Note that the first job is over."""
+        job = self.jobs.popleft()
+        if self.running:
+            took = time.monotonic() - self._began
+            self.usual = took if not self.usual else 0.8 * self.usual + 0.2 * took
+            self.ran += 1
+        self.running, self._deadline, self.packed = False, None, False
+        self._began = time.monotonic()
+        return job
+
+    def enforce(self, limits: Limits) -> None:
+        """Kill it if it is over a limit."""
+        if self._process is None:
+            return
+        now = time.monotonic()
+        if self._killing is not None:
+            if now >= self._killing[2]:
+                self._signal(signal.SIGKILL)
+        elif self._deadline is not None and now > self._deadline:
+            self.kill(
+                "timeout",
+                f"took longer than the suite's limit of {limits.cell_seconds:g} s (limits.cell_seconds) and "
+                f"did not end within {limits.grace_seconds:g} s more; its process was killed",
+                after=STACK_SECONDS,
+            )
+        elif (
+            limits.cell_memory is not None and self.running and self._resident() > limits.cell_memory * 2**30
+        ):
+            self.kill(
+                "memory",
+                f"its process held more than the suite's limit of {limits.cell_memory or 0:g} GiB "
+                "(limits.cell_memory); it was killed",
+            )
+        elif not self.ready and now - self._began > START_SECONDS:
+            self.kill("died", f"its process was not ready after {START_SECONDS:g} s")
+
+    def _resident(self) -> int:
+        assert self._process is not None
+        try:
+            return int(psutil.Process(self._process.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
+    def kill(self, why: Fate, reason: str, *, after: float = 0.0) -> None:
+        """Kill it, and what it has started; with `after`, it gets so many seconds to write its stack."""
+        if self._process is None or (self._killing is not None and after):
+            return
+        self._killing = (why, reason, time.monotonic() + after)
+        if after and worker.STACK_SIGNAL is not None:
+            self._signal(worker.STACK_SIGNAL, group=False)
+        else:
+            self._signal(signal.SIGKILL)
+
+    def ask_to_stop(self) -> None:
+        """Ask it to end the job it runs at its next checkpoint, and to begin no other."""
+        self._signal(signal.SIGTERM, group=False)
+
+    def _signal(self, number: int, *, group: bool = True) -> None:
+        if self._process is None or self._process.pid is None or self._process.exitcode is not None:
+            return
+        with contextlib.suppress(OSError):
+            if group and hasattr(os, "killpg") and os.getpgid(self._process.pid) == self._process.pid:
+                os.killpg(self._process.pid, number)
+            else:
+                os.kill(self._process.pid, number)
+
+    @property
+    def fate(self) -> Fate:
+        return "died" if self._killing is None else self._killing[0]
+
+    def obituary(self) -> str:
+        """Say how it ended."""
+        if self._killing is not None:
+            return self._killing[1]
+        assert self._process is not None
+        self._process.join(GOODBYE_SECONDS)
+        code = self._process.exitcode
+        if code is None:
+            return "its process closed its pipe"
+        if code >= 0:
+            return f"its process ended with exit status {code}"
+        try:
+            name = f" ({signal.Signals(-code).name})"
+        except ValueError:
+            name = ""
+        return f"its process was killed by signal {-code}{name}"
+
+    def log_end(self) -> str:
+        return worker.read_end(self._log_file)
+
+    def bury(self) -> None:
+        """Forget a process that ended, and end what it had started."""
+        if self._process is not None:
+            pid = self._process.pid
+            self._signal(signal.SIGKILL)
+            self._process.join(GOODBYE_SECONDS)
+            if pid is not None and hasattr(os, "killpg"):
+                with contextlib.suppress(OSError):
+                    os.killpg(pid, signal.SIGKILL)  # its session may have outlived it
+            self._process.close()
+        if self._pipe is not None:
+            self._pipe.close()
+        self._process = self._pipe = None
+        self._clear()
+
+    def dismiss(self) -> None:
+        """Let an idle process go, which ends it soon; kill one that is busy."""
+        if self._pipe is None:
+            return
+        if self.jobs or not self.ready:
+            self._signal(signal.SIGKILL)
+            return
+        with contextlib.suppress(OSError):
+            self._pipe.send(None)
+
+    def end(self) -> None:
+        """See to it that the process is gone."""
+        if self._process is None:
+            return
+        if self.jobs or not self.ready:
+            self._signal(signal.SIGKILL)
+        else:
+            self.dismiss()
+            self._process.join(GOODBYE_SECONDS)
+        self.bury()

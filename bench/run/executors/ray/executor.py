@@ -1,0 +1,263 @@
+"""The ray executor: warm actors on the nodes of a Ray cluster, one on each GPU or on so many CPUs.
+
+The cluster is one that runs (by address) or a local one. GPUs, CPUs and, where cells have a limit, memory are
+claimed as Ray's resources; nodes may come and go. Records come back to the driver, which alone writes. Data
+and feature stores lie on a path that all nodes share, or each node's ``ANOBENCH_DATA`` and
+``ANOBENCH_CACHE`` name its own. Short jobs are handed over several at once: a call of an actor costs about a
+millisecond.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bench.core.errors import AnobenchError
+from bench.core.optional import optional_import
+from bench.run.executors.base import Event, Fate, Finished, Job, Lost, Slot, Started
+from bench.run.executors.messages import Ready
+from bench.run.executors.ray.actor import Actor, first_line
+from bench.run.executors.ray.connect import connect, on_node, slots_of
+from bench.run.executors.ray.worker import Board, Worker
+from bench.run.executors.remote import environ, travelling
+from bench.run.setup import Setup
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at which nodes there are.
+LOOK_EVERY = 2.0
+#: A cluster without any node that could run something is given up after so long (seconds).
+WITHOUT_NODES = 300.0
+#: A node that was lost gets nothing for so long: Ray itself needs some time to see that it is gone (seconds).
+SHUN_SECONDS = 60.0
+#: So many actors in a row that end before they can run anything, on nodes that live, are no accident.
+FAILED_STARTS = 3
+
+
+class RayCluster:
+    """An executor (`bench.run.executors.base.Executor`): actors on the nodes of a Ray cluster.
+
+    Parameters
+    ----------
+    setup : Setup
+        Its `device` says what is wanted: ``"cpu"``, or ``"cuda"`` for the GPUs.
+    address : str or None
+        ``"host:6379"`` or ``"auto"`` of a cluster that runs; None starts one on this machine.
+    cpus : int
+        Of each actor.
+    """
+
+    def __init__(self, setup: Setup, *, address: str | None = None, cpus: int = 1) -> None:
+        self._gpu = setup.device.startswith("cuda")
+        threads = setup.extraction_threads or cpus
+        self._limits = setup.limits
+        self._setup = replace(
+            setup, device="cuda" if self._gpu else "cpu", extraction_threads=None if self._gpu else threads
+        )
+        self._address, self._cpus = address, cpus
+        self._actors: dict[str, Actor] = {}
+        self._suspects: set[str] = set()
+        self._shunned: dict[str, float] = {}
+        self._waiting: list[Event] = []
+        self._stopping = self._connected = False
+        self._looked = self._last_node = 0.0
+        self._failed_starts = 0
+
+    def start(self) -> None:
+        if hasattr(self, "_board"):
+            return
+        self._ray = ray = optional_import("ray", "ray", "the executor ray")
+        self._connected = connect(ray, self._address)
+        # Beside the driver: whatever node goes away, not this one.
+        here = on_node(ray.get_runtime_context().get_node_id())
+        board = ray.remote(Board).options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)
+        self._board = board.remote()
+        self._last_node = time.monotonic()
+        self._look()
+        if not self._actors:
+            what = "a GPU" if self._gpu else f"{self._cpus} CPUs"
+            raise AnobenchError(
+                f"no node of the Ray cluster has {what}; see ray status, or use another --device"
+            )
+
+    def _look(self) -> None:
+        """Take note of the nodes that there are now."""
+        self._looked = time.monotonic()
+        kept = {
+            slot.name: self._actors.get(slot.name) or Actor(slot, node)
+            for slot, node in slots_of(self._ray, gpu=self._gpu, cpus=self._cpus)
+        }
+        gone = {name: actor for name, actor in self._actors.items() if name not in kept and actor.jobs}
+        self._actors = kept | gone
+        if kept:
+            self._last_node = self._looked
+        elif self._looked - self._last_node > WITHOUT_NODES:
+            raise AnobenchError(f"the Ray cluster has had no node for {WITHOUT_NODES:.0f} s; see ray status")
+        self._alive = {actor.node for actor in kept.values()}
+
+    def slots(self) -> Sequence[Slot]:
+        return [actor.slot for actor in self._actors.values()]
+
+    def idle(self) -> Sequence[Slot]:
+        if self._stopping:
+            return []
+        now = time.monotonic()
+        able = [
+            actor
+            for actor in self._actors.values()
+            if actor.node in self._alive and now >= self._shunned.get(actor.node, 0.0) and actor.takes_more()
+        ]
+        return [actor.slot for actor in sorted(able, key=lambda a: (len(a.jobs), a.handle is None))]
+
+    def fits(self, job: Job, slot: Slot) -> bool:
+        actor = self._actors[slot.name]
+        if (job.fresh or job.alone) and actor.jobs:
+            return False
+        beside = self._beside(actor)
+        return not (beside and (job.alone or any(other.jobs[0].alone for other in beside)))
+
+    def _beside(self, actor: Actor) -> list[Actor]:
+        """Return the other actors that have work on its device."""
+        device = actor.slot.device
+        return [a for a in self._actors.values() if a.slot.device == device and a.jobs and a is not actor]
+
+    def submit(self, job: Job, slot: Slot) -> None:
+        actor = self._actors[slot.name]
+        if job.fresh and actor.ran:
+            actor.end(self._ray)
+        actor.queued.append(job)
+
+    def _send(self) -> None:
+        """Hand over what was submitted."""
+        for actor in self._actors.values():
+            if actor.queued and actor.handle is None:
+                self._begin(actor)
+            actor.send(self._suspects)
+
+    def _begin(self, actor: Actor) -> None:
+        memory = self._limits.cell_memory
+        options: dict[str, Any] = {"memory": int(memory * 2**30)} if memory else {}
+        actor.handle = (
+            self._ray.remote(Worker)
+            .options(
+                num_cpus=self._cpus,
+                num_gpus=1 if self._gpu else 0,
+                max_restarts=0,
+                scheduling_strategy=on_node(actor.node),
+                **options,
+            )
+            .remote(travelling(self._setup), environ(), self._board)
+        )
+        actor.ready, actor.ran = actor.handle.ready.remote(), False
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        self._send()
+        found, self._waiting = self._waiting, []
+        if time.monotonic() - self._looked >= LOOK_EVERY:
+            self._look()
+            found += self._ray.get(self._board.read.remote())
+            for actor in self._actors.values():
+                if (allowed := actor.late(self._limits)) is not None:
+                    found += self._lost(actor, "timeout", f"killed: it took longer than {allowed:g} s")
+        refs = {ref: actor for actor in self._actors.values() for ref in actor.refs()}
+        if refs:
+            ready, _ = self._ray.wait(list(refs), num_returns=len(refs), timeout=0)
+            if not ready and not found:
+                ready, _ = self._ray.wait(list(refs), timeout=min(timeout, LOOK_EVERY))
+            for ref in ready:
+                found += self._understand(refs[ref], ref)
+        elif not found:
+            time.sleep(min(timeout, 0.05))  # nothing runs: only nodes can come
+        for actor in self._actors.values():
+            call = actor.turn()
+            found += [
+                Started(job=j.id, cell=j.cells[0], slot=actor.slot) for j in (call.jobs if call else ())
+            ]
+        self._send()
+        return found
+
+    def _understand(self, actor: Actor, ref: Any) -> Iterator[Event]:
+        from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayTaskError
+
+        try:
+            answer = self._ray.get(ref)
+        except ActorUnavailableError as error:
+            if actor.probe is None:
+                # A lost connection: what it lost is known once Ray knows whether actor or node are gone.
+                actor.ready, actor.probe = None, actor.handle.ready.remote()
+                return
+            yield from self._lost(actor, "node", f"its node cannot be reached: {first_line(error)}")
+        except OutOfMemoryError as error:
+            yield from self._lost(actor, "memory", first_line(error))
+        except RayActorError as error:
+            node = "node has died" in str(error) or actor.node not in self._alive_now()
+            what = "its node went away" if node else f"its worker died: {first_line(error)}"
+            self._count_start(actor, failed=not node, what=str(error))
+            yield from self._lost(actor, "node" if node else "died", what)
+        except RayTaskError as error:
+            raise AnobenchError(f"{actor.slot.name} cannot run anything: {error}") from None
+        else:
+            if actor.probe is not None:
+                yield from self._lost(actor, "node", "the connection to its worker was lost")
+            elif isinstance(answer, str):
+                raise AnobenchError(f"{actor.slot.name}: {answer}")
+            elif isinstance(answer, Ready):
+                if answer.problem:
+                    raise AnobenchError(f"{actor.slot.name}: {answer.problem}")
+                actor.ready, actor.environment, self._failed_starts = None, answer.environment, 0
+            else:
+                actor.over()
+                packed = not self._gpu and bool(self._beside(actor))
+                yield from (replace(e, packed=packed) if isinstance(e, Finished) else e for e in answer)
+
+    def _count_start(self, actor: Actor, *, failed: bool, what: str) -> None:
+        """Give up when actors that nobody disturbs end before they are ready."""
+        if actor.ready is None or not failed:
+            return
+        self._failed_starts += 1
+        if self._failed_starts >= FAILED_STARTS:
+            raise AnobenchError(
+                f"{FAILED_STARTS} of Ray's actors in a row could not start; the last one: {what}"
+            )
+
+    def _alive_now(self) -> set[str]:
+        self._look()
+        return self._alive
+
+    def _lost(self, actor: Actor, why: Fate, reason: str) -> list[Lost]:
+        """End an actor, and return what it had."""
+        if why == "node":
+            self._shunned[actor.node] = time.monotonic() + SHUN_SECONDS
+        found, suspects = actor.lost(why, reason)
+        self._suspects |= suspects
+        actor.end(self._ray)
+        return found
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._board.stop.remote()
+        for actor in self._actors.values():
+            for job in actor.queued:
+                self._waiting.append(
+                    Lost(job=job.id, cells=job.cells, why="interrupted", reason="the run was stopped")
+                )
+            actor.queued = []
+
+    def kill(self) -> None:
+        self._stopping = True
+        for actor in self._actors.values():
+            for lost in self._lost(actor, "interrupted", "the run was stopped"):
+                self._waiting.append(replace(lost, why="interrupted"))
+
+    def close(self) -> None:
+        if not hasattr(self, "_board"):
+            return
+        for actor in self._actors.values():
+            actor.end(self._ray)
+        self._ray.kill(self._board)
+        del self._board
+        if self._connected:
+            self._ray.shutdown()

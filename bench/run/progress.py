@@ -1,0 +1,196 @@
+"""Watching a run: what runs where, how much is done, how long it takes; for live view and other shells."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from bench.core.cell import Record
+from bench.core.errors import ArchiveError
+from bench.core.files import write_atomically
+from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Progress, Slot, Started
+
+#: Schema of a status file, and seconds between two.
+STATUS_VERSION = 1
+WRITE_EVERY = 2.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A job on a slot.
+
+    Attributes
+    ----------
+    what : str
+        The cell, how many more are fitted together with it, or the features it extracts.
+    since : float
+        Monotonic seconds.
+    note : str
+        How far a training or an extraction is.
+    """
+
+    what: str
+    since: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A run at one moment; plain data.
+
+    Attributes
+    ----------
+    suite : str
+    driver : str
+        Name of its lock among the claims; empty without.
+    total, done, failed : int
+        Cells of this run; `failed` are among `done`.
+    seconds : float
+        Since it began.
+    left_seconds : float or None
+        Estimate of what it still takes.
+    running : tuple of (slot, what, seconds, note)
+    devices : tuple of (name, what)
+        Use and memory of each GPU, where the system tells.
+    ending : str
+        Why it is about to end.
+    """
+
+    suite: str
+    driver: str = ""
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    left_seconds: float | None = None
+    running: tuple[tuple[str, str, float, str], ...] = ()
+    devices: tuple[tuple[str, str], ...] = ()
+    ending: str = ""
+
+    def to_json(self) -> str:
+        return json.dumps({"schema": STATUS_VERSION, **asdict(self)}, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Snapshot:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ArchiveError
+            Not a status, or of another schema version.
+        """
+        try:
+            data = json.loads(text)
+            if data.pop("schema") != STATUS_VERSION:
+                raise ArchiveError("its schema is that of another anobench")
+            for name in ("running", "devices"):
+                data[name] = tuple(tuple(row) for row in data[name])
+            return cls(**data)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArchiveError(f"not a run's status ({type(error).__name__}: {error})") from None
+
+
+@dataclass(slots=True)
+class Watch:
+    """Follows a run's events.
+
+    Attributes
+    ----------
+    suite : str
+    slots : sequence of Slot
+    total : int
+        Cells to run.
+    file : Path, optional
+        Where the status is written for other shells.
+    driver : str
+    """
+
+    suite: str
+    slots: Sequence[Slot]
+    total: int = 0
+    file: Path | None = None
+    driver: str = ""
+    done: int = 0
+    failed: int = 0
+    ending: str = ""
+    running: dict[int, tuple[str, Running]] = field(default_factory=dict)
+    #: Estimated seconds of jobs in flight, and of those that are over with what they really took.
+    _given: dict[int, float] = field(default_factory=dict)
+    _estimated: float = 0.0
+    _took: float = 0.0
+    _seconds_left: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
+    _written: float = -float("inf")
+
+    def given(self, job: Job) -> None:
+        """Note that a job was handed out."""
+        # How wrong extractions are estimated says nothing of cells.
+        self._given[job.id] = job.seconds or 0.0 if job.part is None else 0.0
+
+    def event(self, event: Event) -> None:
+        now = time.monotonic()
+        if isinstance(event, Started):
+            self.running[event.job] = (event.slot.name, Running(str(event.cell), now))
+        elif isinstance(event, Progress) and event.job in self.running:
+            what = "" if event.kind == "training" else f"features of {event.what}: "
+            self.running[event.job][1].note = f"{what}{event.done:,} of {event.total:,}"
+        elif isinstance(event, Extracted | Lost | Finished):
+            self._over(event.job, now)
+
+    def _over(self, job: int, now: float) -> None:
+        estimated = self._given.pop(job, None)
+        slot = self.running.pop(job, None)
+        if estimated and slot is not None:
+            self._estimated += estimated
+            self._took += now - slot[1].since
+
+    def finished(self, record: Record) -> None:
+        """Note that a cell is done, by this or another driver."""
+        self.done += 1
+        self.failed += record.status == "failed"
+
+    def tick(self, seconds_left: float, ending: str = "") -> None:
+        """Note what is left, and write the status if it is time to."""
+        self._seconds_left, self.ending = seconds_left, ending
+        now = time.monotonic()
+        if self.file is not None and now - self._written >= WRITE_EVERY:
+            self._written = now
+            with contextlib.suppress(ArchiveError):  # a full disk is for the records to tell
+                write_atomically(self.file, self.snapshot().to_json().encode(), durable=False)
+
+    def left_seconds(self) -> float | None:
+        """Estimate what is left: learned costs, corrected by how those of this run so far were wrong."""
+        if self.done >= self.total:
+            return 0.0
+        if not self._estimated or not self.done:
+            return None
+        wrong = self._took / self._estimated
+        return wrong * (self._seconds_left + sum(self._given.values())) / max(1, len(self.slots))
+
+    def snapshot(self) -> Snapshot:
+        """Return the run at this moment."""
+        from bench.run.executors.gpus import usage
+
+        now = time.monotonic()
+        return Snapshot(
+            suite=self.suite,
+            driver=self.driver,
+            total=self.total,
+            done=self.done,
+            failed=self.failed,
+            seconds=now - self._began,
+            left_seconds=self.left_seconds(),
+            running=tuple((name, r.what, now - r.since, r.note) for name, r in self.running.values()),
+            devices=usage({slot.device for slot in self.slots}),
+            ending=self.ending,
+        )
+
+    def close(self) -> None:
+        """Remove the status: the run is over."""
+        if self.file is not None:
+            with contextlib.suppress(OSError):
+                self.file.unlink(missing_ok=True)

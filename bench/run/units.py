@@ -1,0 +1,190 @@
+"""Order: cells as units of work, in groups that share features. `bench.run.schedule` hands them out. Pure.
+
+A group is the cells whose images lie in the same sources and that ask for the same backbone. Its features are
+extracted once, by units of their own, before its cells run. Cells that are fitted together are one unit.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.core.cell import Cell
+from bench.run.cost import Costs
+
+#: A part of an extraction takes at least so many seconds, and has at least so many images: starting a worker
+#: and a network for less gains nothing.
+PART_SECONDS, PART_IMAGES = 30.0, 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What cells share: the sources of their images (the data set, where they are unknown) and a backbone."""
+
+    sources: tuple[str, ...]
+    backbone: str
+    backbone_identity: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """What a worker gets: cells to run, or a part of an extraction.
+
+    Attributes
+    ----------
+    cells : tuple of Cell
+        To be run, several together; or those whose features are to be extracted.
+    group : Group
+    seconds : float
+        Estimated, with features at hand.
+    part : tuple of (int, int) or None
+        Which part of how many of the group's extraction; None for a unit that runs cells.
+    device_bytes, host_bytes : int or None
+        Learned peak of memory; None is unknown.
+    """
+
+    cells: tuple[Cell, ...]
+    group: Group
+    seconds: float
+    part: tuple[int, int] | None = None
+    device_bytes: int | None = None
+    host_bytes: int | None = None
+
+    @property
+    def runs_cells(self) -> bool:
+        return self.part is None
+
+    @property
+    def name(self) -> str:
+        """Return what a person should read."""
+        if self.part is None:
+            more = f" and {len(self.cells) - 1} more" if len(self.cells) > 1 else ""
+            return f"{self.cells[0]}{more}"
+        which = f", part {self.part[0] + 1} of {self.part[1]}" if self.part[1] > 1 else ""
+        return f"features of {self.cells[0].dataset} · {self.group.backbone}{which}"
+
+
+def group_of(cell: Cell, costs: Costs) -> Group:
+    """Return the group that a cell belongs to."""
+    size = costs.sizes.get((cell.dataset, cell.task))
+    sources = tuple(sorted(size.sources)) if size and size.sources else (cell.dataset,)
+    return Group(sources, cell.backbone, cell.backbone_identity)
+
+
+def units(
+    todo: Sequence[Cell],
+    costs: Costs,
+    *,
+    together: int = 1,
+    fits_together: Callable[[Cell], bool] = lambda _: False,
+    extracts: Callable[[Cell], bool] = lambda _: False,
+    devices: int = 1,
+) -> list[Unit]:
+    """Return the work: the extraction of a group before its cells, the longest first.
+
+    Which cells are one unit depends on the plan's order alone, so that every executor gets the same.
+
+    Parameters
+    ----------
+    together : int
+        The heads of so many cells are fitted in the same steps, where `fits_together` allows it.
+    extracts : callable
+        Whether a cell asks for pooled features of its backbone that are worth extracting beforehand.
+    devices : int
+        An extraction is cut into at most so many parts.
+    """
+    held: dict[Group, list[Unit]] = defaultdict(list)
+    for cells in grouped(todo, fits_together, most=together):
+        group = group_of(cells[0], costs)
+        held[group].append(
+            Unit(
+                cells=tuple(cells),
+                group=group,
+                seconds=sum(costs.cell(cell).seconds for cell in cells),
+                device_bytes=costs.device_bytes(cells),
+                host_bytes=costs.host_bytes(cells),
+            )
+        )
+    ordered = []
+    for group, members in held.items():
+        asking = [cell for unit in members for cell in unit.cells if extracts(cell)]
+        first = _extraction(group, asking, costs, devices) if len(asking) > 1 else []
+        ordered.append([*first, *sorted(members, key=lambda unit: -unit.seconds)])
+    ordered.sort(key=lambda work: -_chain(work))
+    return [unit for work in ordered for unit in work]
+
+
+def _extraction(group: Group, asking: Sequence[Cell], costs: Costs, devices: int) -> list[Unit]:
+    """Return the parts of a group's extraction, of about equal size."""
+    tasks = {(cell.dataset, cell.task, cell.contamination): cell for cell in asking}
+    images = _distinct_images(asking, costs)
+    seconds = costs.extraction(group.backbone_identity, images)
+    parts = int(max(1, min(devices, seconds // PART_SECONDS, images // PART_IMAGES)))
+    return [
+        Unit(cells=tuple(tasks.values()), group=group, seconds=seconds / parts, part=(number, parts))
+        for number in range(parts)
+    ]
+
+
+def _distinct_images(cells: Iterable[Cell], costs: Costs) -> int:
+    """Count the images of the cells' sources, each once; of tasks whose sources are unknown, all."""
+    sources: dict[str, int] = {}
+    for cell in cells:
+        size = costs.sizes.get((cell.dataset, cell.task))
+        if size is not None:
+            sources |= dict(size.sources) or {f"{cell.dataset}/{cell.task}": size.images}
+    return sum(sources.values())
+
+
+def loading_seconds(work: Iterable[Unit], costs: Costs) -> dict[Group, float]:
+    """Return the seconds that a worker takes to read each group's features; 0 for one that asks for none."""
+    cells: dict[Group, list[Cell]] = defaultdict(list)
+    for unit in work:
+        cells[unit.group] += unit.cells
+    return {group: _loading(group, members, costs) for group, members in cells.items()}
+
+
+def _loading(group: Group, cells: Iterable[Cell], costs: Costs) -> float:
+    return costs.loading(group.backbone_identity, _distinct_images(cells, costs)) if group.backbone else 0.0
+
+
+def _chain(work: Iterable[Unit]) -> float:
+    """Return the seconds that a group takes on as many devices as it could use."""
+    extraction = longest = 0.0
+    for unit in work:
+        if unit.runs_cells:
+            longest = max(longest, unit.seconds)
+        else:
+            extraction = max(extraction, unit.seconds)
+    return extraction + longest
+
+
+def grouped(
+    todo: Iterable[Cell], fits_together: Callable[[Cell], bool], *, most: int
+) -> Iterator[list[Cell]]:
+    """Yield the cells in their order, together with those that can be fitted in the same steps.
+
+    These are cells of the same data set, method and parameters; they move up to the first of them.
+    """
+    cells = list(todo)
+    if most == 1:
+        yield from ([cell] for cell in cells)
+        return
+    alike: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        alike[_kind(cell)].append(cell)
+    offers = {kind: fits_together(held[0]) for kind, held in alike.items()}
+    done: set[str] = set()
+    for cell in cells:
+        if cell.key not in done:
+            held = alike[_kind(cell)]
+            group = held[:most] if offers[_kind(cell)] else [cell]
+            if offers[_kind(cell)]:
+                del held[:most]
+            done.update(each.key for each in group)
+            yield group
+
+
+def _kind(cell: Cell) -> tuple[object, ...]:
+    return cell.dataset, cell.method, cell.params, cell.backbone, cell.code, cell.backbone_identity

@@ -1,0 +1,219 @@
+"""Adapter: one file in ``methods/`` or ``datasets/``, as its source text describes it.
+
+Everything that a listing or a plan needs (summary, parameters with their kinds and defaults, class
+attributes, hash of the code) comes from the syntax tree (`bench.suite.adapterfile`); the file is imported
+only when one of its cells runs or its data is opened.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.core.cell import Value
+from bench.core.errors import AdapterError, SuiteError, did_you_mean
+from bench.core.params import in_words
+
+Kind = Literal["method", "dataset"]
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "required"
+
+
+REQUIRED = _Required()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of an adapter as its source text declares it.
+
+    `kind` is None where the annotation says nothing that can be checked: any plain value is taken.
+    """
+
+    name: str
+    annotation: str
+    kind: Any
+    default: Any
+
+    def check(self, value: object) -> Value:
+        """Return `value` as this parameter's kind: text (from a selector) is read, typed values are checked.
+
+        Raises
+        ------
+        ValueError
+            It is of another kind or out of range; the message says what is expected.
+        """
+        import pydantic
+
+        expected = in_words(self.annotation)
+        optional = "None" in self.annotation
+        if value is None or (isinstance(value, str) and value.lower() == "none" and optional):
+            if optional:
+                return None
+            raise ValueError(f"expected {expected}, got none")
+        if self.kind is None:
+            return _scalar(value)
+        adapter = pydantic.TypeAdapter(self.kind)
+        try:
+            if isinstance(value, str):
+                checked = adapter.validate_strings(value)
+            else:
+                checked = adapter.validate_python(value, strict=True)
+        except pydantic.ValidationError as error:
+            raise ValueError(f"expected {expected}, got {value!r} ({error.errors()[0]['msg']})") from None
+        if not isinstance(checked, str | int | float | bool):
+            raise ValueError(f"expected {expected}, got {value!r}")
+        return checked
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One adapter file.
+
+    Attributes
+    ----------
+    kind, name : str
+        The name is the file's stem.
+    path : Path
+    summary : str
+        First line of the module's docstring.
+    class_name : str
+    parameters : dict of str to Parameter
+    open_ended : bool
+        ``__init__`` takes ``**options``.
+    attributes : dict
+        Literal class attributes (``stochastic``, ``setting``, ``synthetic``, …).
+    code : str
+        Hash of the syntax tree without comments and docstrings.
+    problem : str
+        Why it cannot be used (file, line, reason); empty if it can be read.
+    """
+
+    kind: Kind
+    name: str
+    path: Path
+    summary: str = ""
+    class_name: str = ""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    open_ended: bool = False
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+    problem: str = ""
+
+    def selection(self, params: Mapping[str, object]) -> str:
+        """Return how results are chosen with these parameters (see `bench.train.method.Method`)."""
+        return str(params.get("selection") or self.attributes.get("selection", "last"))
+
+    def stochastic(self, params: Mapping[str, object]) -> bool:
+        """Return whether a seed has an effect with these parameters (see `bench.train.method.Method`)."""
+        without = dict(self.attributes.get("deterministic_with", {}))
+        return bool(self.attributes.get("stochastic", False)) and not any(
+            params.get(name) == value for name, value in without.items()
+        )
+
+    def lacks(self, given: Mapping[str, object]) -> bool:
+        """Return whether a parameter without default is not among those given; a pattern passes it over."""
+        return any(p.default is REQUIRED and name not in given for name, p in self.parameters.items())
+
+    def check(
+        self, given: Mapping[str, object], where: str, *, ignore_unknown: bool = False
+    ) -> dict[str, Value]:
+        """Return all parameters, defaults included, after checking those given.
+
+        Parameters
+        ----------
+        where : str
+            What an error should name: suite file and key.
+        ignore_unknown : bool
+            Drop parameters that this adapter does not have (for globs).
+
+        Raises
+        ------
+        SuiteError
+            Unknown parameter, wrong kind, or a required one missing.
+        """
+        values = {name: p.default for name, p in self.parameters.items() if p.default is not REQUIRED}
+        for name, value in given.items():
+            if name in self.parameters:
+                try:
+                    values[name] = self.parameters[name].check(value)
+                except ValueError as error:
+                    raise SuiteError(f"{where}: {self.name}, parameter {name}: {error}") from None
+            elif self.open_ended:
+                values[name] = _scalar(value)
+            elif not ignore_unknown:
+                raise SuiteError(
+                    f"{where}: {self.name} has no parameter {name!r}{did_you_mean(name, self.parameters)}"
+                )
+        missing = [name for name in self.parameters if name not in values]
+        if missing:
+            raise SuiteError(
+                f"{where}: {self.name} needs the parameter {missing[0]!r}: {self.name}[{missing[0]}=...]"
+            )
+        return values
+
+    def load(self) -> type[Any]:
+        """Import the adapter's file and return its class.
+
+        Raises
+        ------
+        AdapterError
+            The import fails; the message names file, line and reason.
+        """
+        if self.problem:
+            raise AdapterError(self.problem)
+        # The code is part of the name: a file that was changed is another module, as it is another key.
+        which = hashlib.sha256(f"{self.path}\0{self.code}".encode()).hexdigest()[:8]
+        module_name = f"_anobench_{self.kind}_{self.name}_{which}"
+        if module_name in sys.modules:
+            return self._class_of(sys.modules[module_name])
+        spec = importlib.util.spec_from_file_location(module_name, self.path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[module_name]
+            frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == self.path]
+            line = frames[-1].lineno if frames else getattr(error, "lineno", 0)
+            raise AdapterError(
+                f"{self.path}, line {line}: {self.kind} {self.name!r} cannot be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return self._class_of(module)
+
+    def _class_of(self, module: Any) -> type[Any]:
+        from bench.data.dataset import Dataset
+        from bench.train.method import Method
+
+        found = getattr(module, self.class_name)
+        base = Method if self.kind == "method" else Dataset
+        if not (isinstance(found, type) and issubclass(found, base)):
+            raise AdapterError(f"{self.path}: {self.class_name} does not derive from bench.{base.__name__}")
+        if abstract := sorted(getattr(found, "__abstractmethods__", ())):
+            raise AdapterError(f"{self.path}: {self.class_name} lacks {', '.join(abstract)}()")
+        return found
+
+
+def _scalar(value: object) -> Value:
+    """Read a value of unknown kind."""
+    if not isinstance(value, str):
+        if isinstance(value, int | float | bool) or value is None:
+            return value
+        raise SuiteError(f"a parameter must be a number, text or true/false, got {value!r}")
+    try:
+        read = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(value.lower(), value))
+    except (ValueError, SyntaxError):
+        return value
+    return read if isinstance(read, int | float | bool | str) or read is None else value

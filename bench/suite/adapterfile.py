@@ -1,0 +1,168 @@
+"""Reading an adapter file: what its source text says, without importing it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from bench.core.params import VOCABULARY
+from bench.suite.adapter import REQUIRED, Adapter, Kind, Parameter
+
+#: Where adapters lie in a bench folder.
+FOLDERS: dict[Kind, str] = {"method": "methods", "dataset": "datasets"}
+#: A class is an adapter if it derives directly from one of these names.
+BASES: dict[Kind, frozenset[str]] = {
+    "method": frozenset({"Method", "Wrapper"}),
+    "dataset": frozenset({"Dataset", "OneVsRest", "InspectionSet"}),
+}
+
+
+def read_adapter(kind: Kind, path: Path) -> Adapter | None:
+    """Read one adapter file without importing it; None if the file holds no adapter."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return Adapter(kind, path.stem, path, problem=f"{path}: cannot be read ({error})", code="unreadable")
+    content_hash = hashlib.sha256(text.encode()).hexdigest()[:16]
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        if "bench" not in text:
+            return None
+        problem = (
+            f"{path}, line {error.lineno}: {kind} {path.stem!r} cannot be imported: SyntaxError: {error.msg}"
+        )
+        return Adapter(kind, path.stem, path, problem=problem, code=content_hash)
+    found = [
+        n for n in tree.body if isinstance(n, ast.ClassDef) and BASES[kind] & {_last_name(b) for b in n.bases}
+    ]
+    if not found:
+        return None
+    summary = (ast.get_docstring(tree) or "").split("\n")[0]
+    try:
+        parameters, open_ended = _parameters(found[-1])
+    except ValueError as error:
+        return Adapter(kind, path.stem, path, summary, problem=f"{path}: {error}", code=content_hash)
+    return Adapter(
+        kind,
+        path.stem,
+        path,
+        summary,
+        found[-1].name,
+        parameters,
+        open_ended,
+        _literal_attributes(found[-1]),
+        code_hash(tree),
+    )
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _parameters(cls: ast.ClassDef) -> tuple[dict[str, Parameter], bool]:
+    init = next((n for n in cls.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    if init is None:
+        return {}, False
+    args = init.args
+    positional = [*args.posonlyargs, *args.args][1:]
+    defaults = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
+    parameters = {}
+    for arg, default in zip([*positional, *args.kwonlyargs], [*defaults, *args.kw_defaults], strict=True):
+        try:
+            value = REQUIRED if default is None else ast.literal_eval(default)
+        except ValueError:
+            raise ValueError(
+                f"line {arg.lineno}: the default of parameter {arg.arg!r} must be a literal (a number, text, "
+                "true/false or None), so that it can be read without importing the adapter"
+            ) from None
+        parameters[arg.arg] = Parameter(arg.arg, *_kind(arg.annotation), value)
+    return parameters, args.kwarg is not None
+
+
+_ALLOWED_IN_ANNOTATION = (
+    ast.Expression, ast.Name, ast.Load, ast.Subscript, ast.BinOp, ast.BitOr, ast.Constant, ast.Tuple,
+    ast.UnaryOp, ast.USub,
+)  # fmt: skip
+
+
+def _kind(annotation: ast.expr | None) -> tuple[str, Any]:
+    """Return an annotation's text and its type; anything outside the vocabulary means any plain value."""
+    if annotation is None:
+        return "any value", None
+    text = ast.unparse(annotation)
+    expression = ast.Expression(annotation)
+    if all(isinstance(node, _ALLOWED_IN_ANNOTATION) for node in ast.walk(expression)):
+        try:
+            return text, eval(
+                compile(expression, "<annotation>", "eval"), {"__builtins__": {}}, dict(VOCABULARY)
+            )
+        except (NameError, TypeError):
+            pass
+    return text, None
+
+
+def _literal_attributes(cls: ast.ClassDef) -> dict[str, Any]:
+    found = {}
+    for node in cls.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value:
+            try:
+                found[target.id] = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+    return found
+
+
+#: Names of the engine that have changed, and what they were: adapters are hashed by the old ones, so that a
+#: rename, which changes no score, changes no key.
+RENAMED = {
+    "PixelRows": "Pictures",
+    "auxiliary": "extra",
+    "auxiliary_images": "extra_images",
+    "derive_seed": "seed_of",
+    "feature_maps": "patches",
+    "generator_for": "chance",
+    "has_anomaly_pool": "has_holdout",
+}
+
+
+def code_hash(tree: ast.AST) -> str:
+    """Return a hash of a syntax tree without comments, docstrings and positions.
+
+    It is the same on every Python version that parses the text to the same meaning, and before and after
+    a rename of the engine's own names (`RENAMED`).
+    """
+    return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()[:16]
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return RENAMED.get(node, node) if isinstance(node, str) else node
+    if isinstance(node, ast.Constant):
+        return ("Constant", [] if node.value is None else [("value", node.value)])
+    fields = []
+    for name, value in ast.iter_fields(node):
+        if isinstance(node, ast.ImportFrom) and name == "names" and RENAMED.keys() & {a.name for a in value}:
+            # In the order in which linters keep imported names: classes first.
+            value = sorted(value, key=lambda alias: _import_order(RENAMED.get(alias.name, alias.name)))
+        if name == "body" and isinstance(
+            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        ):
+            first = value[0] if value else None
+            if isinstance(first, ast.Expr) and isinstance(getattr(first.value, "value", None), str):
+                value = value[1:]
+        if isinstance(node, ast.JoinedStr):
+            # Python 3.12.0 and 3.12.1 put empty pieces into f-strings.
+            value = [piece for piece in value if getattr(piece, "value", None) != ""]
+        if value not in (None, []) and name not in ("ctx", "kind", "type_comment"):
+            fields.append((name, _plain(value)))
+    return (type(node).__name__, fields)
+
+
+def _import_order(name: str) -> tuple[bool, str]:
+    return name[0].islower(), name.lower()

@@ -1,0 +1,156 @@
+"""Auxiliary images that a method is given beside its train images: outliers, textures.
+
+A method names the parameters that mean such images in `Method.auxiliary_images`; the value is a data set's
+selector (all images of its train split; with ``task=`` the normal ones of these tasks) or a folder of
+images (absolute, or in a folder of ``ANOBENCH_DATA``). Planning takes their content into the cell's key;
+the runner hands them over, after making sure that none of them is an image of the test set.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bench.core.errors import AnobenchError, DataError, did_you_mean
+from bench.core.files import data_folders
+from bench.core.selector import Selector, parse
+from bench.data.dataset import Dataset
+from bench.data.folders import FileSource, list_images
+from bench.data.images import Images, picture_digests
+from bench.data.source import Source
+from bench.data.task import Task
+from bench.suite.adapter import Adapter
+from bench.suite.registry import Registry
+
+
+@dataclass(frozen=True, eq=False)
+class AuxiliaryImages:
+    """Images by name.
+
+    Attributes
+    ----------
+    name : str
+        As the parameter gives it.
+    images : Images
+    fingerprint : str
+        sha256 (hex) of the content.
+    sources : tuple of Source
+        Keeps the pixels alive.
+    """
+
+    name: str
+    images: Images
+    fingerprint: str
+    sources: tuple[Source, ...]
+
+    @cached_property
+    def digests(self) -> frozenset[bytes]:
+        return frozenset(picture_digests(self.images))
+
+    def refuse_overlap(self, task: Task, where: str) -> None:
+        """Make sure that no image is one of the task's test images or normal train images.
+
+        Images are compared as they are decoded, so that it does not matter how their files are called.
+
+        Raises
+        ------
+        DataError
+            Some are; says how many.
+        """
+        train = task.train if task.train_labels is None else task.train[task.train_labels == 0]
+        for what, images in (("test", task.test), ("normal train", train)):
+            shared = sum(digest in self.digests for digest in picture_digests(images))
+            if shared:
+                raise DataError(
+                    f"{where}={self.name}: {shared} of the {len(images)} {what} images of {task.name!r} are "
+                    f"among these {len(self.images)} images; take images from elsewhere, or leave these "
+                    "out (of a data set: NAME[task=...] takes the normal images of some tasks)"
+                )
+
+
+def auxiliary_images(
+    adapter: Adapter, params: Mapping[str, object], registry: Registry
+) -> dict[str, AuxiliaryImages]:
+    """Open the extra images that a method's parameters name, by parameter.
+
+    Raises
+    ------
+    DataError
+        There is neither such a data set nor such a folder, or it holds no image.
+    """
+    declared: Mapping[str, Mapping[str, str]] = adapter.attributes.get("auxiliary_images", {})
+    found = {}
+    for parameter, words in declared.items():
+        text = str(params.get(parameter) or "")
+        named = words.get(text, text)
+        if not named:
+            continue
+        try:
+            found[parameter] = open_auxiliary(named, registry)
+        except DataError as error:
+            if text not in words:  # a word says "where present"
+                raise DataError(f"{adapter.name}, parameter {parameter}: {error}") from None
+    return found
+
+
+def auxiliary_fingerprint(adapter: Adapter, params: Mapping[str, object], registry: Registry) -> str:
+    """Return a sha256 (hex) over all extra images of a method; empty if it has none."""
+    found = auxiliary_images(adapter, params, registry)
+    parts = [f"{parameter}={found[parameter].fingerprint}" for parameter in sorted(found)]
+    return hashlib.sha256("/".join(parts).encode()).hexdigest() if parts else ""
+
+
+def open_auxiliary(text: str, registry: Registry) -> AuxiliaryImages:
+    """Open a data set's selector or a folder as extra images.
+
+    Raises
+    ------
+    DataError
+        There is none of this name, or it holds no image.
+    """
+    try:
+        selector = parse(text)
+    except AnobenchError:
+        selector = Selector("")
+    if selector.name in registry.datasets:
+        return _of_dataset(text, selector, registry)
+    given = Path(text).expanduser()
+    places = [given] if given.is_absolute() else [folder / given for folder in data_folders()]
+    for place in places:
+        if place.is_dir() and (files := list_images(place, place)):
+            source = FileSource(f"extra/{place.name}", place, files)
+            return AuxiliaryImages(text, Images.of(source), source.fingerprint, (source,))
+    looked = ", ".join(str(place) for place in places) or "no folder, as ANOBENCH_DATA is not set"
+    raise DataError(
+        f"{text!r} is neither a data set nor a folder that holds images (looked at {looked})"
+        f"{did_you_mean(selector.name or text, registry.datasets)}"
+    )
+
+
+def _of_dataset(text: str, selector: Selector, registry: Registry) -> AuxiliaryImages:
+    adapter = registry.datasets[selector.name]
+    given = dict(selector.params)
+    wanted = given.pop("task", "")
+    dataset: Dataset = adapter.load()(**adapter.check(given, text))
+    names = dataset.tasks()
+    if wanted:
+        patterns = wanted.split("|")
+        names = [name for name in names if any(fnmatch.fnmatchcase(name, each) for each in patterns)]
+        if not names:
+            raise DataError(f"{text}: no task {wanted!r}{did_you_mean(wanted, dataset.tasks())}")
+    views: list[Images] = []
+    sources: list[Source] = []
+    for name in names:
+        task = dataset.task(name)
+        views += [task.train] + ([task.anomaly_pool] if task.anomaly_pool is not None and not wanted else [])
+        sources += task.sources
+    whole = views[0]
+    for view in views[1:]:
+        whole += view
+    described = f"{adapter.code}/{dataset.fingerprint()}/{'|'.join(names)}"
+    fingerprint = hashlib.sha256(described.encode()).hexdigest()
+    return AuxiliaryImages(text, whole.distinct(), fingerprint, tuple(sources))

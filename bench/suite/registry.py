@@ -1,0 +1,143 @@
+"""The registry: finds adapters and suites by file.
+
+A bench folder holds ``methods/``, ``datasets/`` and ``suites/``. The stock folder comes with the package;
+folders given with ``--bench`` and the working directory are searched before it, so that a user's adapter of
+the same name wins.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from bench.core.errors import AdapterError, SelectorError, SuiteError, did_you_mean
+from bench.core.selector import Selector
+from bench.suite.adapter import Adapter, Kind
+from bench.suite.adapterfile import BASES, FOLDERS, read_adapter
+
+
+def stock_folder() -> Path:
+    """Return the stock bench folder: inside the installed wheel, or the checkout that holds ``bench``."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "stock"
+    return inside if inside.is_dir() else package.parent
+
+
+class Registry:
+    """Adapters and suites of several bench folders.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+        Bench folders given by the user, searched first, in this order.
+    working_directory : Path, optional
+        Searched next if it holds adapters or suites.
+
+    Raises
+    ------
+    AdapterError
+        A folder given does not exist or is no bench folder.
+    """
+
+    def __init__(self, folders: Iterable[Path] = (), working_directory: Path | None = None) -> None:
+        given = [folder.resolve() for folder in folders]
+        for folder in given:
+            if not any((folder / name).is_dir() for name in ("methods", "datasets", "suites")):
+                raise AdapterError(
+                    f"--bench {folder}: no bench folder; "
+                    "expected a folder that holds methods/, datasets/ or suites/"
+                )
+        here = [working_directory.resolve()] if working_directory else []
+        self.folders = list(dict.fromkeys([*given, *here, stock_folder()]))
+        #: Adapters hidden by one of the same name in an earlier folder.
+        self.shadowed: list[Adapter] = []
+        #: Files in adapter folders that hold no adapter, by stem.
+        self.ignored: dict[str, Path] = {}
+
+    def _find(self, kind: Kind) -> dict[str, Adapter]:
+        found: dict[str, Adapter] = {}
+        for folder in self.folders:
+            for path in sorted((folder / FOLDERS[kind]).glob("*.py")):
+                if path.name.startswith("_"):
+                    continue
+                adapter = read_adapter(kind, path)
+                if adapter is None:
+                    self.ignored.setdefault(path.stem, path)
+                elif adapter.name in found:
+                    self.shadowed.append(adapter)
+                else:
+                    found[adapter.name] = adapter
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def methods(self) -> dict[str, Adapter]:
+        """Method adapters by name."""
+        return self._find("method")
+
+    @cached_property
+    def datasets(self) -> dict[str, Adapter]:
+        """Data set adapters by name."""
+        return self._find("dataset")
+
+    @cached_property
+    def suites(self) -> dict[str, Path]:
+        """Suite files by name: the path under ``suites/`` without its ending, e.g. ``quickstart``."""
+        found: dict[str, Path] = {}
+        for folder in self.folders:
+            for path in sorted((folder / "suites").rglob("*.toml")):
+                found.setdefault(path.relative_to(folder / "suites").with_suffix("").as_posix(), path)
+        return dict(sorted(found.items()))
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with adapters that cannot be read, one message each."""
+        return [a.problem for a in [*self.datasets.values(), *self.methods.values()] if a.problem]
+
+    def match(self, kind: Kind, selector: Selector, where: str) -> list[Adapter]:
+        """Return the adapters that a selector's name or glob means.
+
+        Raises
+        ------
+        SelectorError
+            There is none; the message names the nearest and all available.
+        """
+        adapters = self.methods if kind == "method" else self.datasets
+        word = "method" if kind == "method" else "data set"
+        if selector.is_glob:
+            found = [a for name, a in adapters.items() if fnmatch.fnmatchcase(name, selector.name)]
+            if not found:
+                raise SelectorError(
+                    f"{where}: no {word} matches {selector.name!r}{did_you_mean('', adapters)}"
+                )
+            return found
+        if selector.name not in adapters:
+            why = ""
+            if selector.name in self.ignored:
+                bases = " or ".join(sorted(BASES[kind]))
+                why = f" ({self.ignored[selector.name]} holds no class that derives from {bases})"
+            raise SelectorError(
+                f"{where}: unknown {word} {selector.name!r}{why}{did_you_mean(selector.name, adapters)}"
+            )
+        return [adapters[selector.name]]
+
+    def suite_path(self, name: str) -> Path:
+        """Return a suite's file: a path that exists, or the name of a suite in one of the bench folders.
+
+        Raises
+        ------
+        SuiteError
+            There is no such suite.
+        """
+        as_path = Path(name)
+        if as_path.suffix == ".toml" and as_path.is_file():
+            return as_path
+        stems = {key.rsplit("/", 1)[-1]: path for key, path in self.suites.items()}
+        for known in (self.suites, stems):
+            if name in known:
+                return known[name]
+        if as_path.suffix == ".toml":
+            raise SuiteError(f"there is no suite file {name}; stock suites are named without path and ending")
+        raise SuiteError(
+            f"unknown suite {name!r}{did_you_mean(name, self.suites)}; or give the path of a .toml file"
+        )

@@ -1,0 +1,246 @@
+"""Suite: a TOML file that names data sets, methods, contamination rates and seeds: a grid of cells."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from bench.core.contamination import PRESETS, UNKNOWN_PRESETS, Draw, Shortage
+from bench.core.errors import SuiteError, did_you_mean
+from bench.core.selector import Selector, parse
+from bench.features.backbone import NetworkTable
+
+Scalar = str | int | float | bool
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class AdapterTable(BaseModel):
+    """The long form of a data set or method: ``{ name = "dn2", k = [1, 2, 5], backbone = "pixels" }``.
+
+    A list of values makes a grid.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    __pydantic_extra__: dict[str, Scalar | list[Scalar]]
+    name: str
+
+
+class ContaminationTable(_Table):
+    """The long form of the contamination rates; see `bench.core.contamination.Contamination`."""
+
+    rates: tuple[float, ...] = Field(min_length=1, strict=False)
+    preset: Literal["adl", "llbnad", "softpatch", "softpatch-overlap", "deepsad", "hscl"] | None = None
+    of: Literal["set", "normals"] = "set"
+    mode: Literal["add", "replace"] = "add"
+    source: Literal["default", "holdout", "test", "test_overlap", "jittered", "official"] = "default"
+    draw: Draw = "uniform"
+    shortage: Shortage = "error"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_preset(cls, data: object) -> object:
+        """Let a preset say what the table itself does not."""
+        if isinstance(data, dict) and isinstance(data.get("preset"), str):
+            if reason := UNKNOWN_PRESETS.get(data["preset"]):
+                raise ValueError(f"the preset {data['preset']!r} cannot be given: {reason}")
+            return {**PRESETS.get(data["preset"], {}), **data}
+        return data
+
+
+class Limits(_Table):
+    """What a cell may cost.
+
+    Attributes
+    ----------
+    cell_seconds : float, optional
+        Soft limit: a cell that takes longer is interrupted and recorded as failed.
+    grace_seconds : float
+        A worker that does not end by itself so long after the soft limit (it hangs in C code) is killed.
+    cell_memory : float, optional
+        GiB of resident memory that a worker may hold; one that holds more is killed.
+    """
+
+    cell_seconds: float | None = Field(default=None, gt=0)
+    grace_seconds: float = Field(default=10.0, gt=0)
+    cell_memory: float | None = Field(default=None, gt=0)
+
+
+class SuiteFile(_Table):
+    """The keys of a suite file."""
+
+    title: str = ""
+    description: str = ""
+    datasets: tuple[str | AdapterTable, ...] = Field(min_length=1, strict=False)
+    methods: tuple[str | AdapterTable, ...] = Field(min_length=1, strict=False)
+    contamination: ContaminationTable = ContaminationTable(rates=(0.0,))
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
+    backbone: str = "default"
+    backbones: dict[str, NetworkTable] = Field(default_factory=dict)
+    feature_storage: Literal["float32", "float16"] = "float32"
+    limits: Limits = Limits()
+
+    @field_validator("contamination", mode="before")
+    @classmethod
+    def _short_contamination(cls, value: object) -> object:
+        return {"rates": value} if isinstance(value, list | tuple) else value
+
+    @field_validator("contamination", mode="after")
+    @classmethod
+    def _rates(cls, value: ContaminationTable) -> ContaminationTable:
+        for rate in value.rates:
+            if not 0 <= rate <= 0.5:
+                raise ValueError(f"a rate of {rate} lies outside 0 to 0.5")
+        if len(set(value.rates)) < len(value.rates):
+            raise ValueError("a rate is given twice")
+        return value
+
+    @field_validator("seeds", mode="after")
+    @classmethod
+    def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value) or min(value) < 0:
+            raise ValueError("seeds must be different whole numbers from 0 up")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A suite and where it came from.
+
+    Attributes
+    ----------
+    name : str
+        The file's stem: the leaderboard is ``<results>/<name>.md``.
+    source : str
+        What a message should call it: the file's path, or "the command line".
+    folder : Path or None
+        Relative paths of local weights start here.
+    text : str
+        The file as it is.
+    """
+
+    name: str
+    source: str
+    folder: Path | None
+    text: str
+    file: SuiteFile
+
+    @property
+    def title(self) -> str:
+        return self.file.title or self.name
+
+
+def load_suite(path: Path) -> Suite:
+    """Read and validate a suite file.
+
+    Raises
+    ------
+    SuiteError
+        The file cannot be read, is no TOML, or has a key or value that is not allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except OSError as error:
+        raise SuiteError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path}: not valid TOML: {error}") from None
+    return Suite(path.stem, str(path), path.resolve().parent, text, _validate(data, str(path)))
+
+
+def adhoc_suite(datasets: list[str], methods: list[str], *, name: str = "adhoc", **more: Any) -> Suite:
+    """Return a suite made of selectors from the command line."""
+    data = {"title": name, "datasets": datasets, "methods": methods, **more}
+    lines = [f"{key} = {_toml(value)}" for key, value in data.items()]
+    return Suite(
+        name, "the command line", Path.cwd(), "\n".join(lines) + "\n", _validate(data, "the command line")
+    )
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return (
+        '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else repr(value)
+    )
+
+
+def _validate(data: Mapping[str, Any], source: str) -> SuiteFile:
+    try:
+        return SuiteFile.model_validate(data)
+    except ValidationError as error:
+        # A value that fits no member of a union gives one error a member: the first says enough.
+        seen: dict[str, str] = {}
+        for item in error.errors():
+            key, message = _explain(item)
+            seen.setdefault(key, message)
+        raise SuiteError("\n".join(f"{source}: {message}" for message in seen.values())) from None
+
+
+#: Allowed keys of the tables inside a suite file, by the first part of an error's location.
+_TABLES: dict[str, type[BaseModel]] = {
+    "contamination": ContaminationTable,
+    "limits": Limits,
+    "backbones": NetworkTable,
+}
+
+
+def _explain(item: Any) -> tuple[str, str]:
+    """Return the key an error is about and a message: file key, what was given, what is allowed."""
+    where = [part for part in item["loc"] if part not in ("AdapterTable", "str", "int", "float", "bool")]
+    where = [part for part in where if not (isinstance(part, str) and part.startswith(("list[", "tuple[")))]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
+    given = repr(item["input"])
+    given = given if len(given) < 80 else given[:77] + "..."
+    if item["type"] == "extra_forbidden":
+        model = _TABLES.get(str(where[0]), SuiteFile) if len(where) > 1 else SuiteFile
+        return key, f"key {key!r} is not known{did_you_mean(str(where[-1]), model.model_fields)}"
+    if item["type"] == "missing":
+        return key, f"the key {key!r} is missing; it must be there, e.g. {_EXAMPLES.get(str(where[-1]), key)}"
+    message = item["msg"].removeprefix("Value error, ")
+    hint = f", e.g. {_EXAMPLES[str(where[0])]}" if where and str(where[0]) in _EXAMPLES else ""
+    return key, f"key {key!r}: {message[0].lower() + message[1:]}{hint}; got {given}"
+
+
+_EXAMPLES = {
+    "datasets": 'datasets = ["digits"]',
+    "methods": 'methods = ["dn2[k=2,backbone=pixels]"]',
+    "contamination": "contamination = [0.0, 0.1]",
+    "seeds": "seeds = [0, 1]",
+    "name": '{ name = "dn2", k = 2 }',
+}
+
+
+def selections(
+    entries: tuple[str | AdapterTable, ...], key: str, source: str
+) -> Iterator[tuple[str, Selector, dict[str, Any]]]:
+    """Yield (where, selector, parameters) of each entry, one for each point of a table's grid.
+
+    Parameters from a selector are text; those from a table keep their type.
+    """
+    import itertools
+
+    from bench.core.errors import SelectorError
+
+    for index, entry in enumerate(entries):
+        where = f"{source}: {key}[{index}]"
+        if isinstance(entry, str):
+            try:
+                selector = parse(entry)
+            except SelectorError as error:
+                raise SuiteError(f"{where}: {error}") from None
+            yield where, selector, dict(selector.params)
+            continue
+        extra = entry.__pydantic_extra__ or {}
+        axes = [value if isinstance(value, list) else [value] for value in extra.values()]
+        for point in itertools.product(*axes):
+            yield where, Selector(entry.name), dict(zip(extra, point, strict=True))

@@ -1,0 +1,95 @@
+"""The contaminations of a suite's sweep, for one task of one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.core.contamination import Contamination
+from bench.core.errors import DataError, SuiteError
+from bench.data.contaminate import check_supply, shortfall
+from bench.data.dataset import Dataset
+from bench.data.task import Task
+from bench.suite.suite import ContaminationTable
+
+
+def sweep(
+    how: ContaminationTable, dataset: Dataset, name: str, task: str, seeds: Sequence[int]
+) -> tuple[list[tuple[float, int, Contamination]], list[str]]:
+    """Return (rate, seed, contamination) in the order of the rates, and notes on rates that are left out.
+
+    Parameters
+    ----------
+    name : str
+        The data set's canonical name.
+    task : str
+
+    Raises
+    ------
+    SuiteError
+        Official noisy splits are asked for that the data set does not have.
+    DataError
+        The task has too few anomalies for a rate, and nothing else is to be done about a shortage.
+    """
+    if how.source == "official":
+        lacking = [rate for rate in how.rates if rate and rate not in dataset.official_rates]
+        if lacking:
+            has = ", ".join(f"{rate:g}" for rate in dataset.official_rates) or "none"
+            raise SuiteError(
+                f"contamination: {name} has no official noisy split with a rate of {lacking[0]:g}; "
+                f"it has: {has}"
+            )
+    opened = _opened(dataset, task) if any(how.rates) and how.source != "official" else None
+    found: list[tuple[float, int, Contamination]] = []
+    notes: dict[str, None] = {}
+    for seed in seeds:
+        rates = list(how.rates)
+        if how.shortage == "skip" and opened is not None:
+            for rate, note in _infeasible(how, dataset, name, opened, seed).items():
+                rates.remove(rate)
+                notes[note] = None
+        of_seed = [(rate, seed, _contamination(how, dataset, rate, seed, max(rates))) for rate in rates]
+        # The highest rate needs most; which anomalies may be drawn depends on the seed with one class alone.
+        if opened is not None and (seed == seeds[0] or how.draw == "one_class"):
+            check_supply(opened, name, max(of_seed, key=lambda item: item[0])[2])
+        found += of_seed
+    found.sort(key=lambda item: how.rates.index(item[0]))
+    return found, list(notes)
+
+
+def _opened(dataset: Dataset, task: str) -> Task | None:
+    """Open a task without decoding anything; None if it cannot be: its cells will fail and say why."""
+    try:
+        return dataset.task(task)
+    except DataError:
+        return None
+
+
+def _infeasible(
+    how: ContaminationTable, dataset: Dataset, name: str, task: Task, seed: int
+) -> dict[float, str]:
+    """Return the rates for which the task has too few anomalies, and why."""
+    found = {}
+    for rate in how.rates:
+        lacking = shortfall(task, name, _contamination(how, dataset, rate, seed, rate))
+        if lacking:
+            found[rate] = f"{name}/{task.name} at {rate:.0%} is left out: {lacking} anomalies too few"
+    if len(found) == len(how.rates):
+        raise DataError(
+            f"{name}/{task.name}: no rate of the sweep can be had; add 0.0 to the rates, or lower them"
+        )
+    return found
+
+
+def _contamination(
+    how: ContaminationTable, dataset: Dataset, rate: float, seed: int, highest: float
+) -> Contamination:
+    return Contamination(
+        rate=rate,
+        of=how.of,
+        mode=how.mode,
+        source=how.source if how.source != "default" else "holdout" if dataset.has_anomaly_pool else "test",
+        draw=how.draw,
+        shortage=how.shortage,
+        seed=seed,
+        reserve=highest,
+    ).resolved()

@@ -1,0 +1,131 @@
+"""The training loop of heads: shuffled mini-batches, epoch after epoch, of several cells at once.
+
+Chance comes from the heads' own generators, one draw after the other. A cell that trains alone keeps their
+states in its checkpoints, so that it goes on with the same bits after a break; cells that train together keep
+none and go on to their end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from bench.train.heads import Heads, batch_slices, shuffled
+from bench.train.resume import Resumable
+
+if TYPE_CHECKING:
+    from bench.train.method import Method
+
+
+@dataclass(slots=True, kw_only=True)
+class HeadTraining:
+    """Iterates over mini-batches; tells progress, keeps checkpoints, ends when a loss is not finite.
+
+    The body of the loop takes a step of the optimiser on the rows that it is given. What it changes besides
+    must be in `state` or `kept`.
+
+    Attributes
+    ----------
+    methods : sequence of Method
+        One a head.
+    heads : Heads
+    optimiser : torch.optim.Optimizer
+    schedule : torch.optim.lr_scheduler.LRScheduler, optional
+        Stepped after each mini-batch, or after each epoch.
+    schedule_by : {"epoch", "batch"}
+    n, batch, epochs : int
+        Rows of a bank, of a mini-batch, and passes.
+    smallest : int
+        A last mini-batch of fewer rows joins the one before it.
+    shuffle : sequence of torch.Generator
+        One a head, on the host: draw the order of the rows.
+    draw : sequence of torch.Generator
+        Others that the body draws from.
+    state : mapping of str to Tensor
+        Running statistics and the like.
+    kept : dict of str to dict of str to Tensor
+        What a head that trains alone puts by on the way.
+    device : torch.device
+        Where the rows lie.
+    clock : callable
+    epoch : int
+        Of the mini-batch that was yielded last, from 0.
+    ends_epoch : bool
+        Whether that is the last of its epoch.
+    """
+
+    methods: Sequence[Method]
+    heads: Heads
+    optimiser: torch.optim.Optimizer
+    n: int
+    batch: int
+    epochs: int
+    shuffle: Sequence[torch.Generator]
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+    schedule_by: Literal["epoch", "batch"] = "epoch"
+    smallest: int = 1
+    draw: Sequence[torch.Generator] = ()
+    state: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    kept: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
+    device: torch.device = torch.device("cpu")  # noqa: RUF009
+    clock: Callable[[], float] = time.monotonic
+    epoch: int = field(init=False, default=0)
+    ends_epoch: bool = field(init=False, default=False)
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * len(batch_slices(self.n, self.batch, smallest=self.smallest))
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """Yield the rows of each head's bank that make a mini-batch, shape (h, b), int64.
+
+        Raises
+        ------
+        FitError
+            A loss was NaN or infinite.
+        Interrupted
+            The run is to end; the state is kept.
+        """
+        method, parts = self.methods[0], batch_slices(self.n, self.batch, smallest=self.smallest)
+        name = type(method).__name__
+        generators = [*self.shuffle, *self.draw]
+        chance = {f"chance/{i}": g.get_state() for i, g in enumerate(generators)}
+        order = torch.zeros((len(self.shuffle), self.n), dtype=torch.int64, device=self.device)
+        resumable = Resumable(
+            method=method,
+            optimiser=self.optimiser,
+            state={**self.heads.tensors(), **self.state, **chance, "order": order},
+            steps=self.steps,
+            kept=self.kept,
+            clock=self.clock,
+        )
+        alone = len(self.methods) == 1
+        done = resumable.resume() if alone else 0
+        if done:
+            for i, generator in enumerate(generators):
+                generator.set_state(chance[f"chance/{i}"])
+            if self.schedule is not None:
+                # The rate itself came back with the optimiser.
+                past = done if self.schedule_by == "batch" else done // len(parts)
+                self.schedule.load_state_dict({"last_epoch": past, "_step_count": past + 1})
+        for step in range(done, self.steps):
+            self.epoch, at = divmod(step, len(parts))
+            self.ends_epoch = at == len(parts) - 1
+            if at == 0:
+                order.copy_(shuffled(self.n, self.shuffle))
+            yield order[:, parts[at]]
+            if self.schedule is not None and (self.ends_epoch or self.schedule_by == "batch"):
+                self.schedule.step()
+            if method.progress is not None:
+                method.progress(name, step + 1, self.steps)
+            due = alone and resumable.due()
+            if self.ends_epoch or due:
+                self.heads.check(name)
+            if due:
+                for i, generator in enumerate(generators):
+                    chance[f"chance/{i}"].copy_(generator.get_state())
+                resumable.save(step + 1)

@@ -1,0 +1,117 @@
+"""Method: the base of a method adapter, and Scores, what it returns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.errors import ScoreError
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.data.images import Images
+    from bench.train.checkpoint import Checkpoints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """Anomaly scores: one number an image, higher = more anomalous, any real range.
+
+    Parameters
+    ----------
+    image : tensor, array or sequence, shape (n,)
+        Infinities are legal; NaN is not, and makes the cell fail.
+    maps : array or tensor, shape (n, h, w), optional
+        Anomaly maps at any resolution.
+    candidates : mapping of str to scores, optional
+        Other choices (an epoch, a hyper-parameter), for methods whose `selection` is ``"oracle"``: the runner
+        keeps the one with the best AUROC on the test set, as some papers do, and the row never ranks.
+    """
+
+    image: torch.Tensor | NDArray[Any] | Sequence[float]
+    maps: torch.Tensor | NDArray[Any] | None = None
+    candidates: Mapping[str, torch.Tensor | NDArray[Any] | Sequence[float]] | None = None
+
+    def checked(self, n: int) -> NDArray[np.float32]:
+        """Return the image scores as (n,) float32 on the host, the precision in which they are kept.
+
+        Raises
+        ------
+        ScoreError
+            Wrong shape, wrong number, not numbers, or NaN; says which.
+        """
+        return _checked(self.image, n)
+
+    def checked_candidates(self, n: int) -> dict[str, NDArray[np.float32]]:
+        """Return the candidates as `checked` does; empty if there are none."""
+        return {name: _checked(values, n) for name, values in (self.candidates or {}).items()}
+
+
+def _checked(values: Any, n: int) -> NDArray[np.float32]:
+    values = values.detach().cpu().numpy() if hasattr(values, "detach") else values
+    try:
+        scores = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ScoreError(f"expected {n} numbers as scores, got {type(values).__name__}") from None
+    if scores.shape != (n,):
+        raise ScoreError(
+            f"expected {n} scores of shape ({n},), got shape {scores.shape}; "
+            "score() must return one number for each test image"
+        )
+    if np.isnan(scores).any():
+        first = int(np.flatnonzero(np.isnan(scores))[0])
+        raise ScoreError(
+            f"{int(np.isnan(scores).sum())} of {n} scores are NaN (the first at position {first}); "
+            "a score may be infinite but must be a number"
+        )
+    with np.errstate(over="ignore"):
+        return scores.astype(np.float32)
+
+
+class Method(ABC):
+    """A method adapter: ``fit(train)``, then ``score(test)``; higher = more anomalous.
+
+    The parameters of ``__init__`` are the method's parameters (``dn2[k=5]``); they are read from the source
+    text, so their defaults must be literals. A parameter called ``backbone`` names a frozen network, to be
+    handed to ``Images.features``. The runner sets `device` and `seed` before it calls `fit`.
+    """
+
+    #: What supervision the method gets: settings never rank together. ``control`` is never ranked.
+    setting: ClassVar[str] = "one-class"
+    #: A deterministic method has one cell for all seeds and shows no spread.
+    stochastic: ClassVar[bool] = False
+    #: Parameter values, any of which makes a stochastic method deterministic: ``{"adapt": False}``.
+    deterministic_with: ClassVar[Mapping[str, Any]] = {}
+    #: How the result was chosen: ``last``, ``validation``, or ``oracle`` (never ranked). A method that offers
+    #: several has a parameter of this name instead.
+    selection: ClassVar[str] = "last"
+
+    #: Parameters that name extra images (`bench.suite.auxiliary`), each with the words that its value may be
+    #: instead, and the images that such a word means where they are present ("" for none).
+    auxiliary_images: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+
+    device: torch.device
+    seed: int = 0
+    #: The extra images, by parameter; set by the runner.
+    auxiliary: Mapping[str, Images] = MappingProxyType({})
+    #: A method may say here what a reader should know of the fit ("collapsed: …"); kept in the record.
+    notes: tuple[str, ...] = ()
+    #: Where a long training keeps its state, and whom it tells (what, done, total); the runner sets them, and
+    #: `bench.Training` uses them.
+    checkpoints: Checkpoints | None = None
+    progress: Callable[[str, int, int], None] | None = None
+
+    @abstractmethod
+    def fit(self, train: Images) -> None:
+        """Learn from (mostly) normal images."""
+
+    @abstractmethod
+    def score(self, test: Images) -> Scores:
+        """Return one score for each test image, in the order of `test`."""

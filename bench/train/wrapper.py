@@ -1,0 +1,142 @@
+"""Wrapper: the base of a method around another, and Purification, what it tells of its choice.
+
+A wrapper trains a registered method on sub-views of the training images it is given, looks at the scores,
+and trains again. It costs no feature extraction of its own: every base asks the same images. It never sees a
+label; whether it kept the right images is for the runner to compute from its `Purification`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.determinism import derive_seed
+from bench.core.errors import AdapterError, FitError, ScoreError
+from bench.data.images import Images
+from bench.train.method import Method, Scores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Purification:
+    """Which training images a wrapper kept, and by which scores.
+
+    Attributes
+    ----------
+    kept : ndarray, shape (n,), bool
+        In the order of the training images.
+    scores : ndarray, shape (n,), optional
+        The scores that it filtered by, higher = more anomalous; None if it did not go by scores.
+    """
+
+    kept: NDArray[np.bool_]
+    scores: NDArray[np.float32] | None = None
+
+    def checked(self, n: int) -> Purification:
+        """Return it with the shapes and types that `n` training images need.
+
+        Raises
+        ------
+        ScoreError
+            Wrong shape or type, no image kept, or a score that is NaN; says which.
+        """
+        kept = np.asarray(self.kept)
+        if kept.dtype != np.bool_ or kept.shape != (n,):
+            raise ScoreError(
+                f"a purification's kept must be {n} booleans, got {kept.dtype} of shape {kept.shape}"
+            )
+        if n and not kept.any():
+            raise ScoreError(f"a purification kept none of {n} training images")
+        return Purification(kept, None if self.scores is None else Scores(self.scores).checked(n))
+
+
+class Wrapper(Method):
+    """A method around another: its parameter of kind ``BaseMethod`` takes any registered method's selector.
+
+    The base's parameters and code are part of the cell's key, its backbone is the cell's; a wrapper has none
+    of its own. Setting and selection follow the base where the base is not plain one-class.
+
+    A subclass calls `new_base` for each fit, leaves in `final` the one that scores test images, and in
+    `purification` what it kept.
+    """
+
+    #: The runner leaves the true anomalies out of the training images: the upper bound of every purification.
+    #: Only for a class that says ``selection = "oracle"``, so that it never ranks.
+    only_clean: ClassVar[bool] = False
+
+    #: Makes an untrained base; set by the runner.
+    make_base: Callable[[], Method] | None = None
+    #: The base that scores test images; set by `fit`.
+    final: Method
+    #: What was kept; None if there was nothing to choose.
+    purification: Purification | None = None
+
+    def new_base(self, *names: object, bare_seed: bool = False) -> Method:
+        """Return an untrained base.
+
+        Parameters
+        ----------
+        *names
+            What it is for, another for each fit of a cell: its seed is derived from them, and its checkpoints
+            lie under them.
+        bare_seed : bool
+            Give it the seed that the bare method has in the same cell instead.
+
+        Raises
+        ------
+        AdapterError
+            The wrapper was made by hand, without a base.
+        """
+        from bench.features.device import seed_everything  # needs torch, which planning does without
+
+        if self.make_base is None:
+            raise AdapterError(f"{type(self).__name__} has no base; set make_base, as the runner does")
+        seed = self.seed if bare_seed else derive_seed(self.seed, *names, bits=31)
+        # As the runner does before it makes a method: some draw from global generators.
+        seed_everything(seed)
+        base = self.make_base()
+        base.device, base.seed, base.auxiliary = self.device, seed, self.auxiliary
+        base.progress = self.progress
+        if self.checkpoints is not None:
+            base.checkpoints = self.checkpoints.part("-".join(map(str, names)))
+        return base
+
+    def fit_final(self, train: Images, *names: object) -> None:
+        """Fit the base that scores test images, with the seed of the bare method.
+
+        Parameters
+        ----------
+        *names
+            Tell several such fits of one cell apart.
+
+        Raises
+        ------
+        FitError
+            The base cannot be trained; says on how many images.
+        """
+        self.final = self.new_base("final", *names, bare_seed=True)
+        try:
+            self.final.fit(train)
+        except FitError as error:
+            raise FitError(
+                f"{error} (inside {type(self).__name__}, which trained it on {len(train)} images; if these "
+                "are too few, let it keep more)"
+            ) from error
+        self.notes = self.final.notes
+
+    def score(self, test: Images) -> Scores:
+        return self.final.score(test)
+
+
+def training_scores(base: Method, images: Images) -> NDArray[np.float32]:
+    """Return a fitted base's scores of training images, shape (n,), float32, on the host.
+
+    Raises
+    ------
+    ScoreError
+        They are not one number an image.
+    """
+    return base.score(images).checked(len(images))

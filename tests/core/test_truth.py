@@ -1,0 +1,161 @@
+"""What is kept of test sets: labels and images, once each, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.core.archive import Archive
+from bench.core.cell import Cell, Record
+from bench.core.contamination import Contamination
+from bench.core.errors import ArchiveError
+from bench.core.truth import Truths
+from bench.data.contaminate import contaminate
+from bench.data.images import Images, origins
+from bench.data.source import ArraySource
+from bench.data.task import Task
+from bench.features.backbone import Backbones
+from bench.run.remaining import inline
+from bench.run.runner import Runner
+from bench.suite.registry import Registry
+
+
+def source(name: str, n: int) -> ArraySource:
+    return ArraySource(name, f"print of {name}", n, lambda: np.zeros((n, 2, 2, 3), np.uint8))
+
+
+@pytest.fixture
+def task() -> Task:
+    train, test = source("train", 6), source("test", 5)
+    return Task(
+        name="a",
+        train=Images.of(train),
+        test=Images.of(test, [4, 0, 2, 3]),
+        test_labels=np.array([0, 1, 1, 0], np.uint8),
+        test_types=("good", "bad", "bad", "good"),
+        sources=(train, test),
+    )
+
+
+def digits(method: str = "deep", seed: int | None = None) -> Cell:
+    return Cell(
+        dataset="digits",
+        task="3",
+        method=method,
+        params=(),
+        backbone="",
+        contamination=Contamination(),
+        seed=seed,
+    )
+
+
+def test_a_truth_tells_labels_and_pictures_in_the_order_of_the_scores(task: Task) -> None:
+    truth = task.truth()
+    assert truth.labels.tolist() == [0, 1, 1, 0]
+    assert truth.sources == ("print of test",)
+    assert truth.rows.tolist() == [4, 0, 2, 3]
+    assert truth.which.tolist() == [0, 0, 0, 0]
+
+
+def test_what_left_the_test_set_is_not_in_its_truth(task: Task) -> None:
+    changed, drawn = contaminate(task, "toy", Contamination(rate=0.2, source="test"))
+    assert drawn["removed_from_test"] == 1
+    assert changed.truth().rows.tolist() in ([4, 0, 3], [4, 2, 3])
+    assert changed.truth().identity != task.truth().identity
+
+
+def test_joined_and_sealed_views_know_where_their_pictures_lie() -> None:
+    one, two = source("one", 3), source("two", 4)
+    joined = Images.of(two, [3, 1]) + Images.of(one, [2]) + Images.of(two, [0])
+    sealed, inside = joined.sealed()
+    for images in (joined, sealed, (sealed + Images.of(one, [0]))[:4]):
+        names, which, rows = origins(images)
+        assert [(names[at], int(row)) for at, row in zip(which, rows, strict=True)] == [
+            ("print of two", 3),
+            ("print of two", 1),
+            ("print of one", 2),
+            ("print of two", 0),
+        ]
+    assert len(inside) == 4
+
+
+def test_a_truth_is_read_back(task: Task, tmp_path: Path) -> None:
+    truth = task.truth()
+    Truths(tmp_path / "tests").keep(truth)
+    assert [path.name for path in (tmp_path / "tests").iterdir()] == [f"{truth.identity}.npz"]
+    back = Truths(tmp_path / "tests").read(truth.identity)
+    assert back.identity == truth.identity
+    assert back.sources == truth.sources
+    for name in ("labels", "which", "rows"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(truth, name))
+
+
+def test_every_part_counts_for_the_identity(task: Task) -> None:
+    truth = task.truth()
+    others = [
+        replace(truth, labels=1 - truth.labels),
+        replace(truth, rows=truth.rows[::-1]),
+        replace(truth, sources=("another",)),
+        replace(truth, which=truth.which + 1),
+    ]
+    assert len({truth.identity, *(other.identity for other in others)}) == 5
+
+
+@pytest.mark.parametrize("content", [b"", b"torn", b"PK\x03\x04" + bytes(40), np.zeros(3).tobytes()])
+def test_a_damaged_truth_is_refused_and_written_again(task: Task, tmp_path: Path, content: bytes) -> None:
+    truth = task.truth()
+    path = tmp_path / f"{truth.identity}.npz"
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match="not the labels of a test set"):
+        Truths(tmp_path).read(truth.identity)
+    Truths(tmp_path).keep(truth)
+    assert Truths(tmp_path).read(truth.identity).identity == truth.identity
+
+
+def test_another_test_sets_truth_is_refused(task: Task, tmp_path: Path) -> None:
+    truth = task.truth()
+    (tmp_path / "other.npz").write_bytes(truth.to_bytes())
+    with pytest.raises(ArchiveError, match="not those of the record"):
+        Truths(tmp_path).read("other")
+    (tmp_path / "new.npz").write_bytes(b"")
+    np.savez(tmp_path / "new.npz", schema=np.array(99))
+    with pytest.raises(ArchiveError, match="schema"):
+        Truths(tmp_path).read("new")
+
+
+def test_the_runner_keeps_the_truth_once_for_all_cells_of_a_task(tmp_path: Path) -> None:
+    (tmp_path / "methods").mkdir()
+    code = (
+        "from bench import Method, Scores\n"
+        "class Flat(Method):\n"
+        "    stochastic = True\n"
+        "    def fit(self, train):\n"
+        "        pass\n"
+        "    def score(self, test):\n"
+        "        return Scores(test.features('pixels[size=8]').sum(1) + self.seed % 7)\n"
+    )
+    (tmp_path / "methods" / "flat.py").write_text(code)
+    archive = Archive(tmp_path / "results")
+    cells = [digits("flat", seed) for seed in (0, 1)]
+    records = list(inline(cells, Runner(Registry([tmp_path]), Backbones()), archive))
+    assert records[0].truth == records[1].truth
+    assert len(list((archive.root / "tests").iterdir())) == 1
+    assert archive.keys() == {cell.key for cell in cells}
+    truth = Archive(archive.results).truth(records[0])
+    assert len(truth.labels) == len(archive.scores(records[0])) == records[0].counts["test"]
+    assert truth.labels.sum() == records[0].counts["test_anomalous"]
+
+
+def test_records_from_before_truths_were_kept_are_read(tmp_path: Path) -> None:
+    record = Record(cell=digits(), status="ok", setting="one-class", selection="last")
+    data = json.loads(record.to_json())
+    data["schema"] = 1
+    del data["truth"]
+    old = Record.from_json(json.dumps(data))
+    assert old == record
+    with pytest.raises(ArchiveError, match="no labels were kept"):
+        Archive(tmp_path).truth(old)

@@ -1,0 +1,102 @@
+"""The pool on real processes: what a worker does wrong stays with its cell."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.core.cell import Record
+from bench.run.executors.inline import Inline
+from bench.run.timing import PACKED
+from bench.suite.suite import Limits
+from tests.run.faulty import Trial, children
+
+
+def how(record: Record) -> str:
+    return str(dict(record.cell.params)["how"])
+
+
+def test_each_fault_stays_with_its_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One suite with every fault, while the calendar's clock jumps back and forth by years."""
+    jumps = itertools.cycle([0.0, 4e9, 1e9])
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    bad = ["crashes", "hangs", "sleeps", "leaks"]
+    methods = [f"fault[how={name},at={tmp_path}]" for name in (*bad, "crashes_once")]
+    methods += [f"fault[how=ok,number={number}]" for number in range(8)]
+    limits = Limits(cell_seconds=8.0, grace_seconds=3.0, cell_memory=1.5)
+    trial = Trial(tmp_path, methods, datasets=["toy[task=a]"], limits=limits)
+    yielded = {how(record): record for record in trial.run(trial.pool())}
+    records = {how(record): record for record in trial.records().values()}
+    assert len(trial.records()) == len(trial.cells)
+    assert records.keys() == yielded.keys()
+    assert {name for name, record in records.items() if record.status == "failed"} == set(bad)
+    errors = {name: record.error for name, record in records.items() if record.error is not None}
+    assert {name: error["kind"] for name, error in errors.items()} == {
+        "crashes": "died",
+        "hangs": "timeout",
+        "sleeps": "timeout",
+        "leaks": "memory",
+    }
+    assert "SIGSEGV" in errors["crashes"]["reason"]
+    assert "its process was killed" in errors["hangs"]["reason"]
+    assert "limits.cell_memory" in errors["leaks"]["reason"]
+    for name in bad:
+        assert records[name].environment["device"] == "cpu"
+        log = (trial.archive.root / "logs" / f"{records[name].cell.key}.log").read_text()
+        assert f"fitting {name}" in log
+    for name in ("crashes", "hangs"):
+        assert 'fault.py", line' in errors[name]["traceback"], "the stack at the end"
+    assert len(list((trial.archive.root / "logs").iterdir())) == len(bad)
+    tries = {name: len((tmp_path / f"{name}-0").read_text().split()) for name in (*bad, "crashes_once")}
+    assert tries.pop("leaks") in (1, 2), "a second try only if its worker had held something else"
+    assert tries == dict.fromkeys(tries, 2) | {"hangs": 1, "sleeps": 1}
+    assert not children()
+
+
+def test_what_finds_the_device_full_beside_others_runs_again_alone(tmp_path: Path) -> None:
+    methods = [f"fault[how={name},at={tmp_path}]" for name in ("fills_the_device", "meets")]
+    trial = Trial(tmp_path, methods, datasets=["toy[task=a]"])
+    records = {how(record): record for record in trial.run(trial.pool())}
+    assert {record.status for record in records.values()} == {"ok"}
+    assert len((tmp_path / "fills_the_device-0").read_text().split()) == 2
+    assert PACKED not in records["fills_the_device"].flags, "tried again alone"
+    assert not children()
+
+
+def test_the_same_records_from_any_executor_and_a_killed_worker(tmp_path: Path) -> None:
+    """A worker is killed whatever it is at, between cells too; records are those of one process."""
+    methods = [f"fault[how=spins,number={number}]" for number in range(40)]
+    alone, pooled = Trial(tmp_path / "alone", methods), Trial(tmp_path / "pooled", methods)
+    assert len(list(alone.run(Inline(alone.setup.runner())))) == len(alone.cells)
+    done = 0
+    for done, _ in enumerate(pooled.run(pooled.pool()), 1):
+        if done == 10:
+            children()[0].kill()
+    assert done == len(pooled.cells)
+    ours, theirs = pooled.records(), alone.records()
+    assert ours.keys() == theirs.keys()
+    for key, record in ours.items():
+        assert comparable(record) == comparable(theirs[key])
+        assert (pooled.archive.scores(record) == alone.archive.scores(theirs[key])).all()
+    assert not children()
+
+
+def comparable(record: Record) -> Record:
+    """Return a record without its times and what belongs to them."""
+    flags = tuple(flag for flag in record.flags if flag != PACKED)
+    return replace(record, timing=None, memory={}, created="", flags=flags)
+
+
+def test_the_timing_lane_runs_cells_alone_and_repeated(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, [f"fault[how=ok,at={tmp_path},number={n}]" for n in range(3)])
+    trial.setup = replace(trial.setup, repeats=3)
+    records = list(trial.run(trial.pool(), alone=True))
+    assert len(records) == len(trial.cells)
+    for record in records:
+        assert record.flags == ("timed alone: the median of 3 runs after a warm-up",)
+    tries = [len((tmp_path / f"ok-{n}").read_text().split()) for n in range(3)]
+    assert tries == [4 * 2] * 3, "a warm-up and three runs of two tasks"

@@ -1,0 +1,188 @@
+"""The driver's policy, with an executor that does what the test says. No process, no clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.core.archive import Archive
+from bench.core.cell import Cell, Record, Timing
+from bench.core.contamination import Contamination
+from bench.run.cost import Costs
+from bench.run.driver import Driver
+from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Slot, Started
+from bench.run.stopping import Ending
+from bench.run.timing import PACKED
+from bench.run.units import units
+from bench.suite.registry import Registry
+
+PLACES = (Slot(name="cuda:0 #1", device="cuda:0"), Slot(name="cuda:0 #2", device="cuda:0"))
+
+
+def cell(seed: int) -> Cell:
+    return Cell(
+        dataset="toy",
+        task="a",
+        method="random",
+        params=(),
+        backbone="",
+        contamination=Contamination(),
+        seed=seed,
+    )
+
+
+def record(which: Cell, **more: Any) -> Record:
+    given: dict[str, Any] = {"status": "ok", "metrics": {"auroc": 0.5}}
+    return Record(cell=which, setting="one-class", selection="last", **(given | more))
+
+
+class Scripted:
+    """An executor whose jobs end as `ends` says: called with the job and how often its cell was tried."""
+
+    def __init__(self, ends: Callable[[Job, int], Sequence[Event]]) -> None:
+        self._ends, self._tries, self._jobs = ends, dict[str, int](), deque[tuple[Job, Slot]]()
+        self.taken: list[Job] = []
+        self.most_at_once = 0
+        self.stopped = 0
+
+    def start(self) -> None: ...
+
+    def slots(self) -> Sequence[Slot]:
+        return PLACES
+
+    def idle(self) -> Sequence[Slot]:
+        busy = {slot for _, slot in self._jobs}
+        return [slot for slot in PLACES if slot not in busy]
+
+    def fits(self, job: Job, slot: Slot) -> bool:  # noqa: ARG002
+        return not (job.alone and self._jobs)
+
+    def submit(self, job: Job, slot: Slot) -> None:
+        self.taken.append(job)
+        self._jobs.append((job, slot))
+        self.most_at_once = max(self.most_at_once, len(self._jobs))
+
+    def events(self, timeout: float) -> Sequence[Event]:  # noqa: ARG002
+        job, slot = self._jobs.popleft()
+        key = job.cells[0].key
+        self._tries[key] = self._tries.get(key, 0) + 1
+        return [Started(job=job.id, cell=job.cells[0], slot=slot), *self._ends(job, self._tries[key])]
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+    def kill(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def drive(folder: Path, executor: Scripted, n: int = 4, **more: Any) -> list[Record]:
+    cells = [cell(seed) for seed in range(n)]
+    with Ending() as ending:
+        driver = Driver(
+            units(cells, Costs()), executor, Archive(folder), Registry(), more.pop("ending", ending), **more
+        )
+        return sorted(driver.run(), key=lambda each: each.cell.seed or 0)
+
+
+def good(job: Job, **more: Any) -> list[Event]:
+    return [Finished(job=job.id, record=record(each), scores=None, **more) for each in job.cells]
+
+
+def lost(job: Job, why: Any, **more: Any) -> list[Event]:
+    return [Lost(job=job.id, cells=job.cells, why=why, reason="so it was", **more)]
+
+
+@pytest.mark.parametrize(
+    ("why", "fresh", "tries"),
+    [("died", True, 2), ("memory", False, 2), ("memory", True, 1), ("timeout", False, 1), ("node", False, 6)],
+)
+def test_what_is_tried_again_and_how_often(tmp_path: Path, why: str, fresh: bool, tries: int) -> None:
+    executor = Scripted(lambda job, _: lost(job, why, fresh=fresh, log="what it said"))
+    made = drive(tmp_path, executor, 1)
+    assert len(executor.taken) == tries
+    assert [each.error for each in made] == [
+        {"kind": why, "reason": "so it was", "traceback": "what it said"}
+    ]
+    assert (tmp_path / "records" / "logs" / f"{cell(0).key}.log").read_text() == "what it said"
+
+
+def test_one_whose_turn_never_came_is_not_blamed(tmp_path: Path) -> None:
+    executor = Scripted(lambda job, n: good(job) if n > 9 else lost(job, "unstarted"))
+    assert [each.status for each in drive(tmp_path, executor)] == ["ok"] * 4
+
+
+def test_what_died_is_tried_in_a_new_worker(tmp_path: Path) -> None:
+    executor = Scripted(lambda job, n: good(job) if n > 1 else lost(job, "died"))
+    assert [each.status for each in drive(tmp_path, executor, 1)] == ["ok"]
+    assert [job.fresh for job in executor.taken] == [False, True]
+
+
+def test_out_of_memory_beside_others_halves_and_is_tried_alone(tmp_path: Path) -> None:
+    error = {"kind": "OutOfMemoryError", "reason": "CUDA out of memory", "traceback": ""}
+
+    def ends(job: Job, tries: int) -> Sequence[Event]:
+        if job.cells[0].seed or tries > 1:
+            return good(job, packed=not job.alone)
+        full = record(job.cells[0], status="failed", metrics={}, error=error)
+        return [Finished(job=job.id, record=full, scores=None, packed=True)]
+
+    executor = Scripted(ends)
+    made = drive(tmp_path, executor, 8)
+    assert [each.status for each in made] == ["ok"] * 8
+    again = [job for job in executor.taken if job.cells[0].seed == 0]
+    assert [job.alone for job in again] == [False, True]
+    at = executor.taken.index(again[0])
+    assert executor.most_at_once == 2
+    assert at == 0
+
+
+def test_times_taken_beside_others_are_marked(tmp_path: Path) -> None:
+    timing = Timing(fit=1, score=1, features=0, features_cold=0, features_from="none", wall=2)
+
+    def ends(job: Job, _: int) -> Sequence[Event]:
+        packed = job.cells[0].seed == 1
+        timed = record(job.cells[0], timing=timing)
+        return [Finished(job=job.id, record=timed, scores=None, packed=packed)]
+
+    made = drive(tmp_path, Scripted(ends), 2)
+    assert [each.flags for each in made] == [(), (PACKED,)]
+
+
+def test_too_many_failures_end_the_run(tmp_path: Path) -> None:
+    executor = Scripted(lambda job, _: lost(job, "timeout"))
+    with Ending() as ending:
+        made = drive(tmp_path, executor, 20, max_failures=3, ending=ending)
+        assert ending.why == "failures"
+    assert 3 <= len(made) <= 4, "what was in flight came to its end"
+    assert executor.stopped == 1
+
+
+def test_what_was_interrupted_has_no_record(tmp_path: Path) -> None:
+    with Ending() as ending:
+
+        def ends(job: Job, _: int) -> Sequence[Event]:
+            ending.ask("budget")
+            return lost(job, "interrupted")
+
+        assert drive(tmp_path, Scripted(ends), 5, ending=ending) == []
+    assert not Archive(tmp_path).keys()
+
+
+def test_an_extraction_whose_worker_died_is_given_out_again_and_its_cells_wait(tmp_path: Path) -> None:
+    def ends(job: Job, tries: int) -> Sequence[Event]:
+        if job.part is None:
+            return good(job)
+        return lost(job, "died") if tries == 1 else [Extracted(job=job.id)]
+
+    cells = [cell(seed) for seed in range(3)]
+    executor = Scripted(ends)
+    with Ending() as ending:
+        work = units(cells, Costs(), extracts=lambda _: True)
+        made = list(Driver(work, executor, Archive(tmp_path), Registry(), ending).run())
+    assert len(made) == 3
+    assert [job.part is None for job in executor.taken] == [False, False, True, True, True]

@@ -1,0 +1,60 @@
+"""Claims: one driver a cell, whatever becomes of the driver."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.run.locks import Claims, lives
+
+KEY, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
+
+#: Another driver: claims a cell, says its name, and ends when its input does.
+ANOTHER = f"""
+import sys
+from pathlib import Path
+from bench.run.locks import Claims
+claims = Claims(Path(sys.argv[1]))
+print(claims.take("{KEY}"), claims.name, flush=True)
+sys.stdin.read()
+"""
+
+
+def another(file: Path) -> tuple[subprocess.Popen[str], str]:
+    """Start another driver that holds `KEY`; return it and its name."""
+    driver = subprocess.Popen(
+        [sys.executable, "-c", ANOTHER, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert driver.stdout is not None
+    taken, name = driver.stdout.readline().split()
+    assert taken == "True"
+    return driver, name
+
+
+def test_a_cell_is_its_drivers_until_that_one_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "records" / "claims"
+    driver, name = another(file)
+    claims = Claims(file)
+    assert not claims.take(KEY)
+    assert claims.take(OTHER)
+    assert claims.take(OTHER), "one's own can be taken again"
+    assert lives(file, name)
+    driver.kill()
+    driver.communicate()
+    assert claims.take(KEY)
+    assert not lives(file, name)
+    claims.close()
+    assert file.stat().st_size == 0
+
+
+def test_a_released_cell_is_anyones(tmp_path: Path) -> None:
+    file = tmp_path / "claims"
+    claims = Claims(file)
+    assert claims.take(KEY)
+    claims.release(KEY)
+    driver, _ = another(file)
+    driver.communicate("")
+    assert driver.returncode == 0
+    assert claims.take(KEY)
+    claims.close()

@@ -1,0 +1,95 @@
+"""What is told of a run: the time left, and the status in a file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.core.cell import Cell, Record
+from bench.core.contamination import Contamination
+from bench.core.errors import ArchiveError
+from bench.run.executors.base import Extracted, Finished, Job, Slot, Progress, Started
+from bench.run.progress import Snapshot, Watch
+
+PLACES = [Slot(name=f"cpu #{n}", device="cpu") for n in (1, 2)]
+CELL = Cell(
+    dataset="toy",
+    task="a",
+    method="dn2",
+    params=(),
+    backbone="hog",
+    contamination=Contamination(),
+    seed=None,
+)
+RECORD = Record(cell=CELL, status="ok", setting="one-class", selection="last")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return a clock that the test sets."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_the_time_left_follows_what_cells_really_took(clock: list[float]) -> None:
+    watch = Watch("trial", PLACES, total=5)
+    assert watch.left_seconds() is None
+    # An extraction thought to take an hour takes a second: that says nothing of cells.
+    watch.given(Job(id=0, cells=(CELL,), part=(0, 1), seconds=3600.0))
+    watch.event(Started(job=0, cell=CELL, slot=PLACES[0]))
+    clock[0] = 1.0
+    watch.event(Extracted(job=0))
+    watch.given(Job(id=1, cells=(CELL,), seconds=10.0))
+    watch.event(Started(job=1, cell=CELL, slot=PLACES[0]))
+    clock[0] = 21.0
+    watch.event(Finished(job=1, record=RECORD, scores=None))
+    watch.finished(RECORD)
+    watch.tick(40.0)
+    assert watch.left_seconds() == pytest.approx(2 * 40.0 / 2), "twice as slow as thought, on two slots"
+
+
+def test_a_snapshot_says_what_runs_where(clock: list[float]) -> None:
+    watch = Watch("trial", PLACES, total=2)
+    watch.given(Job(id=3, cells=(CELL,)))
+    watch.event(Started(job=3, cell=CELL, slot=PLACES[1]))
+    watch.event(Progress(job=3, kind="training", what="Cap", done=1200, total=5000))
+    clock[0] = 7.0
+    assert watch.snapshot().running == (("cpu #2", str(CELL), 7.0, "1,200 of 5,000"),)
+
+
+def test_the_status_is_written_now_and_then_and_goes_with_the_run(clock: list[float], tmp_path: Path) -> None:
+    watch = Watch("trial", PLACES, total=2, file=tmp_path / "status" / "trial.json")
+    watch.tick(0.0)
+    assert watch.file is not None
+    first = watch.file.read_text()
+    clock[0] = 1.0
+    watch.tick(0.0)
+    assert watch.file.read_text() == first
+    clock[0] = 3.0
+    watch.tick(0.0, "budget")
+    assert Snapshot.from_json(watch.file.read_text()).ending == "budget"
+    watch.close()
+    assert not watch.file.exists()
+
+
+def test_another_file_is_no_status() -> None:
+    with pytest.raises(ArchiveError, match="not a run's status"):
+        Snapshot.from_json("[]")
+
+
+def test_a_status_survives_its_file() -> None:
+    now = Snapshot(
+        suite="trial",
+        driver="a",
+        total=9,
+        done=4,
+        failed=1,
+        seconds=3.5,
+        left_seconds=None,
+        running=(("cpu #1", "dn2 · toy/a", 1.5, "3 of 9"),),
+        devices=(("cuda:0", "87 % busy"),),
+    )
+    assert Snapshot.from_json(now.to_json()) == now
