@@ -78,3 +78,20 @@ def test_awkward_text_survives(name: str, params: dict[str, str]) -> None:
 def test_text_with_both_kinds_of_quotes_is_refused() -> None:
     with pytest.raises(SelectorError, match="both kinds of quotes"):
         format_selector("hub", {"name": "a'b\""})
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("5", "5"),
+        ("0.2", "0.2"),
+        ("a/b c", "a/b c"),
+        (1e-05, "1e-05"),
+        ("a[k=1]", "a[k=1]"),
+        ("", '""'),
+        (" a", '" a"'),
+        ("a, b", '"a, b"'),
+    ],
+)
+def test_only_text_that_needs_quotes_is_quoted(value: object, written: str) -> None:
+    assert format_selector("m", {"v": value}) == f"m[v={written}]"

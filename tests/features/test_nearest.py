@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from bench.features.nearest import nearest
+from bench.features.search import Search
 
 Metric = Literal["sqeuclidean", "cosine"]
 
@@ -123,6 +124,23 @@ def test_small_budget_gives_the_same_bits() -> None:
     one, two = nearest(queries, bank, 5), nearest(queries, bank, 5, budget_bytes=2**15)
     assert torch.equal(one.distances, two.distances)
     assert torch.equal(one.indices, two.indices)
+
+
+def test_a_zero_vector_in_the_bank_costs_no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lower bound is that of cosine distance 1, so that a nearer row is proven without it."""
+    seen: list[int] = []
+    within = Search._within
+    monkeypatch.setattr(
+        Search,
+        "_within",
+        lambda self, queries, *more: seen.append(len(queries)) or within(self, queries, *more),
+    )
+    bank = torch.tensor([[0.0, 0.0], [4.0, 9.0], [3.0, 9.0]])
+    found = nearest(torch.tensor([[2.0, 0.0]]), bank, 1, metric="cosine")
+    assert found.indices.tolist() == [[1]]
+    assert sum(seen) == 0
+    behind = nearest(torch.tensor([[2.0, 0.0]]), bank * torch.tensor([-1.0, 1.0]), 1, metric="cosine")
+    assert (behind.indices.tolist(), behind.distances.tolist()) == ([[0]], [[1.0]])
 
 
 def test_float64_and_half() -> None:

@@ -81,6 +81,9 @@ def test_full_shrinkage_leaves_plain_distances(make: Make) -> None:
 def test_whitening_with_fewer_images_than_dimensions(make: Make) -> None:
     for shrinkage in (None, 0.0):
         assert np.isfinite(scores(make("whitening", shrinkage=shrinkage), TRAIN[:4], TEST)).all()
+    method = make("whitening", shrinkage=0.0)
+    scores(method, TRAIN[:4], TEST)
+    np.testing.assert_allclose(np.cov(method.bank.numpy().T, bias=True), np.eye(3), atol=1e-9)
     assert np.isfinite(scores(make("whitening"), np.ones((5, 6)), TEST)).all()
 
 

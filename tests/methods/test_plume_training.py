@@ -150,6 +150,7 @@ def test_the_perturbator_is_gone_after_training(make: Make) -> None:
     """Only the classifier scores, and only it is kept: d × 1024, 1024 × 512 and 512 × 1, without biases."""
     method = make("plume", **QUICK)
     scores(method, TRAIN, TEST)
+    assert list(method.classifiers) == ["epoch 2"], "the last epoch's alone"
     (held,) = vars(method.classifiers["epoch 2"]).values()
     weights = {"f1": (10, 1024), "f2": (1024, 512), "f3": (512, 1)}
     widths = {

@@ -72,6 +72,7 @@ def test_the_section(made: tuple[Archive, Plan, dict[str, Record]]) -> None:
         "a",
         "none",
     ]
+    assert summary.index("| steady") < summary.index("| fragile"), "the most robust first"
     line = cells(summary, "fragile")
     assert line[1].startswith("−5.0 (")
     assert line[2::2] == ["b", "b"]

@@ -17,10 +17,10 @@ from bench.core.errors import ArchiveError
 from bench.core.plan import Entry, Plan
 from bench.core.truth import Truth
 from bench.metrics.image import auroc
-from bench.report.diff import Diff, diff
+from bench.report.diff import Change, Diff, diff
 from bench.report.difftext import diff_text
 from bench.report.export import export_csv
-from bench.report.sides import Place, read_side
+from bench.report.sides import Place, is_export, read_side
 from bench.stats.delong import delong_test
 from tests.report.report_factory import columns, failure, make_plan, make_record, make_records, row
 
@@ -175,6 +175,67 @@ def test_damaged_scores_are_no_crash(tmp_path: Path) -> None:
     assert "checksum" in moved.why
 
 
+@pytest.mark.parametrize(("signs", "p"), [((1, 1), 0.0), ((1, -1), 1.0)])
+def test_without_any_variance_a_difference_is_certain(
+    tmp_path: Path, signs: tuple[int, int], p: float
+) -> None:
+    """Seeds that go from all right to all wrong, or one each way, so that their mean stays."""
+    plan = make_plan((FOREST,), columns(digits=["0"]))
+
+    def turned(by: int) -> Make:
+        return lambda entry: np.float32(by * signs[entry.cell.seed or 0]) * LABELS
+
+    a, b = archive_of(tmp_path / "a", plan, turned(1)), archive_of(tmp_path / "b", plan, turned(-1))
+    found = compared(a, b)
+    (change,) = found.changes
+    assert (change.state, change.se, change.p) == ("moved", 0.0, p)
+    assert found.exit_status == (p == 0)
+
+
+def test_what_is_at_the_level_or_the_tolerance_is_no_change() -> None:
+    place = Place("", "d", "t", "m", "", "", "0.0")
+    found = Diff(
+        metric="auroc",
+        lower_is_better=False,
+        alpha=0.05,
+        tolerance=0.25,
+        changes=(),
+        only_before=(),
+        only_after=(),
+    )
+    moved = Change(place=place, state="moved", before=0.75, after=0.5)
+    assert found.verdict(moved) == ""
+    assert replace(found, tolerance=0.24).verdict(moved) == "worse"
+    assert found.verdict(replace(moved, p=0.05)) == ""
+    assert found.verdict(replace(moved, p=0.04)) == "worse"
+
+
+def test_only_seeds_and_metrics_that_both_sides_have_are_compared(tmp_path: Path) -> None:
+    three, two = (
+        make_plan((FOREST,), columns(digits=["0"]), seeds=seeds) for seeds in ((0, 1, 2), (1, 2, 3))
+    )
+    values = {0: 0.1, 1: 0.8, 2: 0.9, 3: 0.2}
+    for name, plan in (("a", three), ("b", two)):
+        records = make_records(plan, lambda entry: values[entry.cell.seed or 0])
+        (tmp_path / f"{name}.csv").write_text(export_csv(plan, records))
+    (change,) = compared(tmp_path / "a.csv", tmp_path / "b.csv").changes
+    assert (change.state, change.before, change.after) == ("same", pytest.approx(0.85), pytest.approx(0.85))
+    records = {key: replace(each, metrics={"ap": 0.5}) for key, each in records.items()}
+    (tmp_path / "c.csv").write_text(export_csv(two, records))
+    found = compared(tmp_path / "a.csv", tmp_path / "c.csv")
+    assert ([each.state for each in found.changes], found.exit_status) == (["holes"], 3)
+
+
+def test_one_seed_that_moved_is_enough(tmp_path: Path) -> None:
+    plan = make_plan((FOREST,), columns(digits=["0"]))
+    for name, second in (("a", 0.9), ("b", 0.7)):
+        records = make_records(plan, lambda entry, second=second: second if entry.cell.seed else 0.9)
+        (tmp_path / f"{name}.csv").write_text(export_csv(plan, records))
+    (change,) = compared(tmp_path / "a.csv", tmp_path / "b.csv").changes
+    assert change.state == "moved"
+    assert change.difference == pytest.approx(-0.1)
+
+
 def changed_code(plan: Plan) -> Plan:
     def other(entry: Entry) -> Entry:
         data = entry.cell.canonical() | {"code": {"method": "new"}, "data_fingerprint": "other"}
@@ -239,7 +300,8 @@ def test_nothing_in_common_and_all_failed(tmp_path: Path) -> None:
     a = write_csv(tmp_path / "a.csv", PLAN)
     found = compared(a, write_csv(tmp_path / "b.csv", make_plan((row("lof"),), DIGITS)))
     assert found.exit_status == 3
-    assert len(found.only_before) == 4
+    assert (len(found.only_before), len(found.only_after)) == (4, 2)
+    assert {place.method for place in found.only_after} == {"lof"}
     text = diff_text(found)
     assert "Only before: dn2[k=0] (2 tasks), forest[k=1] (2 tasks)" in text
     assert "Nothing to compare" in text
@@ -277,24 +339,25 @@ def test_a_file_that_is_no_export(tmp_path: Path, content: str, words: list[str]
         assert word in str(raised.value)
 
 
+def git(*words: str) -> None:
+    subprocess.run(
+        ["git", "-c", "user.name=T", "-c", "user.email=t@example.org", *words],
+        check=True,
+        capture_output=True,
+    )
+
+
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a git repository whose two commits hold results/toy.csv with 0.9 and with 0.8."""
     monkeypatch.chdir(tmp_path)
     for name in ("GIT_DIR", "GIT_WORK_TREE"):
         monkeypatch.delenv(name, raising=False)
-
-    def git(*words: str) -> None:
-        subprocess.run(
-            ["git", "-c", "user.name=T", "-c", "user.email=t@example.org", *words],
-            check=True,
-            capture_output=True,
-        )
-
     git("init", "-q", ".")
     for value in (0.9, 0.8):
         write_csv(tmp_path / "results" / "toy.csv", PLAN, value)
         (tmp_path / "results" / "published.csv").write_text("source,label\n")
+        (tmp_path / "results" / "figure.png").write_bytes(b"\x89PNG\xff")
         git("add", "-A")
         git("commit", "-q", "-m", f"{value}")
     return tmp_path
@@ -309,6 +372,14 @@ def test_commits(before: str, after: str) -> None:
     assert found.exit_status == 1
 
 
+def test_a_commits_uppermost_folder(repository: Path) -> None:
+    write_csv(repository / "toy.csv", PLAN, 0.7)
+    git("add", "-A")
+    git("commit", "-q", "-m", "uppermost")
+    (change, *_) = diff(read_side("HEAD:"), read_side("HEAD:results")).changes
+    assert (change.before, change.after) == pytest.approx((0.7, 0.8))
+
+
 @pytest.mark.parametrize("given", ["HEAD~9:results", "nothing", "HEAD:nowhere", "-x", "--output=y:z", ""])
 def test_what_is_nowhere(repository: Path, given: str) -> None:
     with pytest.raises(ArchiveError, match="expected a results folder"):
@@ -320,6 +391,7 @@ def test_one_suite_of_several(tmp_path: Path) -> None:
     for suite in ("one", "two"):
         archive_of(tmp_path, replace(PLAN, suite=suite))
     assert read_side(str(tmp_path)).suites == {"one", "two"}
+    assert len(compared(tmp_path, tmp_path).changes) == 8
     assert read_side(str(tmp_path), "two").suites == {"two"}
     with pytest.raises(ArchiveError, match="did you mean 'two'"):
         read_side(str(tmp_path), "twoo")
@@ -332,3 +404,10 @@ def test_records_are_what_is_compared_not_their_environment(tmp_path: Path) -> N
     b = archive_of(tmp_path / "b", PLAN, environment={"cpu": "another"}, created="2026-01-01T00:00:00+00:00")
     assert compared(a, b).exit_status == 0
     assert isinstance(Archive(a).load(PLAN.entries[0].cell.key), Record)
+
+
+def test_an_export_with_the_line_ends_of_windows_is_one() -> None:
+    text = export_csv(PLAN, {})
+    assert is_export(text)
+    assert is_export(text.replace("\n", "\r\n"))
+    assert not is_export("source,label\n")

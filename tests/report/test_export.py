@@ -121,3 +121,21 @@ def test_pandas_reads_it() -> None:
 def test_an_empty_plan_has_a_header_only() -> None:
     assert export_csv(replace(PLAN, entries=()), {}) == ",".join(HEADER) + "\n"
     assert list(export_rows(replace(PLAN, entries=()), {})) == []
+
+
+def test_rates_stand_in_the_plans_order() -> None:
+    plan = make_plan(ROWS, COLUMNS, rates=(0.2, 0.0, 0.1), seeds=(0,))
+    rates = [line["contamination"] for line in lines(export_csv(plan, {}))]
+    assert rates[:9] == ["0.2"] * 3 + ["0.0"] * 3 + ["0.1"] * 3
+
+
+def test_what_is_planned_twice_in_one_place_is_one_line() -> None:
+    records = make_records(PLAN)
+    assert export_csv(replace(PLAN, entries=PLAN.entries * 2), records) == export_csv(PLAN, records)
+
+
+def test_numbers_of_a_failed_cell_are_not_written() -> None:
+    cell = PLAN.entries[0].cell
+    held = {cell.key: replace(failure(cell), metrics={"auroc": 0.9})}
+    line = lines(export_csv(PLAN, held))[0]
+    assert (line["metric"], line["status"], line["value"]) == ("auroc", "failed", "")

@@ -210,6 +210,17 @@ def test_two_rates() -> None:
     assert by_task.index("**clean**") < by_task.index("**10 % contamination**")
 
 
+def test_there_is_no_drop_to_or_from_a_hole() -> None:
+    plan = make_plan((DN2, CENTRE, row("lof")), DIGITS, rates=(0.0, 0.1), seeds=(0,))
+    records = make_records(plan, lambda entry: 0.9 - entry.rate)
+    for at, rate in ((1, 0.0), (2, 0.1)):
+        cell = next(entry.cell for entry in plan.entries if (entry.row, entry.rate) == (at, rate))
+        records[cell.key] = failure(cell)
+    swept = section(page(plan, records), "## Under contamination")
+    assert cells(swept, "centre")[1:] == ["— (1 of 2 failed)", "80.0", "—"]
+    assert cells(swept, "lof")[1:] == ["90.0", "— (1 of 2 failed)", "—"]
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [

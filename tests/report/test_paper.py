@@ -16,7 +16,7 @@ from bench.core.plan import Entry
 from bench.core.truth import Truth
 from bench.report.board import Board
 from bench.report.evidence import Evidence
-from bench.report.paper import PaperTable, paper_table
+from bench.report.paper import TESTS, PaperTable, paper_table
 from bench.report.papertext import describe, latex_escape, render
 from tests.report.report_factory import columns, failure, make_plan, make_records, row
 from tests.report.scored_factory import above, balanced, write_archive
@@ -90,6 +90,7 @@ def test_choosing_rows_and_columns(evidence: Evidence) -> None:
         ({"rates": (0.2,)}, "no contamination rate 0.2; available: 0, 0.1"),
         ({"metric": "pro"}, "no record has the metric 'pro'"),
         ({"decimals": -1}, "-1 decimals: expected 0 to 6"),
+        ({"decimals": 7}, "7 decimals: expected 0 to 6"),
     ],
 )
 def test_what_is_not_there(evidence: Evidence, wrong: dict[str, object], said: str) -> None:
@@ -226,3 +227,38 @@ def test_latex_compiles(evidence: Evidence, tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stdout.decode(errors="replace")[-2000:]
     assert (tmp_path / "t.pdf").stat().st_size > 1000
+
+
+def test_the_most_and_the_fewest_decimals(evidence: Evidence) -> None:
+    written = [render(paper_table(evidence, decimals=at), "csv", spread=False) for at in (0, 6)]
+    best = [next(csv.DictReader(io.StringIO(text))) for text in written]
+    assert [line["digits"] for line in best] == ["90", "90.000000"]
+
+
+def test_one_method_alone_is_not_marked(evidence: Evidence) -> None:
+    (only,) = paper_table(evidence, methods=("near",)).rows
+    assert [(cell.place, cell.tie) for cell in only.cells] == [("", False)] * 3
+
+
+def test_a_part_of_a_data_set_is_not_tested(evidence: Evidence) -> None:
+    """Its images were resampled for the whole: neither it nor an average over it has ties."""
+    held = paper_table(evidence, tasks=("0", "1", "cable"), by="dataset")
+    assert heads(held) == [("", "digits"), ("", "mvtec"), ("", "Average")]
+    assert [cell.tie for cell in held.rows[1].cells] == [True, True, False]
+    assert held.tests == (TESTS["images"], TESTS["task"])
+
+
+def test_equal_ones_are_both_best_and_no_tie(tmp_path: Path) -> None:
+    plan = make_plan((row("a"), row("b"), row("c")), columns(digits=["0", "1"]))
+    archive, records = write_archive(
+        tmp_path,
+        plan,
+        lambda entry, of: above(of, 36 - 10 * (entry.row == 2)),
+        lambda entry: balanced(entry, 80),
+    )
+    held = paper_table(Evidence(Board(plan, records), archive))
+    assert [(each.cells[0].place, each.cells[0].tie) for each in held.rows] == [
+        ("best", False),
+        ("best", False),
+        ("second", False),
+    ]

@@ -101,6 +101,7 @@ def test_one_resample_for_all_tasks_and_methods(
     tested = np.mean([found.tasks[column].auroc for column in range(3)], axis=0)
     assert found.mean.mean(axis=1) == pytest.approx(tested, abs=0.01)
     assert found.ranks.sum(axis=0) == pytest.approx(np.full(found.ranks.shape[1], 3.0))
+    assert found.ranks[1].mean() < 1.1, "the better method's rank is the lower one"
 
 
 def test_the_sum_of_placements_is_near_the_resampled_auroc(
@@ -115,6 +116,8 @@ def test_the_sum_of_placements_is_near_the_resampled_auroc(
     near = read(archive, plan, dict(records), "mvtec").mean
     assert near.std() == pytest.approx(exact.std(), rel=0.02)
     assert np.sqrt(((near - exact) ** 2).mean()) < 0.1 * exact.std()
+    monkeypatch.setattr(scored, "EXACT_IMAGES", 400)
+    assert np.array_equal(read(archive, plan, dict(records), "mvtec").mean, exact), "up to so many images"
 
 
 def test_tasks_of_which_no_image_is_shared_are_independent(tmp_path: Path) -> None:
@@ -166,3 +169,26 @@ def test_damaged_scores_are_reported(tmp_path: Path) -> None:
     (tmp_path / "records" / key[:2] / f"{key}.npz").write_bytes(b"torn")
     with pytest.raises(ArchiveError, match="checksum"):
         read(archive, plan, dict(records))
+
+
+def test_a_resample_without_a_seeds_only_anomaly_leaves_that_seed_as_it_was(tmp_path: Path) -> None:
+    plan = make_plan((STOCHASTIC,), columns(mvtec=["bottle"]), seeds=(0, 1))
+    rows = {0: [*range(10), 10], 1: [*range(10), 11, 12, 13]}
+
+    def truth(entry: Entry) -> Truth:
+        at = rows[entry.cell.seed or 0]
+        return truth_of(np.array(at) >= 10, at)
+
+    def right(_: Entry, of: Truth) -> object:
+        return of.labels
+
+    archive, records = write_archive(tmp_path, plan, right, truth)
+    assert np.array_equal(read(archive, plan, dict(records), "mvtec").mean, np.ones((1, scored.DRAWS)))
+
+
+def test_large_data_sets_get_fewer_resamples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan((A,), columns(mvtec=["bottle"]))
+    archive, records = write_archive(tmp_path, plan, lambda e, t: noisy(e, t, 1.0), lambda e: balanced(e, 40))
+    for most, draws in ((20_000, 500), (4_000, 200), (4_000_000, scored.DRAWS)):
+        monkeypatch.setattr(scored, "MOST_COUNTS", most)
+        assert read(archive, plan, dict(records), "mvtec").mean.shape == (1, draws)

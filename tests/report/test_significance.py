@@ -82,8 +82,17 @@ def test_groups_and_what_they_hold_for(made: Callable) -> None:
     assert "2 independent data sets: digits, mvtec." in real
     assert cells(real, "1. good")[2:] == ["+0.6", "**+40.0**"]
     assert cells(real, "3. bad")[1:3] == ["**<0.001**", "**<0.001**"]
+    assert cells(real, "Method") == [
+        "Method",
+        "Average",
+        "95 % interval on these images",
+        "… over data sets like these",
+        "Behind the best",
+        "95 % interval",
+        "p (Holm)",
+    ]
     assert re.search(r"a difference of \d+\.\d points or more, with probability 80 %", real)
-    assert "Friedman's test of all methods" in real
+    assert "Friedman's test of all methods: not enough data sets (3 needed)." in real
 
 
 def test_over_enough_data_sets_it_is_wilcoxon_with_holm(tmp_path: Path) -> None:
@@ -106,6 +115,7 @@ def test_over_enough_data_sets_it_is_wilcoxon_with_holm(tmp_path: Path) -> None:
     assert line[6] == "0.008"
     assert line[7:] == ["−1.00", "0.00", "0.00", "1.00"]
     assert line[4] == "−33.8"
+    assert "equivalent (within ± 0.5 points)" in real
     # Without any scores the tests over data sets stand.
     bare = leaderboard(plan, records)
     assert "Wilcoxon's signed-rank test over the 8" in bare
@@ -140,6 +150,43 @@ def test_a_single_data_set_and_a_single_task(made: Callable) -> None:
     assert cells(overall, "forest")[2] == "1.8"
     assert "hold for this data set alone: 1 independent data set cannot show" in text
     assert "Every pair on this data set" not in text
+    assert "Student's t of" not in text
+
+
+def test_friedmans_test_is_made_as_soon_as_there_are_enough_data_sets() -> None:
+    plan = make_plan((GOOD, NEAR, BAD), columns(a=["0"], b=["0"], c=["0"]))
+    text = leaderboard(plan, make_records(plan, lambda entry: 0.9 - 0.1 * entry.row))
+    assert "Friedman's test that all methods are alike over the 3 data sets" in text
+
+
+def test_two_methods_that_do_not_differ_on_a_task_are_a_tie(made: Callable) -> None:
+    text = page(*made((GOOD, NEAR)))
+    assert cells(section(text, "<b>mvtec</b> by task"), "near")[4].startswith("≈87.5 (")
+
+
+def test_what_does_not_rank_has_an_interval_on_a_single_data_set_alone(made: Callable) -> None:
+    """That of one data set says nothing of an average over several."""
+    chance = row("chance", setting="control")
+    several = section(page(*made((GOOD, BAD, chance))), "## Overall")
+    assert cells(several.split("| Not ranked: control ")[1], "chance")[1] == "100.0"
+    single = section(page(*made((GOOD, BAD, chance), columns(mvtec=["cable", "tile"]))), "## Overall")
+    assert cells(single.split("| Not ranked: control ")[1], "chance")[1].startswith("100.0 (")
+
+
+def test_the_spread_over_seeds_is_a_column_of_a_single_data_set_that_has_one(made: Callable) -> None:
+    single = columns(mvtec=["cable"])
+    heads = [
+        cells(section(page(*made(rows, cols)), "## Overall"), "Method")
+        for rows, cols in (((GOOD, FOREST), single), ((GOOD, BAD), single), ((GOOD, FOREST), BOTH))
+    ]
+    assert ["± seeds" in head for head in heads] == [True, False, False]
+
+
+def test_a_single_task_has_the_interval_of_its_standing_where_methods_rank(made: Callable) -> None:
+    archive, plan, records = made((GOOD, BAD), columns(mvtec=["cable"]))
+    low, high = Evidence(Board(plan, records), archive).overall_interval(0, 0.0) or (0, 0)
+    overall = section(page(archive, plan, records), "## Overall")
+    assert cells(overall, "good")[1] == f"**90.0** ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def test_one_method_alone(made: Callable) -> None:
@@ -322,6 +369,8 @@ def test_with_many_methods_the_pairs_are_shown_overall_alone(
     made: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive, plan, records = made((GOOD, NEAR, BAD))
+    assert page(archive, plan, records).count("Every pair on this data set") == 2
+    monkeypatch.setattr("bench.report.significance.MOST_PAIRED", 3)
     assert page(archive, plan, records).count("Every pair on this data set") == 2
     monkeypatch.setattr("bench.report.significance.MOST_PAIRED", 2)
     text = page(archive, plan, records)

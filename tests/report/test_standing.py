@@ -10,6 +10,7 @@ from bench.report.standing import Quantity, best, stand
 from bench.stats.bootstrap import with_seeds
 from bench.stats.multiple import holm
 from bench.stats.overall import overall
+from bench.stats.power import smallest_difference, smallest_difference_of
 
 
 def quantity(
@@ -45,7 +46,8 @@ def test_few_data_sets_are_compared_on_their_images() -> None:
     alone = with_seeds([0.8], drawn[0])
     assert found.on_images[0] == pytest.approx([alone.low, alone.high])
     assert best(found) == 0
-    assert 0 < found.smallest < 0.1
+    spread = float(np.median([each.se for each in expected]))
+    assert found.smallest == pytest.approx(smallest_difference_of(spread, alpha=0.05 / 3))
 
 
 def test_enough_data_sets_are_the_blocks() -> None:
@@ -58,6 +60,9 @@ def test_enough_data_sets_are_the_blocks() -> None:
         list(holm(raw))
     )
     assert found.letters == ("a", "b", "a")
+    spreads = [np.std(means[:, a] - means[:, b], ddof=1) for a, b in ((0, 1), (0, 2), (1, 2))]
+    smallest = smallest_difference(float(np.median(spreads)), 9, alpha=0.05 / 3)
+    assert found.smallest == pytest.approx(smallest)
     over = overall([np.repeat(line[:, None, None], 2, axis=1) for line in means])
     assert found.interval[1] == pytest.approx([over.mean.low[1], over.mean.high[1]])
     assert found.rank_interval[1] == pytest.approx([over.rank.low[1], over.rank.high[1]])
@@ -89,6 +94,7 @@ def test_equal_methods_share_everything() -> None:
     found = stand(quantity(np.array([[0.9, 0.9]]), spread=0.0))
     assert found.scope == "images"
     assert found.adjusted[0, 1] == 1
+    assert best(found) == 0
     assert found.letters == ("a", "a")
 
 

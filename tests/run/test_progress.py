@@ -10,7 +10,7 @@ import pytest
 from bench.core.cell import Cell, Record
 from bench.core.contamination import Contamination
 from bench.core.errors import ArchiveError
-from bench.run.executors.base import Extracted, Finished, Job, Slot, Progress, Started
+from bench.run.executors.base import Extracted, Finished, Job, Progress, Slot, Started
 from bench.run.progress import Snapshot, Watch
 
 PLACES = [Slot(name=f"cpu #{n}", device="cpu") for n in (1, 2)]

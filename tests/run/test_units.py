@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_groups_are_what_shares_sources_and_backbone() -> None:
 
 
 def test_a_group_is_extracted_once_before_its_cells_and_in_parts_if_it_is_large() -> None:
-    sizes = {**SIZES, ("large", "0"): Size(90_000, 10_000, {"l": 100_000})}
+    sizes = {**SIZES, ("large", "0"): Size(90_000, 10_004, {"l": 100_004})}
     costs = Costs(sizes=sizes)
     work = units(cells(*sizes), costs, extracts=lambda _: True, devices=8)
     by_group: dict[Group, list[Unit]] = {}
@@ -70,6 +71,15 @@ def test_a_group_is_extracted_once_before_its_cells_and_in_parts_if_it_is_large(
     assert len(shared.cells) == 2, "each task once"
     assert shared.seconds == pytest.approx(costs.extraction("net", 1100)), "each image once"
     assert work[0].group.sources == ("l",), "the group that takes longest comes first"
+    large = [each.seconds for each in work if each.part and each.group.sources == ("l",)]
+    assert large == pytest.approx([costs.extraction("net", 100_004) / 8] * 8), "each part has its share"
+
+
+def test_what_a_unit_is_called() -> None:
+    assert unit("a", 1).name == f"{unit('a', 1).cells[0]}"
+    assert replace(unit("a", 1), cells=unit("a", 1).cells * 3).name.endswith(" and 2 more")
+    assert unit("a", 1, part=(0, 1)).name == "features of g · net"
+    assert unit("a", 1, part=(1, 3)).name == "features of g · net, part 2 of 3"
 
 
 def test_a_single_cell_extracts_for_itself() -> None:

@@ -270,3 +270,16 @@ def test_the_draws_do_not_depend_on_which_methods_run(tmp_path: Path) -> None:
 def test_a_category_that_does_not_exist_is_named_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match=r"textures has no task 'wod'; did you mean 'wood'"):
         plan_of(tmp_path, 'datasets = ["textures[task=wod]"]\nmethods = ["random"]\n')
+
+
+def test_a_data_set_that_is_not_there_is_refused_by_name_and_left_out_of_a_pattern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANOBENCH_DATA", str(tmp_path / "data"))
+    text = 'datasets = ["digits[task=3]", "{}"]\nmethods = ["random"]\n'
+    with pytest.raises(DataError, match=r"datasets\[1\].*: mvtec: "):
+        plan_of(tmp_path, text.format("mvtec"))
+    plan = plan_of(tmp_path, text.format("mvte?"))
+    assert [column.dataset for column in plan.columns] == ["digits"]
+    (problem,) = (problem for problem in plan.problems if "is left out" in problem)
+    assert problem.startswith("mvtec is left out: ")

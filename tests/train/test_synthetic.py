@@ -124,3 +124,19 @@ def test_made_up_textures() -> None:
     assert float(textures.float().std((2, 3)).amax(1).min()) > 2, "none is plain"
     assert torch.equal(textures, synthetic.procedural_textures(12, 48, seeded(), CPU))
     assert len({bytes(each.numpy().tobytes()) for each in textures}) == 12
+
+
+def test_stripes_lie_across_the_drawn_angle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the cloud that bends them: a sine along the angle, between two colours."""
+    monkeypatch.setattr(synthetic, "perlin", lambda size, cells, *_: torch.zeros(len(cells), size, size))
+    given = synthetic.procedural_textures(4, 16, seeded(), CPU).double().numpy()
+    draws = seeded()
+    for _ in range(3):
+        torch.randint(0, 2, (4, 2), generator=draws)
+    frequency, _, angle = math.pi * torch.rand(3, 4, generator=draws).double().numpy()
+    first, second = torch.rand(2, 4, 3, 1, 1, generator=draws).double().numpy()
+    down, across = np.mgrid[:16, :16] / 15
+    for at in (1, 3):
+        along = down * math.cos(angle[at]) + across * math.sin(angle[at])
+        level = 0.5 + 0.5 * np.sin((8 * math.pi + 56 * frequency[at]) * along)
+        np.testing.assert_allclose(given[at], 255 * (first[at] + (second[at] - first[at]) * level), atol=0.51)
