@@ -1,5 +1,9 @@
 """What an adapter needs, and running suites from Python: each name is loaded when first used."""
 
+import collections.abc
+import pathlib
+import typing
+
 from .core.determinism import derive_seed as derive_seed
 from .core.errors import (
     AnobenchError as AnobenchError,
@@ -102,7 +106,10 @@ from .features.normalise import standardise as standardise
 from .features.restore import lacking_block as lacking_block
 from .features.restore import unfold_batchnorm as unfold_batchnorm
 from .features.trainable import Trainable as Trainable
+from .report.results import Results as Results
+from .report.results import load as load
 from .suite.adapterfile import code_hash as code_hash
+from .suite.suite import Suite as Suite
 from .train.colours import change_colours as change_colours
 from .train.heads import (
     HeadNorm as HeadNorm,
@@ -172,3 +179,16 @@ from .train.wrapper import (
 )
 
 __version__: str
+
+def run(
+    suite: str | pathlib.Path | Suite | None = None,
+    *,
+    results: str | pathlib.Path = "results",
+    datasets: str | collections.abc.Sequence[str] = (),
+    methods: str | collections.abc.Sequence[str] = (),
+    folders: collections.abc.Sequence[str | pathlib.Path] = (),
+    fresh: bool = False,
+    retry_failed: bool = False,
+    show: bool = True,
+    **options: typing.Any,
+) -> Results: ...

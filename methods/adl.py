@@ -115,6 +115,7 @@ class ADL(Method):
     """
 
     stochastic = True
+    needs = "network"
     auxiliary_images = {"textures": {"dtd": "dtd/images", "procedural": "", "train": ""}}  # noqa: RUF012
 
     def __init__(

@@ -30,6 +30,8 @@ class Mahalanobis(Method):
     Anomaly Detection", ICPR 2020, section III.
     """
 
+    layers_in = "layers"
+
     def __init__(
         self,
         backbone: str = "default",

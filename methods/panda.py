@@ -87,6 +87,7 @@ class PANDA(Method):
     """
 
     stochastic = True
+    needs = "network"
     auxiliary_images = {"fisher_images": {"train": ""}}  # noqa: RUF012
 
     def __init__(

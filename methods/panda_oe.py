@@ -55,6 +55,7 @@ class PANDAOE(Method):
 
     stochastic = True
     setting = "outlier_exposure"
+    needs = "network"
     auxiliary_images = {"outliers": {}}  # noqa: RUF012
 
     def __init__(

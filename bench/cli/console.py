@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from bench.run.live import duration, err
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.table import Table
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+__all__ = ["duration", "err", "hand_out", "log_to_stderr", "out", "table"]
 
-#: Without a terminal, a line at most so often (seconds).
-PLAIN_INTERVAL = 10.0
+out = Console(highlight=False, soft_wrap=True)
 
 
 def table(title: str, *columns: str) -> Table:
@@ -36,14 +36,6 @@ def hand_out(text: str, file: Path | None) -> None:
         sys.stdout.write(text)
     else:
         write_atomically(file, text.encode())
-
-
-def duration(seconds: float) -> str:
-    """Return ``"42 s"``, ``"3 min"`` or ``"2 h 5 min"``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def log_to_stderr(*, verbose: bool) -> None:

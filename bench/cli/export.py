@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, Results
+from bench.cli.options import DEFAULT_RESULTS, ResultsFolder
 
 
 def export(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")],
-    results: Results = DEFAULT_RESULTS,
+    results: ResultsFolder = DEFAULT_RESULTS,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write here, not to the screen.")
     ] = None,

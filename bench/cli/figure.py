@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Results, registry
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry
 
 if TYPE_CHECKING:
     from bench.report.figures.common import Choice
@@ -68,7 +68,7 @@ def figure(
     method: _Methods = None,
     seed: _Seed = None,
     time: _Time = None,
-    results: Results = DEFAULT_RESULTS,
+    results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
 ) -> None:
     """Draw one figure of a suite from its records: runs no method and needs no data.

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from bench.suite.registry import Registry
 
-Results = Annotated[
+ResultsFolder = Annotated[
     Path,
     typer.Option("--results", metavar="DIR", help="Where leaderboards and records lie.", show_default=True),
 ]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Results, registry
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry
 
 
-def page(results: Results = DEFAULT_RESULTS, bench: BenchFolders = []) -> None:  # noqa: B006
+def page(results: ResultsFolder = DEFAULT_RESULTS, bench: BenchFolders = []) -> None:  # noqa: B006
     """Write index.html again from the CSVs in the results folder: one file, no server, no network.
 
     Records are not needed; where they are, they say the seconds. Methods of your own that nothing else tells

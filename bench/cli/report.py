@@ -6,22 +6,22 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Results, registry
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry
 
 
 def report(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")],
-    results: Results = DEFAULT_RESULTS,
+    results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
 ) -> None:
     """Write a suite's leaderboard and CSV again, from its records; runs no method and needs no data."""
     from bench.cli.run import finish
     from bench.core.archive import Archive
+    from bench.report.results import Results
 
     archive = Archive(results)
     plan = archive.plan(suite_name(suite))
-    records = archive.load_all(entry.cell.key for entry in plan.entries)
-    raise typer.Exit(finish(plan, archive, records, registry(bench).folders))
+    raise typer.Exit(finish(Results(plan, archive, registry=registry(bench))))
 
 
 def suite_name(given: str) -> str:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.asked import seconds_of
-from bench.cli.execute import Options, execute, how_it_ended
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Results, registry
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry
+from bench.core.errors import AnobenchError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bench.core.archive import Archive
-    from bench.core.cell import Record
-    from bench.core.plan import Plan
-    from bench.run.remaining import State
+    from bench.report.results import Results
+    from bench.run.launch import Prepared
+    from bench.run.stopping import Why
 
 
 class Timing(StrEnum):
@@ -114,7 +109,7 @@ def run(
     suite: _Suite = None,
     dataset: _Dataset = None,
     method: _Method = None,
-    results: Results = DEFAULT_RESULTS,
+    results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
     dry_run: _DryRun = False,
     fresh: _Fresh = False,
@@ -136,50 +131,95 @@ def run(
 
     With a suite, -d and -m pick a part of it; without one they make a suite of their own, called "adhoc".
     """
-    from bench.cli.selection import narrowed, the_suite
     from bench.core.archive import Archive
-    from bench.run.remaining import compare
-    from bench.suite.grid import make_plan
+    from bench.run import live
+    from bench.run.executors.choose import Options
+    from bench.run.launch import launch, prepare
 
-    found = registry(bench)
-    wanted = the_suite(suite, found, dataset or [], method or [])
-    plan = make_plan(wanted, found)
-    archive = Archive(results)
-    exclusive = timing is Timing.exclusive
-    state = compare(plan, archive, fresh=fresh, retry_failed=retry_failed, retime=exclusive)
-    if suite is not None and (dataset or method):
-        state = narrowed(plan, state, dataset or [], method or [])
+    options = Options(
+        executor=executor,
+        device=device,
+        workers=workers,
+        together=together,
+        threads=threads,
+        budget=seconds_of(budget),
+        max_failures=max_failures,
+        timing=timing.value,
+        memory_limit=memory_limit,
+        address=address,
+        slurm=tuple(slurm or ()),
+        cpus=cpus,
+    )
+    prepared = prepare(
+        suite,
+        registry(bench),
+        Archive(results),
+        datasets=dataset or [],
+        methods=method or [],
+        fresh=fresh,
+        retry_failed=retry_failed,
+        retime=timing is Timing.exclusive,
+    )
     if dry_run:
-        _show_plan(plan, archive, state)
+        _show_plan(prepared)
         return
-    archive.check_writable()
-    archive.write_plan(plan)
-    if state.todo:
-        options = Options(
-            executor=executor,
-            device=device,
-            workers=workers,
-            together=together,
-            threads=threads,
-            budget=seconds_of(budget),
-            max_failures=max_failures,
-            timing="exclusive" if exclusive else "packed",
-            memory_limit=memory_limit,
-            address=address,
-            slurm=tuple(slurm or ()),
-            cpus=cpus,
-        )
-        why = execute(wanted, found, archive, state, options)
-        how_it_ended(why, state, len({entry.cell.key for entry in plan.entries}), archive.root)
-    raise typer.Exit(finish(plan, archive, state.records, found.folders))
+    why = launch(prepared, options, view=live.view, say=live.say)
+    _how_it_ended(why, prepared)
+    raise typer.Exit(finish(prepared.results()))
 
 
-def _show_plan(plan: Plan, archive: Archive, state: State) -> None:
+def seconds_of(text: str | None) -> float | None:
+    """Read ``"90s"``, ``"20min"``, ``"2h"``, ``"1.5d"``.
+
+    Raises
+    ------
+    AnobenchError
+        It is something else.
+    """
+    if text is None:
+        return None
+    units = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    number = text.strip().rstrip("smindh ")
+    unit = text.strip()[len(number) :].strip()
+    try:
+        seconds = float(number) * units[unit]
+    except (ValueError, KeyError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise AnobenchError(f"--budget {text}: expected a number with a unit, e.g. 90s, 20min, 2h or 1d")
+    return seconds
+
+
+def _how_it_ended(why: Why, prepared: Prepared) -> None:
+    """Say what is kept of a run that ended early, and leave if the user asked for the end.
+
+    Raises
+    ------
+    typer.Exit
+        130 after Ctrl-C, 143 after SIGTERM.
+    """
+    from bench.cli.console import err
+
+    if not why:
+        return
+    planned = len({entry.cell.key for entry in prepared.plan.entries})
+    err.print(
+        f"{'interrupted' if why in ('interrupted', 'terminated') else 'ended early'}; "
+        f"{len(prepared.state.records)} of {planned} cells are kept in {prepared.archive.root}. "
+        "Run the same command again to go on.",
+        markup=False,
+    )
+    if why in ("interrupted", "terminated"):
+        raise typer.Exit(130 if why == "interrupted" else 143)
+
+
+def _show_plan(prepared: Prepared) -> None:
     from rich.markup import escape
 
     from bench.cli.console import duration, out, table
     from bench.run.cost import Costs
 
+    plan, archive, state = prepared.plan, prepared.archive, prepared.state
     keys = {entry.cell.key for entry in plan.entries}
     left = {cell.key for cell in state.todo}
     rows = table(f"{plan.title}: {len(keys)} cells", "method", "cells", "left")
@@ -203,25 +243,13 @@ def _show_plan(plan: Plan, archive: Archive, state: State) -> None:
         out.print(f"problem: {problem}", markup=False)
 
 
-def finish(plan: Plan, archive: Archive, records: Mapping[str, Record], folders: Iterable[Path]) -> int:
-    """Write the leaderboard and the tidy CSV, say where they are, and return the exit status.
-
-    Published numbers come from the bench folders; a file that cannot be used is reported and left out.
-    """
+def finish(results: Results) -> int:
+    """Write the leaderboard and the tidy CSV, say where they are, and return the exit status."""
     from bench.cli.console import err, out
-    from bench.core.errors import PublishedError
-    from bench.report.published import load_published
-    from bench.report.write import write_reports
 
-    problems = list(plan.problems)
-    try:
-        published = load_published(folders)
-    except PublishedError as error:
-        published = ()
-        problems.append(f"the leaderboard is without published numbers: {error}")
-    outcome = write_reports(plan, archive, records, published=published)
+    outcome = results.write()
     out.print(outcome.summary, markup=False)
-    for message in (*problems, *archive.unreadable):
+    for message in outcome.problems:
         err.print(message, style="yellow", markup=False)
     out.print(f"\n{outcome.state}\nleaderboard: {outcome.leaderboard}", markup=False)
     return outcome.exit_status

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, Results
+from bench.cli.options import DEFAULT_RESULTS, ResultsFolder
 
 if TYPE_CHECKING:
     from bench.core.archive import Archive
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 def status(
     suite: Annotated[str, typer.Argument(help="A suite's name, as in the leaderboard's file.")],
-    results: Results = DEFAULT_RESULTS,
+    results: ResultsFolder = DEFAULT_RESULTS,
 ) -> None:
     """Show what of a suite is there, and what its running drivers are doing.
 
     Exit status 0 if all cells are there, 1 if some failed, 3 if some are missing.
     """
     from bench.cli.console import duration, out
-    from bench.cli.live import drawn
     from bench.core.archive import Archive
+    from bench.run.live import drawn
 
     archive = Archive(results)
     keys = {entry.cell.key for entry in archive.plan(suite).entries}

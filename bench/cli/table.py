@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, Results
+from bench.cli.options import DEFAULT_RESULTS, ResultsFolder
 
 
 class Format(StrEnum):
@@ -52,7 +52,7 @@ def table(
     transpose: Annotated[bool, typer.Option("--transpose", help="Methods as columns.")] = False,
     caption: Annotated[str | None, typer.Option("--caption", help="As it is; LaTeX in LaTeX.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="For LaTeX's \\ref.")] = None,
-    results: Results = DEFAULT_RESULTS,
+    results: ResultsFolder = DEFAULT_RESULTS,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write here, not to the screen.")
     ] = None,

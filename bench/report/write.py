@@ -34,12 +34,15 @@ class Outcome:
         How many cells are there, failed, missing.
     exit_status : int
         0 all cells are there; 1 some failed, or an adapter could not be used; 3 some are missing.
+    problems : tuple of str
+        What could not be used: adapters, published numbers, records.
     """
 
     leaderboard: Path
     summary: str
     state: str
     exit_status: int
+    problems: tuple[str, ...] = ()
 
 
 def write_reports(

@@ -25,7 +25,7 @@ from bench.run.stopping import Ending
 from bench.run.timing import mark_packed
 from bench.run.units import Group, Unit
 from bench.run.writer import Keeper
-from bench.suite.registry import Registry
+from bench.suite.resolve import Resolver
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Driver:
     work : sequence of Unit
     executor : Executor
     archive : Archive
-    registry : Registry
+    resolver : Resolver
         For what records of cells without a worker say.
     ending : Ending
         Entered by the caller.
@@ -73,7 +73,7 @@ class Driver:
         work: Sequence[Unit],
         executor: Executor,
         archive: Archive,
-        registry: Registry,
+        resolver: Resolver,
         ending: Ending,
         *,
         claims: Claims | None = None,
@@ -83,7 +83,7 @@ class Driver:
         watch: Watch | None = None,
         loading: Mapping[Group, float] | None = None,
     ) -> None:
-        self._executor, self._registry, self._ending = executor, registry, ending
+        self._executor, self._resolver, self._ending = executor, resolver, ending
         self._peers, self._alone = PeerRuns(archive, claims, known or {}), alone
         self._max_failures = max_failures
         held = dict(loading or {})
@@ -264,7 +264,7 @@ class Driver:
             if self._retries.cell(cell, event, out.job):
                 self._try_again(cell, fresh=event.why != "node")
             else:
-                self._keep(failed_result(cell, event, self._registry))
+                self._keep(failed_result(cell, event, self._resolver))
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:

@@ -23,9 +23,7 @@ from bench.metrics.image import auroc
 from bench.metrics.purification import purification_metrics
 from bench.run.measure import PeakMemory
 from bench.run.timelimit import CellTimeout
-from bench.suite import wrapping
-from bench.suite.adapter import Adapter
-from bench.suite.registry import Registry
+from bench.suite.resolve import ResolvedMethod
 from bench.train.method import Method, Scores
 
 log = logging.getLogger(__name__)
@@ -39,11 +37,12 @@ Result = tuple[Record, NDArray[np.float32] | None]
 
 @dataclass(slots=True)
 class CellRun:
-    """A cell on its way."""
+    """A cell on its way through the runner."""
 
-    adapter: Adapter | None
-    #: Of the method, or of the one inside a wrapper.
-    params: dict[str, Value]
+    cell: Cell
+    #: None where the method cannot be resolved, for the reason in `problem`.
+    resolved: ResolvedMethod | None
+    problem: AnobenchError | None
     header: dict[str, Any]
     memory: PeakMemory
     meter: Meter
@@ -94,21 +93,21 @@ def purified(cell_run: CellRun) -> dict[str, float]:
     return purification_metrics(truth[cell_run.train.order], checked.kept, checked.scores)
 
 
-def record_header(cell: Cell, registry: Registry, environment: Mapping[str, Any]) -> dict[str, Any]:
+def record_header(
+    cell: Cell, method: ResolvedMethod | None, environment: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what the record of a cell says whatever comes of it."""
-    adapter = registry.methods.get(cell.method)
-    base = wrapping.safe_base_in(cell, adapter, registry)
     return {
         "cell": cell,
-        "setting": wrapping.setting(adapter, base) if adapter else "one-class",
-        "selection": wrapping.selection(adapter, dict(cell.params), base) if adapter else "last",
+        "setting": method.setting if method else "one-class",
+        "selection": method.selection if method else "last",
         "environment": environment,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
 def failed(cell_run: CellRun, error: Exception) -> Result:
-    log.debug("%s failed", cell_run.header["cell"], exc_info=error)
+    log.debug("%s failed", cell_run.cell, exc_info=error)
     kind = "timeout" if isinstance(error, CellTimeout) else type(error).__name__
     trace = "" if isinstance(error, AnobenchError) else "".join(traceback.format_exception(error))
     reason = {"kind": kind, "reason": str(error) or kind, "traceback": trace}

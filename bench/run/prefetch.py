@@ -5,26 +5,22 @@ Also what planning must know before anything runs: what tasks hold, and which ce
 
 from __future__ import annotations
 
-import ast
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.core.cell import Cell
 from bench.core.errors import AnobenchError
-from bench.core.selector import parse
-from bench.data.dataset import Dataset
 from bench.data.images import pieces
 from bench.data.source import Source
 from bench.features.backbone import Backbones
 from bench.features.spec import PixelsTable
 from bench.run.cost import Size
-from bench.suite import wrapping
 from bench.suite.registry import Registry
+from bench.suite.resolve import Resolver
 
 if TYPE_CHECKING:
     from bench.run.runner import Runner
@@ -78,14 +74,9 @@ def survey(cells: Sequence[Cell], registry: Registry) -> dict[tuple[str, str], S
     A task that cannot be opened is left out: running its cells says why.
     """
     found: dict[tuple[str, str], Size] = {}
-    opened: dict[str, Dataset] = {}
     for dataset, name in dict.fromkeys((cell.dataset, cell.task) for cell in cells):
         try:
-            if dataset not in opened:
-                selector = parse(dataset)
-                adapter = registry.match("dataset", selector, dataset)[0]
-                opened[dataset] = adapter.load()(**adapter.check(selector.params, dataset))
-            task = opened[dataset].task(name)
+            task = registry.open_dataset(dataset).task(name)
         except Exception as error:
             log.debug("%s/%s is not counted: %s", dataset, name, error)
             continue
@@ -94,11 +85,11 @@ def survey(cells: Sequence[Cell], registry: Registry) -> dict[tuple[str, str], S
     return found
 
 
-def asks_for_features(registry: Registry, backbones: Backbones) -> Callable[[Cell], bool]:
-    """Return whether a cell will ask for pooled features of a backbone that are worth extracting beforehand.
+def asks_for_features(resolver: Resolver, backbones: Backbones) -> Callable[[Cell], bool]:
+    """Return whether a cell asks for pooled features of a backbone that are worth extracting beforehand.
 
-    Methods are read, not imported: one asks that calls ``.features(…)`` and neither ``.feature_maps(…)`` nor
-    ``.network(…)``. One that is misjudged gets what it needs when it runs, as without an extraction.
+    Methods declare what they need (`bench.train.method.Method.needs`). One that declares it wrongly gets
+    what it asks for when it runs, as without an extraction.
     """
 
     @cache
@@ -109,22 +100,9 @@ def asks_for_features(registry: Registry, backbones: Backbones) -> Callable[[Cel
             return False
 
     def asks(cell: Cell) -> bool:
-        adapter = registry.methods.get(cell.method)
-        if adapter is None or not cell.backbone or not costly(cell.backbone):
+        if not cell.backbone or not costly(cell.backbone):
             return False
-        base = wrapping.safe_base_in(cell, adapter, registry)
-        calls = _calls((base.adapter if base else adapter).path)
-        return "features" in calls and not calls & {"feature_maps", "network"}
+        method = resolver.find(cell)
+        return method is not None and method.asks_for_features
 
     return asks
-
-
-@cache
-def _calls(path: Path) -> frozenset[str]:
-    """Return the names of the methods that a file's code calls."""
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, UnicodeDecodeError):
-        return frozenset()
-    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return frozenset(called.attr for called in calls if isinstance(called, ast.Attribute))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from bench.core.cell import Record
 from bench.core.errors import ArchiveError
@@ -173,7 +175,7 @@ class Watch:
 
     def snapshot(self) -> Snapshot:
         """Return the run at this moment."""
-        from bench.run.executors.gpus import usage
+        from bench.run.executors.devices import usage
 
         now = time.monotonic()
         return Snapshot(
@@ -194,3 +196,25 @@ class Watch:
         if self.file is not None:
             with contextlib.suppress(OSError):
                 self.file.unlink(missing_ok=True)
+
+
+class View(Protocol):
+    """Shows a run while it goes on."""
+
+    def kept(self, record: Record) -> None:
+        """A record is on disk."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """A training or an extraction in this process has come so far."""
+
+
+class _Quiet:
+    def kept(self, record: Record) -> None: ...
+
+    def on_progress(self, progress: Progress) -> None: ...
+
+
+@contextmanager
+def quiet(watch: Watch) -> Iterator[View]:  # noqa: ARG001
+    """Show nothing."""
+    yield _Quiet()

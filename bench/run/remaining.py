@@ -1,38 +1,17 @@
-"""Running a plan: which cells are left, keeping what one gives, and the plain loop over cells.
-
-`inline` is that loop, for scripts: one process, no limits of the run, nobody else. ``anobench run`` goes by
-`bench.run.driver`, whatever the executor.
-"""
+"""What of a plan is there and what is left to run, and which of its cells a command line means."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+import fnmatch
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
+from bench.core.errors import SelectorError
 from bench.core.plan import Plan
-from bench.core.truth import Truth
+from bench.core.selector import Selector, parse
 from bench.run.timing import PACKED
-from bench.run.units import grouped
-from bench.run.writer import keep
-
-
-class RunsCells(Protocol):
-    """`bench.run.runner.Runner`, or another executor's stand-in."""
-
-    @property
-    def truths(self) -> Mapping[str, Truth]: ...
-
-    def run(self, cell: Cell) -> tuple[Record, NDArray[np.float32] | None]: ...
-
-    def fits_together(self, cell: Cell) -> bool: ...
-
-    def run_together(self, cells: Sequence[Cell]) -> Iterator[tuple[Record, NDArray[np.float32] | None]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +21,7 @@ class State:
     Attributes
     ----------
     records : dict
-        The records there, by key.
+        The records that are there, by key.
     todo : tuple of Cell
         What is left to run.
     """
@@ -77,26 +56,38 @@ def compare(
     return State(records, tuple(cell for key, cell in cells.items() if key not in records or key in again))
 
 
-def inline(
-    todo: Iterable[Cell],
-    runner: RunsCells,
-    archive: Archive,
-    *,
-    together: int = 1,
-    started: Callable[[Cell], None] | None = None,
-) -> Iterator[Record]:
-    """Run cells one after the other in this process; yield each record once it is on disk.
+def narrow(plan: Plan, state: State, datasets: Iterable[str], methods: Iterable[str]) -> State:
+    """Keep the cells that selectors mean: names are patterns, parameters must be equal as text.
 
-    Parameters
-    ----------
-    together : int
-        The heads of so many cells are fitted in the same steps, where their method offers it.
-    started : callable, optional
-        Called with a cell before it runs; of cells fitted together, with the first.
+    Raises
+    ------
+    SelectorError
+        No cell of the suite is meant.
     """
-    for cells in grouped(todo, runner.fits_together, most=together):
-        if started is not None:
-            started(cells[0])
-        results = runner.run_together(cells) if len(cells) > 1 else [runner.run(cells[0])]
-        for record, scores in results:
-            yield keep(archive, record, scores, runner.truths.get(record.truth))
+    chosen = [entry.cell for entry in plan.entries]
+    for texts, test, option in ((datasets, _of_dataset, "--dataset"), (methods, _of_method, "--method")):
+        selectors = [parse(text) for text in texts]
+        if selectors:
+            chosen = [cell for cell in chosen if any(test(selector, cell) for selector in selectors)]
+            if not chosen:
+                raise SelectorError(f"{option} {' '.join(texts)}: no cell of this suite is meant")
+    keys = {cell.key for cell in chosen}
+    return replace(state, todo=tuple(cell for cell in state.todo if cell.key in keys))
+
+
+def _of_dataset(selector: Selector, cell: Cell) -> bool:
+    known = parse(cell.dataset)
+    return _means(selector, known.name, {**known.params, "task": cell.task})
+
+
+def _of_method(selector: Selector, cell: Cell) -> bool:
+    params = {
+        key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in cell.params
+    }
+    return _means(selector, cell.method, {**params, "backbone": cell.backbone})
+
+
+def _means(selector: Selector, name: str, params: Mapping[str, str]) -> bool:
+    return fnmatch.fnmatchcase(name, selector.name) and all(
+        fnmatch.fnmatchcase(params.get(key, ""), value) for key, value in selector.params.items()
+    )

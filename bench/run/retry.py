@@ -7,7 +7,7 @@ from collections import Counter
 from bench.core.cell import Cell, Record
 from bench.run.evaluation import record_header
 from bench.run.executors.base import Finished, Job, Lost
-from bench.suite.registry import Registry
+from bench.suite.resolve import Resolver
 
 #: How often a job may be given out again when the machine under it went away.
 MOST_LEASES = 5
@@ -47,8 +47,9 @@ class Retries:
         return full and event.packed and self._may(event.record.cell.key, 1)
 
 
-def failed_result(cell: Cell, event: Lost, registry: Registry) -> Finished:
+def failed_result(cell: Cell, event: Lost, resolver: Resolver) -> Finished:
     """Return the result of a cell that has none from a worker."""
     error = {"kind": event.why, "reason": event.reason, "traceback": event.log}
-    record = Record(status="failed", error=error, **record_header(cell, registry, event.environment))
+    header = record_header(cell, resolver.find(cell), event.environment)
+    record = Record(status="failed", error=error, **header)
     return Finished(job=event.job, record=record, scores=None, log=event.log)

@@ -11,11 +11,9 @@ import numpy as np
 
 from bench.core.cell import Cell, Record, Timing
 from bench.core.determinism import CELL_THREADS, cores, derive_seed
-from bench.core.errors import AdapterError, SelectorError
-from bench.core.selector import parse
+from bench.core.errors import AnobenchError
 from bench.core.truth import Truth
 from bench.data.contaminate import contaminate
-from bench.data.dataset import Dataset
 from bench.data.images import Images
 from bench.data.task import Task
 from bench.features.backbone import Backbones
@@ -36,10 +34,9 @@ from bench.run.evaluation import (
 )
 from bench.run.measure import PeakMemory, Stopwatch, synchronised_seconds
 from bench.run.timelimit import time_limit
-from bench.suite import wrapping
-from bench.suite.adapter import Adapter
 from bench.suite.auxiliary import AuxiliaryImages, auxiliary_images
 from bench.suite.registry import Registry
+from bench.suite.resolve import ResolvedMethod, Resolver
 from bench.suite.suite import Limits
 from bench.train.checkpoint import Checkpoints
 from bench.train.method import Method
@@ -85,7 +82,7 @@ class Runner:
         deterministic()
         fix_threads(threads)
         self._threads, self._limited = threads, set[str]()
-        self.registry, self.limits = registry, limits or Limits()
+        self.registry, self._resolver, self.limits = registry, Resolver(registry), limits or Limits()
         self.device = torch.device(device)
         self.provider = FeatureProvider(
             backbones, self.device, storage=storage, threads=extraction_threads or cores()
@@ -95,8 +92,7 @@ class Runner:
         self.progress: Callable[[str, int, int], None] | None = None
         #: Labels and images of the test sets met so far, by the name that records have for them.
         self.truths: dict[str, Truth] = {}
-        self._datasets: dict[str, Dataset] = {}
-        self._extra: dict[object, dict[str, AuxiliaryImages]] = {}
+        self._auxiliary: dict[object, dict[str, AuxiliaryImages]] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
 
     def run(self, cell: Cell) -> Result:
@@ -120,14 +116,6 @@ class Runner:
         except Exception as error:
             return failed(cell_run, error)
 
-    def fits_together(self, cell: Cell) -> bool:
-        """Return whether the cell's method can be fitted in the same steps as those of other cells."""
-        adapter = self.registry.methods.get(cell.method)
-        try:
-            return adapter is not None and hasattr(adapter.load(), "fit_together")
-        except AdapterError:
-            return False  # running the cell says why
-
     def run_together(self, cells: Sequence[Cell]) -> Iterator[Result]:
         """Run cells that differ in task, contamination and seed alone; their heads are fitted together.
 
@@ -136,15 +124,15 @@ class Runner:
         record, scores
             As `run` returns them, in the order of the cells. The time to fit is a share, and a flag says so.
         """
-        cell_run = [self._begin(cell) for cell in cells]
+        cell_runs = [self._begin(cell) for cell in cells]
         failures: dict[int, Exception] = {}
-        for at, each in enumerate(cell_run):
+        for at, each in enumerate(cell_runs):
             try:
                 self._prepare(each)
             except Exception as error:
                 failures[at] = error
-        failures |= self._fit_together({at: each for at, each in enumerate(cell_run) if at not in failures})
-        for at, each in enumerate(cell_run):
+        failures |= self._fit_together({at: each for at, each in enumerate(cell_runs) if at not in failures})
+        for at, each in enumerate(cell_runs):
             try:
                 if at in failures:
                     raise failures[at]
@@ -179,12 +167,16 @@ class Runner:
         return {at: fit.error for at, fit in zip(ready, fits, strict=True) if fit.error is not None}
 
     def _begin(self, cell: Cell) -> CellRun:
-        adapter = self.registry.methods.get(cell.method)
-        base = wrapping.safe_base_in(cell, adapter, self.registry)
+        method, problem = None, None
+        try:
+            method = self._resolver.of(cell)
+        except AnobenchError as error:
+            problem = error
         return CellRun(
-            adapter=adapter,
-            params=dict(base.params if base else cell.params),
-            header=record_header(cell, self.registry, self.environment),
+            cell=cell,
+            resolved=method,
+            problem=problem,
+            header=record_header(cell, method, self.environment),
             memory=PeakMemory(self.device),
             meter=Meter(self.provider),
         )
@@ -192,14 +184,13 @@ class Runner:
     def _prepare(self, cell_run: CellRun) -> None:
         """Open the cell's task and make its method."""
         started = time.perf_counter()
-        cell, adapter = cell_run.header["cell"], cell_run.adapter
-        if adapter is None:
-            raise SelectorError(f"unknown method {cell.method!r}")
-        cell_run.task, cell_run.drawn = self._open(cell)
-        cell_run.method = self._make(adapter, cell)
-        cell_run.flags += self._give_auxiliary(adapter, cell, cell_run)
-        cell_run.train = Shuffled(self._train_images(cell_run).bind(cell_run.meter), cell, "train")
-        cell_run.test = Shuffled(cell_run.task.test.bind(cell_run.meter), cell, "test")
+        if cell_run.resolved is None:
+            raise cell_run.problem or AnobenchError(f"{cell_run.cell}: its method cannot be resolved")
+        cell_run.task, cell_run.drawn = self._open(cell_run.cell)
+        cell_run.method = self._make(cell_run.resolved, cell_run.cell)
+        cell_run.flags += self._give_auxiliary(cell_run.resolved.innermost, cell_run)
+        cell_run.train = Shuffled(_train_images(cell_run).bind(cell_run.meter), cell_run.cell, "train")
+        cell_run.test = Shuffled(cell_run.task.test.bind(cell_run.meter), cell_run.cell, "test")
         cell_run.wall += time.perf_counter() - started
 
     def _finish(self, cell_run: CellRun) -> Result:
@@ -209,6 +200,7 @@ class Runner:
         returned = cell_run.method.score(cell_run.test.images)
         seconds, usage = watch.stop(), cell_run.meter.usage()
         labels = task.test_labels
+        params = cell_run.resolved.innermost.params if cell_run.resolved else {}
         chosen = choose(returned, labels[cell_run.test.order], cell_run.header["selection"])
         scores = np.empty_like(chosen.scores)
         scores[cell_run.test.order] = chosen.scores
@@ -237,7 +229,7 @@ class Runner:
             flags=(
                 *chosen.flags,
                 *cell_run.flags,
-                *too_few_images(cell_run.params, len(cell_run.train.images)),
+                *too_few_images(params, len(cell_run.train.images)),
                 *cell_run.method.notes,
                 *flags_of(scores, labels),
             ),
@@ -251,13 +243,7 @@ class Runner:
         """Open the cell's task, contaminated; the last one stays open, since cells come grouped by task."""
         wanted = (cell.dataset, cell.task, cell.contamination)
         if self._task is None or self._task[0] != wanted:
-            if cell.dataset not in self._datasets:
-                selector = parse(cell.dataset)
-                adapter = self.registry.match("dataset", selector, cell.task_name)[0]
-                self._datasets[cell.dataset] = adapter.load()(
-                    **adapter.check(selector.params, cell.task_name)
-                )
-            dataset, how = self._datasets[cell.dataset], cell.contamination
+            dataset, how = self.registry.open_dataset(cell.dataset), cell.contamination
             official = how.source == "official" and how.rate
             task = dataset.noisy_task(cell.task, how.rate) if official else dataset.task(cell.task)
             self._task = (wanted, *contaminate(task, cell.dataset, how))
@@ -273,24 +259,12 @@ class Runner:
         """
         return self._open(cell)[0]
 
-    def _train_images(self, cell_run: CellRun) -> Images:
-        """Return the images to train on: all of the task's, or the clean ones for an oracle that asks."""
-        task = cell_run.task
-        if (
-            not wrapping.only_clean(cell_run.method, cell_run.header["selection"])
-            or task.train_labels is None
-        ):
-            return task.train
-        return task.train[task.train_labels == 0]
-
-    def _give_auxiliary(self, adapter: Adapter, cell: Cell, cell_run: CellRun) -> tuple[str, ...]:
-        """Hand extra images to the method that names some; return what the record should say of them."""
-        found = self._extra.get((cell.method, cell.params))
-        if found is None:
-            base = wrapping.base_in(cell, adapter, self.registry)
-            inner, params = (base.adapter, base.params) if base else (adapter, dict(cell.params))
-            found = auxiliary_images(inner, params, self.registry)
-            self._extra = {(cell.method, cell.params): found}
+    def _give_auxiliary(self, method: ResolvedMethod, cell_run: CellRun) -> tuple[str, ...]:
+        """Hand auxiliary images to the method that names some; return what the record should say of them."""
+        asked = (method.adapter.name, tuple(sorted(method.params.items())))
+        if asked not in self._auxiliary:
+            self._auxiliary = {asked: auxiliary_images(method.adapter, method.params, self.registry)}
+        found = self._auxiliary[asked]
         for parameter, extra in found.items():
             extra.refuse_overlap(cell_run.task, parameter)
         if found:
@@ -299,24 +273,23 @@ class Runner:
             }
         return tuple(f"{name}: {len(extra.images)} images of {extra.name}" for name, extra in found.items())
 
-    def _load(self, adapter: Adapter) -> Any:
-        """Return the adapter's class; the libraries that it brought in get their number of threads."""
-        loaded = adapter.load()
-        if adapter.name not in self._limited:
-            self._limited.add(adapter.name)
+    def _make(self, resolved: ResolvedMethod, cell: Cell) -> Method:
+        """Make an unfitted method; the libraries that its adapter brings in get their number of threads."""
+        resolved.adapter.load()
+        if resolved.adapter.name not in self._limited:
+            self._limited.add(resolved.adapter.name)
             fix_threads(self._threads)
-        return loaded
-
-    def _make(self, adapter: Adapter, cell: Cell) -> Method:
-        base = wrapping.base_in(cell, adapter, self.registry)
-        takes_backbone = cell.backbone and base is None
-        params = dict(cell.params) | ({"backbone": cell.backbone} if takes_backbone else {})
-        method_class = self._load(adapter)
         seed = derive_seed("method", cell.seed, cell.task_name, cell.contamination.rate, bits=31)
         seed_everything(seed)
-        method: Method = method_class(**params)
-        if base is not None:
-            wrapping.give_base(method, base)
+        method = resolved.make()
         method.device, method.seed = self.device, seed
         method.checkpoints, method.progress = Checkpoints.of_cell(cell.key), self.progress
         return method
+
+
+def _train_images(cell_run: CellRun) -> Images:
+    """Return the images to train on: all of the task's, or the clean ones for an oracle that asks."""
+    task = cell_run.task
+    if not getattr(cell_run.method, "only_clean", False) or task.train_labels is None:
+        return task.train
+    return task.train[task.train_labels == 0]

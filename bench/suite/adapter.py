@@ -92,6 +92,8 @@ class Adapter:
         ``__init__`` takes ``**options``.
     attributes : dict
         Literal class attributes (``stochastic``, ``setting``, ``synthetic``, …).
+    offers : frozenset of str
+        The methods that its class defines: with ``fit_together`` cells can be fitted in the same steps.
     code : str
         Hash of the syntax tree without comments and docstrings.
     problem : str
@@ -106,6 +108,7 @@ class Adapter:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     open_ended: bool = False
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    offers: frozenset[str] = frozenset()
     code: str = ""
     problem: str = ""
 
@@ -119,6 +122,14 @@ class Adapter:
         return bool(self.attributes.get("stochastic", False)) and not any(
             params.get(name) == value for name, value in without.items()
         )
+
+    def needs(self, params: Mapping[str, object]) -> str:
+        """Return what a method asks of its images with these parameters (see `bench.train.method.Method`)."""
+        if "backbone" not in self.parameters:
+            return "nothing of a backbone"
+        if params.get(str(self.attributes.get("layers_in", ""))):
+            return "feature maps"
+        return str(self.attributes.get("needs", "features"))
 
     def lacks(self, given: Mapping[str, object]) -> bool:
         """Return whether a parameter without default is not among those given; a pattern passes it over."""

@@ -54,6 +54,7 @@ def read_adapter(kind: Kind, path: Path) -> Adapter | None:
         parameters,
         open_ended,
         _literal_attributes(found[-1]),
+        frozenset(node.name for node in found[-1].body if isinstance(node, ast.FunctionDef)),
         code_hash(tree),
     )
 
@@ -129,6 +130,10 @@ RENAMED = {
 }
 
 
+#: Class attributes by which a method tells the scheduler what it needs: they change no score, and no key.
+DECLARATIONS = frozenset({"needs", "layers_in"})
+
+
 def code_hash(tree: ast.AST) -> str:
     """Return a hash of a syntax tree without comments, docstrings and positions.
 
@@ -156,12 +161,20 @@ def _plain(node: Any) -> Any:
             first = value[0] if value else None
             if isinstance(first, ast.Expr) and isinstance(getattr(first.value, "value", None), str):
                 value = value[1:]
+        if isinstance(node, ast.ClassDef) and name == "body":
+            value = [item for item in value if not DECLARATIONS.intersection(_assigned(item))]
         if isinstance(node, ast.JoinedStr):
             # Python 3.12.0 and 3.12.1 put empty pieces into f-strings.
             value = [piece for piece in value if getattr(piece, "value", None) != ""]
         if value not in (None, []) and name not in ("ctx", "kind", "type_comment"):
             fields.append((name, _plain(value)))
     return (type(node).__name__, fields)
+
+
+def _assigned(node: ast.AST) -> list[str]:
+    """Return the names that a class attribute's line assigns."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 def _import_order(name: str) -> tuple[bool, str]:

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from bench.core.errors import AnobenchError, DataError, did_you_mean
 from bench.core.files import data_folders
-from bench.core.selector import Selector, parse
-from bench.data.dataset import Dataset
+from bench.core.selector import Selector, format_selector, parse
 from bench.data.folders import FileSource, list_images
 from bench.data.images import Images, picture_digests
 from bench.data.source import Source
@@ -135,7 +134,7 @@ def _of_dataset(text: str, selector: Selector, registry: Registry) -> AuxiliaryI
     adapter = registry.datasets[selector.name]
     given = dict(selector.params)
     wanted = given.pop("task", "")
-    dataset: Dataset = adapter.load()(**adapter.check(given, text))
+    dataset = registry.open_dataset(format_selector(selector.name, given))
     names = dataset.tasks()
     if wanted:
         patterns = wanted.split("|")

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import fnmatch
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bench.core.cell import Cell, Value
 from bench.core.contamination import Contamination
-from bench.core.errors import AdapterError, BackboneError, DataError, SuiteError
+from bench.core.errors import AdapterError, AnobenchError, BackboneError, DataError, SuiteError
 from bench.core.files import data_folders
 from bench.core.plan import Column, Entry, Plan, Row
 from bench.core.selector import format_selector
 from bench.data.dataset import Dataset
 from bench.features.backbone import Backbone, Backbones
-from bench.suite import wrapping
 from bench.suite.adapter import Adapter
 from bench.suite.auxiliary import auxiliary_fingerprint
 from bench.suite.registry import Registry
+from bench.suite.resolve import ResolvedMethod, resolve
 from bench.suite.suite import Suite, selections
 from bench.suite.sweep import sweep
 
@@ -38,35 +38,26 @@ class OpenDataset:
 
 @dataclass(frozen=True, slots=True)
 class ChosenMethod:
-    """A method with its parameters, checked."""
+    """A method with its parameters, and what a cell's key depends on beside them."""
 
     label: str
-    adapter: Adapter
+    method: ResolvedMethod
+    #: All parameters without the backbone.
     params: dict[str, Value]
     backbone: Backbone | None
     backbone_identity: str
-    #: Of the auxiliary images that its parameters name; empty without.
+    #: Hash of the auxiliary images that its parameters name; empty without.
     auxiliary: str = ""
-    #: The method inside a wrapper.
-    base: wrapping.Base | None = None
-
-    @property
-    def stochastic(self) -> bool:
-        return wrapping.stochastic(self.adapter, self.params, self.base)
-
-    @property
-    def problem(self) -> str:
-        return self.adapter.problem or (self.base.adapter.problem if self.base else "")
 
     def row(self) -> Row:
         return Row(
             label=self.label,
-            method=self.adapter.name,
+            method=self.method.adapter.name,
             backbone=self.backbone.name if self.backbone else "",
-            setting=wrapping.setting(self.adapter, self.base),
-            selection=wrapping.selection(self.adapter, self.params, self.base),
-            stochastic=self.stochastic,
-            summary=self.adapter.summary,
+            setting=self.method.setting,
+            selection=self.method.selection,
+            stochastic=self.method.stochastic,
+            summary=self.method.adapter.summary,
         )
 
 
@@ -93,7 +84,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         for d in datasets
         for task in d.tasks
     ]
-    problems += [m.problem for m in methods if m.problem]
+    problems += [m.method.problem for m in methods if m.method.problem]
     notes = [f"{d.name}: {_short(note)}" for d in datasets for note in d.dataset.differences()]
     entries = tuple(_entries(suite, datasets, methods, columns, notes))
     return Plan(
@@ -131,7 +122,7 @@ def _datasets(suite: Suite, registry: Registry, problems: list[str]) -> Iterator
             )
             name = format_selector(adapter.name, _not_default(adapter, params))
             try:
-                found = opened.get(name) or _open(name, adapter, params)
+                found = opened.get(name) or _open(name, adapter, registry)
             except AdapterError as error:
                 problems.append(str(error))
                 continue
@@ -146,11 +137,11 @@ def _datasets(suite: Suite, registry: Registry, problems: list[str]) -> Iterator
     yield from opened.values()
 
 
-def _open(name: str, adapter: Adapter, params: dict[str, Value]) -> OpenDataset:
+def _open(name: str, adapter: Adapter, registry: Registry) -> OpenDataset:
+    dataset = registry.open_dataset(name)
     try:
-        dataset = adapter.load()(**params)
         return OpenDataset(name, adapter, dataset, dataset.fingerprint(), ())
-    except (DataError, AdapterError):
+    except AnobenchError:
         raise
     except Exception as error:
         log.debug("opening %s", name, exc_info=True)
@@ -176,15 +167,13 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
         for adapter in registry.match("method", selector, where):
             if selector.is_glob and adapter.lacks(given):
                 continue
-            base = None
-            if adapter.problem:
-                params: dict[str, Value] = {key: str(value) for key, value in given.items()}
-                backbone, backbone_identity = None, ""
-            else:
-                params, base = _params(adapter, given, registry, where, glob=selector.is_glob)
-                # A wrapper's backbone is its base's.
-                asking = dict(base.params) if base else params
+            method = resolve(adapter, given, registry, where, ignore_unknown=selector.is_glob)
+            params = dict(method.params)
+            backbone, backbone_identity = None, ""
+            if not adapter.problem:
+                asking = dict(method.innermost.params)  # a wrapper's backbone is its base's
                 backbone, backbone_identity = _backbone(suite, backbones, asking, where)
+                params.pop("backbone", None)
             identity = (adapter.name, tuple(sorted(params.items(), key=str)), backbone and backbone.name)
             if identity in seen:
                 continue
@@ -192,30 +181,16 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
             known = {**adapter.parameters, **params, **({"backbone": None} if backbone else {})}
             said = {key: value for key, value in given.items() if adapter.problem or key in known}
             label = format_selector(adapter.name, said)
-            inner, given_inside = (base.adapter, base.params) if base else (adapter, params)
-            auxiliary = _auxiliary(inner, given_inside, registry, where)
-            yield ChosenMethod(label, adapter, params, backbone, backbone_identity, auxiliary, base)
+            auxiliary = _auxiliary(method.innermost, registry, where)
+            yield ChosenMethod(label, method, params, backbone, backbone_identity, auxiliary)
 
 
-def _auxiliary(adapter: Adapter, params: Mapping[str, object], registry: Registry, where: str) -> str:
+def _auxiliary(method: ResolvedMethod, registry: Registry, where: str) -> str:
     """Return the content's hash of the auxiliary images that a method's parameters name."""
     try:
-        return "" if adapter.problem else auxiliary_fingerprint(adapter, params, registry)
+        return "" if method.problem else auxiliary_fingerprint(method.adapter, method.params, registry)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
-
-
-def _params(
-    adapter: Adapter, given: Mapping[str, object], registry: Registry, where: str, *, glob: bool
-) -> tuple[dict[str, Value], wrapping.Base | None]:
-    """Check a method's parameters; those of a wrapper hold its base in the canonical form."""
-    if not wrapping.is_wrapper(adapter):
-        return adapter.check(given, where, ignore_unknown=glob), None
-    own = {name: value for name, value in given.items() if name != "backbone"}
-    params = adapter.check(own, where, ignore_unknown=glob)
-    base = wrapping.base_of(adapter, params, registry, where, backbone=given.get("backbone"))
-    assert base is not None
-    return params | {base.parameter: base.selector}, base
 
 
 def _backbone(
@@ -279,17 +254,18 @@ def _entries(
 def _cell(
     opened: OpenDataset, task: str, method: ChosenMethod, contamination: Contamination, seed: int
 ) -> Cell:
-    code = {"dataset": opened.adapter.code, "method": method.adapter.code}
-    if method.base is not None:
-        code["base"] = method.base.adapter.code
+    adapter, base = method.method.adapter, method.method.base
+    code = {"dataset": opened.adapter.code, "method": adapter.code}
+    if base is not None:
+        code["base"] = base.adapter.code
     return Cell(
         dataset=opened.name,
         task=task,
-        method=method.adapter.name,
+        method=adapter.name,
         params=tuple(sorted(method.params.items())),
         backbone=method.backbone.name if method.backbone else "",
         contamination=contamination,
-        seed=seed if method.stochastic else None,
+        seed=seed if method.method.stochastic else None,
         code=tuple(sorted(code.items())),
         data_fingerprint=opened.fingerprint + (f"+{method.auxiliary}" if method.auxiliary else ""),
         backbone_identity=method.backbone_identity,

@@ -8,14 +8,21 @@ the same name wins.
 from __future__ import annotations
 
 import fnmatch
+import logging
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.core.errors import AdapterError, SelectorError, SuiteError, did_you_mean
-from bench.core.selector import Selector
+from bench.core.errors import AdapterError, AnobenchError, SelectorError, SuiteError, did_you_mean
+from bench.core.selector import Selector, parse
 from bench.suite.adapter import Adapter, Kind
 from bench.suite.adapterfile import BASES, FOLDERS, read_adapter
+
+if TYPE_CHECKING:
+    from bench.data.dataset import Dataset
+
+log = logging.getLogger(__name__)
 
 
 def stock_folder() -> Path:
@@ -55,6 +62,7 @@ class Registry:
         self.shadowed: list[Adapter] = []
         #: Files in adapter folders that hold no adapter, by stem.
         self.ignored: dict[str, Path] = {}
+        self._opened: dict[str, Dataset] = {}
 
     def _find(self, kind: Kind) -> dict[str, Adapter]:
         found: dict[str, Adapter] = {}
@@ -120,6 +128,34 @@ class Registry:
                 f"{where}: unknown {word} {selector.name!r}{why}{did_you_mean(selector.name, adapters)}"
             )
         return [adapters[selector.name]]
+
+    def open_dataset(self, name: str) -> Dataset:
+        """Return the data set that a selector such as ``"digits"`` or ``"textures[size=96]"`` names.
+
+        This is the one place that opens data sets; each is opened once and decodes nothing.
+
+        Raises
+        ------
+        SelectorError, SuiteError
+            There is no such data set or parameter.
+        DataError
+            It is not on this machine, or damaged.
+        AdapterError
+            Its adapter cannot be imported or fails.
+        """
+        if name not in self._opened:
+            selector = parse(name)
+            (adapter,) = self.match("dataset", selector, name)
+            try:
+                self._opened[name] = adapter.load()(**adapter.check(selector.params, name))
+            except AnobenchError:
+                raise
+            except Exception as error:
+                log.debug("opening %s", name, exc_info=True)
+                raise AdapterError(
+                    f"{adapter.path}: data set {name!r} cannot be opened: {type(error).__name__}: {error}"
+                ) from error
+        return self._opened[name]
 
     def suite_path(self, name: str) -> Path:
         """Return a suite's file: a path that exists, or the name of a suite in one of the bench folders.

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,12 @@ class Method(ABC):
     #: How the result was chosen: ``last``, ``validation``, or ``oracle`` (never ranked). A method that offers
     #: several has a parameter of this name instead.
     selection: ClassVar[str] = "last"
+
+    #: What it asks of its images: ``"features"`` of its backbone, which the scheduler then extracts
+    #: beforehand, or the ``"network"`` to train it. With the parameter that `layers_in` names set it asks for
+    #: the maps of these layers instead.
+    needs: ClassVar[Literal["features", "network"]] = "features"
+    layers_in: ClassVar[str] = ""
 
     #: Parameters that name extra images (`bench.suite.auxiliary`), each with the words that its value may be
     #: instead, and the images that such a word means where they are present ("" for none).

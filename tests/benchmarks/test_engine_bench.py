@@ -12,12 +12,11 @@ import pytest
 from bench.core.archive import Archive
 from bench.core.cell import Record, Timing
 from bench.core.plan import Plan
-from bench.features.backbone import Backbones
-from bench.run.remaining import compare, inline
-from bench.run.runner import Runner
+from bench.run.remaining import compare
 from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
 from bench.suite.suite import load_suite
+from tests.factory import run_cells
 
 NULL = '''
 """Null: does nothing, at once."""
@@ -52,16 +51,12 @@ def test_overhead_per_cell(benchmark: Any, folder: Path) -> None:
     levels = list(range(20))
     text = f'datasets = ["digits"]\nmethods = [{{ name = "null", level = {levels} }}]\n'
     plan, found = plan_of(folder, text)
-    runner = Runner(found, Backbones())
     todo = [entry.cell for entry in plan.entries]
-    # The first cell opens the data set and imports the adapter.
-    runner.run(todo[0])
     rounds = iter(range(1000))
 
     def run_all() -> None:
-        archive = Archive(folder / f"results{next(rounds)}")
-        for record in inline(todo, runner, archive):
-            assert record.status == "ok"
+        records = run_cells(todo, Archive(folder / f"results{next(rounds)}"), found)
+        assert {record.status for record in records} == {"ok"}
 
     benchmark.pedantic(run_all, rounds=3)
     if benchmark.stats:

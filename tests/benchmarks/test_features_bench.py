@@ -19,12 +19,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.core.archive import Archive
 from bench.data.images import Images
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.nearest import nearest
 from bench.features.provider import FeatureProvider
-from bench.run.remaining import inline
 from bench.run.runner import Runner
 from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
@@ -111,15 +109,16 @@ def test_a_suite_runs_as_many_forward_passes_as_there_are_pictures(benchmark: An
     runner = Runner(registry, backbones)
 
     def run_suite() -> None:
-        for record in inline(cells, runner, Archive(tmp_path / "results")):
+        for cell in cells:
+            record = runner.run(cell)[0]
             assert record.status == "ok", record.error
 
     benchmark.pedantic(run_suite, rounds=1)
     ours = benchmark.stats.stats.total if benchmark.stats else seconds(run_suite)
     assert runner.provider.forward_passes == 750
     again = Runner(registry, backbones)
-    for record in inline(cells[::7], again, Archive(tmp_path / "again")):
-        assert record.status == "ok"
+    for cell in cells[::7]:
+        assert again.run(cell)[0].status == "ok"
     assert again.provider.forward_passes == 0
 
     # The published scripts' way: each run extracts its train class and the whole test set.

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.asked import pick_devices, seconds_of
+from bench.cli.run import seconds_of
 from bench.core.errors import AnobenchError
+from bench.run.executors.choose import Options, pick_devices
 from bench.run.progress import Snapshot
 from tests.cli.conftest import Invoke
 
@@ -71,6 +72,6 @@ def test_an_unknown_executor_or_device_is_refused(
     assert ended.code == 2
     assert "expected one of auto, inline, pool" in ended.err
     with pytest.raises(AnobenchError, match="expected auto, cpu, cuda or cuda:N"):
-        pick_devices("tpu")
+        pick_devices(Options(device="tpu"))
     with pytest.raises(AnobenchError, match="torch finds"):
-        pick_devices("cuda:99")
+        pick_devices(Options(device="cuda:99"))

@@ -15,10 +15,7 @@ from bench.core.contamination import Contamination
 from bench.core.errors import ArchiveError
 from bench.core.merge import merge
 from bench.core.plan import Column, Entry, Plan, Row
-from bench.features.backbone import Backbones
-from bench.run.remaining import inline
-from bench.run.runner import Runner
-from bench.suite.registry import Registry
+from tests.factory import run_cells
 
 
 def cell(task: str, method: str = "mean_distance") -> Cell:
@@ -51,26 +48,25 @@ def plan(cells: list[Cell], **more: str) -> Plan:
     return Plan(suite="trial", title="Trial", rows=(row,), columns=columns, entries=entries, **more)
 
 
-@pytest.fixture
-def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANOBENCH_CACHE", str(tmp_path / "cache"))
-    return Runner(Registry(), Backbones())
 
 
 @pytest.fixture
-def a(runner: Runner, tmp_path: Path) -> Path:
+def a(tmp_path: Path) -> Path:
     """The archive of one machine, by a real run: cells 0 to 2, and one that fails."""
     archive = Archive(tmp_path / "a")
-    list(inline([*CELLS[:3], FAILS], runner, archive))
+    run_cells([*CELLS[:3], FAILS], archive)
     archive.write_plan(plan(CELLS))
     return archive.results
 
 
 @pytest.fixture
-def b(runner: Runner, tmp_path: Path) -> Path:
+def b(tmp_path: Path) -> Path:
     """That of another: cells 2 to 4."""
     archive = Archive(tmp_path / "b")
-    list(inline(CELLS[2:], runner, archive))
+    run_cells(CELLS[2:], archive)
     archive.write_plan(plan(CELLS))
     return archive.results
 
@@ -84,7 +80,8 @@ def change(results: Path, at: Cell) -> None:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "claims")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_the_union_is_there_byte_for_byte_and_again_changes_nothing(a: Path, b: Path, tmp_path: Path) -> None:

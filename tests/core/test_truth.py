@@ -18,10 +18,8 @@ from bench.data.contaminate import contaminate
 from bench.data.images import Images, origins
 from bench.data.source import ArraySource
 from bench.data.task import Task
-from bench.features.backbone import Backbones
-from bench.run.remaining import inline
-from bench.run.runner import Runner
 from bench.suite.registry import Registry
+from tests.factory import run_cells
 
 
 def source(name: str, n: int) -> ArraySource:
@@ -141,7 +139,7 @@ def test_the_runner_keeps_the_truth_once_for_all_cells_of_a_task(tmp_path: Path)
     (tmp_path / "methods" / "flat.py").write_text(code)
     archive = Archive(tmp_path / "results")
     cells = [digits("flat", seed) for seed in (0, 1)]
-    records = list(inline(cells, Runner(Registry([tmp_path]), Backbones()), archive))
+    records = run_cells(cells, archive, Registry([tmp_path]))
     assert records[0].truth == records[1].truth
     assert len(list((archive.root / "tests").iterdir())) == 1
     assert archive.keys() == {cell.key for cell in cells}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.suite.registry import Registry
-from bench.suite.wrapping import base_of, give_base
+from bench.suite.resolve import ResolvedMethod, base_parameter, resolve
 
 
 @pytest.fixture(scope="session")
@@ -24,11 +24,9 @@ def make(stock: Registry) -> Callable[..., Any]:
 
     def made(name: str, **params: Any) -> Any:
         adapter = stock.methods[name]
-        method = adapter.load()(**params)
-        given = {name: p.default for name, p in adapter.parameters.items()} | params
-        if base := base_of(adapter, given, stock, "a test"):
-            give_base(method, base)
-        return method
+        if base_parameter(adapter) is None:
+            return ResolvedMethod(adapter, params).make()
+        return resolve(adapter, params, stock, "a test").make()
 
     return made
 

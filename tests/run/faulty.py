@@ -20,6 +20,7 @@ from bench.run.stopping import Ending
 from bench.run.units import units
 from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
+from bench.suite.resolve import Resolver
 from bench.suite.suite import Limits, adhoc_suite
 
 DATASET = '''
@@ -162,7 +163,7 @@ class Trial:
         with ending or Ending() as the_ending:
             work = units(self.cells, Costs())
             yield from Driver(
-                work, executor, self.archive, self.registry, the_ending, claims=claims, **more
+                work, executor, self.archive, Resolver(self.registry), the_ending, claims=claims, **more
             ).run()
 
     def records(self) -> dict[str, Record]:

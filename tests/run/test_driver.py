@@ -19,6 +19,7 @@ from bench.run.stopping import Ending
 from bench.run.timing import PACKED
 from bench.run.units import units
 from bench.suite.registry import Registry
+from bench.suite.resolve import Resolver
 
 PLACES = (Slot(name="cuda:0 #1", device="cuda:0"), Slot(name="cuda:0 #2", device="cuda:0"))
 
@@ -84,7 +85,12 @@ def drive(folder: Path, executor: Scripted, n: int = 4, **more: Any) -> list[Rec
     cells = [cell(seed) for seed in range(n)]
     with Ending() as ending:
         driver = Driver(
-            units(cells, Costs()), executor, Archive(folder), Registry(), more.pop("ending", ending), **more
+            units(cells, Costs()),
+            executor,
+            Archive(folder),
+            Resolver(Registry()),
+            more.pop("ending", ending),
+            **more,
         )
         return sorted(driver.run(), key=lambda each: each.cell.seed or 0)
 
@@ -183,6 +189,6 @@ def test_an_extraction_whose_worker_died_is_given_out_again_and_its_cells_wait(t
     executor = Scripted(ends)
     with Ending() as ending:
         work = units(cells, Costs(), extracts=lambda _: True)
-        made = list(Driver(work, executor, Archive(tmp_path), Registry(), ending).run())
+        made = list(Driver(work, executor, Archive(tmp_path), Resolver(Registry()), ending).run())
     assert len(made) == 3
     assert [job.part is None for job in executor.taken] == [False, False, True, True, True]

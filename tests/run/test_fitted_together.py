@@ -14,11 +14,11 @@ from bench.core.archive import Archive
 from bench.core.cell import Cell
 from bench.core.contamination import Contamination
 from bench.features.backbone import Backbones
-from bench.run.remaining import inline
 from bench.run.runner import Runner
 from bench.run.units import grouped
 from bench.suite.registry import Registry
 from bench.train.together import fit_many
+from tests.factory import run_cells
 from tests.features_as_images import images
 
 TEAM = """
@@ -119,19 +119,18 @@ def test_cells_are_grouped_by_what_they_share() -> None:
     assert list(grouped(mixed, offers, most=1)) == [[each] for each in mixed], "in the plan's order"
 
 
-def test_what_offers_it_is_known(runner: Runner) -> None:
-    assert runner.fits_together(CELLS[0])
-    assert runner.fits_together(cell("0", 0, "cap"))
-    assert not runner.fits_together(cell("0", 0, "dn2"))
-    assert not runner.fits_together(cell("0", 0, "no such method"))
+def test_what_offers_it_is_read_from_the_source(registry: Registry) -> None:
+    offering = {name for name, adapter in registry.methods.items() if "fit_together" in adapter.offers}
+    assert offering == {"team", "cap", "plume", "deep_svdd_features"}
 
 
-def test_inline_writes_every_record(runner: Runner, tmp_path: Path) -> None:
-    archive, begun = Archive(tmp_path / "results"), list[Cell]()
-    records = list(inline(CELLS, runner, archive, together=4, started=begun.append))
-    assert {record.cell.key for record in records} == {each.key for each in CELLS}
+def test_a_run_fits_so_many_together_and_writes_every_record(registry: Registry, tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "results")
+    records = run_cells(CELLS, archive, registry, together=4)
+    assert [record.cell for record in records] == CELLS
     assert len(archive.load_all([each.key for each in CELLS])) == len(CELLS)
-    assert begun == [CELLS[0], CELLS[4]]
+    shares = [record.flags[0].split()[3] for record in records]
+    assert shares == ["3"] * 4 + ["1"] * 2
 
 
 class Hungry:

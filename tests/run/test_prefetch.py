@@ -15,6 +15,7 @@ from bench.features.backbone import Backbones
 from bench.run.prefetch import asks_for_features, extract, survey
 from bench.run.runner import Runner
 from bench.suite.registry import Registry
+from bench.suite.resolve import Resolver
 
 
 @pytest.fixture(autouse=True)
@@ -84,4 +85,7 @@ def test_tasks_are_counted_and_those_that_cannot_be_opened_left_out() -> None:
     ],
 )
 def test_who_asks_for_features(method: str, backbone: str, asks: bool) -> None:
-    assert asks_for_features(Registry(), Backbones())(cell("0", method=method, backbone=backbone)) is asks
+    assert (
+        asks_for_features(Resolver(Registry()), Backbones())(cell("0", method=method, backbone=backbone))
+        is asks
+    )

@@ -19,7 +19,7 @@ from bench.report.page.about import About, Named
 from bench.report.page.tidy import rate_of
 from bench.report.sides import Side
 from bench.suite.registry import Registry
-from bench.suite.wrapping import base_of, selection, setting, stochastic
+from bench.suite.resolve import resolve
 
 #: The setting and the selection of a method of which nothing is known.
 UNKNOWN = "unknown"
@@ -116,13 +116,16 @@ def _named(identity: Identity, label: str, registry: Registry) -> Named:
     params = _params((method, text, ""))
     if adapter is not None and not adapter.problem and params is not None:
         try:
-            typed = adapter.check(params, method, ignore_unknown=True)
-            base = base_of(adapter, typed, registry, method)
+            found = resolve(adapter, params, registry, method, ignore_unknown=True)
         except AnobenchError:
             pass
         else:
-            given, chosen = setting(adapter, base), selection(adapter, typed, base)
-            seeded, summary = stochastic(adapter, typed, base), adapter.summary
+            given, chosen, seeded, summary = (
+                found.setting,
+                found.selection,
+                found.stochastic,
+                adapter.summary,
+            )
     row = Row(
         label=label,
         method=method,

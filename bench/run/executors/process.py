@@ -20,7 +20,7 @@ import psutil
 from bench.core.cell import Cell
 from bench.run.executors import worker
 from bench.run.executors.base import Fate, Job, Slot
-from bench.run.executors.gpus import own_device
+from bench.run.executors.devices import own_device
 from bench.run.executors.messages import Message
 from bench.run.setup import Setup
 from bench.suite.suite import Limits

@@ -26,6 +26,7 @@ from bench.run.timing import PACKED
 from bench.run.units import units
 from bench.suite.grid import make_plan
 from bench.suite.registry import Registry, stock_folder
+from bench.suite.resolve import Resolver
 from bench.suite.suite import adhoc_suite
 from tests.run.driving import bench_folder, cell, drive, finished, jobs_of, lost, setup_of
 
@@ -153,7 +154,7 @@ def test_the_same_records_from_inline_ray_and_slurm(
     for name, executor in executors.items():
         archive = Archive(tmp_path / name)
         with Ending() as ending:
-            driver = Driver(units(cells, Costs()), executor(), archive, setup.registry(), ending)
+            driver = Driver(units(cells, Costs()), executor(), archive, Resolver(setup.registry()), ending)
             assert len(list(driver.run())) == len(cells)
         found[name] = {key: timeless(archive, key) for key in archive.keys()}  # noqa: SIM118
     assert set(found["inline"]) == {each.key for each in cells}

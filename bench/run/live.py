@@ -5,27 +5,34 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.console import Console, Group, RenderableType
 
-from bench.cli.console import PLAIN_INTERVAL, duration, err
-from bench.core.cell import Record
-from bench.run.executors.base import Progress
-from bench.run.progress import Snapshot, Watch
+if TYPE_CHECKING:
+    from bench.core.cell import Record
+    from bench.run.executors.base import Progress
+    from bench.run.progress import Snapshot, View, Watch
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 #: Rows of running cells on a terminal; more are counted.
 MOST_ROWS = 16
+#: Without a terminal, a line at most so often (seconds).
+PLAIN_INTERVAL = 10.0
 
 
-class View(Protocol):
-    """What is told while a suite runs."""
+def say(text: str) -> None:
+    """Print a line to standard error, above the table if there is one."""
+    err.print(text, markup=False)
 
-    def kept(self, record: Record) -> None: ...
 
-    def on_progress(self, event: Progress) -> None: ...
+def duration(seconds: float) -> str:
+    """Return ``"42 s"``, ``"3 min"`` or ``"2 h 5 min"``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def headline(now: Snapshot) -> str:
@@ -42,6 +49,9 @@ def headline(now: Snapshot) -> str:
 
 def drawn(now: Snapshot) -> RenderableType:
     """Return a run at one moment as a table and a bar."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
     rows = Table.grid(padding=(0, 2))
     shown = sorted(now.running)[:MOST_ROWS]
     for place, what, seconds, note in shown:

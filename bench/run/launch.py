@@ -1,0 +1,322 @@
+"""Launching a suite: the one way from a suite to its records, for the command line, Python and tests.
+
+`prepare` plans and looks up what is there; `launch` runs the rest through an executor and writes the archive;
+`run` does both and hands back the results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.archive import Archive
+from bench.core.cell import Cell
+from bench.core.determinism import CELL_THREADS
+from bench.core.errors import AnobenchError, SuiteError, did_you_mean
+from bench.core.plan import Plan
+from bench.run.executors.choose import Options, choose_executor, pick_devices
+from bench.run.progress import View, Watch, quiet
+from bench.run.remaining import State, compare, narrow
+from bench.suite.grid import make_plan
+from bench.suite.registry import Registry
+from bench.suite.resolve import Resolver
+from bench.suite.suite import Suite, adhoc_suite, load_suite
+
+if TYPE_CHECKING:
+    from bench.report.results import Results
+    from bench.run.cost import Costs
+    from bench.run.setup import Setup
+    from bench.run.stopping import Why
+    from bench.run.units import Unit
+
+log = logging.getLogger(__name__)
+
+#: Why a run is about to end, in words.
+REASONS = {
+    "interrupted": "interrupted: cells in flight come to their end or their next checkpoint; "
+    "Ctrl-C again stops them now",
+    "terminated": "asked to end: cells in flight have some seconds to finish or to keep a checkpoint",
+    "budget": "the budget is spent: cells in flight have a minute to finish or to keep a checkpoint",
+    "failures": "too many failures (--max-failures): cells in flight come to their end",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A suite, its plan, and what of it is there."""
+
+    suite: Suite
+    registry: Registry
+    archive: Archive
+    plan: Plan
+    state: State
+
+    def results(self) -> Results:
+        """Return the results so far."""
+        from bench.report.results import Results
+
+        return Results(self.plan, self.archive, self.state.records, self.registry)
+
+
+def find_suite(
+    suite: str | Path | Suite | None, registry: Registry, datasets: Sequence[str], methods: Sequence[str]
+) -> Suite:
+    """Return the suite that a name or path means, or one made of selectors.
+
+    Raises
+    ------
+    SuiteError
+        Neither is given, or the file is not a suite.
+    """
+    if isinstance(suite, Suite):
+        return suite
+    if suite is not None:
+        return load_suite(registry.suite_path(str(suite)))
+    if not (datasets and methods):
+        raise SuiteError(
+            "give a suite (anobench list suites shows them), or both --dataset and --method, "
+            "e.g. anobench run -d digits -m 'dn2[backbone=pixels]'"
+        )
+    return adhoc_suite(list(datasets), list(methods))
+
+
+def prepare(
+    suite: str | Path | Suite | None,
+    registry: Registry,
+    archive: Archive,
+    *,
+    datasets: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    fresh: bool = False,
+    retry_failed: bool = False,
+    retime: bool = False,
+) -> Prepared:
+    """Plan a suite and look up what is there.
+
+    Parameters
+    ----------
+    suite : str, Path, Suite or None
+        A stock suite's name, a file, or None for one made of the selectors.
+    datasets, methods : sequence of str
+        Selectors that pick a part of the suite.
+    fresh, retry_failed, retime : bool
+        See `bench.run.remaining.compare`.
+
+    Raises
+    ------
+    SuiteError, SelectorError, BackboneError
+        The suite names something that is not there, or gives a parameter of a wrong kind.
+    DataError
+        A data set that it names is missing or damaged.
+    """
+    found = find_suite(suite, registry, datasets, methods)
+    plan = make_plan(found, registry)
+    state = compare(plan, archive, fresh=fresh, retry_failed=retry_failed, retime=retime)
+    if suite is not None and (datasets or methods):
+        state = narrow(plan, state, datasets, methods)
+    return Prepared(found, registry, archive, plan, state)
+
+
+def launch(
+    prepared: Prepared,
+    options: Options | None = None,
+    *,
+    view: Callable[[Watch], AbstractContextManager[View]] = quiet,
+    say: Callable[[str], None] = log.info,
+) -> Why:
+    """Run what is left, adding each record to ``prepared.state.records`` once it is on disk.
+
+    Parameters
+    ----------
+    view : callable
+        Given the run's progress; a context that shows it.
+    say : callable
+        Given what a user should read, such as why the run is about to end.
+
+    Returns
+    -------
+    why : str
+        Why it ended early: ``"interrupted"``, ``"terminated"``, ``"budget"``, ``"failures"``; else empty.
+
+    Raises
+    ------
+    ArchiveError
+        The results folder cannot be written.
+    AnobenchError
+        An option cannot be used on this machine.
+    """
+    from bench.run.driver import Driver
+    from bench.run.locks import Claims
+    from bench.run.stopping import Ending
+    from bench.run.units import loading_seconds
+
+    options, archive, state = options or Options(), prepared.archive, prepared.state
+    archive.check_writable()
+    archive.write_plan(prepared.plan)
+    if not state.todo:
+        return ""
+    resolver = Resolver(prepared.registry)
+    devices = pick_devices(options)
+    setup = _setup(prepared.suite, prepared.registry, options, devices)
+    costs = _costs(prepared, devices[0])
+    claims = Claims(archive.root / "claims")
+    watch = Watch(prepared.suite.name, [], total=len(state.todo), driver=claims.name)
+    watch.file = archive.root / "status" / f"{prepared.suite.name}-{claims.name[:8]}.json"
+    with Ending(options.budget, lambda why: say(REASONS[why])) as ending, view(watch) as shown:
+        tell = lambda progress: shown.on_progress(progress)  # noqa: E731
+        chosen = choose_executor(options, setup, devices, costs, state.todo, archive.root, tell)
+        executor, ending.at_once = chosen.executor, chosen.at_once
+        if state.records:
+            say(f"{len(state.records)} cells are there; running {len(state.todo)}.")
+        work = _work(state.todo, costs, setup, resolver, options, chosen.devices)
+        watch.slots = executor.slots()
+        driver = Driver(
+            work,
+            executor,
+            archive,
+            resolver,
+            ending,
+            claims=claims,
+            known=state.records,
+            alone=options.timing == "exclusive",
+            max_failures=options.max_failures,
+            watch=watch,
+            loading=loading_seconds(work, costs),
+        )
+        try:
+            with contextlib.closing(driver.run()) as records:
+                for record in records:
+                    state.records[record.cell.key] = record
+                    shown.kept(record)
+        except KeyboardInterrupt:
+            ending.why = ending.why or "interrupted"
+        finally:
+            watch.close()
+        return ending.why
+
+
+def _setup(suite: Suite, registry: Registry, options: Options, devices: Sequence[str]) -> Setup:
+    from bench.run.setup import Setup
+    from bench.run.timing import REPEATS
+
+    limits = suite.file.limits
+    if options.memory_limit is not None:
+        limits = limits.model_copy(update={"cell_memory": options.memory_limit})
+    return Setup.of(
+        suite,
+        registry.folders,
+        limits=limits,
+        device=devices[0],
+        threads=options.threads or CELL_THREADS,
+        repeats=REPEATS if options.timing == "exclusive" else 0,
+    )
+
+
+def _costs(prepared: Prepared, device: str) -> Costs:
+    from bench.run.cost import Costs
+    from bench.run.prefetch import survey
+
+    past = prepared.archive.load_all(prepared.archive.keys()).values()
+    sizes = survey(prepared.state.todo, prepared.registry)
+    return Costs(past, sizes=sizes, device=device.partition(":")[0])
+
+
+def _work(
+    todo: Sequence[Cell], costs: Costs, setup: Setup, resolver: Resolver, options: Options, devices: int
+) -> list[Unit]:
+    from bench.run.prefetch import asks_for_features
+    from bench.run.units import units
+
+    def fits_together(cell: Cell) -> bool:
+        method = resolver.find(cell)
+        return method is not None and "fit_together" in method.adapter.offers
+
+    together = options.together or (1 if setup.device == "cpu" or options.timing == "exclusive" else 32)
+    return units(
+        todo,
+        costs,
+        together=together,
+        fits_together=fits_together,
+        extracts=asks_for_features(resolver, setup.known_backbones()) if devices > 1 else lambda _: False,
+        devices=devices,
+    )
+
+
+def run(
+    suite: str | Path | Suite | None = None,
+    *,
+    results: str | Path = "results",
+    datasets: str | Sequence[str] = (),
+    methods: str | Sequence[str] = (),
+    folders: Sequence[str | Path] = (),
+    fresh: bool = False,
+    retry_failed: bool = False,
+    show: bool = True,
+    **options: Any,
+) -> Results:
+    """Run what is left of a suite, write its leaderboard, and return its results: ``bench.run``.
+
+    Parameters
+    ----------
+    suite : str, Path or Suite, optional
+        A stock suite's name or the path of a TOML file. Without one, `datasets` and `methods` make a suite
+        called ``adhoc``.
+    results : str or Path
+        The results folder.
+    datasets, methods : str or sequence of str
+        Selectors such as ``"digits[task=3]"`` and ``"dn2[k=5]"``; of a suite they pick a part.
+    folders : sequence of str or Path
+        Bench folders of your own; the working directory is searched too.
+    fresh, retry_failed : bool
+        Run every cell again, or those that failed.
+    show : bool
+        Show progress on standard error.
+    **options
+        How to run it: the fields of `Options`, such as ``executor="inline"``, ``workers=2``,
+        ``device="cuda"``, ``budget=600``.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    AnobenchError
+        A mistake in the suite, the selectors, the options or the data.
+    KeyboardInterrupt
+        After Ctrl-C; what had finished is kept.
+
+    Examples
+    --------
+    >>> import bench
+    >>> results = bench.run(datasets="digits[task=3]", methods=["dn2[backbone=hog]", "random"])
+    >>> results.frame().query("metric == 'auroc'")
+    """
+    known = [field.name for field in fields(Options)]
+    for name in options:
+        if name not in known:
+            raise AnobenchError(f"bench.run has no option {name!r}{did_you_mean(name, known)}")
+    prepared = prepare(
+        suite,
+        Registry([Path(folder) for folder in folders], Path.cwd()),
+        Archive(Path(results)),
+        datasets=[datasets] if isinstance(datasets, str) else datasets,
+        methods=[methods] if isinstance(methods, str) else methods,
+        fresh=fresh,
+        retry_failed=retry_failed,
+        retime=options.get("timing") == "exclusive",
+    )
+    from bench.run import live
+
+    showing: dict[str, Any] = {"view": live.view, "say": live.say} if show else {}
+    why = launch(prepared, Options(**options), **showing)
+    found = prepared.results()
+    found.write()
+    if why in ("interrupted", "terminated"):
+        raise KeyboardInterrupt
+    return found

@@ -1,0 +1,231 @@
+"""Resolving a method, once: its adapter, its parameters, and the method inside a wrapper.
+
+A wrapper's parameter of kind ``BaseMethod`` holds a method's selector. In a cell it stands in its canonical
+form, with every parameter named, so that two ways to write it are one cell and a changed default makes
+another. The base's backbone is the cell's. Nothing here imports an adapter before `ResolvedMethod.make`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bench.core.cell import Cell, Value
+from bench.core.errors import AdapterError, AnobenchError, SelectorError, SuiteError
+from bench.core.selector import Selector, format_selector, parse
+from bench.suite.adapter import Adapter
+from bench.suite.registry import Registry
+from bench.train.method import Method
+
+#: The annotation of a wrapper's parameter that names the base.
+ANNOTATION = "BaseMethod"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedMethod:
+    """A method with all that its cells, its row and its records say of it.
+
+    Attributes
+    ----------
+    adapter : Adapter
+    params : mapping
+        All parameters, checked, as ``__init__`` takes them; the backbone among them, if it has one.
+    base : ResolvedMethod or None
+        The method inside a wrapper.
+    """
+
+    adapter: Adapter
+    params: Mapping[str, Value]
+    base: ResolvedMethod | None = None
+
+    @property
+    def innermost(self) -> ResolvedMethod:
+        """The method that is given images: the one inside a wrapper, or this one."""
+        return self.base or self
+
+    @property
+    def selector(self) -> str:
+        """The canonical selector, without the backbone, which the cell holds."""
+        named = {name: value for name, value in sorted(self.params.items()) if name != "backbone"}
+        return format_selector(self.adapter.name, named)
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be used; empty if nothing is known to be wrong."""
+        return self.adapter.problem or (self.base.adapter.problem if self.base else "")
+
+    @property
+    def setting(self) -> str:
+        """The supervision that it gets: what a base gets, its wrapper gets too."""
+        own = str(self.adapter.attributes.get("setting", "one-class"))
+        return self.base.setting if self.base and own == "one-class" else own
+
+    @property
+    def selection(self) -> str:
+        """How its result is chosen; an oracle stays one inside a wrapper."""
+        own = self.adapter.selection(self.params)
+        inner = self.base.selection if self.base else own
+        return "oracle" if "oracle" in (own, inner) else inner if own == "last" else own
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether a seed has an effect, on the method or on the one inside it."""
+        return self.adapter.stochastic(self.params) or (self.base is not None and self.base.stochastic)
+
+    @property
+    def asks_for_features(self) -> bool:
+        """Whether it asks for pooled features of its backbone, which can then be extracted beforehand."""
+        return self.innermost.adapter.needs(self.innermost.params) == "features"
+
+    def make(self) -> Method:
+        """Import the adapter and return an unfitted method.
+
+        Raises
+        ------
+        AdapterError
+            The import fails, or the class is not what its parameters or attributes say.
+        """
+        from bench.train.wrapper import Wrapper
+
+        method_class = self.adapter.load()
+        if self.base is not None and not issubclass(method_class, Wrapper):
+            raise AdapterError(
+                f"{method_class.__name__} has a parameter of kind {ANNOTATION} and must derive from "
+                "bench.Wrapper"
+            )
+        if getattr(method_class, "only_clean", False) and self.selection != "oracle":
+            raise AdapterError(
+                f"{method_class.__name__} has only_clean, so that the truth chooses its training images: "
+                f'its class must say selection = "oracle", not {self.selection!r}'
+            )
+        method = self._new()
+        if self.base is not None and isinstance(method, Wrapper):
+            self.base.adapter.load()  # one that cannot be imported fails here
+            method.make_base = self.base._new
+        return method
+
+    def _new(self) -> Method:
+        made: Method = self.adapter.load()(**self.params)
+        return made
+
+
+class Resolver:
+    """Resolves the methods of cells, each once.
+
+    Parameters
+    ----------
+    registry : Registry
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._known: dict[tuple[object, ...], ResolvedMethod] = {}
+
+    def of(self, cell: Cell) -> ResolvedMethod:
+        """Return the method of a cell.
+
+        Raises
+        ------
+        AnobenchError
+            There is no such method any more, or its base cannot be resolved.
+        """
+        known = (cell.method, cell.params, cell.backbone)
+        if known not in self._known:
+            self._known[known] = self._resolve(cell)
+        return self._known[known]
+
+    def _resolve(self, cell: Cell) -> ResolvedMethod:
+        (adapter,) = self.registry.match("method", Selector(cell.method), cell.task_name)
+        params = dict(cell.params)
+        base = _base(adapter, params, self.registry, cell.task_name)
+        backbone = {"backbone": cell.backbone} if cell.backbone else {}
+        if base is not None:
+            return ResolvedMethod(adapter, params, replace(base, params={**base.params, **backbone}))
+        return ResolvedMethod(adapter, params | backbone)
+
+    def find(self, cell: Cell) -> ResolvedMethod | None:
+        """Return what `of` does, or None where that fails: running the cell says why."""
+        try:
+            return self.of(cell)
+        except AnobenchError:
+            return None
+
+
+def resolve(
+    adapter: Adapter,
+    given: Mapping[str, object],
+    registry: Registry,
+    where: str,
+    *,
+    ignore_unknown: bool = False,
+) -> ResolvedMethod:
+    """Check a method's parameters and resolve the base that they name.
+
+    Parameters
+    ----------
+    given : mapping
+        As a suite gives them. A wrapper's ``backbone`` is for its base (``llbnad[base=dn2,backbone=hog]``).
+    where : str
+        What an error should name: suite file and key.
+    ignore_unknown : bool
+        Drop parameters that this adapter does not have (for patterns).
+
+    Raises
+    ------
+    SelectorError
+        There is no such base; the nearest is named.
+    SuiteError
+        There is no such parameter or value, or the base is itself a wrapper.
+    """
+    if adapter.problem:
+        return ResolvedMethod(adapter, {name: str(value) for name, value in given.items()})
+    parameter = base_parameter(adapter)
+    if parameter is None:
+        return ResolvedMethod(adapter, adapter.check(given, where, ignore_unknown=ignore_unknown))
+    own = {name: value for name, value in given.items() if name != "backbone"}
+    params = adapter.check(own, where, ignore_unknown=ignore_unknown)
+    base = _base(adapter, params, registry, where, backbone=given.get("backbone"))
+    assert base is not None
+    return ResolvedMethod(adapter, params | {parameter: base.selector}, base)
+
+
+def base_parameter(adapter: Adapter) -> str | None:
+    """Return the parameter by which a wrapper takes another method; None for any other method."""
+    names = [name for name, p in adapter.parameters.items() if p.annotation == ANNOTATION]
+    return names[0] if names else None
+
+
+def _base(
+    adapter: Adapter,
+    params: Mapping[str, object],
+    registry: Registry,
+    where: str,
+    *,
+    backbone: object = None,
+) -> ResolvedMethod | None:
+    parameter = base_parameter(adapter)
+    if parameter is None:
+        return None
+    where = f"{where}: {adapter.name}, parameter {parameter}"
+    try:
+        selector = parse(str(params[parameter]))
+    except SelectorError as error:
+        raise SelectorError(f"{where}: {error}") from None
+    if selector.is_glob:
+        raise SelectorError(f"{where}: expected one method such as dn2[k=2], not the pattern {selector}")
+    (base,) = registry.match("method", selector, where)
+    if base_parameter(base) is not None:
+        raise SuiteError(
+            f"{where}: {base.name} wraps a method itself, and a wrapper of a wrapper is not offered; "
+            f"wrap the inner method: {adapter.name}[{parameter}=...]"
+        )
+    if "backbone" in adapter.parameters:
+        raise SuiteError(
+            f"{where}: a wrapper takes its base's backbone and must have no parameter of this name"
+        )
+    given: dict[str, object] = dict(selector.params)
+    if backbone is not None and (base.problem or "backbone" in base.parameters):
+        if "backbone" in given:
+            raise SuiteError(f"{where}: the backbone is given twice, to {adapter.name} and to {base.name}")
+        given["backbone"] = backbone
+    return resolve(base, given, registry, where)
