@@ -1,4 +1,7 @@
-"""The command line. One command, one module; nothing here computes."""
+"""The command line: one command, one module; nothing here computes.
+
+May import everything. Start at `run`, which hands a suite to `bench.run.launch`.
+"""
 
 from __future__ import annotations
 

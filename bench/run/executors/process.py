@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,19 @@ STACK_SECONDS = 0.2
 GOODBYE_SECONDS = 3.0
 #: A worker that is not ready after so long never will be (seconds).
 START_SECONDS = 300.0
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Let a process start without the main module: a script that calls `bench.run` would run again there."""
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    vars(main)["__spec__"] = None
+    try:
+        yield
+    finally:
+        del vars(main)["__spec__"]
+        vars(main).update(hidden)
 
 
 class Process:
@@ -88,7 +102,8 @@ class Process:
         self._process = _SPAWN.Process(
             target=worker.main, args=arguments, name=f"anobench {self.slot.name}", daemon=False
         )
-        self._process.start()
+        with _without_main():
+            self._process.start()
         theirs.close()
 
     def messages(self) -> Iterator[Message]:
