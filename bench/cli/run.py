@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.run.stopping import Why
 
 
-class Timing(StrEnum):
+class TimingChoice(StrEnum):
     """Values of ``--timing``."""
 
     packed = "packed"
@@ -75,7 +75,7 @@ _MaxFailures = Annotated[
     int | None, typer.Option("--max-failures", min=1, help="End after so many failed cells.")
 ]
 _TimingLane = Annotated[
-    Timing,
+    TimingChoice,
     typer.Option(
         "--timing",
         help="exclusive: each cell alone on its device, after a warm-up, three times; "
@@ -121,7 +121,7 @@ def run(
     threads: _Threads = None,
     budget: _Budget = None,
     max_failures: _MaxFailures = None,
-    timing: _TimingLane = Timing.packed,
+    timing: _TimingLane = TimingChoice.packed,
     memory_limit: _MemoryLimit = None,
     address: _Address = None,
     slurm: _Slurm = None,
@@ -158,7 +158,7 @@ def run(
         methods=method or [],
         fresh=fresh,
         retry_failed=retry_failed,
-        retime=timing is Timing.exclusive,
+        retime=timing is TimingChoice.exclusive,
     )
     if dry_run:
         _show_plan(prepared)

@@ -23,7 +23,7 @@ from bench.run.retry import Retries, failed_result
 from bench.run.schedule import Dispatcher
 from bench.run.stopping import Ending
 from bench.run.timing import mark_packed
-from bench.run.units import Group, Unit
+from bench.run.units import FeatureGroup, Unit
 from bench.run.writer import Keeper
 from bench.suite.resolve import Resolver
 
@@ -81,7 +81,7 @@ class Driver:
         alone: bool = False,
         max_failures: int | None = None,
         watch: Watch | None = None,
-        loading: Mapping[Group, float] | None = None,
+        loading: Mapping[FeatureGroup, float] | None = None,
     ) -> None:
         self._executor, self._resolver, self._ending = executor, resolver, ending
         self._peers, self._alone = PeerRuns(archive, claims, known or {}), alone

@@ -123,7 +123,7 @@ def features_from(*usages: FeatureUsage) -> Any:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Chosen:
+class ChosenScores:
     """The scores that are kept.
 
     Attributes
@@ -139,12 +139,12 @@ class Chosen:
     flags: tuple[str, ...] = ()
 
 
-def choose(returned: Scores, labels: NDArray[np.uint8], selection: str) -> Chosen:
+def choose(returned: Scores, labels: NDArray[np.uint8], selection: str) -> ChosenScores:
     """Return the scores to keep: the method's own, or for an oracle the candidate that the labels favour."""
     given = returned.checked(len(labels))
     candidates = returned.checked_candidates(len(labels))
     if not candidates:
-        return Chosen(given)
+        return ChosenScores(given)
     if selection != "oracle":
         raise ScoreError(
             'candidates are for methods whose selection is "oracle"; this one is tagged '
@@ -153,7 +153,7 @@ def choose(returned: Scores, labels: NDArray[np.uint8], selection: str) -> Chose
     told = {name: candidate_summary(scores, labels) for name, scores in candidates.items()}
     best = max(candidates, key=lambda name: told[name].get("auroc", 0.0))
     flag = f"oracle: chose {best} of {len(candidates)} on the test set"
-    return Chosen(candidates[best], told, (flag,))
+    return ChosenScores(candidates[best], told, (flag,))
 
 
 def candidate_summary(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
-from bench.run.units import Group, Unit
+from bench.run.units import FeatureGroup, Unit
 
 #: A unit is urgent if it takes more than this share of the time that is left with every device busy.
 URGENT = 0.5
@@ -79,10 +79,10 @@ class Dispatcher:
     """
 
     def __init__(
-        self, work: Iterable[Unit], *, devices: int, loading: Callable[[Group], float] = lambda _: 0.0
+        self, work: Iterable[Unit], *, devices: int, loading: Callable[[FeatureGroup], float] = lambda _: 0.0
     ) -> None:
         self._devices = max(1, devices)
-        self._groups: dict[Group, _Held] = {}
+        self._groups: dict[FeatureGroup, _Held] = {}
         self._hot: dict[Hashable, _Held] = {}
         self._out: dict[int, Unit] = {}
         # Longest last, and of equal ones the first of the plan last: lists are taken from their end.

@@ -19,7 +19,7 @@ PART_SECONDS, PART_IMAGES = 30.0, 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class FeatureGroup:
     """What cells share: the sources of their images (the data set, where they are unknown) and a backbone."""
 
     sources: tuple[str, ...]
@@ -35,7 +35,7 @@ class Unit:
     ----------
     cells : tuple of Cell
         To be run, several together; or those whose features are to be extracted.
-    group : Group
+    group : FeatureGroup
     seconds : float
         Estimated, with features at hand.
     part : tuple of (int, int) or None
@@ -45,7 +45,7 @@ class Unit:
     """
 
     cells: tuple[Cell, ...]
-    group: Group
+    group: FeatureGroup
     seconds: float
     part: tuple[int, int] | None = None
     device_bytes: int | None = None
@@ -65,11 +65,11 @@ class Unit:
         return f"features of {self.cells[0].dataset} · {self.group.backbone}{which}"
 
 
-def group_of(cell: Cell, costs: Costs) -> Group:
+def group_of(cell: Cell, costs: Costs) -> FeatureGroup:
     """Return the group that a cell belongs to."""
     size = costs.sizes.get((cell.dataset, cell.task))
     sources = tuple(sorted(size.sources)) if size and size.sources else (cell.dataset,)
-    return Group(sources, cell.backbone, cell.backbone_identity)
+    return FeatureGroup(sources, cell.backbone, cell.backbone_identity)
 
 
 def units(
@@ -94,7 +94,7 @@ def units(
     devices : int
         An extraction is cut into at most so many parts.
     """
-    held: dict[Group, list[Unit]] = defaultdict(list)
+    held: dict[FeatureGroup, list[Unit]] = defaultdict(list)
     for cells in grouped(todo, fits_together, most=together):
         group = group_of(cells[0], costs)
         held[group].append(
@@ -115,7 +115,7 @@ def units(
     return [unit for work in ordered for unit in work]
 
 
-def _extraction(group: Group, asking: Sequence[Cell], costs: Costs, devices: int) -> list[Unit]:
+def _extraction(group: FeatureGroup, asking: Sequence[Cell], costs: Costs, devices: int) -> list[Unit]:
     """Return the parts of a group's extraction, of about equal size."""
     tasks = {(cell.dataset, cell.task, cell.contamination): cell for cell in asking}
     images = _distinct_images(asking, costs)
@@ -137,15 +137,15 @@ def _distinct_images(cells: Iterable[Cell], costs: Costs) -> int:
     return sum(sources.values())
 
 
-def loading_seconds(work: Iterable[Unit], costs: Costs) -> dict[Group, float]:
+def loading_seconds(work: Iterable[Unit], costs: Costs) -> dict[FeatureGroup, float]:
     """Return the seconds that a worker takes to read each group's features; 0 for one that asks for none."""
-    cells: dict[Group, list[Cell]] = defaultdict(list)
+    cells: dict[FeatureGroup, list[Cell]] = defaultdict(list)
     for unit in work:
         cells[unit.group] += unit.cells
     return {group: _loading(group, members, costs) for group, members in cells.items()}
 
 
-def _loading(group: Group, cells: Iterable[Cell], costs: Costs) -> float:
+def _loading(group: FeatureGroup, cells: Iterable[Cell], costs: Costs) -> float:
     return costs.loading(group.backbone_identity, _distinct_images(cells, costs)) if group.backbone else 0.0
 
 

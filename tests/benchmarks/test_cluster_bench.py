@@ -10,9 +10,9 @@ import pytest
 
 from bench.run.executors.base import Event, Job
 from bench.run.executors.remote import travelling
-from bench.run.simulate import simulate
 from bench.run.units import loading_seconds
 from tests.run.driving import bench_folder, cell, drive, finished, jobs_of, remote_of, setup_of
+from tests.run.simulate import simulate
 from tests.run.workload import workload, wrong_by
 
 #: Log-normal spread of what cells take around their estimates: a factor of 1.6 as a rule.

@@ -10,8 +10,8 @@ import pytest
 from bench.core.cell import Cell
 from bench.run.cost import Costs, Size
 from bench.run.schedule import Dispatcher
-from bench.run.simulate import lower_bound, simulate
-from bench.run.units import Group, Unit, loading_seconds, units
+from bench.run.units import FeatureGroup, Unit, loading_seconds, units
+from tests.run.simulate import lower_bound, simulate
 from tests.run.workload import cell, past, workload, wrong_by
 
 SIZES = {
@@ -33,7 +33,7 @@ def cells(*names: tuple[str, str]) -> list[Cell]:
 
 def unit(name: str, seconds: float, *, group: str = "g", part: tuple[int, int] | None = None) -> Unit:
     where = cell(group, name, "dn2", "net", 0)
-    return Unit(cells=(where,), group=Group((group,), "net", "net"), seconds=seconds, part=part)
+    return Unit(cells=(where,), group=FeatureGroup((group,), "net", "net"), seconds=seconds, part=part)
 
 
 def drained(dispatcher: Dispatcher, worker: object = 0) -> list[Unit]:
@@ -58,7 +58,7 @@ def test_a_group_is_extracted_once_before_its_cells_and_in_parts_if_it_is_large(
     sizes = {**SIZES, ("large", "0"): Size(90_000, 10_004, {"l": 100_004})}
     costs = Costs(sizes=sizes)
     work = units(cells(*sizes), costs, extracts=lambda _: True, devices=8)
-    by_group: dict[Group, list[Unit]] = {}
+    by_group: dict[FeatureGroup, list[Unit]] = {}
     for each in work:
         by_group.setdefault(each.group, []).append(each)
     for group, members in by_group.items():
@@ -163,7 +163,7 @@ def test_only_what_fits_is_handed_out() -> None:
 
 def test_the_bound_is_the_longest_chain_or_the_even_share() -> None:
     work = [unit("x", 4.0, part=(0, 1)), unit("a", 10.0), unit("b", 1.0)]
-    loading: Callable[[Group], float] = lambda _: 2.0  # noqa: E731
+    loading: Callable[[FeatureGroup], float] = lambda _: 2.0  # noqa: E731
     of: Callable[[Unit], float] = lambda each: each.seconds  # noqa: E731
     assert lower_bound(work, 8, loading, of) == pytest.approx(16.0)
     assert lower_bound(work, 1, loading, of) == pytest.approx(17.0)

@@ -29,14 +29,14 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class Began:
     """The job has begun."""
 
     job: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interrupted:
+class Stopped:
     """What was left of the job is not run; a checkpoint may be there."""
 
     job: int
@@ -51,4 +51,4 @@ class Warned:
     text: str
 
 
-Message = Ready | Running | Interrupted | Warned | Progress | Finished | Extracted
+Message = Ready | Began | Stopped | Warned | Progress | Finished | Extracted

@@ -23,7 +23,7 @@ from pathlib import Path
 from bench.core.errors import AnobenchError
 from bench.run.cost import fits
 from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Progress, Slot, Started
-from bench.run.executors.messages import Interrupted, Message, Ready, Running, Warned
+from bench.run.executors.messages import Began, Message, Ready, Stopped, Warned
 from bench.run.executors.process import Process
 from bench.run.setup import Setup
 
@@ -152,7 +152,7 @@ class Pool:
             if message.text not in self._said:
                 self._said.add(message.text)
                 logging.getLogger(message.logger).log(message.level, "%s", message.text)
-        elif isinstance(message, Running):
+        elif isinstance(message, Began):
             job = worker.begun(self._setup.limits)
             worker.packed = bool(self._busy_beside(worker))
             yield Started(job=job.id, cell=job.cells[0], slot=worker.slot)
@@ -165,7 +165,7 @@ class Pool:
         elif isinstance(message, Extracted):
             worker.over()
             yield message
-        elif isinstance(message, Interrupted):
+        elif isinstance(message, Stopped):
             cells = tuple(worker.left)
             job = worker.over()
             yield Lost(job=job.id, cells=cells or job.cells, why="interrupted", reason="the run was stopped")

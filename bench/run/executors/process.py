@@ -38,14 +38,14 @@ START_SECONDS = 300.0
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
     """Let a process start without the main module: a script that calls `bench.run` would run again there."""
-    main = sys.modules["__main__"]
-    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
-    vars(main)["__spec__"] = None
+    main: dict[str, Any] = vars(sys.modules["__main__"])
+    hidden: dict[str, Any] = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    main["__spec__"] = None
     try:
         yield
     finally:
-        del vars(main)["__spec__"]
-        vars(main).update(hidden)
+        del main["__spec__"]
+        main.update(hidden)
 
 
 class Process:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import AnobenchError
 from bench.run.executors.base import Extracted, Finished, Job, Progress
-from bench.run.executors.messages import Interrupted, Ready, Running, Warned
+from bench.run.executors.messages import Began, Ready, Stopped, Warned
 from bench.run.setup import Setup
 from bench.run.timing import timed
 from bench.train import checkpoint
@@ -90,10 +90,10 @@ class _Worker:
     def do(self, job: Job) -> None:
         self._job = job.id
         if checkpoint.stop_asked():
-            self._connection.send(Interrupted(job=job.id))
+            self._connection.send(Stopped(job=job.id))
             return
         self._log.empty()
-        self._connection.send(Running(job=job.id))
+        self._connection.send(Began(job=job.id))
         try:
             if job.part is not None:
                 self._extract(job)
@@ -101,7 +101,7 @@ class _Worker:
                 for result in results_of(self._runner, job, self._repeats):
                     self._finished(job, result)
         except checkpoint.Interrupted:
-            self._connection.send(Interrupted(job=job.id))
+            self._connection.send(Stopped(job=job.id))
 
     def _extract(self, job: Job) -> None:
         self._connection.send(Extracted(job=job.id, reason=extract_job(self._runner, job)))

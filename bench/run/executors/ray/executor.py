@@ -21,7 +21,7 @@ from bench.run.executors.base import Event, Fate, Finished, Job, Lost, Slot, Sta
 from bench.run.executors.messages import Ready
 from bench.run.executors.ray.actor import Actor, first_line
 from bench.run.executors.ray.connect import connect, on_node, slots_of
-from bench.run.executors.ray.worker import Board, Worker
+from bench.run.executors.ray.worker import MessageBoard, Worker
 from bench.run.executors.remote import environ, travelling
 from bench.run.setup import Setup
 
@@ -73,7 +73,7 @@ class RayCluster:
         self._connected = connect(ray, self._address)
         # Beside the driver: whatever node goes away, not this one.
         here = on_node(ray.get_runtime_context().get_node_id())
-        board = ray.remote(Board).options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)
+        board = ray.remote(MessageBoard).options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)
         self._board = board.remote()
         self._last_node = time.monotonic()
         self._look()

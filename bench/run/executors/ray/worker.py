@@ -27,7 +27,7 @@ class Worker:
     variables : mapping
         As `bench.run.executors.remote.environ` returned them.
     board : actor handle
-        Of a `Board`.
+        Of a `MessageBoard`.
     """
 
     def __init__(self, setup: str, variables: Mapping[str, str | None], board: Any) -> None:
@@ -76,7 +76,7 @@ class Worker:
             checkpoint.ask_to_stop()
 
 
-class Board:
+class MessageBoard:
     """A small actor between driver and workers: a worker that runs a cell can be told nothing directly."""
 
     def __init__(self) -> None:

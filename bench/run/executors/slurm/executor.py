@@ -23,7 +23,7 @@ from bench.core.optional import optional_import
 from bench.run.executors.base import Event, Job, Lost, Slot
 from bench.run.executors.remote import environ, travelling
 from bench.run.executors.slurm.job import Chunk
-from bench.run.executors.slurm.task import Task, result
+from bench.run.executors.slurm.task import ArrayTask, result
 from bench.run.locks import Claims, lives
 from bench.run.setup import Setup
 
@@ -71,7 +71,7 @@ class Slurm:
         self._slot = Slot(name=cluster, device=cluster)
         self._pending: list[Job] = []
         self._waiting: list[Event] = []
-        self._tasks: list[Task] = []
+        self._tasks: list[ArrayTask] = []
         self._left_behind: dict[str, Archive] = {}
         self._inherited: list[Path] = []
         self._claims: Claims | None = None
@@ -153,7 +153,7 @@ class Slurm:
             with self._submitit.batch():
                 submitted = [self._submitit.submit(chunk) for chunk in chunks]
             for chunk, job in zip(chunks, submitted, strict=True):
-                self._tasks.append(Task(job, Path(chunk.folder), chunk.jobs, self._slot))
+                self._tasks.append(ArrayTask(job, Path(chunk.folder), chunk.jobs, self._slot))
 
     def _chunk(self, jobs: Sequence[Job], name: str) -> Chunk:
         return Chunk(

@@ -23,7 +23,7 @@ _FATES: dict[str, Fate] = {
 LOG_BYTES = 64 * 1024
 
 
-class Task:
+class ArrayTask:
     """A chunk of jobs that was submitted.
 
     Parameters

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.run.schedule import Dispatcher
-from bench.run.units import Group, Unit
+from bench.run.units import FeatureGroup, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def simulate(
     work: Sequence[Unit],
     *,
     devices: int,
-    loading: Callable[[Group], float] = lambda _: 0.0,
+    loading: Callable[[FeatureGroup], float] = lambda _: 0.0,
     seconds: Callable[[Unit], float] = lambda unit: unit.seconds,
 ) -> Simulated:
     """Run units on so many workers, one at a time on each.
@@ -54,7 +54,7 @@ def simulate(
         What a unit really takes; the dispatcher knows only what is estimated.
     """
     dispatcher = Dispatcher(work, devices=devices, loading=loading)
-    held: dict[int, Group] = {}
+    held: dict[int, FeatureGroup] = {}
     busy: list[tuple[float, int, Unit]] = []
     idle = list(range(devices - 1, -1, -1))
     now, loads, loading_seconds = 0.0, 0, 0.0
@@ -79,12 +79,12 @@ def simulate(
 def lower_bound(
     work: Sequence[Unit],
     devices: int,
-    loading: Callable[[Group], float],
+    loading: Callable[[FeatureGroup], float],
     seconds: Callable[[Unit], float],
 ) -> float:
     """Return the seconds that no order of this work on so many devices can undercut."""
-    extraction: dict[Group, float] = {}
-    longest: dict[Group, float] = {}
+    extraction: dict[FeatureGroup, float] = {}
+    longest: dict[FeatureGroup, float] = {}
     for unit in work:
         of = longest if unit.runs_cells else extraction
         of[unit.group] = max(of.get(unit.group, 0.0), seconds(unit))
