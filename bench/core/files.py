@@ -1,4 +1,4 @@
-"""Files: writing one whole or not at all, and where data (``ANOBENCH_DATA``) and caches lie."""
+"""Files: writing one atomically, and where data (``ANOBENCH_DATA``) and caches are."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ def _umask() -> int:
     return mask
 
 
-#: Read once: it can only be read by setting it, which several threads must not do.
+#: Read once: reading it means setting it, which several threads must not do.
 _UMASK = _umask()
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file so that, whatever happens, it is there whole or not at all.
+    """Write a file so that, whatever happens, it is complete or does not exist.
+
+    With `durable`, it is on the disk when this returns.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def data_folders() -> list[Path]:
 
 
 def cache_folder() -> Path:
-    """Return where features and file hashes are kept: ``ANOBENCH_CACHE`` or the user's cache folder."""
+    """Return the folder of features and file hashes: ``ANOBENCH_CACHE`` or the user's cache folder."""
     given = os.environ.get("ANOBENCH_CACHE")
     if given:
         return Path(given).expanduser()

@@ -107,7 +107,7 @@ def test_a_conflict_names_both_places_and_neither_is_taken(a: Path, b: Path, tmp
         merged = merge(order, into)
         assert merged.exit_status == 1
         assert [conflict.cell for conflict in merged.conflicts] == [CELLS[2]]
-        assert {place for place, _ in merged.conflicts[0].places} == {a, b}
+        assert {place for place, _ in merged.conflicts[0].found} == {a, b}
         assert str(a) in str(merged.conflicts[0])
         assert str(b) in str(merged.conflicts[0])
         assert Archive(into).keys() == {each.key for each in (*CELLS, FAILS)} - {CELLS[2].key}
@@ -187,7 +187,7 @@ def test_another_plan_of_the_same_name_is_told(a: Path, b: Path, tmp_path: Path)
     Archive(b).write_plan(plan(CELLS[:2]))
     merged = merge([a, b], tmp_path / "c")
     assert len(merged.notes) == 1
-    assert "another plan of the suite 'trial'" in merged.notes[0]
+    assert "different plan of the suite 'trial'" in merged.notes[0]
     assert Archive(tmp_path / "c").plan("trial") == plan(CELLS)
     (tmp_path / "c" / "records" / "plans" / "trial.json").write_text("torn")
     assert any("trial.json cannot be read" in told for told in merge([a], tmp_path / "c").skipped)
@@ -195,7 +195,7 @@ def test_another_plan_of_the_same_name_is_told(a: Path, b: Path, tmp_path: Path)
 
 
 def test_what_is_no_archive_is_a_clear_error(a: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError, match="holds no archive"):
+    with pytest.raises(ArchiveError, match="has no archive"):
         merge([a, tmp_path / "nowhere"], tmp_path / "c")
     assert not (tmp_path / "c").exists()
     with pytest.raises(ArchiveError, match="both a source and the destination"):
