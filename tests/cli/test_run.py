@@ -216,7 +216,7 @@ def test_dry_run_shows_the_plan_and_writes_nothing(
     path = suite(GOOD)
     ended = anobench("run", path, "--bench", toy, "--dry-run")
     assert ended.code == 0
-    assert "0 of 16 cells are there" in ended.out
+    assert "0 of 16 cells are done" in ended.out
     assert "16 cells have no past timing" in ended.out
     assert not (here / "results").exists()
     anobench("run", path, "--bench", toy)

@@ -52,7 +52,7 @@ def test_ls_of_nothing_and_of_something(cache: Path) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_verify_sets_damaged_shards_aside(cache: Path) -> None:
-    assert run("verify") == (0, "1 shards checked, 0 damaged; all are sound\n")
+    assert run("verify") == (0, "1 shards checked, 0 damaged; all are intact\n")
     values = next(cache.rglob("*.npy"))
     values.write_bytes(values.read_bytes()[:-1])
     status, said = run("verify")

@@ -14,14 +14,14 @@ from bench.core.cell import Cell, Record, Timing
 from bench.core.contamination import Contamination
 from bench.run.cost import Costs
 from bench.run.driver import Driver
+from bench.run.ending import Ending
 from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Slot, Started
-from bench.run.stopping import Ending
 from bench.run.timing import PACKED
 from bench.run.units import units
 from bench.suite.registry import Registry
 from bench.suite.resolve import Resolver
 
-PLACES = (Slot(name="cuda:0 #1", device="cuda:0"), Slot(name="cuda:0 #2", device="cuda:0"))
+SLOTS = (Slot(name="cuda:0 #1", device="cuda:0"), Slot(name="cuda:0 #2", device="cuda:0"))
 
 
 def cell(seed: int) -> Cell:
@@ -53,11 +53,11 @@ class Scripted:
     def start(self) -> None: ...
 
     def slots(self) -> Sequence[Slot]:
-        return PLACES
+        return SLOTS
 
     def idle(self) -> Sequence[Slot]:
         busy = {slot for _, slot in self._jobs}
-        return [slot for slot in PLACES if slot not in busy]
+        return [slot for slot in SLOTS if slot not in busy]
 
     def fits(self, job: Job, slot: Slot) -> bool:  # noqa: ARG002
         return not (job.alone and self._jobs)
