@@ -7,23 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.cell import Cell, Record
-from bench.core.contamination import Contamination
 from bench.core.errors import ArchiveError
 from bench.run.executors.base import Extracted, Finished, Job, Progress, Slot, Started
 from bench.run.progress import ProgressTracker, Snapshot
+from tests.factory import make_cell, make_record
 
 SLOTS = [Slot(name=f"cpu #{n}", device="cpu") for n in (1, 2)]
-CELL = Cell(
-    dataset="toy",
-    task="a",
-    method="dn2",
-    params=(),
-    backbone="hog",
-    contamination=Contamination(),
-    seed=None,
-)
-RECORD = Record(cell=CELL, status="ok", setting="one-class", selection="last")
+CELL = make_cell("a", "dn2", dataset="toy", backbone="hog")
+RECORD = make_record(CELL)
 
 
 @pytest.fixture

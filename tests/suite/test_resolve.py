@@ -148,7 +148,7 @@ def test_setting_and_selection_follow_the_base(tmp_path: Path) -> None:
         ("trim[base=llbnad]", SuiteError, "llbnad is a wrapper itself"),
         ("trim[base=trim[base=dn2]]", SuiteError, "wrappers cannot be nested"),
         ("trim[base=dn2[k=2]", AnobenchError, "opening bracket without|not balanced"),
-        ("trim[base=sklearn[nu]]", AnobenchError, "no parameter"),
+        ("trim[base=sklearn[nu]]", AnobenchError, "not a parameter"),
         ("trim[keep=0]", SuiteError, "parameter keep: expected a number above 0, at most 1"),
         ("trim[keep=1.5]", SuiteError, "parameter keep: expected a number above 0, at most 1"),
         ("llbnad[subsets=0]", SuiteError, "parameter subsets: expected a whole number above 0"),

@@ -206,7 +206,7 @@ def test_a_node_with_other_code_is_refused(folder: Path) -> None:
     with pytest.raises(AnobenchError, match=r"has another (method|dataset) adapter"):
         list(Remote(portable_json(setup_of(folder))).events(Job(id=0, cells=(other,))))
     gone = replace(setup_of(folder), folders=(str(folder / "nowhere"),))
-    with pytest.raises(AnobenchError, match=r"nowhere is not there on .*where all machines see it"):
+    with pytest.raises(AnobenchError, match=r"has no bench folder .*nowhere; .*where all machines see it"):
         Remote(portable_json(gone))
 
 
