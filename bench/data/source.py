@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError
+from bench.data.rowcache import RowArray
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,6 +26,7 @@ Pixels = NDArray[np.uint8]
 
 #: Decoded pixels of a source are kept in memory up to this many bytes (all of CIFAR-10 is 184 MB).
 KEEP_DECODED_BYTES = 512 * 2**20
+_DECODE = 1024
 
 
 def to_rgb(image: Image.Image) -> Pixels:
@@ -162,9 +164,8 @@ class EncodedSource(Source):
     ) -> None:
         self.name, self.fingerprint, self._n = name, fingerprint, n
         self._fetch, self._where = fetch, where
-        self._kept: Pixels | None = None
-        self._have: NDArray[np.bool_] | None = None
-        self._streams = False
+        #: None once the images are known to be too large or to differ in size: they stream.
+        self._kept: RowArray[Pixels] | None = RowArray(n)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -188,38 +189,24 @@ class EncodedSource(Source):
 
     def read(self, rows: NDArray[np.int64]) -> Pixels | list[Pixels]:
         with self._lock:
-            if self._kept is None and not self._streams and len(rows):
-                self._begin(self._decode(int(rows[0])))
-            if (
-                self._kept is not None
-                and self._have is not None
-                and self._keep(np.unique(rows[~self._have[rows]]))
-            ):
-                return self._kept[rows]
-        pictures = self._decode_many([int(row) for row in rows])
-        if len({pixels.shape for pixels in pictures}) == 1:
-            return np.stack(pictures)
-        return pictures
+            if self._kept is not None and len(rows) and self._fill(self._kept, rows):
+                return self._kept.take(rows)
+        decoded = self._decode_many([int(row) for row in rows])
+        if len({pixels.shape for pixels in decoded}) == 1:
+            return np.stack(decoded)
+        return decoded
 
-    def _begin(self, first: Pixels) -> None:
-        """Decide by the first image whether decoded images are kept."""
-        if first.nbytes * self._n <= KEEP_DECODED_BYTES:
-            self._kept = np.zeros((self._n, *first.shape), np.uint8)
-            self._have = np.zeros(self._n, np.bool_)
-        else:
-            self._streams = True
-
-    def _keep(self, missing: NDArray[np.int64]) -> bool:
-        """Decode rows into what is kept; False (and nothing is kept any more) if they differ in size."""
-        assert self._kept is not None
-        assert self._have is not None
-        for start in range(0, len(missing), 1024):
-            part = missing[start : start + 1024]
+    def _fill(self, kept: RowArray[Pixels], rows: NDArray[np.int64]) -> bool:
+        """Decode the rows that are missing; return False, and keep nothing from now on, if that cannot be."""
+        missing = kept.missing(rows)
+        while len(missing):
+            step = _DECODE if kept.nbytes else 1  # one image tells whether all fit
+            part, missing = missing[:step], missing[step:]
             decoded = self._decode_many([int(row) for row in part])
-            if any(pixels.shape != self._kept.shape[1:] for pixels in decoded):
-                self._kept, self._have, self._streams = None, None, True
+            shape = kept.row_shape or decoded[0].shape
+            too_large = decoded[0].nbytes * self._n > KEEP_DECODED_BYTES
+            if too_large or any(pixels.shape != shape for pixels in decoded):
+                self._kept = None
                 return False
-            for row, pixels in zip(part, decoded, strict=True):
-                self._kept[row] = pixels
-            self._have[part] = True
+            kept.put(part, np.stack(decoded))
         return True
