@@ -101,7 +101,7 @@ def test_opening_decodes_nothing(
 ) -> None:
     LAYOUTS[layout](data)
     monkeypatch.setattr("bench.data.source.decode", lambda *_: pytest.fail("decoded an image"))
-    monkeypatch.setattr("bench.data.picklefree.PickledArray.numpy", lambda _: pytest.fail("read pixels"))
+    monkeypatch.setattr("bench.data.cifar.PythonBatches._pixels", lambda *_: pytest.fail("read pixels"))
     cifar = adapter("cifar10")
     cifar.fingerprint()
     for name in cifar.tasks():
@@ -256,12 +256,13 @@ def test_batches_with_other_content_are_refused(adapter: Any, data: Path) -> Non
         ({"data": 1}, "data_batch_1: expected the key 'labels'"),
         ({"labels": [11], "data": 1}, "numbers from 0 to 9"),
         ({"labels": [1, 2], "data": np.zeros((2, 5), np.uint8)}, "data_batch_1: its images cannot be read"),
-        ({"labels": [1], "data": np.zeros((1, 3072))}, "data_batch_1: its images cannot be read"),
+        ({"labels": [1], "data": np.zeros((1, 3072))}, r"data_batch_1: .*expected an array of bytes"),
+        ({"labels": [1], "data": [0] * 3072}, "data_batch_1: its images cannot be read"),
     ):
         (root / "data_batch_1").write_bytes(pickle.dumps(content))
         refused(adapter, match, read=True)
     (root / "data_batch_1").write_bytes(good[: len(good) // 2])
-    refused(adapter, "data_batch_1: (damaged|truncated)")
+    refused(adapter, "data_batch_1: .*truncated")
 
 
 def test_an_unknown_task_is_named_with_the_nearest(adapter: Any, data: Path) -> None:

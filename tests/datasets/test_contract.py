@@ -176,7 +176,7 @@ def test_opening_decodes_nothing(
     if name == "kolektor":  # whose labels are in the masks, which are looked into once
         make().fingerprint()
     for what in (
-        *("PIL.Image.open", "bench.data.source.decode", "bench.data.picklefree.PickledArray.numpy"),
+        *("PIL.Image.open", "bench.data.source.decode", "bench.data.cifar.PythonBatches._pixels"),
         *(
             "bench.data.arrays._grey_pixels",
             "bench.data.source.ArraySource.read",
