@@ -105,7 +105,7 @@ def read_batch(path: Path) -> dict[str, Any]:
     try:
         for opcode, argument, at in pickletools.genops(content):
             # Extensions may come from a cache that knows no `find_class`.
-            if "EXT" in opcode.name or ("PUT" in opcode.name and argument > _LIMIT_MEMO):
+            if "EXT" in opcode.name or ("PUT" in opcode.name and (argument or 0) > _LIMIT_MEMO):
                 raise pickle.UnpicklingError(f"refused at byte {at}: {opcode.name} {argument}")
         found = _Unpickler(io.BytesIO(content), encoding="bytes").load()
         if not isinstance(found, dict):
