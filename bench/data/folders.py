@@ -1,4 +1,4 @@
-"""Folders of images: listing them, and reading them as a source."""
+"""Folders of images: listing them, and reading them, or boxes in them, as a source."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+
+from bench.core.errors import DataError
 from bench.data.fingerprint import files_fingerprint
-from bench.data.source import EncodedSource
+from bench.data.source import EncodedSource, Pixels
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
@@ -80,3 +84,90 @@ def list_images(folder: Path, root: Path) -> list[str]:
             if name.lower().endswith(IMAGE_ENDINGS) and not name.startswith(".")
         ]
     return sorted(found)
+
+
+class Crop(NamedTuple):
+    """A box in an image: pixel rows ``top:bottom`` and columns ``left:right``, half-open.
+
+    `file` is a posix path relative to the source's root.
+    """
+
+    file: str
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def checked(self, where: str) -> Crop:
+        """Return the crop if its box has pixels, else raise a `DataError` that names `where`."""
+        if min(self.top, self.left) < 0 or self.bottom <= self.top or self.right <= self.left:
+            raise DataError(
+                f"{where}: expected a box with 0 <= first < last in rows and columns, "
+                f"found rows {self.top} to {self.bottom} and columns {self.left} to {self.right}"
+            )
+        return self
+
+
+def neutral_crops(crops: Iterable[Crop]) -> list[Crop]:
+    """Return crops in an order that tells nothing of their class: by the sha256 of file and box."""
+    return sorted(crops, key=lambda crop: hashlib.sha256(repr(tuple(crop)).encode()).digest())
+
+
+class CropSource(EncodedSource):
+    """Crops of image files under one root, a row each, in the order given.
+
+    Parameters
+    ----------
+    root : Path
+    crops : sequence of Crop
+        What of a box lies outside its image is left out, as slicing does.
+    sizes : sequence of int
+        Each crop is resized (bilinear with antialiasing, 8 bit) to these square sizes, one after the other;
+        none keeps it as it is.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read or is truncated; the message names it.
+    """
+
+    def __init__(self, name: str, root: Path, crops: Sequence[Crop], *, sizes: Sequence[int] = ()) -> None:
+        crops, sizes = tuple(crops), tuple(sizes)
+        files = files_fingerprint(root, sorted({crop.file for crop in crops}))
+        described = "\n".join([files, repr(sizes), *(repr(tuple(crop)) for crop in crops)])
+
+        def where(row: int) -> str:
+            file, *box = crops[row]
+            return f"{root / file}, rows {box[0]} to {box[2]}, columns {box[1]} to {box[3]}"
+
+        def cut(row: int, pixels: Pixels) -> Pixels:
+            _, top, left, bottom, right = crops[row]
+            inside = pixels[top:bottom, left:right]
+            if not inside.size:
+                height, width = pixels.shape[:2]
+                raise DataError(f"{where(row)}: this box lies outside its image of {width} x {height} pixels")
+            return resized_in_turn(inside, sizes)
+
+        super().__init__(
+            name,
+            hashlib.sha256(described.encode(errors="replace")).hexdigest(),
+            len(crops),
+            lambda row: (root / crops[row].file).read_bytes(),
+            where,
+        )
+        self._cut = cut
+
+    def _decode(self, row: int) -> Pixels:
+        return self._cut(row, super()._decode(row))
+
+
+def resized_in_turn(pixels: Pixels, sizes: Sequence[int]) -> Pixels:
+    """Return an image (h, w, 3) resized to each square size in turn, rounded to 8 bit each time."""
+    if not sizes:
+        return np.ascontiguousarray(pixels)
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    for size in sizes:
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image)

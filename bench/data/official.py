@@ -77,7 +77,7 @@ def published_md5(class_name: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class FileComparison:
     """How the official files in a copy compare with what torchvision publishes.
 
     Attributes
@@ -95,7 +95,7 @@ class Files:
     facts: tuple[str, ...] = ()
 
 
-def compare_files(root: Path, class_name: str) -> Files:
+def compare_files(root: Path, class_name: str) -> FileComparison:
     """Compare each file that torchvision publishes an MD5 for and that lies in `root`.
 
     An MD5 of ``x.gz`` says nothing of an unpacked ``x`` (one content packs to many files): that is compared
@@ -134,7 +134,7 @@ def compare_files(root: Path, class_name: str) -> Files:
         facts.insert(
             0, f"{root}: official files by the MD5 that torchvision publishes: {', '.join(sorted(official))}"
         )
-    return Files(frozenset(official), tuple(notes), tuple(facts))
+    return FileComparison(frozenset(official), tuple(notes), tuple(facts))
 
 
 def _md5(path: Path) -> str:
@@ -156,7 +156,7 @@ def _same(packed: Path, unpacked: Path) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ContentComparison:
     """How one split's content compares with the official one: notes if it differs, facts, the verdict."""
 
     notes: tuple[str, ...] = ()
@@ -173,7 +173,7 @@ def compare_content(
     known: Known | None,
     from_official_files: bool,
     counts: str,
-) -> Content:
+) -> ContentComparison:
     """Compare the content of one split with the official fingerprint, or say plainly that none is known.
 
     Parameters
@@ -192,22 +192,24 @@ def compare_content(
     readable = [each for each in pixels if each is not None]
     marks = [each for each in masks if each is not None] if masks else [b""] * len(readable)
     if len(readable) < len(pixels) or len(marks) < len(pixels):
-        return Content(facts=(f"{title}: no fingerprint, since not everything in it can be read",))
+        return ContentComparison(facts=(f"{title}: no fingerprint, since not everything in it can be read",))
     found = content(zip(readable, labels, marks, strict=True))
     if known is not None and found != known.fingerprint:
-        return Content(
+        return ContentComparison(
             notes=(
                 f"{title}: images or labels differ from the official ones: its fingerprint is {found}, "
                 f"expected {known.fingerprint} ({known.source})",
             )
         )
     if known is not None:
-        return Content(
+        return ContentComparison(
             facts=(f"{title}: its fingerprint is {found}, as expected ({known.source})",), official=True
         )
     if from_official_files:
-        return Content(facts=(f"{title}: official files; their fingerprint is {found}",), official=True)
-    return Content(
+        return ContentComparison(
+            facts=(f"{title}: official files; their fingerprint is {found}",), official=True
+        )
+    return ContentComparison(
         facts=(
             f"{title}: no official fingerprint is known for this copy; its fingerprint is {found}"
             + (f"; {counts}" if counts else ""),
@@ -215,7 +217,7 @@ def compare_content(
     )
 
 
-def content(pictures: Iterable[tuple[bytes, str, bytes]]) -> str:
+def content(images: Iterable[tuple[bytes, str, bytes]]) -> str:
     """Return one sha256 (hex) over images in any order.
 
     Parameters
@@ -225,6 +227,6 @@ def content(pictures: Iterable[tuple[bytes, str, bytes]]) -> str:
     """
     entries = sorted(
         hashlib.sha256(b"\0".join((pixels.hex().encode(), label.encode(), mask.hex().encode()))).digest()
-        for pixels, label, mask in pictures
+        for pixels, label, mask in images
     )
     return hashlib.sha256(b"".join(entries)).hexdigest()

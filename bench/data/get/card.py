@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.core.errors import DataError
 from bench.data.copies import MissingData
 from bench.data.dataset import Dataset
-from bench.data.get.download import expected_counts, sets_conditions, way
+from bench.data.get.download import download_method, expected_counts, sets_conditions
 from bench.data.official import CLASSES, CONTENT
 
 
@@ -79,7 +79,7 @@ def _checked(dataset: Dataset, name: str) -> str:
 
 
 def _obtained(dataset: Dataset, name: str) -> str:
-    how = way(dataset)
+    how = download_method(dataset)
     if not how:
         return f"by hand, from {dataset.home}" if dataset.home and dataset.layout else ""
     accept = " --accept-licence" if sets_conditions(dataset) else ""

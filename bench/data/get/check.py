@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.core.errors import DataError
 from bench.data.copies import MissingData
 from bench.data.dataset import Dataset, OneVsRest
-from bench.data.official import CLASSES, CONTENT, Files, compare_content, compare_files
+from bench.data.official import CLASSES, CONTENT, FileComparison, compare_content, compare_files
 from bench.data.source import Source
 from bench.data.task import NORMAL_TYPE, Task
 
@@ -119,15 +119,15 @@ def _differences(dataset: Dataset) -> list[str]:
         return [str(error)]
 
 
-def _files(dataset: Dataset, name: str) -> Files:
+def _files(dataset: Dataset, name: str) -> FileComparison:
     """Compare the official files among those of a copy, where torchvision publishes their MD5."""
     class_name, root = dataset.torchvision or CLASSES.get(name, ""), dataset.place()
     if not class_name or root is None:
-        return Files()
+        return FileComparison()
     try:
         return compare_files(root, class_name)
     except DataError as error:
-        return Files(notes=(str(error),))
+        return FileComparison(notes=(str(error),))
 
 
 def _names(dataset: Dataset, split: str) -> frozenset[str]:

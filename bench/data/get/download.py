@@ -21,7 +21,7 @@ from bench.core.errors import DataError
 from bench.core.files import data_folders
 from bench.data.copies import MissingData, find_copy
 from bench.data.dataset import Dataset, Download, OneVsRest
-from bench.data.get.unpack import Limits, unpack
+from bench.data.get.unpack import UnpackLimits, unpack
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ BLOCK = 2**20
 TIMEOUT = 60.0
 
 
-def way(dataset: Dataset) -> str:
+def download_method(dataset: Dataset) -> str:
     """Return how a data set can be obtained: ``"hub"``, ``"torchvision"``, ``"archive"``, or ``""``."""
     if isinstance(dataset, OneVsRest) and dataset.hub is not None:
         return "hub"
@@ -59,7 +59,7 @@ def obtain(dataset: Dataset, *, accept: bool = False) -> Path | None:
         return dataset.place()
     except MissingData as error:
         missing = error
-    how = way(dataset)
+    how = download_method(dataset)
     if not how:
         raise MissingData(instructions(dataset)) from missing
     if sets_conditions(dataset) and not accept:
@@ -80,7 +80,7 @@ def obtain(dataset: Dataset, *, accept: bool = False) -> Path | None:
 
 def sets_conditions(dataset: Dataset) -> bool:
     """Tell whether a user must accept the licence's conditions before the data is downloaded."""
-    how = way(dataset)
+    how = download_method(dataset)
     if how == "hub":
         assert isinstance(dataset, OneVsRest)
         return dataset.hub is not None and dataset.hub.conditions
@@ -146,7 +146,7 @@ def _archive(download: Download, folder: Path) -> Path:
     try:
         fetch(download, part)
         log.info("unpacking into %s", target)
-        return unpack(part, target, limits=Limits(total_bytes=max(need * 4, 10**8)))
+        return unpack(part, target, limits=UnpackLimits(total_bytes=max(need * 4, 10**8)))
     finally:
         part.unlink(missing_ok=True)
 

@@ -33,7 +33,7 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class UnpackLimits:
     """What an archive may hold at most: files and folders, bytes of one file, bytes in total."""
 
     members: int = 2_000_000
@@ -49,7 +49,7 @@ class _Member(NamedTuple):
     open: Callable[[], IO[bytes]]
 
 
-def unpack(archive: Path, folder: Path, *, limits: Limits | None = None) -> Path:
+def unpack(archive: Path, folder: Path, *, limits: UnpackLimits | None = None) -> Path:
     """Unpack an archive as `folder`, which must not exist yet.
 
     An archive that holds one folder and nothing beside it becomes that folder's content.
@@ -60,7 +60,7 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None) -> Path
         Recognised by its content, not by its name.
     folder : Path
         Its parent must exist; the temporary folder lies there too.
-    limits : Limits, optional
+    limits : UnpackLimits, optional
 
     Returns
     -------
@@ -80,7 +80,7 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None) -> Path
     except OSError as error:
         raise DataError(f"{folder.parent}: cannot be written ({error.strerror or error})") from None
     try:
-        _write_all(archive, temporary, limits or Limits())
+        _write_all(archive, temporary, limits or UnpackLimits())
         inside = list(temporary.iterdir())
         if not inside:
             raise DataError(f"{archive}: this archive is empty; get it again")
@@ -93,7 +93,7 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None) -> Path
     return folder
 
 
-def _write_all(archive: Path, folder: Path, limits: Limits) -> None:
+def _write_all(archive: Path, folder: Path, limits: UnpackLimits) -> None:
     count, total = 0, 0
     try:
         with _members(archive) as members:
