@@ -139,7 +139,7 @@ class Dataset(ABC):
         return name
 
     def hint(self, name: str, allowed: Sequence[str]) -> str:
-        """Return what a message says after an unknown task's name: the nearest allowed name, and all of them."""
+        """Return the end of a message about an unknown task: the nearest allowed name, and all of them."""
         return did_you_mean(name, allowed)
 
 
