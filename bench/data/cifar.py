@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bench.core.errors import DataError, did_you_mean
 from bench.data.fingerprint import files_fingerprint
-from bench.data.layouts import Files, Layout
+from bench.data.layouts import Files, FixedFiles
 from bench.data.source import ArraySource, Pixels, Source
 
 #: CIFAR's largest batch (CIFAR-100's train file) has 155 MB.
@@ -121,7 +121,7 @@ def read_batch(path: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class PythonBatches(Layout):
+class PythonBatches(FixedFiles):
     """CIFAR's python batches, as torchvision unpacks them."""
 
     folders: tuple[str, ...]
@@ -133,25 +133,8 @@ class PythonBatches(Layout):
     def shape(self) -> str:  # type: ignore[override]
         return f"{self.folders[0]}/{{{','.join([*self.train, *self.test])}}}"
 
-    def find(self, folder: Path) -> tuple[Path, Files] | None:
-        for name in self.folders:
-            root = folder / name
-            wanted = {"train": self.train, "test": self.test}
-            there = {split: [n for n in names if (root / n).is_file()] for split, names in wanted.items()}
-            if any(there.values()):
-                missing = [
-                    n
-                    for split, names in wanted.items()
-                    if there[split]
-                    for n in names
-                    if n not in there[split]
-                ]
-                if missing:
-                    raise DataError(
-                        f"{root}: expected {missing[0]}, which is missing; unpack the archive again"
-                    )
-                return root, {split: names for split, names in there.items() if names}
-        return None
+    def names(self) -> Files:
+        return {"train": self.train, "test": self.test}
 
     def open(
         self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]

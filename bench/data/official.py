@@ -156,8 +156,18 @@ def _same(packed: Path, unpacked: Path) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class ContentComparison:
-    """How one split's content compares with the official one: notes if it differs, facts, the verdict."""
+class Findings:
+    """What was found in a data set, or in one split.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        What is wrong or unexpected, one sentence each; empty means that all is well.
+    facts : tuple of str
+        Fingerprints and what they were compared with, one sentence each.
+    official : bool
+        Everything was compared with official fingerprints and is the same.
+    """
 
     notes: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
@@ -173,7 +183,7 @@ def compare_content(
     known: Known | None,
     from_official_files: bool,
     counts: str,
-) -> ContentComparison:
+) -> Findings:
     """Compare the content of one split with the official fingerprint, or say plainly that none is known.
 
     Parameters
@@ -192,24 +202,22 @@ def compare_content(
     readable = [each for each in pixels if each is not None]
     marks = [each for each in masks if each is not None] if masks else [b""] * len(readable)
     if len(readable) < len(pixels) or len(marks) < len(pixels):
-        return ContentComparison(facts=(f"{title}: no fingerprint, since not everything in it can be read",))
+        return Findings(facts=(f"{title}: no fingerprint, since not everything in it can be read",))
     found = content(zip(readable, labels, marks, strict=True))
     if known is not None and found != known.fingerprint:
-        return ContentComparison(
+        return Findings(
             notes=(
                 f"{title}: images or labels differ from the official ones: its fingerprint is {found}, "
                 f"expected {known.fingerprint} ({known.source})",
             )
         )
     if known is not None:
-        return ContentComparison(
+        return Findings(
             facts=(f"{title}: its fingerprint is {found}, as expected ({known.source})",), official=True
         )
     if from_official_files:
-        return ContentComparison(
-            facts=(f"{title}: official files; their fingerprint is {found}",), official=True
-        )
-    return ContentComparison(
+        return Findings(facts=(f"{title}: official files; their fingerprint is {found}",), official=True)
+    return Findings(
         facts=(
             f"{title}: no official fingerprint is known for this copy; its fingerprint is {found}"
             + (f"; {counts}" if counts else ""),

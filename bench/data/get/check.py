@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from bench.core.errors import DataError
 from bench.data.copies import MissingData
 from bench.data.dataset import Dataset, OneVsRest
-from bench.data.official import CLASSES, CONTENT, FileComparison, compare_content, compare_files
+from bench.data.official import CLASSES, CONTENT, FileComparison, Findings, compare_content, compare_files
 from bench.data.source import Source
 from bench.data.task import NORMAL_TYPE, Task
 
@@ -22,25 +21,6 @@ EXAMPLES = 5
 
 #: Digest of each image or mask, in the order of its split; None where it cannot be decoded.
 Digests = Sequence[bytes | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What a look at a data set found.
-
-    Attributes
-    ----------
-    notes : tuple of str
-        What is wrong or unexpected, one sentence each; empty means that all is well.
-    facts : tuple of str
-        The fingerprint of each split and what it was compared with, one sentence each.
-    official : bool
-        Every split was compared with an official fingerprint and is the same.
-    """
-
-    notes: tuple[str, ...]
-    facts: tuple[str, ...]
-    official: bool
 
 
 def check(dataset: Dataset, name: str = "") -> Findings:
