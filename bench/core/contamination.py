@@ -33,7 +33,7 @@ class Contamination:
         originals stay in the test set (see `bench.data.contaminate`); or the data set's own noisy train
         split.
     draw : {"uniform", "per_type", "one_class"}
-        From the whole pool; in turn from each defect type or class; or from one of them, chosen by the seed
+        From the entire pool; in turn from each defect type or class; or from one of them, chosen by the seed
         (clustered contamination).
     shortage : {"error", "cap", "repeat", "skip"}
         What to do when the pool is too small: fail; take what there is and record the realised rate; draw
@@ -42,7 +42,7 @@ class Contamination:
         Of the draw.
     reserve : float
         The highest rate of the sweep. With ``source="test"`` the anomalies for that rate leave the test set
-        at every rate, so that the test set is the same for the whole curve.
+        at every rate, so that the test set is the same along the curve.
     """
 
     rate: float = 0.0

@@ -1,4 +1,4 @@
-"""Plan: the cells of a suite, each in its place on the leaderboard. Pure data, kept beside the records."""
+"""Plan: the cells of a suite, each with its place on the leaderboard. Pure data, kept beside the records."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything a report needs to know of a suite, without its data or adapters.
+    """Everything that a report needs to know about a suite, so that it needs no data or adapters.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Plan:
     problems : tuple of str
         Adapters that could not be used, with the reason; shown on the leaderboard.
     notes : tuple of str
-        What else a reader must know, such as cells left out because anomalies ran short.
+        What else a reader must know, such as cells left out because there are too few anomalies.
     """
 
     suite: str

@@ -1,4 +1,4 @@
-"""Layouts of whole arrays: IDX files (MNIST and its relatives) and MATLAB files (SVHN)."""
+"""Layouts with one array per split: IDX files (MNIST and its relatives) and MATLAB files (SVHN)."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def read_mat(path: Path, name: str) -> NDArray[Any]:
 
 
 def check_labels(labels: NDArray[np.int64], path: Path, n_classes: int) -> None:
-    """Raise `DataError` if a label does not lie in 0 … n_classes - 1."""
+    """Raise `DataError` if a label is outside 0 … n_classes - 1."""
     if labels.size and not 0 <= labels.min() <= labels.max() < n_classes:
         raise DataError(
             f"{path}: expected labels from 0 to {n_classes - 1}, found {labels.min()} to {labels.max()}"

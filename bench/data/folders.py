@@ -34,7 +34,7 @@ class FileSource(EncodedSource):
 
     def __init__(self, name: str, root: Path, files: Sequence[str]) -> None:
         files = tuple(files)
-        # The order counts too: whoever keeps something by fingerprint and row must get the same image.
+        # The order counts too: a fingerprint and a row must always name the same image.
         in_order = hashlib.sha256(
             "\0".join([files_fingerprint(root, files), *files]).encode(errors="replace")
         )
@@ -48,17 +48,17 @@ class FileSource(EncodedSource):
 
 
 def neutral_order(files: Iterable[str]) -> list[str]:
-    """Return files in an order that tells nothing of their class or defect: by the sha256 of their names.
+    """Return files in an order that says nothing about their class or defect: by the sha256 of their names.
 
-    A method must not be able to read labels off the place of an image in its set.
+    A method must not be able to read a label off an image's position.
     """
     return sorted(files, key=lambda file: hashlib.sha256(file.encode(errors="replace")).digest())
 
 
 def held_out(files: Iterable[str], seed: int) -> tuple[list[str], list[str]]:
-    """Divide files, for data sets without an official split: 80 % (rounded down) to train on, the rest.
+    """Split files 80 % (rounded down) to 20 % into train and test, for data sets without an official split.
 
-    The sha256 of ``<seed>/<file>`` decides, so that the division is the same on every platform.
+    The sha256 of ``<seed>/<file>`` decides, so that the split is the same on every platform.
     """
     ordered = sorted(
         files, key=lambda file: hashlib.sha256(f"{seed}/{file}".encode(errors="replace")).digest()
@@ -70,7 +70,7 @@ def held_out(files: Iterable[str], seed: int) -> tuple[list[str], list[str]]:
 def list_images(folder: Path, root: Path) -> list[str]:
     """Return the image files anywhere under a folder, sorted, as posix paths relative to `root`.
 
-    Hidden files and folders, and files of other kinds, are passed over.
+    Hidden files and folders, and other files, are skipped.
     """
     found: list[str] = []
     start = len(os.path.join(os.fspath(root), ""))  # noqa: PTH118
@@ -109,7 +109,7 @@ class Crop(NamedTuple):
 
 
 def neutral_crops(crops: Iterable[Crop]) -> list[Crop]:
-    """Return crops in an order that tells nothing of their class: by the sha256 of file and box."""
+    """Return crops in an order that says nothing about their class: by the sha256 of file and box."""
     return sorted(crops, key=lambda crop: hashlib.sha256(repr(tuple(crop)).encode()).digest())
 
 
@@ -120,10 +120,10 @@ class CropSource(EncodedSource):
     ----------
     root : Path
     crops : sequence of Crop
-        What of a box lies outside its image is left out, as slicing does.
+        A box is clipped to its image.
     sizes : sequence of int
-        Each crop is resized (bilinear with antialiasing, 8 bit) to these square sizes, one after the other;
-        none keeps it as it is.
+        Each crop is resized (bilinear with antialiasing, 8 bit) to these square sizes in turn; empty leaves
+        it as it is.
 
     Raises
     ------

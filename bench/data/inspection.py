@@ -1,4 +1,4 @@
-"""InspectionSet: base of the data sets of industrial inspection, a task a category, with masks."""
+"""InspectionSet: base of industrial inspection data sets, one task per category, with masks."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class InspectionSet(Dataset):
 
     def _open(self, name: str, listing: Listing, what: str = "") -> _Category:
         by_file = {sample.file: sample for sample in listing.test}
-        # In an order that does not tell which are good.
+        # In an order that does not show which are good.
         test = [by_file[file] for file in neutral_order(by_file)]
         stem = f"{self.folders[0] if self.folders else 'folder'}/{name}{what}"
         return _Category(

@@ -1,4 +1,4 @@
-"""Layouts: how the splits of an image classification set may lie on disk, and how each is read.
+"""Layouts: how the splits of an image classification set may be stored on disk, and how each is read.
 
 A layout looks into one folder and says which files hold which split (`find`), then opens a split of them
 (`open`) without decoding an image. `bench.data.copies` goes through the layouts that a data set accepts.
@@ -128,7 +128,7 @@ class Parquet(Layout):
 
 
 def _all_shards(root: Path, names: Sequence[str]) -> None:
-    """Raise if one of several numbered shards is missing, or if two configurations lie side by side."""
+    """Raise if a numbered shard is missing, or if there are several configurations."""
     if len({os.path.dirname(name) for name in names}) > 1:  # noqa: PTH120
         raise DataError(
             f"{root} holds several configurations ({', '.join(names)}); keep the one that is meant"

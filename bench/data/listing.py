@@ -1,4 +1,4 @@
-"""Listings: which images of one category are for training, which for testing, and where their masks are."""
+"""Listings: which images of a category are for training and which for testing, and where their masks are."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Listing:
         Raises
         ------
         DataError
-            No train image, no normal or no anomalous test image, an anomaly without a mask, or a
+            No train image, no normal or no anomalous test image, an anomaly without a mask, or an
             image that is in train and in test.
         """
         good = [sample for sample in self.test if sample.type == NORMAL_TYPE]
@@ -105,10 +105,10 @@ def mvtec_listing(
     ----------
     root : Path
     train, test, good, truth : str
-        Folders of the train images, of the test's types, of the test's normal images, and of the masks,
-        which may lie in the test's.
+        Folders of the train images, of the test images by type, of the normal test images, and of the masks,
+        which may be inside `test`.
     suffix : str
-        What a mask's name has after the image's.
+        What follows the image's name in a mask's name.
 
     Raises
     ------
@@ -160,12 +160,12 @@ def _masks_by_image(root: Path, truth: str, suffix: str) -> dict[str, tuple[str,
 
 
 def read_rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """Read a CSV file that must have the given columns; rows keep any others too, and their line as ``#``.
+    """Read a CSV file that must have the given columns; each row has all columns, and its line as ``#``.
 
     Raises
     ------
     DataError
-        It is missing, is no CSV, is empty, or lacks a column.
+        It is missing, not a CSV file or empty, or a column is missing.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

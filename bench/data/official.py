@@ -1,8 +1,8 @@
-"""What is published about official files and content, to compare a local copy with.
+"""Official fingerprints, to compare a local copy with.
 
-Two kinds of fingerprints. The MD5 of official files is read from the class of ``torchvision.datasets`` that
-downloads them, when it is asked for. A content fingerprint says what a split holds whatever its container
-and row order: `content` over the decoded images, their labels and masks; a known one has a source.
+There are two kinds. The MD5 of official files is read from the class of ``torchvision.datasets`` that
+downloads them. A content fingerprint (`content`) covers the decoded images, labels and masks of a split,
+whatever their container and order; each known one names its source.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ CONTENT: Mapping[str, Mapping[str, Known]] = {
 def published_md5(class_name: str) -> dict[str, str]:
     """Return the MD5 (hex) that torchvision publishes for each file of a data set, by the file's name.
 
-    Empty where torchvision has no such class, or keeps no MD5s where they were when this was written.
+    Empty if torchvision has no such class, or no longer has its MD5s in `PLACES`.
     """
     cls: Any = getattr(importlib.import_module("torchvision.datasets"), class_name, None)
     found: dict[str, str] = {}
@@ -96,10 +96,10 @@ class FileComparison:
 
 
 def compare_files(root: Path, class_name: str) -> FileComparison:
-    """Compare each file that torchvision publishes an MD5 for and that lies in `root`.
+    """Compare the files in `root` for which torchvision publishes an MD5.
 
-    An MD5 of ``x.gz`` says nothing of an unpacked ``x`` (one content packs to many files): that is compared
-    with the official ``x.gz`` where it lies beside it, and otherwise not at all.
+    An MD5 of ``x.gz`` says nothing about an unpacked ``x`` (one content packs to many files), which is
+    compared with the official ``x.gz`` if that is beside it, and otherwise not at all.
 
     Raises
     ------

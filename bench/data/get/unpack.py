@@ -1,8 +1,11 @@
 """Unpacks archives of data sets without trusting them: tar (also gz, bz2, xz) and zip.
 
-Nothing is written outside the folder, no link or device is made, and an archive that is larger than it may be
-is given up while it is read. Everything goes to a temporary folder beside the target, which is renamed at the
-end: a folder of the target's name is always whole.
+Nothing is written outside the folder, no link or device is made, and an archive beyond the limits is given up
+while it is read. Everything goes to a temporary folder beside the target, which is renamed at the end: a
+folder of the target's name is always complete.
+
+Python's ``tarfile.data_filter`` is more lenient (it strips a leading slash, and links inside the folder pass)
+and zipfile has no filter: one check refuses the same in both.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnpackLimits:
-    """What an archive may hold at most: files and folders, bytes of one file, bytes in total."""
+    """Upper limits: files and folders, bytes of one file, bytes in total."""
 
     members: int = 2_000_000
     file_bytes: int = 16 * 2**30
@@ -59,7 +62,7 @@ def unpack(archive: Path, folder: Path, *, limits: UnpackLimits | None = None) -
     archive : Path
         Recognised by its content, not by its name.
     folder : Path
-        Its parent must exist; the temporary folder lies there too.
+        Its parent must exist; the temporary folder is made there too.
     limits : UnpackLimits, optional
 
     Returns
@@ -145,7 +148,7 @@ def _safe(archive: Path, member: _Member) -> PurePosixPath:
         )
     if member.kind not in ("file", "folder"):
         raise DataError(
-            f"{archive}: {name!r} is {member.kind}; expected files and folders alone: "
+            f"{archive}: {name!r} is {member.kind}; expected only files and folders: "
             "this archive is not unpacked"
         )
     if member.kind == "file" and not path.parts:
