@@ -75,6 +75,11 @@ class RowArray(Generic[Array]):
         values: Array = self._values[self._index(rows)]
         return values
 
+    def release(self) -> Array:
+        """Return the array itself, all rows of which are filled; it must not be used from here again."""
+        values: Array = self._values
+        return values
+
     def _index(self, rows: NDArray[np.int64]) -> Any:
         if isinstance(self._values, np.ndarray):
             return rows
