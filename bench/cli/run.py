@@ -210,7 +210,7 @@ def finish(plan: Plan, archive: Archive, records: Mapping[str, Record], folders:
     """
     from bench.cli.console import err, out
     from bench.core.errors import PublishedError
-    from bench.report.published import load_published
+    from bench.report.published.read import load_published
     from bench.report.write import write_reports
 
     problems = list(plan.problems)
