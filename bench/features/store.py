@@ -94,7 +94,7 @@ class Store:
         self._open: dict[str, KeyRows] = {}
 
     def rows(self, key: StoreKey, n: int, *, keep: bool = True) -> KeyRows:
-        """Return the rows of a key, which may be new, for a source of n; ``keep=False`` keeps their cost only."""
+        """Return the rows of a key, new or not, for a source of n; ``keep=False`` keeps their cost only."""
         digest = key.digest
         if digest not in self._open:
             folder = None if self.root is None or not keep else self.root / digest[:2] / digest
