@@ -77,29 +77,35 @@ def published_md5(class_name: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class FileComparison:
-    """How the official files in a copy compare with what torchvision publishes.
+class Findings:
+    """What was found in a data set, or in one split.
 
     Attributes
     ----------
-    official : frozenset of str
-        Names of the files whose content is the official one.
     notes : tuple of str
-        Files that differ.
+        What is wrong or unexpected, one sentence each; empty means that all is well.
     facts : tuple of str
-        What was compared, and what could not be.
+        Fingerprints and what they were compared with, one sentence each.
+    official : bool
+        Everything was compared with official fingerprints and is the same.
     """
 
-    official: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    official: bool = False
 
 
-def compare_files(root: Path, class_name: str) -> FileComparison:
+def compare_files(root: Path, class_name: str) -> tuple[Findings, frozenset[str]]:
     """Compare the files in `root` for which torchvision publishes an MD5.
 
     An MD5 of ``x.gz`` says nothing about an unpacked ``x`` (one content packs to many files), which is
     compared with the official ``x.gz`` if that is beside it, and otherwise not at all.
+
+    Returns
+    -------
+    findings : Findings
+    official : frozenset of str
+        Names of the files whose content is the official one.
 
     Raises
     ------
@@ -134,7 +140,7 @@ def compare_files(root: Path, class_name: str) -> FileComparison:
         facts.insert(
             0, f"{root}: official files by the MD5 that torchvision publishes: {', '.join(sorted(official))}"
         )
-    return FileComparison(frozenset(official), tuple(notes), tuple(facts))
+    return Findings(tuple(notes), tuple(facts)), frozenset(official)
 
 
 def _md5(path: Path) -> str:
@@ -153,25 +159,6 @@ def _same(packed: Path, unpacked: Path) -> bool:
         return gzip.decompress(packed.read_bytes()) == unpacked.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{packed} or {unpacked}: cannot be read ({error}); get both again") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What was found in a data set, or in one split.
-
-    Attributes
-    ----------
-    notes : tuple of str
-        What is wrong or unexpected, one sentence each; empty means that all is well.
-    facts : tuple of str
-        Fingerprints and what they were compared with, one sentence each.
-    official : bool
-        Everything was compared with official fingerprints and is the same.
-    """
-
-    notes: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
-    official: bool = False
 
 
 def compare_content(
@@ -205,24 +192,19 @@ def compare_content(
         return Findings(facts=(f"{title}: no fingerprint, since not everything in it can be read",))
     found = content(zip(readable, labels, marks, strict=True))
     if known is not None and found != known.fingerprint:
-        return Findings(
-            notes=(
-                f"{title}: images or labels differ from the official ones: its fingerprint is {found}, "
-                f"expected {known.fingerprint} ({known.source})",
-            )
+        note = (
+            f"{title}: images or labels differ from the official ones: its fingerprint is {found}, "
+            f"expected {known.fingerprint} ({known.source})"
         )
+        return Findings(notes=(note,))
     if known is not None:
-        return Findings(
-            facts=(f"{title}: its fingerprint is {found}, as expected ({known.source})",), official=True
-        )
-    if from_official_files:
-        return Findings(facts=(f"{title}: official files; their fingerprint is {found}",), official=True)
-    return Findings(
-        facts=(
-            f"{title}: no official fingerprint is known for this copy; its fingerprint is {found}"
-            + (f"; {counts}" if counts else ""),
-        )
-    )
+        fact = f"{title}: its fingerprint is {found}, as expected ({known.source})"
+    elif from_official_files:
+        fact = f"{title}: official files; their fingerprint is {found}"
+    else:
+        fact = f"{title}: no official fingerprint is known for this copy; its fingerprint is {found}"
+        fact += f"; {counts}" if counts else ""
+    return Findings(facts=(fact,), official=known is not None or from_official_files)
 
 
 def content(images: Iterable[tuple[bytes, str, bytes]]) -> str:

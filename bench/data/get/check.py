@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bench.core.errors import DataError
 from bench.data.copies import MissingData
 from bench.data.dataset import Dataset, OneVsRest
-from bench.data.official import CLASSES, CONTENT, FileComparison, Findings, compare_content, compare_files
+from bench.data.official import CLASSES, CONTENT, Findings, compare_content, compare_files
 from bench.data.source import Source
 from bench.data.task import NORMAL_TYPE, Task
 
@@ -58,7 +58,7 @@ def check(dataset: Dataset, name: str = "") -> Findings:
         for split in ("train", "test"):
             source, numbers = dataset.split(split)
             checked.splits[source.name] = (source, [dataset.classes[number] for number in numbers], ())
-    files = _files(dataset, name)
+    files, official_names = _files(dataset, name)
     notes, facts = [*differences, *checked.notes, *files.notes], [*files.facts]
     official = bool(checked.splits)
     for title, (source, labels, masks) in checked.splits.items():
@@ -66,7 +66,7 @@ def check(dataset: Dataset, name: str = "") -> Findings:
         compared = compare_content(
             *(title, checked.pixels[source.fingerprint], labels, masks),
             known=CONTENT.get(name, {}).get(split),
-            from_official_files=_names(dataset, split) <= files.official,
+            from_official_files=_names(dataset, split) <= official_names,
             counts=_counts(dataset, title, len(labels), not differences),
         )
         notes += compared.notes
@@ -100,15 +100,15 @@ def _differences(dataset: Dataset) -> list[str]:
         return [str(error)]
 
 
-def _files(dataset: Dataset, name: str) -> FileComparison:
+def _files(dataset: Dataset, name: str) -> tuple[Findings, frozenset[str]]:
     """Compare the official files among those of a copy, where torchvision publishes their MD5."""
     class_name, root = dataset.torchvision or CLASSES.get(name, ""), dataset.place()
     if not class_name or root is None:
-        return FileComparison()
+        return Findings(), frozenset()
     try:
         return compare_files(root, class_name)
     except DataError as error:
-        return FileComparison(notes=(str(error),))
+        return Findings(notes=(str(error),)), frozenset()
 
 
 def _names(dataset: Dataset, split: str) -> frozenset[str]:
