@@ -10,7 +10,7 @@ import torch
 
 from bench.core.errors import BackboneError
 from bench.features.backbone import Backbones, NetworkTable
-from bench.features.network import Network
+from bench.features.network import FrozenNetwork
 
 CPU = torch.device("cpu")
 
@@ -20,8 +20,8 @@ def pictures() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (21, 32, 32, 3), dtype=np.uint8)
 
 
-def network(backbones: Backbones, name: str) -> Network:
-    return Network(backbones.get(name), CPU)
+def network(backbones: Backbones, name: str) -> FrozenNetwork:
+    return FrozenNetwork(backbones.get(name), CPU)
 
 
 def test_vectors_are_those_of_the_plain_network(
@@ -104,7 +104,7 @@ def test_the_batch_shrinks_when_memory_runs_out(
     monkeypatch.setattr(net, "_forward", small)
     torch.testing.assert_close(net.pooled(pictures), expected)
     assert net.batch_size == 4
-    assert "out of memory; going on in batches of 4" in caplog.text
+    assert "out of memory; continuing in batches of 4" in caplog.text
     monkeypatch.setattr(net, "_forward", lambda *_: (_ for _ in ()).throw(RuntimeError("no such kernel")))
     with pytest.raises(RuntimeError, match="no such kernel"):
         net.pooled(pictures)
@@ -194,7 +194,7 @@ def test_truncated_weights_name_the_file_and_its_hash(
 
 
 def test_weights_of_another_network_are_refused(backbones: Backbones, weights: Path) -> None:
-    with pytest.raises(BackboneError, match="do not fit the network: the file lacks"):
+    with pytest.raises(BackboneError, match="do not fit the network: missing from the file"):
         network(backbones, f"tiny[file={weights / 'test_vit.safetensors'}]")
     with pytest.raises(BackboneError, match=r"has shape \(\d+, \d+\) instead of \(7, \d+\)"):
         network(backbones, 'tiny[args={"num_classes":7}]')
@@ -205,7 +205,7 @@ def test_pickled_objects_are_never_loaded(backbones: Backbones, tmp_path: Path) 
     with pytest.raises(BackboneError, match="cannot be read as weights"):
         network(backbones, f"tiny[file={tmp_path / 'evil.pth'}]")
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(BackboneError, match="no plain table of tensors"):
+    with pytest.raises(BackboneError, match="is not a plain table of tensors"):
         network(backbones, f"tiny[file={tmp_path / 'list.pth'}]")
 
 

@@ -278,7 +278,7 @@ def test_a_break_changes_no_bit(make: Make, tmp_path: Path) -> None:
     expected, given = fitted(whole).score(TEST), fitted(again).score(TEST)
     assert torch.equal(given.image, expected.image)
     assert torch.equal(given.maps, expected.maps)
-    assert any(note.startswith("went on after") for note in again.notes)
+    assert any(note.startswith("resumed after") for note in again.notes)
 
 
 def test_maps_and_scores(make: Make) -> None:

@@ -9,7 +9,7 @@ from skimage.feature import hog
 
 from bench.core.errors import BackboneError
 from bench.features.backbone import Backbones
-from bench.features.handcrafted import Handcrafted
+from bench.features.extract import Handcrafted
 
 CPU = torch.device("cpu")
 
