@@ -1,4 +1,4 @@
-"""The pixels of a view at one size, by row, uint8 on the device."""
+"""The pixels of a view at one size, by row, as uint8 on the device."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bench.data.rowcache import RowArray
 if TYPE_CHECKING:
     import torch
 
-#: Pixels of a view are kept up to this size; above it they are read again when asked for.
+#: Views with more bytes of pixels than this are read again each time.
 KEEP_BYTES = 2 * 2**30
 _READ = 64
 
 
 class PixelRows:
-    """The images of a view, read and resized once, for training in which each is asked for many times.
+    """The images of a view, read and resized once, for training that uses each many times.
 
     Parameters
     ----------

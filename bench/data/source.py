@@ -1,6 +1,6 @@
-"""Sources: where the pixels of one physical split of one data set lie. A source knows no label.
+"""Sources: the pixels of one physical split of one data set, by row. A source knows no label.
 
-Every image leaves a source as ``uint8`` RGB, by one rule (`to_rgb`), whatever its file held.
+Every image leaves a source as ``uint8`` RGB, by one rule (`to_rgb`), whatever its file contains.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Source(ABC):
     name : str
         For messages and the store's listing, e.g. ``"cifar10/train"``.
     fingerprint : str
-        sha256 (hex) of the content; the same on every machine that holds the same data.
+        sha256 (hex) of the content; the same on every machine that has the same data.
     """
 
     name: str
@@ -116,7 +116,7 @@ class Source(ABC):
 
 
 class ArraySource(Source):
-    """Images of one size, made or loaded all at once when first asked for.
+    """Images of one size, made or loaded all at once on first use.
 
     Parameters
     ----------
@@ -146,10 +146,10 @@ class ArraySource(Source):
 
 
 class EncodedSource(Source):
-    """Encoded images (files, or rows of a parquet table), decoded when asked for, by several threads.
+    """Encoded images (files, or rows of a parquet table), decoded on demand by several threads.
 
-    Small images of one size are kept decoded as uint8, so that no image is decoded twice; larger
-    ones stream.
+    Small images of one size are kept decoded, so that no image is decoded twice; others are decoded again
+    each time.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ class EncodedSource(Source):
     ) -> None:
         self.name, self.fingerprint, self._n = name, fingerprint, n
         self._fetch, self._where = fetch, where
-        #: None once the images are known to be too large or to differ in size: they stream.
+        #: None once the images turn out to be too large or to differ in size.
         self._kept: RowArray[Pixels] | None = RowArray(n)
         self._lock = threading.Lock()
 
@@ -197,7 +197,7 @@ class EncodedSource(Source):
         return decoded
 
     def _fill(self, kept: RowArray[Pixels], rows: NDArray[np.int64]) -> bool:
-        """Decode the rows that are missing; return False, and keep nothing from now on, if that cannot be."""
+        """Decode the missing rows; return False, and keep nothing from now on, if they cannot be kept."""
         missing = kept.missing(rows)
         while len(missing):
             step = _DECODE if kept.nbytes else 1  # one image tells whether all fit

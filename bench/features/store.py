@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.hashing import canonical_json
+from bench.core.determinism import canonical_json
 from bench.features import leases as pins
 from bench.features import shards, upkeep
 from bench.features.shards import CorruptShard, Rows, Shard

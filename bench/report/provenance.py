@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.core.cell import Record
-from bench.core.hashing import canonical_json
+from bench.core.determinism import canonical_json
 from bench.report.board import Board
 from bench.report.markdown import NOTHING, blocks, count, escape, fenced, table
 

@@ -34,7 +34,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from bench.core.contamination import Source
+from bench.core.contamination import AnomalySource
 from bench.core.errors import PublishedError, SelectorError
 from bench.core.selector import parse
 
@@ -49,7 +49,7 @@ FACTS = ("n_classes", "n_train_avg", "n_test", "auroc_gain")
 SELECTIONS = ("", "last", "validation", "oracle")
 CERTAINTIES = ("read", "quoted", "inferred", "recalled")
 #: What may be said of a contamination; the rate must be.
-_DRAW = {"of": ("set", "normals"), "mode": ("add", "replace"), "source": get_args(Source)}
+_DRAW = {"of": ("set", "normals"), "mode": ("add", "replace"), "source": get_args(AnomalySource)}
 
 
 #: Makes the error for a column's value: column, what is expected.

@@ -18,7 +18,7 @@ from bench.core.cell import Cell
 from bench.core.errors import AnobenchError
 from bench.core.selector import parse
 from bench.data.dataset import Dataset
-from bench.data.images import pieces
+from bench.data.origins import pieces
 from bench.data.source import Source
 from bench.features.backbone import Backbones
 from bench.features.spec import PixelsTable
