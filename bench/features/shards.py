@@ -11,8 +11,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
-import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bench.core.files import write_file
 
 STORE_SCHEMA = 1
 Rows = NDArray[np.int64]
@@ -75,7 +75,6 @@ def write(
     OSError
         The folder cannot be written or the disk is full; nothing is left behind.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     name = uuid.uuid4().hex
     path = folder / f"{name}.json"
     sha256, nbytes = _write_values(path.with_suffix(".npy"), values)
@@ -107,30 +106,6 @@ def _write_values(path: Path, values: NDArray[Any]) -> tuple[str, int]:
     digest.update(body)
     write_file(path, head.getvalue(), body)
     return digest.hexdigest(), len(head.getvalue()) + len(body)
-
-
-def write_file(path: Path, *parts: bytes | memoryview) -> None:
-    """Write a file completely or not at all.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written or the disk is full.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        # Temporary files are private, but others may read a cache on a shared file system.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
 
 
 def read_manifest(path: Path) -> Shard:

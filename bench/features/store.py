@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.determinism import canonical_json
+from bench.core.files import write_file
 from bench.features import leases as pins
 from bench.features import shards, upkeep
 from bench.features.shards import CorruptShard, Rows, Shard
@@ -258,10 +259,9 @@ class KeyRows:
         self._add(rows, values, seconds, shard)
 
     def _describe(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "key.json").exists():
             described = {"schema": shards.STORE_SCHEMA, **asdict(self.key)}
-            shards.write_file(folder / "key.json", json.dumps(described, indent=1).encode())
+            write_file(folder / "key.json", json.dumps(described, indent=1).encode())
         pins.pin(folder)
 
     def close(self) -> None:

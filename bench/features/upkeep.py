@@ -10,7 +10,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from bench.core.errors import AnobenchError
 from bench.features import shards
@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 DEFAULT_LIMIT = "50GB"
 #: Small shards of a key that are merged, their size, and that of a merged one.
 MANY, SMALL_BYTES, MERGED_BYTES = 16, 128 * 2**20, 256 * 2**20
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
 def parse_size(text: str) -> int | None:
@@ -44,11 +42,12 @@ def parse_size(text: str) -> int | None:
     """
     if text.strip().lower() == "none":
         return None
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]*)\s*", text)
-    if match and match[2].upper() in _UNITS:
-        with contextlib.suppress(ValueError):
-            return int(float(match[1]) * _UNITS[match[2].upper()])
-    raise AnobenchError(f"{text!r} is not a size; expected a number with a unit (50GB, 500MiB), or none")
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(text.strip()))
+    except ValidationError:
+        raise AnobenchError(
+            f"{text!r} is not a size; expected a number with a unit (50GB, 500MiB), or none"
+        ) from None
 
 
 def cache_limit() -> int | None:

@@ -15,8 +15,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,37 +40,25 @@ SKIP_BEGIN, SKIP_END = 10, 1
 
 
 @dataclass(slots=True, kw_only=True)
-class Training:
+class Training(Resumable):
     """Steps of an optimiser, with checkpoints, progress, and an error when a loss is not finite.
 
     Attributes
     ----------
-    method : Method
-        Its seed, device, progress and checkpoints are used; its notes mention an interruption.
-    optimiser : torch.optim.Optimizer
-    state : mapping of str to Tensor
-        The tensors that training changes, besides the optimiser's: parameters, running statistics.
-    steps : int
+    method, optimiser, state, steps, kept, clock
+        As in `bench.train.checkpoint.Resumable`; the method's seed, device and progress are used too.
     clip : float, optional
         Largest norm of the gradient over all parameters.
     rate : callable, optional
         Learning rate of each step, counted from 0; the optimiser's by default.
     precision : {"float32", "bfloat16"}
         Autocast of the loss, on a GPU only.
-    kept : dict of str to dict of str to Tensor
-        Earlier states of the network that must survive an interruption.
-    clock : callable
     """
 
     method: Method
-    optimiser: torch.optim.Optimizer
-    state: Mapping[str, torch.Tensor]
-    steps: int
     clip: float | None = None
     rate: Callable[[int], float] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
-    kept: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
-    clock: Callable[[], float] = time.monotonic
     _finite: torch.Tensor = field(init=False)
 
     def run(self, loss: Loss, after: Callable[[int], None] | None = None) -> None:
@@ -92,15 +79,7 @@ class Training:
             The run must end; the state is saved.
         """
         after = after or (lambda _: None)
-        resumable = Resumable(
-            method=self.method,
-            optimiser=self.optimiser,
-            state=self.state,
-            steps=self.steps,
-            kept=self.kept,
-            clock=self.clock,
-        )
-        done = resumable.resume()
+        done = self.resume()
         self._finite = torch.ones((), dtype=torch.bool, device=self.method.device)
         if not done:
             after(0)
@@ -109,9 +88,9 @@ class Training:
             after(step + 1)
             if self.method.progress is not None:
                 self.method.progress(type(self.method).__name__, step + 1, self.steps)
-            if resumable.due():
+            if self.due():
                 self._look(step)
-                resumable.save(step + 1)
+                self.save(step + 1)
         self._look(self.steps - 1)
 
     def _step(self, loss: Loss, step: int) -> None:
