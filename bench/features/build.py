@@ -12,12 +12,11 @@ import torch
 from torch import nn
 
 from bench.core.errors import BackboneError
+from bench.data.fingerprint import file_sha256
 from bench.data.resize import Size
 from bench.features.backbone import Backbone
 from bench.features.preprocess import Preprocess
 from bench.features.spec import NetworkTable
-
-Tensors = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,12 +71,8 @@ def build(backbone: Backbone, device: torch.device) -> Built:
         pooled=pooled,
         preprocess=_preprocess(backbone.spec, config),
         prefix_tokens=int(getattr(module, "num_prefix_tokens", 0)),
-        channels_last_output=_is_nhwc(module),
+        channels_last_output=str(getattr(module, "output_fmt", "")).upper().endswith("NHWC"),
     )
-
-
-def _is_nhwc(module: nn.Module) -> bool:
-    return str(getattr(module, "output_fmt", "")).upper().endswith("NHWC")
 
 
 def _timm(backbone: Backbone, file: Path | None) -> tuple[nn.Module, dict[str, Any]]:
@@ -135,19 +130,13 @@ def _torchvision(backbone: Backbone, file: Path | None) -> tuple[nn.Module, dict
 
 def _head(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the network up to its classifier."""
-    forward_features: Any = getattr(module, "forward_features", None)
-    forward_head: Any = getattr(module, "forward_head", None)
-    has_both = callable(forward_features) and callable(forward_head)
-    if has_both and "pre_logits" in inspect.signature(forward_head).parameters:
-
-        def pooled(images: torch.Tensor) -> torch.Tensor:
-            out: torch.Tensor = forward_head(forward_features(images), pre_logits=True)
-            return out
-
-        return pooled
+    body: Any = getattr(module, "forward_features", None)
+    head: Any = getattr(module, "forward_head", None)
+    if callable(body) and callable(head) and "pre_logits" in inspect.signature(head).parameters:
+        return lambda images: head(body(images), pre_logits=True)
 
     def last(images: torch.Tensor) -> torch.Tensor:
-        out = module(images)
+        out: Any = module(images)
         tensor: torch.Tensor = out[-1] if isinstance(out, tuple | list) else out
         return tensor
 
@@ -195,7 +184,7 @@ def _load(backbone: Backbone, module: nn.Module, file: Path) -> None:
     module.load_state_dict(dict(state), strict=True)
 
 
-def _read(backbone: Backbone, file: Path) -> Tensors:
+def _read(backbone: Backbone, file: Path) -> Mapping[str, torch.Tensor]:
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -203,8 +192,6 @@ def _read(backbone: Backbone, file: Path) -> Tensors:
             return load_file(file)
         state: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        from bench.data.fingerprint import file_sha256
-
         assert isinstance(backbone.spec, NetworkTable)
         expected = f", expected {backbone.spec.sha256}" if backbone.spec.sha256 else ""
         raise BackboneError(

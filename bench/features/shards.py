@@ -108,6 +108,11 @@ def _write_values(path: Path, values: NDArray[Any]) -> tuple[str, int]:
     return digest.hexdigest(), len(head.getvalue()) + len(body)
 
 
+def manifest_paths(folder: Path) -> list[Path]:
+    """Return the paths of a key's manifests."""
+    return [path for path in sorted(folder.glob("*.json")) if path.name != "key.json"]
+
+
 def read_manifest(path: Path) -> Shard:
     """Read a manifest.
 
@@ -157,14 +162,16 @@ def verify_values(shard: Shard) -> None:
         )
 
 
-def open_values(shard: Shard) -> NDArray[Any]:
-    """Map the values of a verified shard into memory, read-only.
+def open_values(shard: Shard, *, verified: bool = False) -> NDArray[Any]:
+    """Map the values of a shard into memory, read-only, after `verify_values` unless that was done.
 
     Raises
     ------
     CorruptShard
         The file is not an array, or does not match the manifest.
     """
+    if not verified:
+        verify_values(shard)
     try:
         values: NDArray[Any] = np.load(shard.values_path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -14,7 +14,6 @@ with one warning.
 from __future__ import annotations
 
 import errno
-import functools
 import hashlib
 import json
 import logging
@@ -67,13 +66,8 @@ class StoreKey:
 
     @property
     def digest(self) -> str:
-        return _digest(self)
-
-
-@functools.lru_cache(maxsize=1024)
-def _digest(key: StoreKey) -> str:
-    parts = {name: value for name, value in asdict(key).items() if name not in ("source", "backbone")}
-    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+        parts = {name: value for name, value in asdict(self).items() if name not in ("source", "backbone")}
+        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
 class Store:
@@ -83,13 +77,11 @@ class Store:
     ----------
     root : Path or None
         None keeps everything in memory.
-    limit : int, optional
-        Bytes; by default what ``ANOBENCH_CACHE_LIMIT`` says.
     """
 
-    def __init__(self, root: Path | None, limit: int | None = None) -> None:
+    def __init__(self, root: Path | None) -> None:
         self.root = None if root is None else root / f"v{shards.STORE_SCHEMA}"
-        self.limit = limit if limit is not None or root is None else upkeep.cache_limit()
+        self._limit = None if root is None else upkeep.cache_limit()
         #: Bytes of rows that could not be written, and whether their limit was reached.
         self.in_memory, self._warned = 0, False
         self._open: dict[str, KeyRows] = {}
@@ -99,7 +91,7 @@ class Store:
         digest = key.digest
         if digest not in self._open:
             folder = None if self.root is None or not keep else self.root / digest[:2] / digest
-            self._open[digest] = KeyRows(key, n, folder, self, keep=keep)
+            self._open[digest] = KeyRows(key, digest, n, folder, self, keep=keep)
         return self._open[digest]
 
     def write_failed(self, error: OSError, folder: Path) -> None:
@@ -130,17 +122,17 @@ class Store:
 
     def make_room(self) -> None:
         """Evict the least recently used keys that no running process uses, down to the limit."""
-        if self.root is not None and self.limit is not None:
-            upkeep.evict(self.root, self.limit)
+        if self.root is not None and self._limit is not None:
+            upkeep.evict(self.root, self._limit)
 
 
 class KeyRows:
     """The rows of one key: on disk, from any process, and in memory."""
 
     def __init__(
-        self, key: StoreKey, n: int, folder: Path | None, store: Store, *, keep: bool = True
+        self, key: StoreKey, digest: str, n: int, folder: Path | None, store: Store, *, keep: bool
     ) -> None:
-        self.key, self._folder, self._store, self._keep = key, folder, store, keep
+        self.key, self.digest, self._folder, self._store, self._keep = key, digest, folder, store, keep
         self._parts: list[tuple[Shard | None, NDArray[Any]]] = []
         self._known: set[str] = set()
         # For each row of the source: which part it is in (-1: none), at which place, and what it cost.
@@ -157,8 +149,8 @@ class KeyRows:
         pins.pin(self._folder)
         pins.touch(self._folder)
         found = []
-        for path in sorted(self._folder.glob("*.json")):
-            if path.name == "key.json" or path.stem in self._known:
+        for path in shards.manifest_paths(self._folder):
+            if path.stem in self._known:
                 continue
             try:
                 found.append(shards.read_manifest(path))
@@ -174,7 +166,6 @@ class KeyRows:
 
     def _take(self, shard: Shard) -> None:
         try:
-            shards.verify_values(shard)
             values = shards.open_values(shard)
             if shard.rows.max(initial=0) >= len(self._part):
                 raise CorruptShard(f"{shard.path}: it names rows beyond the {len(self._part)} of the source")
@@ -251,7 +242,7 @@ class KeyRows:
                 self._describe(self._folder)
                 shard = shards.write(self._folder, rows, values, seconds)
                 self._known.add(shard.name)
-                values = shards.open_values(shard)
+                values = shards.open_values(shard, verified=True)
             except OSError as error:
                 self._store.write_failed(error, self._folder)
         if shard is None and not self._store.may_keep(values.nbytes):

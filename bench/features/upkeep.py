@@ -77,18 +77,14 @@ def key_folders(root: Path) -> Iterator[Path]:
             yield folder
 
 
-def manifests(folder: Path, *, quiet: bool = False) -> list[Shard]:
-    """Return the readable manifests of a key, without replaced ones."""
+def manifests(folder: Path, *, replaced: bool = False) -> list[Shard]:
+    """Return the readable manifests of a key: those that are not replaced by another, or those that are."""
     found = []
-    for path in sorted(folder.glob("*.json")):
-        if path.name != "key.json":
-            try:
-                found.append(shards.read_manifest(path))
-            except (CorruptShard, OSError) as error:
-                if not quiet:
-                    log.warning("feature store: %s", error)
-    replaced = {name for shard in found for name in shard.replaces}
-    return [shard for shard in found if shard.name not in replaced]
+    for path in shards.manifest_paths(folder):
+        with contextlib.suppress(CorruptShard, OSError):
+            found.append(shards.read_manifest(path))
+    names = {name for shard in found for name in shard.replaces}
+    return [shard for shard in found if (shard.name in names) == replaced]
 
 
 def size_of(folder: Path) -> int:
@@ -111,7 +107,7 @@ def info(folder: Path) -> KeyInfo:
         described = json.loads((folder / "key.json").read_bytes())
     except (OSError, ValueError):
         described = {}
-    parts = [shard.rows for shard in manifests(folder, quiet=True)]
+    parts = [shard.rows for shard in manifests(folder)]
     rows = len(np.unique(np.concatenate(parts))) if parts else 0
     return KeyInfo(folder, described, size_of(folder), rows, last_used(folder))
 
@@ -159,9 +155,7 @@ def check_key(folder: Path) -> tuple[list[str], int]:
         The faults of the damaged ones, and the number of sound ones.
     """
     damaged, sound = [], 0
-    for path in sorted(folder.glob("*.json")):
-        if path.name == "key.json":
-            continue
+    for path in shards.manifest_paths(folder):
         try:
             shards.verify_values(shards.read_manifest(path))
             sound += 1
@@ -201,20 +195,23 @@ def compact(folder: Path) -> bool:
     OSError
         The folder cannot be written.
     """
-    small = [shard for shard in manifests(folder, quiet=True) if shard.nbytes < SMALL_BYTES]
+    small = [shard for shard in manifests(folder) if shard.nbytes < SMALL_BYTES]
     merging: list[Shard] = []
     for shard in small:
         if sum(one.nbytes for one in merging) + shard.nbytes <= MERGED_BYTES:
             merging.append(shard)
     if len(merging) >= MANY:
         try:
-            opened = [_checked(shard) for shard in merging]
+            opened = [shards.open_values(shard) for shard in merging]
         except CorruptShard:
             return False  # the next reader sets that shard aside
         rows, values = _merge([shard.rows for shard in merging], opened)
         seconds = sum(shard.seconds for shard in merging)
         shards.write(folder, rows, values, seconds, replaces=tuple(shard.name for shard in merging))
-    _delete_replaced(folder)
+    old = manifests(folder, replaced=True)
+    if old and not pinned(folder, by_others=True):
+        for shard in old:
+            shards.remove(shard)
     return len(merging) >= MANY
 
 
@@ -228,21 +225,3 @@ def _merge(rows: list[shards.Rows], values: list[NDArray[Any]]) -> tuple[shards.
         out[mine] = part[first[mine] - start]
         start += len(part)
     return merged, out
-
-
-def _checked(shard: Shard) -> NDArray[Any]:
-    shards.verify_values(shard)
-    return shards.open_values(shard)
-
-
-def _delete_replaced(folder: Path) -> None:
-    everything = []
-    for path in folder.glob("*.json"):
-        if path.name != "key.json":
-            with contextlib.suppress(CorruptShard, OSError):
-                everything.append(shards.read_manifest(path))
-    replaced = {name for shard in everything for name in shard.replaces}
-    if replaced and not pinned(folder, by_others=True):
-        for shard in everything:
-            if shard.name in replaced:
-                shards.remove(shard)
