@@ -102,7 +102,7 @@ from .data.source import Source as Source
 from .data.task import LazyMasks as LazyMasks
 from .data.task import Task as Task
 from .features.nearest import nearest as nearest
-from .features.normalise import standardise as standardise
+from .features.nearest import standardise as standardise
 from .features.restore import lacking_block as lacking_block
 from .features.restore import unfold_batchnorm as unfold_batchnorm
 from .features.trainable import Trainable as Trainable
@@ -141,12 +141,10 @@ from .train.heads import (
 from .train.headtraining import HeadTraining as HeadTraining
 from .train.losses import deviation_loss as deviation_loss
 from .train.losses import focal_loss as focal_loss
+from .train.losses import instance_weights as instance_weights
+from .train.losses import two_means as two_means
 from .train.method import Method as Method
 from .train.method import Scores as Scores
-from .train.rangetest import range_test_rates as range_test_rates
-from .train.rangetest import suggested_rate as suggested_rate
-from .train.reweighting import instance_weights as instance_weights
-from .train.reweighting import two_means as two_means
 from .train.synthetic import (
     procedural_textures as procedural_textures,
 )
@@ -168,6 +166,8 @@ from .train.training import (
 from .train.training import (
     generator_for as generator_for,
 )
+from .train.training import range_test_rates as range_test_rates
+from .train.training import suggested_rate as suggested_rate
 from .train.wrapper import (
     Purification as Purification,
 )

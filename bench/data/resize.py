@@ -14,7 +14,7 @@ from bench.core.errors import DataError
 from bench.data.source import Pixels
 
 Size = int | tuple[int, int]
-Pictures = Pixels | Sequence[Pixels]
+PixelArrays = Pixels | Sequence[Pixels]
 
 
 def to_tensor(pixels: Pixels, device: torch.device) -> torch.Tensor:

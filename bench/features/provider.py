@@ -27,7 +27,7 @@ from bench.data.resize import resize, stack
 from bench.data.source import Source
 from bench.features.backbone import Backbone, Backbones
 from bench.features.device import synchronise, torch_threads
-from bench.features.extract import Extractor, extract, make_extractor
+from bench.features.extract import Extractor, extract_rows, make_extractor
 from bench.features.rowcache import FeatureRows, RowCache, read_images
 from bench.features.shards import Rows
 from bench.features.spec import NetworkTable, PixelsTable
@@ -240,7 +240,7 @@ class FeatureProvider:
                     continue
                 extractor = self._extractor(backbone)
                 with torch_threads(self._threads):
-                    for batch in extract(extractor, source, missing, layers, self.device):
+                    for batch in extract_rows(extractor, source, missing, layers, self.device):
                         for what, part in parts.items():
                             part.add(batch.rows, batch.values[what], batch.seconds / len(parts))
                         done += len(batch.rows)
@@ -253,7 +253,7 @@ class FeatureProvider:
 
     def _count(self, part: FeatureRows, wanted: Rows, todo: Rows, n: int) -> None:
         """Count rows that were not asked for since the last `usage`."""
-        asked = self._asked.setdefault(part.stored.key.digest, np.zeros(n, np.bool_))
+        asked = self._asked.setdefault(part.stored.digest, np.zeros(n, np.bool_))
         new = wanted[~asked[wanted]]
         asked[new] = True
         computed = int(np.isin(new, todo, assume_unique=True).sum())

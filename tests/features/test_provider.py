@@ -28,7 +28,7 @@ def provider(backbones: Backbones, tmp_path: Path) -> FeatureProvider:
     return FeatureProvider(backbones, cache=tmp_path / "store")
 
 
-def test_each_picture_goes_through_once(
+def test_each_image_goes_through_once(
     backbones: Backbones, provider: FeatureProvider, source: Source, tmp_path: Path
 ) -> None:
     part = provider.features(source, np.array([3, 1, 3, 40]), "tiny")
@@ -225,9 +225,9 @@ class Broken(EncodedSource):
 
         pixels = np.random.default_rng(0).integers(0, 256, (50, side, side, 3), dtype=np.uint8)
         files = []
-        for picture in pixels:
+        for image in pixels:
             file = io.BytesIO()
-            Image.fromarray(picture).save(file, "PNG")
+            Image.fromarray(image).save(file, "PNG")
             files.append(file.getvalue())
         self.files = files
         super().__init__(
@@ -261,7 +261,7 @@ class Sizes(Source):
         return [np.full((30 + int(row), 40, 3), int(row), np.uint8) for row in rows]
 
 
-def test_pictures_of_different_sizes(provider: FeatureProvider) -> None:
+def test_images_of_different_sizes(provider: FeatureProvider) -> None:
     source = Sizes()
     rows = np.arange(20)
     vectors = provider.features(source, rows, "tiny")
@@ -339,13 +339,13 @@ def test_two_processes_fill_one_store(weights: Path, tmp_path: Path) -> None:
     assert torch.equal(whole, FeatureProvider(mine, cache=None).features(random_source(200), rows, "tiny"))
 
 
-def test_a_picture_that_changes_has_another_key(provider: FeatureProvider) -> None:
+def test_an_image_that_changes_has_another_key(provider: FeatureProvider) -> None:
     provider.features(random_source(5, seed=1), ALL[:5], "tiny")
     provider.features(random_source(5, seed=2), ALL[:5], "tiny")
     assert provider.forward_passes == 10
 
 
-def test_features_that_are_no_numbers_are_refused_with_the_picture(
+def test_features_that_are_no_numbers_are_refused_with_the_image(
     weights: Path, source: Source, tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file, save_file

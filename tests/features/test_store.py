@@ -282,5 +282,5 @@ def test_sizes(text: str, size: int | None) -> None:
 
 def test_a_limit_that_is_no_size_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANOBENCH_CACHE_LIMIT", "much")
-    with pytest.raises(AnobenchError, match="ANOBENCH_CACHE_LIMIT: 'much' is no size"):
+    with pytest.raises(AnobenchError, match="ANOBENCH_CACHE_LIMIT: 'much' is not a size"):
         upkeep.cache_limit()

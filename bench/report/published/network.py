@@ -12,7 +12,7 @@ from bench.core.errors import BackboneError, SelectorError
 from bench.core.plan import Plan
 from bench.core.selector import parse
 from bench.features.backbone import Backbones
-from bench.features.spec import HogTable, NetworkTable, PixelsTable, Size
+from bench.features.spec import HogTable, ImageSize, NetworkTable, PixelsTable
 
 #: timm's names of torchvision's weights.
 _TAGS = {"tv_in1k": "IMAGENET1K_V1", "tv2_in1k": "IMAGENET1K_V2"}
@@ -81,7 +81,7 @@ def _tables(suite_text: str) -> dict[str, NetworkTable]:
     return {name: NetworkTable.model_validate(table) for name, table in given.items()}
 
 
-def _side(size: Size | None) -> int | None:
+def _side(size: ImageSize | None) -> int | None:
     """Return the side of a square, or None."""
     if size is None or isinstance(size, int):
         return size

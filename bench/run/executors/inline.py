@@ -74,7 +74,7 @@ class Inline:
                 truth = self._runner.truths.get(record.truth)
                 log = record.error["traceback"] if record.error else ""
                 yield Finished(job=job.id, record=record, scores=scores, truth=truth, log=log)
-        except checkpoint.Interrupted:
+        except checkpoint.StopRequested:
             cells = tuple(cell for cell in job.cells if cell.key in self._left)
             yield Lost(job=job.id, cells=cells, why="interrupted", reason="the run was stopped")
 

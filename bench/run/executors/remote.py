@@ -90,7 +90,7 @@ class Remote:
             self._check(cell)
         try:
             if checkpoint.stop_asked():
-                raise checkpoint.Interrupted
+                raise checkpoint.StopRequested
             if job.part is not None:
                 yield Extracted(job=job.id, reason=extract_job(self.runner, job))
                 return
@@ -100,7 +100,7 @@ class Remote:
                 self._sent.add(record.truth)
                 log = record.error["traceback"] if record.error else ""
                 yield Finished(job=job.id, record=record, scores=scores, truth=truth, log=log)
-        except checkpoint.Interrupted:
+        except checkpoint.StopRequested:
             yield Lost(job=job.id, cells=tuple(left), why="interrupted", reason="the run was stopped")
 
     def _check(self, cell: Cell) -> None:

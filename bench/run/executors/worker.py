@@ -100,7 +100,7 @@ class _Worker:
             else:
                 for result in results_of(self._runner, job, self._repeats):
                     self._finished(job, result)
-        except checkpoint.Interrupted:
+        except checkpoint.StopRequested:
             self._connection.send(Stopped(job=job.id))
 
     def _extract(self, job: Job) -> None:

@@ -11,7 +11,7 @@ import torch
 import torchvision
 
 from bench.features.backbone import Backbones
-from bench.features.network import Network
+from bench.features.network import FrozenNetwork
 
 META = torch.device("meta")
 
@@ -40,12 +40,12 @@ def test_what_a_papers_network_gives(
     monkeypatch.setattr(torchvision.models, "get_model", without_weights)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no such device
     backbone = Backbones().get(name)
-    pictures = torch.zeros(2, 3, 224, 224, device=META)
-    as_preset = Network(backbone, META)
+    images = torch.zeros(2, 3, 224, 224, device=META)
+    as_preset = FrozenNetwork(backbone, META)
     assert type(as_preset.module).__name__ == module
     assert not as_preset.module.training
     assert as_preset.side == 224
-    assert as_preset.vectors(pictures).shape == (2, 3072 if name.startswith("plume") else wide)
+    assert as_preset.vectors(images).shape == (2, 3072 if name.startswith("plume") else wide)
     spec: Any = backbone.spec
     unpooled = replace(backbone, spec=spec.model_copy(update={"width": None}))
-    assert Network(unpooled, META).vectors(pictures).shape == (2, wide)
+    assert FrozenNetwork(unpooled, META).vectors(images).shape == (2, wide)
