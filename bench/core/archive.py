@@ -8,7 +8,7 @@
     results/records/plans/<suite>.json                         the cells of each suite that was run
 
 Every file is written under a temporary name, fsynced and renamed, the scores and labels before the record: a
-record that is there is whole. Archives merge by copying.
+record that exists is complete. Archives merge by copying.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 def _packed(scores: NDArray[Any]) -> bytes:
-    """Return scores as the bytes of a scores file: the same for the same scores, whenever it is written."""
+    """Return the bytes of a scores file: always the same for the same scores."""
     packed = io.BytesIO()
     np.savez(packed, scores=scores.astype(np.float32, copy=False))
     return packed.getvalue()
@@ -55,7 +55,7 @@ class Archive:
     def __init__(self, results: Path) -> None:
         self.results = results
         self.root = results / "records"
-        #: What could not be read, as messages; each is also logged as a warning.
+        #: Messages about files that could not be read; each is also logged as a warning.
         self.unreadable: list[str] = []
         self._truths = Truths(self.root / "tests")
 
@@ -63,7 +63,7 @@ class Archive:
         return self.root / key[:2] / f"{key}.{ending}"
 
     def check_writable(self) -> None:
-        """Make sure that records can be written, before anything is computed.
+        """Check that records can be written, before anything is computed.
 
         Raises
         ------

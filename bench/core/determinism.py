@@ -1,4 +1,4 @@
-"""Determinism: seeds derived from the names of what they should depend on, and how many threads a cell has.
+"""Determinism: texts to hash, seeds from the names of what they should depend on, and a cell's threads.
 
 Decompositions (Cholesky, eigenvalues, singular values), k-means and the gradients of convolutions give other
 last bits with another number of threads, so that a cell's number must not depend on the machine's cores or on
@@ -8,10 +8,19 @@ how many workers share them. Forward passes of frozen networks give the same bit
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from typing import Any
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 #: Threads that a cell computes with.
 CELL_THREADS = 1
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces, the same text on every machine: what keys are hashes of."""
+    return _CANONICAL.encode(value)
 
 
 def derive_seed(*names: object, bits: int = 63) -> int:

@@ -1,4 +1,4 @@
-"""Files: writing one whole or not at all, and where data (``ANOBENCH_DATA``) and caches lie."""
+"""Files: atomic writes, and where data (``ANOBENCH_DATA``) and caches are."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def _umask() -> int:
     return mask
 
 
-#: Read once: it can only be read by setting it, which several threads must not do.
+#: Read once: reading it means setting it, which several threads must not do.
 _UMASK = _umask()
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file so that, whatever happens, it is there whole or not at all.
+    """Write a file so that, whatever happens, it is there completely or not at all.
 
     Raises
     ------

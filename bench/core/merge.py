@@ -74,13 +74,13 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """A whole record, and where it lies."""
+class _Found:
+    """A readable record, and its archive."""
 
     archive: Archive
     record: Record
 
-    def same_scores(self, other: _Held) -> bool:
+    def same_scores(self, other: _Found) -> bool:
         """Return whether both have the same scores, whichever library wrote their files."""
         if self.record.scores_sha256 == other.record.scores_sha256:
             return True
@@ -121,9 +121,9 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
 
 def _merge_cell(key: str, archives: Sequence[Archive], merged: Merged) -> None:
     destination = archives[0]
-    held = list(_whole(key, archives, merged))
-    scored = [each for each in held if each.record.status == "ok"]
-    different: list[_Held] = []
+    found = list(_readable(key, archives, merged))
+    scored = [each for each in found if each.record.status == "ok"]
+    different: list[_Found] = []
     for each in scored:
         if not any(each.same_scores(other) for other in different):
             different.append(each)
@@ -131,7 +131,7 @@ def _merge_cell(key: str, archives: Sequence[Archive], merged: Merged) -> None:
         places = tuple((each.archive.results, each.record.metrics.get("auroc")) for each in different)
         merged.conflicts.append(Conflict(different[0].record.cell, places))
         return
-    chosen = (scored or held)[:1]
+    chosen = (scored or found)[:1]
     if not chosen:
         return
     if chosen[0].archive is destination:
@@ -139,10 +139,10 @@ def _merge_cell(key: str, archives: Sequence[Archive], merged: Merged) -> None:
         return
     _copy(chosen[0], destination, merged)
     merged.copied += 1
-    merged.recovered += held[0].archive is destination
+    merged.recovered += found[0].archive is destination
 
 
-def _whole(key: str, archives: Iterable[Archive], merged: Merged) -> Iterable[_Held]:
+def _readable(key: str, archives: Iterable[Archive], merged: Merged) -> Iterable[_Found]:
     """Yield the records of a cell that can be read, with their scores."""
     for archive in archives:
         record = archive.load(key)
@@ -154,11 +154,11 @@ def _whole(key: str, archives: Iterable[Archive], merged: Merged) -> Iterable[_H
         except (ArchiveError, ValueError, KeyError, OSError, BadZipFile) as error:
             merged.skipped.append(f"{record.cell} is skipped: {error}")
             continue
-        yield _Held(archive, record)
+        yield _Found(archive, record)
 
 
-def _copy(held: _Held, destination: Archive, merged: Merged) -> None:
-    archive, record = held.archive, held.record
+def _copy(found: _Found, destination: Archive, merged: Merged) -> None:
+    archive, record = found.archive, found.record
     packed = archive.packed_scores(record) if record.scores_sha256 else b""
     truth = None
     try:

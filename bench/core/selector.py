@@ -96,7 +96,7 @@ def parse(text: str) -> Selector:
     return Selector(head, params)
 
 
-def _split(inside: str, whole: str) -> Iterator[str]:
+def _split(inside: str, text: str) -> Iterator[str]:
     """Split at the commas that lie outside nested brackets and quotes."""
     depth, quote, start = 0, "", 0
     for at, char in enumerate(inside):
@@ -114,6 +114,6 @@ def _split(inside: str, whole: str) -> Iterator[str]:
             yield inside[start:at]
             start = at + 1
     if depth or quote:
-        raise SelectorError(f"{whole!r}: brackets or quotes are not balanced; expected NAME[key=value,...]")
+        raise SelectorError(f"{text!r}: brackets or quotes are not balanced; expected NAME[key=value,...]")
     if inside[start:].strip() or start:
         yield inside[start:]

@@ -17,9 +17,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bench.core.determinism import canonical_json
 from bench.core.errors import BackboneError, SelectorError
 from bench.core.files import data_folders
-from bench.core.hashing import canonical_json
 from bench.core.selector import format_selector, parse
 from bench.data.fingerprint import file_sha256
 from bench.features.presets import HANDCRAFTED, PRESETS, architectures, unknown

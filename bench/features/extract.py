@@ -23,7 +23,6 @@ class Extractor(Protocol):
     """What turns images into features: `Network` or `Handcrafted`."""
 
     batch_size: int
-    passes: int
 
     def on_host(self, pictures: Pictures) -> Pictures: ...
 

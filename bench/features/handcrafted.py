@@ -25,8 +25,6 @@ class Handcrafted:
     """
 
     batch_size = 64
-    #: Images pushed through a network: none.
-    passes = 0
 
     def __init__(self, backbone: Backbone, device: torch.device) -> None:
         assert isinstance(backbone.spec, PixelsTable | HogTable)

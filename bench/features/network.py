@@ -44,11 +44,6 @@ class Network:
     device : torch.device
     batch_size : int, optional
         16 on a CPU, 256 on a GPU; halved when memory runs out.
-
-    Attributes
-    ----------
-    passes : int
-        Images pushed through so far, padding not counted.
     """
 
     def __init__(self, backbone: Backbone, device: torch.device, batch_size: int | None = None) -> None:
@@ -58,7 +53,6 @@ class Network:
         self._built: Built = build(backbone, device)
         self.preprocess = self._built.preprocess
         self.batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
-        self.passes = 0
         self._checked = device.type != "cpu"
         self._modules: dict[str, nn.Module] = dict(self._built.layers.named_modules())
         self._precision = getattr(torch, backbone.precision_on(device.type))
@@ -118,7 +112,6 @@ class Network:
                     self._back_off(error)
                     continue
                 at += len(part)
-        self.passes += len(images)
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def _fixed_shape(

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.hashing import canonical_json
+from bench.core.determinism import canonical_json
 from bench.features import leases as pins
 from bench.features import shards, upkeep
 from bench.features.shards import CorruptShard, Rows, Shard
@@ -93,12 +93,12 @@ class Store:
         self.in_memory, self._told = 0, False
         self._open: dict[str, KeyRows] = {}
 
-    def rows(self, key: StoreKey, *, keep: bool = True) -> KeyRows:
-        """Return the rows of a key, which need not exist yet; with ``keep=False`` only their cost is kept."""
+    def rows(self, key: StoreKey, n: int, *, keep: bool = True) -> KeyRows:
+        """Return the rows of a key, new or not, for a source of n; ``keep=False`` keeps their cost only."""
         digest = key.digest
         if digest not in self._open:
             folder = None if self.root is None or not keep else self.root / digest[:2] / digest
-            self._open[digest] = KeyRows(key, folder, self, keep=keep)
+            self._open[digest] = KeyRows(key, n, folder, self, keep=keep)
         return self._open[digest]
 
     def write_failed(self, error: OSError, folder: Path) -> None:
@@ -136,14 +136,16 @@ class Store:
 class KeyRows:
     """The rows of one key: those on disk, by whichever process, and those in memory."""
 
-    def __init__(self, key: StoreKey, folder: Path | None, store: Store, *, keep: bool = True) -> None:
+    def __init__(
+        self, key: StoreKey, n: int, folder: Path | None, store: Store, *, keep: bool = True
+    ) -> None:
         self.key, self._folder, self._store, self._keep = key, folder, store, keep
         self._parts: list[tuple[Shard | None, NDArray[Any]]] = []
         self._known: set[str] = set()
-        # For each row of the source: which part holds it (-1: none), at which place, and what it cost.
-        self._part = np.full(0, -1, np.int32)
-        self._place = np.zeros(0, np.int64)
-        self._cost = np.zeros(0, np.float64)
+        # For each row of the source: which part it is in (-1: none), at which place, and what it cost.
+        self._part = np.full(n, -1, np.int32)
+        self._place = np.zeros(n, np.int64)
+        self._cost = np.zeros(n)
         self._waiting: list[tuple[Rows, NDArray[Any], float]] = []
         self._flushed = time.monotonic()
 
@@ -173,6 +175,8 @@ class KeyRows:
         try:
             shards.verify(shard)
             values = shards.open_values(shard)
+            if shard.rows.max(initial=0) >= len(self._part):
+                raise CorruptShard(f"{shard.path}: it names rows beyond the {len(self._part)} of the source")
         except CorruptShard as error:
             if shard.path.exists():
                 self._corrupt(shard.path, error)
@@ -181,26 +185,17 @@ class KeyRows:
 
     def _corrupt(self, path: Path, error: CorruptShard) -> None:
         self._known.add(path.stem)
-        log.warning("feature store: a corrupt shard is set aside, its rows are computed again: %s", error)
+        log.warning("feature store: a corrupt shard is set aside and its rows are computed again: %s", error)
         shards.set_aside(path)
 
     def _add(self, rows: Rows, values: NDArray[Any], seconds: float, shard: Shard | None) -> None:
         if not len(rows):
             return
-        self._reach(rows)
         new = self._part[rows] < 0
         self._part[rows[new]] = len(self._parts)
         self._place[rows[new]] = np.flatnonzero(new)
         self._cost[rows[new]] = seconds / len(rows)
         self._parts.append((shard, values))
-
-    def _reach(self, rows: Rows) -> None:
-        """Make the tables long enough for these rows."""
-        lacking = int(rows.max(initial=-1)) + 1 - len(self._part)
-        if lacking > 0:
-            self._part = np.r_[self._part, np.full(lacking, -1, np.int32)]
-            self._place = np.r_[self._place, np.zeros(lacking, np.int64)]
-            self._cost = np.r_[self._cost, np.zeros(lacking)]
 
     def shared(self) -> bool:
         """Return whether another running process uses this key."""
@@ -208,17 +203,11 @@ class KeyRows:
 
     def have(self, rows: Rows) -> NDArray[np.bool_]:
         """Return which of the rows are there, (n,)."""
-        inside = rows < len(self._part)
-        there = np.zeros(len(rows), np.bool_)
-        there[inside] = self._part[rows[inside]] >= 0
-        return there
+        return self._part[rows] >= 0
 
     def seconds(self, rows: Rows) -> NDArray[np.float64]:
         """Return what computing each of the rows took, (n,); 0 for those that are not there."""
-        inside = rows < len(self._cost)
-        cost = np.zeros(len(rows))
-        cost[inside] = self._cost[rows[inside]]
-        return cost
+        return self._cost[rows]
 
     def read(self, rows: Rows) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
         """Yield (positions in `rows`, their values), a part of some MB at a time."""
@@ -233,7 +222,6 @@ class KeyRows:
 
     def add(self, rows: Rows, values: NDArray[Any], seconds: float) -> None:
         """Keep newly computed rows; they reach the disk with the next flush."""
-        self._reach(rows)
         self._cost[rows] = seconds / max(1, len(rows))
         if not self._keep:
             return

@@ -50,7 +50,6 @@ def test_vectors_are_those_of_the_plain_network(
     torch.testing.assert_close(highest, layer3.amax((2, 3)), rtol=1e-4, atol=1e-5)
     flat = network(backbones, "tiny[layer=layer3,pool=flatten]").pooled(pictures)
     torch.testing.assert_close(flat, layer3.flatten(1), rtol=1e-4, atol=1e-5)
-    assert tiny.passes == 42
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny[layer=layer2]", "vit"])
