@@ -60,17 +60,17 @@ from .data.copies import (
 from .data.copies import (
     find_root as find_root,
 )
-from .data.crops import Crop as Crop
-from .data.crops import CropSource as CropSource
-from .data.crops import neutral_crops as neutral_crops
 from .data.dataset import Dataset as Dataset
 from .data.dataset import Download as Download
 from .data.dataset import OneVsRest as OneVsRest
 from .data.dataset import Split as Split
 from .data.fingerprint import file_sha256 as file_sha256
+from .data.folders import Crop as Crop
+from .data.folders import CropSource as CropSource
 from .data.folders import FileSource as FileSource
 from .data.folders import held_out as held_out
 from .data.folders import list_images as list_images
+from .data.folders import neutral_crops as neutral_crops
 from .data.images import Images as Images
 from .data.inspection import InspectionSet as InspectionSet
 from .data.inspection import empty_masks as empty_masks
@@ -91,7 +91,6 @@ from .data.listing import (
 from .data.listing import (
     read_rows as read_rows,
 )
-from .data.masks import LazyMasks as LazyMasks
 from .data.parquet import ParquetTable as ParquetTable
 from .data.parquet import class_name as class_name
 from .data.pixelrows import PixelRows as PixelRows
@@ -100,9 +99,10 @@ from .data.resize import resize_plainly as resize_plainly
 from .data.source import ArraySource as ArraySource
 from .data.source import EncodedSource as EncodedSource
 from .data.source import Source as Source
+from .data.task import LazyMasks as LazyMasks
 from .data.task import Task as Task
 from .features.nearest import nearest as nearest
-from .features.normalise import standardise as standardise
+from .features.nearest import standardise as standardise
 from .features.restore import lacking_block as lacking_block
 from .features.restore import unfold_batchnorm as unfold_batchnorm
 from .features.trainable import Trainable as Trainable
@@ -141,12 +141,10 @@ from .train.heads import (
 from .train.headtraining import HeadTraining as HeadTraining
 from .train.losses import deviation_loss as deviation_loss
 from .train.losses import focal_loss as focal_loss
+from .train.losses import instance_weights as instance_weights
+from .train.losses import two_means as two_means
 from .train.method import Method as Method
 from .train.method import Scores as Scores
-from .train.rangetest import range_test_rates as range_test_rates
-from .train.rangetest import suggested_rate as suggested_rate
-from .train.reweighting import instance_weights as instance_weights
-from .train.reweighting import two_means as two_means
 from .train.synthetic import (
     procedural_textures as procedural_textures,
 )
@@ -168,6 +166,8 @@ from .train.training import (
 from .train.training import (
     generator_for as generator_for,
 )
+from .train.training import range_test_rates as range_test_rates
+from .train.training import suggested_rate as suggested_rate
 from .train.wrapper import (
     Purification as Purification,
 )

@@ -53,4 +53,4 @@ class Folder(InspectionSet):
         if place.is_dir():
             return mvtec_listing(place)
         rows = read_rows(place, ("path", "split", "label"))
-        return csv_listing(place.parent, place, rows, picture="path", what=place.name)
+        return csv_listing(place.parent, place, rows, image_column="path", what=place.name)

@@ -63,4 +63,4 @@ class VisA(InspectionSet):
     def listing(self, category: str) -> Listing:
         rows = [row for row in self._rows if row["object"] == category]
         table = self.root / "split_csv" / "1cls.csv"
-        return csv_listing(self.root, table, rows, picture="image", what=category)
+        return csv_listing(self.root, table, rows, image_column="image", what=category)

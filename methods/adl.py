@@ -40,73 +40,74 @@ from bench import (
     with_anomalies,
 )
 
-#: Share of the images that are turned, and by how many degrees at most.
+#: Share of the images that are rotated, and the largest angle in degrees.
 TURNED, DEGREES = 0.3, 90.0
-#: At most this much of the image shines through a synthetic anomaly.
+#: Largest share of the image in the blend of a synthetic anomaly.
 OPACITY = 0.8
-#: Reference scores that a mini-batch draws from the prior.
+#: Reference scores drawn from the prior for a mini-batch.
 REFERENCES = 5000
-#: Images a pass when scores are read; the last pass is filled up, so that none depends on its company.
+#: Images a pass in scoring; the last pass is filled up, so that no score depends on the other images.
 READ_BATCH = 16
-#: Train images from which folded BatchNorm gets its statistics.
+#: Training images for the statistics of folded BatchNorm.
 STATISTICS = 64
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class ADL(Method):
-    """Mean of the largest deviations that a convolution sees in a feature pyramid trained whole.
+    """Mean of the largest deviations that a convolution finds in a feature pyramid, all of it trained.
 
-    Half of each mini-batch are training images, taken for normal though some may not be; half are training
-    images with a synthetic anomaly: a texture inside a mask of Perlin noise. Three heads learn to tell them
-    apart: a score that is near the mean of a normal prior for the one and at least `margin` standard
-    deviations away for the other; a probability; and a mask. After a burn-in the probabilities take the
-    place of labels, and in each mini-batch images of large loss weigh less.
+    Half of each mini-batch are training images, considered normal although some may not be; half are training
+    images with a synthetic anomaly: a texture inside a mask of Perlin noise. Three heads learn to separate
+    them: a score that is near the mean of a normal prior for the former and at least `margin` standard
+    deviations away for the latter; a probability; and a mask. After a burn-in the probabilities replace the
+    labels, and in each mini-batch images with a large loss weigh less.
 
     Parameters
     ----------
     size : int
         Side in pixels to which images are resized, a multiple of 32.
     epochs, steps_per_epoch : int
-        25 is the authors' README's; their program's default is 50.
+        25 in the authors' README; the default of their program is 50.
     batch : int
-        Training images in a mini-batch, and as many synthetic anomalies.
+        Training images in a mini-batch, with as many synthetic anomalies.
     lr, weight_decay, clip
         Adam; the learning rate falls to a tenth every 10 epochs.
     textures : str
-        ``dtd``: the Describable Textures in the folder ``dtd/images`` of ``ANOBENCH_DATA``, and where there
-        is none ``procedural`` ones; ``train``: other training images; or a folder or data set.
+        ``dtd``: the Describable Textures in the folder ``dtd/images`` of ``ANOBENCH_DATA``, or if there is
+        none ``procedural`` ones; ``train``: other training images; or a folder or data set.
     margin : float
-        10 in the code; image DevNet, from which the loss comes, has 5.
+        10 in the code; 5 in DevNet for images, from which the loss is taken.
     prior : {"drawn", "expected"}
-        Mean and standard deviation of 5000 reference scores drawn anew for each mini-batch, or 0 and 1.
+        Mean and standard deviation of 5000 new reference scores for each mini-batch, or 0 and 1.
     topk : float
-        Share of the positions over which the score is the mean.
+        Share of the positions in the mean.
     reweight : bool
-        Weigh instances; else all alike.
+        Weigh instances; otherwise all weigh the same.
     alpha, lam : float
         Divergence and multiplier of the weights (`bench.instance_weights`).
     anneal : bool
-        Let λ fall from 10 `lam` to `lam` between the burn-in and thrice the burn-in. The code computes this
-        value and uses `lam`.
+        Lower λ from 10 `lam` to `lam` between once and three times the burn-in. The code computes this value
+        but uses `lam`.
     w_scale : {"code", "batch"}
-        The code takes the mean of losses whose weights already have the sum 1, so that the segmentation
-        loss outweighs the others by the size of the mini-batch; ``batch`` takes their sum.
+        The code takes the mean of losses whose weights already sum to 1, so that the segmentation loss
+        outweighs the others by the size of the mini-batch; ``batch`` takes their sum.
     burn_in : float
         Share of the mini-batches.
     cluster_share : float
-        Share of the mini-batches after the burn-in in which the probability's labels are those of two
-        clusters of the scores, or the given ones where these say anomalous.
+        Share of the mini-batches after the burn-in in which an image is labelled anomalous for the
+        probability also if its score is in the upper of two clusters.
     normalise : {"none", "imagenet"}
-        Feed pixels in [0, 1], as the code does, or as the network was trained.
+        Pixels in [0, 1], as in the code, or normalised as in the network's training.
     resizing : {"plain", "antialiased"}
-        ``plain`` is the code's: OpenCV's bilinear.
+        ``plain`` is OpenCV's bilinear, as in the code.
 
     Notes
     -----
-    The two clusters are the best that there are, which the code's k-means may miss. A texture's brightness is
-    changed along the luma alone. Where all weights would be 0, the least loss has all. A network whose
-    BatchNorm was folded into its convolutions gets statistics from training images first; one whose last
-    block was cut off gets one by chance. The anomaly map is the segmentation head's; the score is without it.
+    The two clusters are optimal, which those of the code's k-means need not be. A texture's brightness
+    changes along the luma only. If all weights would be 0, the smallest loss gets all the weight. A network
+    whose BatchNorm was folded into its convolutions first gets statistics from training images; a missing
+    last block is initialised at random. The anomaly map is from the segmentation head; the score does not use
+    it.
 
     References
     ----------
@@ -173,7 +174,7 @@ class ADL(Method):
         self.model.eval()
 
     def build(self, net: Trainable) -> Pyramid:
-        """Put the heads on a network, and make it whole."""
+        """Put the heads on a network, after restoring what it is missing."""
         rows = np.arange(min(len(self.pictures), STATISTICS))
         parts = (self.feed(self.pictures[rows[i : i + READ_BATCH]]) for i in rows[::READ_BATCH])
         if folded := unfold_batchnorm(net.module, parts):
@@ -191,7 +192,7 @@ class ADL(Method):
         return model.to(self.device).to(memory_format=torch.channels_last)
 
     def textures_of(self) -> PixelRows | None:
-        """Return the photographs that synthetic anomalies are made of; none where they are procedural."""
+        """Return the photographs for synthetic anomalies; None if their textures are procedural."""
         if "textures" in self.auxiliary:
             if self.textures != "dtd":
                 self.notes += (f"surrogate textures: {self.textures} instead of DTD",)
@@ -206,7 +207,7 @@ class ADL(Method):
         return how(pixels, (self.size, self.size))
 
     def feed(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return what the network is fed for pixels (b, 3, h, w) in 0..255."""
+        """Return the network's input for pixels (b, 3, h, w) in 0..255."""
         x = pixels.to(torch.float32, memory_format=torch.channels_last) / 255
         if self.normalise == "imagenet":
             mean, std = (torch.tensor(each, device=x.device).view(3, 1, 1) for each in _IMAGENET)
@@ -234,14 +235,14 @@ class ADL(Method):
         """Return the loss of a step: deviation, cross-entropy, segmentation."""
         pictures, masks, pseudo = self.mini_batch(step)
         out = self.model(self.feed(pictures))
-        # As in the code, which never leaves a burn-in of no mini-batch.
+        # As in the code, which never leaves a burn-in of 0 mini-batches.
         soft = 0 < self.burn_in < step
         mean, std = self.reference(step)
         certain = out.probability.detach() if soft else pseudo
         deviation = deviation_loss((out.score - mean) / std, certain, self.margin)
         clustered = torch.rand((), generator=generator_for(self.seed, "labels", step)) < self.cluster_share
         labels = torch.maximum(pseudo, two_means(out.score.detach())) if soft and clustered else pseudo
-        # torch refuses NaN here (on a GPU for the rest of the process); the deviation carries it on.
+        # torch fails on NaN here (on a GPU for the rest of the process); the deviation passes it on.
         entropy = F.binary_cross_entropy(torch.nan_to_num(out.probability, 0.5), labels, reduction="none")
         weighted = [self.weights(each.detach(), step) * each for each in (deviation, entropy)]
         return weighted[0].mean() + weighted[1].mean() + focal_loss(out.mask, masks)
@@ -280,7 +281,7 @@ class ADL(Method):
 
 
 class Output(NamedTuple):
-    """Of b images: mask (b, 2, s, s), the shares of normal and anomalous; score (b,); probability (b,)."""
+    """For b images: mask (b, 2, s, s), the shares of normal and anomalous; score (b,); probability (b,)."""
 
     mask: torch.Tensor
     score: torch.Tensor
@@ -288,16 +289,16 @@ class Output(NamedTuple):
 
 
 class Pyramid(nn.Module):
-    """A network with its maps at strides 8, 16 and 32 joined at stride 8, and three heads on them.
+    """A network whose maps at strides 8, 16 and 32 are joined at stride 8, with three heads on them.
 
     Parameters
     ----------
     net : Trainable
-        Its module becomes this one's, trainable throughout.
+        Its module becomes part of this one, all of it trainable.
     last : nn.Module, optional
-        Makes the maps at stride 32, where the network does not.
-    image : Tensor, shape (1, 3, s, s)
-        To see how many channels the maps have.
+        Computes the maps at stride 32 if the network does not.
+    picture : Tensor, shape (1, 3, s, s)
+        A sample input, to find the number of channels.
     topk : float
     """
 
@@ -305,7 +306,7 @@ class Pyramid(nn.Module):
         super().__init__()
         self.net, self.backbone, self.last, self.topk = net, net.module.requires_grad_(True), last, topk
         if last is not None:
-            last.eval()  # the probe leaves no trace in its statistics
+            last.eval()  # the sample must not change its statistics
         with torch.no_grad():
             wide, middle, deep = (maps.shape[1] for maps in self.maps(picture))
         self.middle_up = up_block(middle)
@@ -334,7 +335,7 @@ class Pyramid(nn.Module):
 
 
 def up_block(channels: int) -> nn.Sequential:
-    """Twice the side: nearest, a convolution to as many channels twice, of which one half gates the other."""
+    """Double the side: nearest, then a convolution to twice the channels, half of which gate the others."""
     return nn.Sequential(
         nn.Upsample(scale_factor=2),
         nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False),
@@ -348,6 +349,6 @@ def convolution(given: int, made: int) -> tuple[nn.Module, ...]:
 
 
 def top_mean(maps: torch.Tensor, share: float) -> torch.Tensor:
-    """Return the mean of the largest absolute values (b,) of maps (b, 1, h, w): a share, but at least one."""
+    """Return the mean (b,) of the largest absolute values of maps (b, 1, h, w): a share, but at least one."""
     flat = maps.flatten(1).abs()
     return flat.topk(max(int(share * flat.shape[1]), 1), dim=1).values.mean(1)

@@ -44,34 +44,32 @@ class CAP(Method):
     Parameters
     ----------
     kind : {"semantic", "sensory"}
-        Which published parameters stand in for those that are ``none``: k = 32, λ = 2, batches of 64, rate
+        Which published parameters replace those that are ``none``: k = 32, λ = 2, batches of 64, rate
         5e-4, or for MVTec k = 4, λ = 0.1, batches of 16, rate 1e-4.
     head : {"L", "L+ReLU", "L+ReLU+L"}
         The projection (table 2); no biases.
     attention : bool
         Without it ẑⁿ is the mean of M̂.
     adapt : bool
-        False: 1 - cos(z, mean of M), the paper's "no adaptation"; nothing is trained, the seed has no effect.
+        False: 1 - cos(z, mean of M), the paper's "no adaptation", without training and effect of the seed.
     k : int or none
         Neighbours; clamped to one less than the training images in training, to their number when scoring.
     weight : float or none
-        λ. At 0 nothing holds the projection to the features: their directions run together. (The matrix does
-        not run to 0, as the paper expects: L_S does not change with its length, so no gradient shortens it.)
+        λ. At 0 nothing keeps the projection near the features, and their directions collapse.
     distance : {"mean", "sum"}
-        ‖z - ẑ‖² as in the code, averaged over the D dimensions, or as in equation 6.
+        ‖z - ẑ‖² averaged over the D dimensions, as in the code, or as in equation 6.
     batch, lr, epochs, decay
-        Adam; the rate is multiplied by `decay` after each epoch. The code decays by 0.9, the paper says
-        "without decay" (1.0). The paper does not name the number of epochs; 10 is the code's default.
+        Adam; the rate is multiplied by `decay` after each epoch: 0.9 in the code, "without decay" (1.0) in
+        the paper. The paper does not give the number of epochs; 10 is the code's default.
     layer : str or none
         Also return maps |cos(f, z) - cos(f, ẑⁿ)| over the positions f of this layer, whose mean must be the
         feature z (``layer4`` of a ResNet), as in section 4.6.
 
     Notes
     -----
-    The code drops the nearest neighbour in training as being the query itself; with duplicates it may not be.
-    Here the query is excluded by its index. On a CPU the code's search also normalises the query features in
-    place, which changes Ω; here they stay as they are. Duplicates apart, scores and gradients equal the
-    released module's.
+    In training the code drops the nearest neighbour as the query itself, which with duplicates it may not be;
+    here the query is excluded by its index. On a CPU the code's search also normalises the query features in
+    place, which changes Ω; ours does not. Checks against the released module: see ``docs/findings.md``.
 
     References
     ----------
@@ -121,7 +119,7 @@ class CAP(Method):
                 method.prepare_bank()
 
     def bank_of(self, train: Images) -> torch.Tensor:
-        """Keep the memory bank M, (n, d)."""
+        """Set the memory bank M, (n, d), and return it."""
         self.bank, self.notes = train.features(self.backbone), ()
         self.parameters: dict[str, torch.Tensor] = {}
         if self.adapt and len(self.bank) == 1:
@@ -149,7 +147,7 @@ class CAP(Method):
         return Scores(score, maps=self._maps(test, features, normal) if self.layer else None)
 
     def _normal(self, neighbours: torch.Tensor) -> torch.Tensor:
-        """Return ẑⁿ of the neighbours with these rows, (b, k), as (b, d)."""
+        """Return ẑⁿ, (b, d), of the neighbours with these rows, (b, k)."""
         keys = None if self.keys is None else (self.keys[0][neighbours], self.keys[1][neighbours])
         return normal_representation(self.projected[neighbours], keys)
 
@@ -207,7 +205,7 @@ def _initial(method: CAP, d: int, generator: torch.Generator) -> dict[str, torch
 
 
 def _train(methods: Sequence[CAP], banks: torch.Tensor) -> None:
-    """Train the heads of all methods on their banks, (h, n, d); leaves the parameters in the methods."""
+    """Train the heads of all methods on their banks, (h, n, d), and set the methods' parameters."""
     first, device = methods[0], banks.device
     n, d = banks.shape[1:]
     generators = [torch.Generator().manual_seed(m.seed) for m in methods]
@@ -241,7 +239,7 @@ def _loss(
 ) -> torch.Tensor:
     """Return L_S + λ Ω of each head for its rows (h, b) and their neighbours (h, b, k), all on the host.
 
-    Queries share neighbours, so each row of the bank that occurs is projected once.
+    Queries share neighbours, so each row of the bank in use is projected once.
     """
     h, b, k = neighbours.shape
     unique, inverse = _unique(torch.cat([rows, neighbours.flatten(1)], 1))
@@ -258,7 +256,7 @@ def _loss(
 
 
 def _unique(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return each head's distinct rows (h, u), padded with row 0, and where among them each row (h, m) is."""
+    """Return each head's distinct rows (h, u), padded with row 0, and the place there of each row (h, m)."""
     found = [torch.unique(r, return_inverse=True) for r in rows]
     distinct = torch.nn.utils.rnn.pad_sequence([u for u, _ in found], batch_first=True)
     return distinct, torch.stack([inverse for _, inverse in found])

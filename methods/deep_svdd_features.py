@@ -29,10 +29,10 @@ from bench import (
 
 
 class DeepSVDDFeatures(Method):
-    """Squared distance ‖φ(x) - c‖² to a fixed centre, which training pulls normal features to.
+    """Squared distance ‖φ(x) - c‖² to a fixed centre, towards which training pulls normal features.
 
     φ is the last layer of the paper's network, without biases, which would allow φ = c everywhere. The centre
-    is the mean of φ before training, its coordinates moved out of (-0.1, 0.1), for the same reason.
+    is the mean of φ before training, with coordinates moved out of (-0.1, 0.1) for the same reason.
 
     Parameters
     ----------
@@ -46,10 +46,10 @@ class DeepSVDDFeatures(Method):
     dimensions : int
         Of φ; 128 as in the paper's CIFAR-10 network.
     epochs, milestone, batch, lr, weight_decay
-        Adam; the rate falls to a tenth after `milestone` epochs. As in the authors' commands for CIFAR-10.
+        Adam; the rate falls to a tenth after `milestone` epochs, as in the authors' commands for CIFAR-10.
     normalise : {"none", "standard", "l2"}
-        What is done to the features first, fitted on the training images. After ``standard`` their mean is
-        0, and so is a linear head's: the centre is 0.1 throughout.
+        Normalisation of the features, fitted on the training images. After ``standard`` their mean is 0, and
+        so is that of a linear head: the centre is 0.1 throughout.
 
     Notes
     -----
@@ -137,7 +137,7 @@ def _initial(method: DeepSVDDFeatures, d: int, generator: torch.Generator) -> di
 
 
 def _train(methods: Sequence[DeepSVDDFeatures], banks: torch.Tensor) -> None:
-    """Train the heads of all methods on their banks, (h, n, d); leaves heads and centres in the methods."""
+    """Train the heads of all methods on their banks, (h, n, d); sets the methods' heads and centres."""
     first, device = methods[0], banks.device
     generators = [torch.Generator().manual_seed(m.seed) for m in methods]
     initial = [_initial(first, banks.shape[2], generator) for generator in generators]
@@ -145,7 +145,7 @@ def _train(methods: Sequence[DeepSVDDFeatures], banks: torch.Tensor) -> None:
     with torch.no_grad():
         phi = represent(banks, heads)
         mean = phi.mean(1)
-        # What rounding leaves of a mean of 0 has no sign that another machine would find again.
+        # The sign of a rounded mean of 0 differs from machine to machine.
         rounding = mean.abs() < 1e-5 * phi.abs().amax(1)
         centres = away_from_zero(mean.masked_fill(rounding, 0))
     before = [spread(p) for p in phi]

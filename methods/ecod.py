@@ -8,24 +8,23 @@ from bench import Images, Method, Scores
 
 
 class ECOD(Method):
-    """Sum over the columns of -log tail probability by the empirical distribution.
+    """Sum over the columns of -log tail probability under the empirical distribution.
 
     A column's left tail is the share of values ≤ x, its right tail the share of values ≥ x; the test image
-    itself counts, so that no tail is empty: (1 + count) / (1 + n). It is the only test image that counts.
+    itself counts, but no other, so that no tail is empty: (1 + count) / (1 + n).
 
     Parameters
     ----------
     aggregate : {"column", "image"}
-        ``column`` is what the authors' code (PyOD) computes: the larger of both tails in each column, summed.
-        ``image`` is what the paper writes (equations 4 to 7): sums over the left tails, over the right tails
-        and over the tail that each column's skewness points to, of which the largest counts. The default is
-        the code, of which the published numbers are.
+        ``column``, as in the authors' code (PyOD): the larger of both tails in each column, summed.
+        ``image``, as in the paper (equations 4 to 7): the largest of the sums over the left tails, over the
+        right tails, and over the tail to which each column's skewness points. The default is the code, with
+        which the published numbers were obtained.
 
     Notes
     -----
-    The code ranks test images among training *and* all test images; here each is ranked alone, so that a
-    score does not depend on the company. In the code the skewness has no effect (the tail that it picks is
-    never above the larger one), except in columns of zero skewness, where it adds both tails; we do not.
+    The code ranks test images among training *and* all test images; here each is ranked alone, so that no
+    score depends on the other images. The effect of the skewness in the code: see ``docs/findings.md``.
 
     References
     ----------
@@ -39,7 +38,7 @@ class ECOD(Method):
         features = train.features(self.backbone)
         self.columns = features.T.contiguous().sort(1).values
         centred = features.double() - features.double().mean(0)
-        # The third moment has the sign of the skewness, without a division by a constant column's 0.
+        # The third moment has the sign of the skewness, without a division by 0 for a constant column.
         self.right_skewed = (centred**3).mean(0) >= 0
 
     def score(self, test: Images) -> Scores:

@@ -23,7 +23,7 @@ class GMM(Method):
     ridge : float
         Added to the variances, as a share of the mean variance of the kept components.
     normalise : {"standard", "none", "l2"}
-        What is done to the features first, fitted on the training images.
+        Normalisation of the features, fitted on the training images.
     """
 
     stochastic = True

@@ -23,17 +23,17 @@ from bench import (
 class Iterative(Wrapper):
     """In each round the base scores its training images, scores become weights, and a new base is trained.
 
-    Weights fall with the score (`weigh`). A weight acts as the probability of being in the next training set,
-    ``min(1, w / mean(w))``: weights of equal size leave all images in. Any method can be a base that way,
-    with or without weights of its own. Each image has one random number for all rounds, so that a set changes
-    only where weights do. The last base trained scores test images.
+    Weights decrease with the score (`weigh`). A weight gives the probability of being in the next training
+    set, ``min(1, w / mean(w))``: equal weights keep all images. So any method can be a base, with or without
+    weights of its own. Each image has one random number for all rounds, so that a set changes only where
+    weights do. The last base scores test images.
 
     Parameters
     ----------
     base : method
         Selector of a registered method.
     rounds : int
-        At most; 0 is the bare method.
+        Largest number of rounds; 0 is the bare method.
     weight : {"sigmoid", "exp", "rank", "hard"}
         See `weigh`.
     temperature : float
@@ -41,18 +41,15 @@ class Iterative(Wrapper):
     keep : float
         Share with weight 1; for ``hard``.
     agreement : float
-        Rank correlation of the scores of two rounds at which it ends.
+        Rank correlation of the scores of two rounds at which to stop.
 
     Notes
     -----
-    Only the paper's abstract is known here: a loop for any method that estimates how normal each image is,
-    uses that as its weight in training, and ends by a criterion drawn from the objective of anomaly
-    detection. The weight functions, weights as probabilities, starting anew each round, the end and all
-    defaults are ours. The loop ends when ranks agree, or when the weighted mean of the standardised scores
-    falls no further below their mean.
-
-    A method that remembers its training images scores those left out higher than those kept: what was left
-    out once tends to stay out.
+    We know only the paper's abstract: a loop for any method that estimates the normality of each image, uses
+    it as its weight in training, and stops by a criterion derived from the objective of anomaly detection.
+    The weight functions, weights as probabilities, a new base each round, the stopping rule and all defaults
+    are ours. The loop stops when ranks agree, or when the weighted mean of the standardised scores falls no
+    further below their mean. Methods that remember their training images: see ``docs/findings.md``.
 
     References
     ----------
@@ -74,7 +71,7 @@ class Iterative(Wrapper):
     ) -> None:
         self.base, self.rounds, self.weight = base, rounds, weight
         self.temperature, self.keep, self.agreement = temperature, keep, agreement
-        #: Rounds after which it ended.
+        #: Number of rounds before it stopped.
         self.done = 0
 
     def fit(self, train: Images) -> None:

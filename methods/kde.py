@@ -19,10 +19,10 @@ class KDE(Method):
         The kernel's standard deviation h: σ n^(-1/(d+4)) with σ² the mean variance of the columns (Scott's
         rule; close to σ in high dimensions), or the median distance between two training features.
     factor : float
-        The bandwidth is multiplied by this; towards 0 the order becomes that of the nearest neighbour's
-        distance, towards infinity that of the distance to the mean.
+        Multiplies the bandwidth; towards 0 the ranking becomes that of the distance to the nearest neighbour,
+        towards infinity that of the distance to the mean.
     normalise : {"standard", "none", "l2"}
-        What is done to the features first, fitted on the training images.
+        Normalisation of the features, fitted on the training images.
 
     References
     ----------
@@ -44,7 +44,7 @@ class KDE(Method):
         self.prepare = standardise(features, self.normalise)
         self.bank = self.prepare(features).double()
         width = _scott(self.bank) if self.bandwidth == "scott" else _median_distance(self.bank)
-        # A bank of one, or of equal rows, has no scale of its own.
+        # A bank of one row, or of equal rows, has no scale.
         self.width = self.factor * (width if width > 0 else 1.0)
 
     def score(self, test: Images) -> Scores:

@@ -16,8 +16,8 @@ class LLBNAD(Wrapper):
 
     The training images are shuffled and cut into `subsets` blocks of ``n // subsets`` (the last one takes the
     remainder); one base is trained on each and scores every training image. The scores are joined over the
-    bases, and the ``int(keep * n)`` lowest images train the base that is kept. Nothing needs to be known of
-    the contamination, but `keep` must lie below 1 minus its rate.
+    bases, and the ``int(keep * n)`` lowest images train the base that is kept. The
+    contamination need not be known, but `keep` must be below 1 minus its rate.
 
     Parameters
     ----------
@@ -29,23 +29,21 @@ class LLBNAD(Wrapper):
     keep : float
         Share of the training images kept, above 0 and at most 1; 0.2 in the released configuration.
     aggregate : {"mean", "max", "max_var"}
-        Over the bases: the mean is released; the maximum, and the maximum times the variance, stand in the
-        code as comments.
+        Over the bases: the released code has the mean, and in comments the maximum and the maximum times the
+        variance.
     cross : bool
-        Leave out the score that a base gives to images of its own block. Not in the paper, where a network
-        seen for ten mini-batches remembers little; methods that keep their training images find each of them
-        again at distance 0. Needs two subsets.
+        Ignore the score that a base gives to images of its own block. Not in the paper, where a network
+        trained for ten mini-batches remembers little; methods that keep their training images find each of
+        them again at distance 0. Needs two subsets.
     normalise : {"none", "rank", "zscore"}
-        What is done to each base's scores before they are joined. The release does nothing: bases of one
-        kind on equal subsets score on one scale. Not in the paper.
+        Normalisation of each base's scores before they are joined. Not in the paper, nor in its code: bases
+        of one kind on equal subsets score on one scale.
 
     Notes
     -----
-    The released code (commit 0633b8c) shuffles the training set and then draws the blocks with the shuffled
-    indices once more. The score at position p is that of image ``order[order[p]]``, while the second stage
-    trains on image ``order[p]``: a random fifth. The logged share of anomalies is computed on the right side
-    and does not show it. Here an index goes with its image from end to end, so that numbers obtained with the
-    release need not agree.
+    The released code (commit 0633b8c) applies its shuffle twice, so that the second stage trains on a random
+    fifth (see ``docs/findings.md``). Here each index stays with its image, so that results can differ from
+    those of the release.
 
     References
     ----------
@@ -64,7 +62,7 @@ class LLBNAD(Wrapper):
         cross: bool = False,
         normalise: Literal["none", "rank", "zscore"] = "none",
     ) -> None:
-        # What is left of an image's scores to join.
+        # The scores of an image that must be left to join.
         least = 2 if aggregate == "max_var" else 1
         if subsets - cross < least:
             raise FitError(
@@ -83,7 +81,7 @@ class LLBNAD(Wrapper):
         each = np.ma.array(np.zeros((self.subsets, n)), mask=False)
         for number, rows in enumerate(blocks(n, self.subsets, self.seed)):
             base = self.new_base("subset", number, bare_seed=self.subsets == 1)
-            # In the order of `train`: with one subset this is the bare method.
+            # In the order of `train`, so that one subset is the bare method.
             try:
                 base.fit(train[np.sort(rows)])
             except FitError as error:

@@ -15,7 +15,7 @@ class LOF(Method):
     k : int
         Neighbours, clamped to one less than the number of training images.
     normalise : {"standard", "none", "l2"}
-        What is done to the features first, fitted on the training images.
+        Normalisation of the features, fitted on the training images.
     """
 
     def __init__(

@@ -17,12 +17,12 @@ class Mahalanobis(Method):
     Parameters
     ----------
     normalise : {"standard", "none", "l2"}
-        What is done to the features first, fitted on the training images. The paper does nothing; after
-        standardising, the shrinkage treats all dimensions alike, however large their range.
+        Normalisation of the features, fitted on the training images. None in the paper; after
+        standardising, the shrinkage treats all dimensions alike, whatever their range.
     layers : str or none
         Names of the network's layers joined by ``+`` (``layer1+layer2+layer3``): one Gaussian each on the
-        globally averaged maps, and the sum of the distances (not squared) as in the paper, which takes every
-        level of an EfficientNet-B4 and does not normalise. ``none``: the backbone's pooled vector.
+        globally averaged maps, and the sum of the distances (not squared) as in the paper, which uses every
+        level of an EfficientNet-B4 without normalisation. ``none``: the backbone's pooled vector.
 
     References
     ----------
@@ -80,9 +80,9 @@ class _Gaussian:
 
 
 def _positive(covariance: torch.Tensor) -> torch.Tensor:
-    """Add the least ridge that keeps a (nearly) constant set of features invertible.
+    """Add the smallest ridge that keeps a (nearly) constant set of features invertible.
 
-    All training images alike have no scale to measure by: what is left is the Euclidean distance.
+    If all training images are the same there is no scale, and the distance is Euclidean.
     """
     scale = covariance.diagonal().mean()
     ridge = 1e-10 * scale if scale > 0 else 1.0

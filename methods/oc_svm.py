@@ -10,7 +10,7 @@ from bench import Fraction, Images, Method, Scores, standardise
 class OCSVM(Method):
     """Signed distance to the separating hyperplane, negated.
 
-    Published one-class SVM rows often choose nu and gamma on the test set (PANDA's do); here both are fixed,
+    Published one-class SVM rows often choose nu and gamma on the test set (as in PANDA); here both are fixed,
     so the number is lower and honest.
 
     Parameters
@@ -20,7 +20,7 @@ class OCSVM(Method):
     gamma : {"scale", "auto"}
         Kernel width: 1 / (d var(X)), or 1 / d.
     normalise : {"standard", "none", "l2"}
-        What is done to the features first, fitted on the training images.
+        Normalisation of the features, fitted on the training images.
     """
 
     def __init__(

@@ -13,8 +13,8 @@ GAMMAS = tuple(2.0**power for power in range(-7, 3))
 class OCSVMOracle(Method):
     """All 90 machines of the grid nu in {0.1, …, 0.9}, gamma in {2⁻⁷, …, 2²}; the runner keeps the best.
 
-    The choice is made on test labels: a row to compare with the published ones, which never ranks. The row
-    that makes no choice is `oc_svm`. The score before the choice is that of nu = 0.1, gamma = 2⁻⁷.
+    The choice uses test labels: a row to compare with published ones, which never ranks. `oc_svm` makes no
+    choice. The score before the choice is that of nu = 0.1, gamma = 2⁻⁷.
 
     Published: CIFAR-10 64.7, CIFAR-100 62.6, Fashion-MNIST 92.8, on the raw pixels of 32×32 images
     (``backbone=pixels``); the paper does not say how they are scaled.
@@ -34,7 +34,7 @@ class OCSVMOracle(Method):
         squared = _squared_distances(self.bank, self.bank).cpu()
         self.machines = []
         for gamma in GAMMAS:
-            # One kernel matrix serves all nu, and a matrix product makes it faster than libsvm would.
+            # One kernel matrix for all nu, by a matrix product, which is faster than libsvm.
             kernel = torch.exp(-gamma * squared).numpy()
             for nu in NUS:
                 model = OneClassSVM(kernel="precomputed", nu=nu, cache_size=1000).fit(kernel)

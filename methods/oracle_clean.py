@@ -6,8 +6,8 @@ from bench import BaseMethod, Images, Wrapper
 class OracleClean(Wrapper):
     """The base, fitted on the training images that are truly normal.
 
-    The truth is the runner's: it leaves the anomalies out before this method sees an image, which is why the
-    row is tagged oracle and never ranks. On a clean training set it equals the base.
+    The runner knows the truth and removes the anomalies before this method sees an image; therefore the row
+    is tagged oracle and never ranks. On a clean training set it equals the base.
 
     Parameters
     ----------

@@ -42,48 +42,48 @@ class PANDA(Method):
     """Distance to the training images in the features of a network fine-tuned for compactness.
 
     The last blocks are trained on the mean squared distance of the training features to their mean before
-    training, over the number of dimensions. The gradient is cut to so small a norm that every step has the
-    same length; the network stays in evaluation mode, with ImageNet's BatchNorm statistics. Trained too
-    long it maps everything to the centre; the variants differ in what they do against that.
+    training, divided by the number of dimensions. The gradient is clipped to such a small norm that every
+    step has the same length; the network stays in evaluation mode, with ImageNet's BatchNorm statistics.
+    Trained too long, it maps everything to the centre; the variants differ in how they prevent that.
 
     Parameters
     ----------
     variant : {"early", "ses", "ewc"}
         Stop early; sample-wise early stopping, which keeps the network every `interval` mini-batches and
-        takes the largest of its scores, each over the typical score of normal images; or elastic weight
-        consolidation, a penalty on moving away from the first weights.
+        takes the largest of their scores, each divided by the typical score of normal images; or elastic
+        weight consolidation, a penalty on moving away from the initial weights.
     blocks : {"3-4", "4", "2-4", "1-4"}
-        Those that are trained: what lies behind stride 8 (a ResNet's ``layer3`` and ``layer4``), 16, 4, or 2.
+        The blocks to train: those after stride 8 (a ResNet's ``layer3`` and ``layer4``), 16, 4, or 2.
     scoring : {"knn", "mean", "kmeans"}
-        Sum of the squared distances to the `k` nearest training features; squared distance to their mean; to
-        the nearest of `means` means.
+        Sum of the squared distances to the `k` nearest training features; squared distance to their mean; or
+        to the nearest of `means` means.
     steps : int, optional
-        Mini-batches; left out, 2300, 4710 or 7800 by variant. The authors count epochs of CIFAR-10 (15, 30
+        Mini-batches; by default 2300, 4710 or 7800 by variant. The authors count epochs of CIFAR-10 (15, 30
         and 50 of 157 mini-batches).
     batch, lr, momentum, weight_decay, clip
-        SGD. Weight decay is added after the gradient is cut, and can exceed it.
+        SGD. Weight decay is added after clipping, and can exceed the gradient.
     interval : int
         Mini-batches between two networks that `ses` and `oracle` keep; 5 epochs of CIFAR-10.
     ewc_weight : float
         λ in (λ/2) Σ F (θ - θ₀)².
     fisher : {"sampled", "identity"}
-        F of `ewc`: mean squared gradient of the cross-entropy with labels drawn from the network's own
-        prediction, or 1 throughout. The authors' is computed on ImageNet with its labels.
+        F of `ewc`: mean squared gradient of the cross-entropy with labels sampled from the network's own
+        prediction, or 1 throughout. The authors compute it on ImageNet with its labels.
     fisher_images : str
-        Natural images for it: the training images, or a folder or data set (of ImageNet's, say).
+        Natural images for it: the training images, or a folder or data set (such as ImageNet's).
     fisher_batches : int
-        Mini-batches that it is averaged over.
+        Mini-batches in its mean.
     fisher_squares : {"image", "batch"}
-        Square the gradient of each image, as the definition has it, or of a mini-batch's mean; which of
-        them the authors' is, is not told.
+        Square the gradient of each image, as in the definition, or of a mini-batch's mean; the authors do not
+        say which they use.
     selection : {"last", "oracle"}
-        ``oracle`` scores the network of every interval, so that the record holds their AUROCs; never ranked.
+        ``oracle`` scores the network of every interval, so that the record has their AUROCs; never ranked.
 
     References
     ----------
     Reiss, Cohen, Bergman, Hoshen, "PANDA: Adapting Pretrained Features for Anomaly Detection and
-    Segmentation", CVPR 2021, sections 3 and appendix D; equations 1, 3, 4. The division by the number of
-    dimensions is the code's.
+    Segmentation", CVPR 2021, section 3 and appendix D; equations 1, 3, 4. The division by the number of
+    dimensions is from the code.
     """
 
     stochastic = True
@@ -151,7 +151,7 @@ class PANDA(Method):
         self.notes += collapse_note(spread(before), spread(last.bank), "the training features")
 
     def consolidation(self, train: Images) -> Callable[[], torch.Tensor]:
-        """Return (λ/2) Σ F (θ - θ₀)² as a function of the weights as they are."""
+        """Return (λ/2) Σ F (θ - θ₀)² as a function of the current weights."""
         weights = self.net.thawed
         start = {name: weight.detach().clone() for name, weight in weights.items()}
         if self.fisher == "identity":
@@ -213,7 +213,7 @@ class PANDA(Method):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Adapted:
-    """A network as of some mini-batch: weights, training features, score, typical score of normal images."""
+    """A network after some mini-batch: weights, training features, score, typical score of normal images."""
 
     state: State
     bank: torch.Tensor
@@ -234,12 +234,12 @@ def quadratic(weights: State, start: State, fisher: State) -> torch.Tensor:
 def sampled_fisher(
     net: Trainable, images: Images, batches: int, batch: int, seed: int, *, each: bool
 ) -> State:
-    """Return the mean squared gradient of the cross-entropy, with labels drawn from the network's prediction.
+    """Return the mean squared gradient of the cross-entropy, with labels sampled from the prediction.
 
     Parameters
     ----------
     each : bool
-        Square the gradient of each image; else of each mini-batch's mean.
+        Square the gradient of each image, not of each mini-batch's mean.
     """
     inputs, weights = net.inputs(images), list(net.thawed.values())
     total = [torch.zeros_like(weight) for weight in weights]

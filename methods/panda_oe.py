@@ -33,19 +33,19 @@ class PANDAOE(Method):
     ----------
     outliers : str
         A folder of images, or a data set: all images of its train split, or with ``task=`` the normal
-        ones of some tasks. None of them may be an image of the test set.
+        ones of some tasks. None of them may be in the test set.
     blocks : {"3-4", "4", "2-4", "1-4"}
-        Those that are trained: 3 and 4 in the authors' code, the last alone in their paper.
+        The blocks to train: 3 and 4 in the authors' code, only the last in their paper.
     steps : int
         Mini-batches: 50 epochs of CIFAR-10 in the code, 75 (11 775) in the paper.
     batch, lr, momentum, weight_decay, clip
-        SGD; the gradient's norm, the classifier's share included, is cut to `clip`.
+        SGD; the gradient's norm, including the classifier's, is clipped to `clip`.
 
     Notes
     -----
     The paper takes outliers from 80 Million Tiny Images, which was withdrawn: every other set is a
-    substitute, and the record names it. The score is the logit; the code's sigmoid of it orders images the
-    same way until it rounds to 1. Outliers come in shuffled passes, where the code shuffles anew each step.
+    substitute, and the record names it. The score is the logit; the code's sigmoid of it ranks images the
+    same way until it rounds to 1. Outliers come in shuffled passes, where the code shuffles at each step.
 
     References
     ----------

@@ -39,59 +39,50 @@ FALLBACK_RATE = 1e-3
 class PLUME(Method):
     """Score: the negated logit of a classifier of normal features against perturbed ones.
 
-    A perturbator (a variational autoencoder with one hidden layer each way) turns a feature x into α and β,
-    and A = I + αβᵀ makes the pseudo-anomaly x̃ = A x = x + α (β·x). Perturbator and classifier are trained
-    together on L_CE + λ L_n + ν D_KL + γ L_c; only the classifier scores.
+    A perturbator (a variational autoencoder with one hidden layer each way) maps a feature x to α and β, and
+    A = I + αβᵀ makes the pseudo-anomaly x̃ = A x = x + α (β·x). Perturbator and classifier are trained jointly
+    on L_CE + λ L_n + ν D_KL + γ L_c; only the classifier scores.
 
     Parameters
     ----------
     perturbation : {"linear", "addmult", "gaussian"}
         x + α (β·x); α + β ⊙ x as in PLAD, its ancestor; or x + `sigma` times white noise, with nothing to
-        learn (the authors' sigma is not known).
+        learn (the authors' sigma is unknown).
     perturbator : {"variational", "deterministic"}
-        The second takes the mean of the latent variable instead of a sample, and has no D_KL: left open by
-        the authors.
+        The second uses the mean of the latent variable instead of a sample, without D_KL, which the paper
+        leaves open.
     objective : {"noise", "similarity"}
-        What holds pseudo-anomalies near: L_n, or mean (1 - cos(x, x̃))² in its place, with the same weight,
-        also left open by the authors (their code computes it, with weight 0).
+        What keeps pseudo-anomalies near: L_n, or mean (1 - cos(x, x̃))² with the same weight, which the paper
+        also leaves open (the code computes it, with weight 0).
     noise_weight, kl_weight, contrastive_weight : float
-        λ, ν, γ; γ = 0 leaves the contrastive guidance out.
+        λ, ν, γ; γ = 0 disables the contrastive guidance.
     noise_target : {"code", "text"}
-        L_n draws α to 0 and β to 1 (code), or α to 1 and β to 0 as in the text, where x̃ ≈ x + (β·x) 1.
+        L_n pulls α to 0 and β to 1 (code), or α to 1 and β to 0 as in the text, where x̃ ≈ x + (β·x) 1.
     noise_reduction : {"mean", "sum"}
         Over the dimensions; a mean in the code, a squared norm in the text.
     negatives : {"own", "all"}
-        L_c compares column c with the pseudo-anomaly of c alone (code), or with all of the batch (text).
+        L_c compares column c with the pseudo-anomaly of c only (code), or with all of the batch (text).
     temperature : float
         τ of L_c.
     normalisation : {"apart", "together"}
-        In training the classifier's BatchNorm sees normal features and pseudo-anomalies in batches of their
-        own (code), or in one batch, as in PLAD.
+        In training the classifier's BatchNorm gets normal features and pseudo-anomalies in separate batches
+        (code), or in one batch, as in PLAD.
     epochs, batch, lr
         AdamW under a one-cycle schedule with this peak rate; ``none``: the suggestion of a range test of 100
-        steps, which the record notes. A last batch of one image joins the batch before it.
+        steps, which the record notes. A last batch of one image joins the batch before.
     width : int or none
-        Pool (or repeat) the features to so many entries. The authors use 3072, which the backbones
-        ``plume-*`` bring along; ``none`` leaves others as they are, for less of the cost.
+        Pool (or repeat) the features to this many entries. The authors use 3072, which is part of the
+        backbones ``plume-*``; ``none`` leaves others unchanged, at lower cost.
     selection : {"last", "oracle"}
         The last epoch, or, as published, the epoch with the best AUROC on the test set. The second keeps one
         classifier an epoch (15 MB each at width 3072).
 
     Notes
     -----
-    Released is the code's meaning of L_n and L_c, of which the published numbers are. It normalises pixels by
-    the mean and deviation of the normal class, which a backbone shared by all tasks does not; its image mode
-    lets the frozen backbone's BatchNorm follow the batch, its feature mode does not, nor do we.
-
-    What the released steps teach: L_n draws β to 1, so that β·x sums all d entries of the normalised feature,
-    and holds α by a mean over d, so that its length grows with √d. On a MobileNet's features (d = 1280) a
-    pseudo-anomaly is some 20 to 35 times as long as any feature, and the classifier parts the two anywhere
-    between: with ``normalisation=together`` the logits of all images, normal or not, spread by a thousandth
-    of their distance to those of pseudo-anomalies. Apart, it trains by statistics of either half and scores
-    by those of their mixture, which no step has seen, and even that distance is gone. What is left of the
-    order of images goes with their length, with either sign, and turns from epoch to epoch. An independent
-    run of the released modules shows the same, and like ours ended in NaN at the range test's rate (about
-    0.0015), as D_KL exploded. The published numbers are of the best epoch on the test set.
+    The defaults are L_n and L_c of the released code, with which the published numbers were obtained. The
+    code normalises pixels by the mean and deviation of the normal class, which a backbone shared by all tasks
+    does not; its image mode lets the frozen backbone's BatchNorm follow the batch, its feature mode does not,
+    nor do we. What the pseudo-anomalies teach the classifier: see ``docs/findings.md``.
 
     References
     ----------
@@ -165,7 +156,7 @@ def cross_entropy(normal: torch.Tensor, pseudo: torch.Tensor) -> torch.Tensor:
 
 
 def noise_loss(alpha: torch.Tensor, beta: torch.Tensor, target: str, reduction: str) -> torch.Tensor:
-    """Return L_n of α and β, (h, b, d): how far they are from 0 and 1 (code) or 1 and 0 (text)."""
+    """Return L_n of α and β, (h, b, d): their distance from 0 and 1 (code) or 1 and 0 (text)."""
     squared = (
         alpha.square() + (beta - 1).square() if target == "code" else (alpha - 1).square() + beta.square()
     )
@@ -221,11 +212,11 @@ class _Networks:
         return (z @ self.heads["f3"])[..., 0]
 
     def statistics(self) -> dict[str, torch.Tensor]:
-        """Return the running statistics of all heads; the same memory."""
+        """Return the running statistics of all heads: the same memory."""
         return {f"{what}{i}": getattr(n, what) for i, n in enumerate(self.norms) for what in ("mean", "var")}
 
     def classifier(self, head: int) -> dict[str, torch.Tensor]:
-        """Return a copy of what `Classifier` takes."""
+        """Return the tensors of a `Classifier`, copied."""
         tensors = {name: self.heads[name].detach()[head].clone() for name in ("f1", "f2", "f3")}
         for i, norm in enumerate(self.norms):
             tensors[f"shift{i}"], tensors[f"scale{i}"] = norm.state(head)
@@ -245,7 +236,7 @@ def initial(d: int, perturbator: bool, generator: torch.Generator) -> dict[str, 
 
 
 class Classifier:
-    """One head's classifier in evaluation, with its running statistics, which are those of a mixture.
+    """One head's classifier in evaluation, with its running statistics, those of a mixture.
 
     Parameters
     ----------
@@ -282,7 +273,7 @@ class _Training:
         self.kept: list[dict[str, dict[str, torch.Tensor]]] = [{} for _ in methods]
 
     def run(self) -> None:
-        """Train, and leave the classifiers in the methods."""
+        """Train, and set the classifiers of the methods."""
         first, adaptive = self.first, self.first.perturbation != "gaussian"
         states = [
             {name: p.to(self.banks.device) for name, p in initial(self.d, adaptive, generator).items()}
@@ -318,7 +309,7 @@ class _Training:
             epoch = training.epoch + 1
             if training.ends_epoch and (first.selection == "oracle" or epoch == first.epochs):
                 for h, kept in enumerate(self.kept):
-                    # One classifier an epoch is too much for a GPU's memory.
+                    # One classifier an epoch would fill a GPU's memory.
                     kept[f"epoch {epoch}"] = {name: t.cpu() for name, t in nets.classifier(h).items()}
         for h, method in enumerate(self.methods):
             method.classifiers = {name: Classifier(tensors) for name, tensors in self.kept[h].items()}
@@ -326,7 +317,7 @@ class _Training:
             method.notes += collapse_note(before[h], after, "the training images' embeddings")
 
     def rates(self, states: Sequence[dict[str, torch.Tensor]]) -> list[float]:
-        """Return the peak rate of each head: the given one, or what a range test on a copy suggests."""
+        """Return the peak rate of each head: the given one, or the suggestion of a range test on a copy."""
         for method in self.methods:
             method.notes, method.classifiers = (), {}
         if self.first.lr is not None:
@@ -394,5 +385,5 @@ class _Training:
 
 
 def apply(perturbation: str, alpha: torch.Tensor, beta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return (I + αβᵀ) x without making the matrix, or α + β ⊙ x."""
+    """Return (I + αβᵀ) x without the matrix, or α + β ⊙ x."""
     return x + alpha * (beta * x).sum(-1, keepdim=True) if perturbation == "linear" else alpha + beta * x

@@ -17,14 +17,14 @@ class PyODBridge(Method):
     as stochastic, whatever the detector.
 
     Some detectors (ECOD, COPOD) rank test images among all test images. The bridge compares the scores of a
-    few images alone and together, and where they differ scores every image alone; the record says so.
+    few images alone and together, and if they differ scores every image alone; the record says so.
 
     Parameters
     ----------
     detector : str
         Name of the class, such as ``KNN``, ``HBOS`` or ``IForest``.
     normalise : {"standard", "none", "l2"}
-        What is done to the features first, fitted on the training images.
+        Normalisation of the features, fitted on the training images.
     **options
         Parameters of the detector.
 

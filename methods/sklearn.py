@@ -20,14 +20,14 @@ class SklearnBridge(Method):
     estimator : str
         ``module:Class`` of an outlier detector in scikit-learn.
     normalise : {"standard", "none", "l2"}
-        What is done to the features first, fitted on the training images.
+        Normalisation of the features, fitted on the training images.
     **options
         Parameters of the estimator.
 
     Raises
     ------
     AnobenchError
-        There is no such class, it is no outlier detector, or it has no such parameter.
+        There is no such class, it is not an outlier detector, or it has no such parameter.
     """
 
     stochastic = True
@@ -64,7 +64,7 @@ class SklearnBridge(Method):
 def _find(name: str) -> Any:
     """Return the class that ``module:Class`` names, if it is one of scikit-learn's outlier detectors."""
     module, _, class_name = name.partition(":")
-    # Nothing else is imported on a suite's word: importing runs a module's code.
+    # A suite may import nothing else: importing runs a module's code.
     if module.split(".")[0] != "sklearn" or not class_name.isidentifier():
         raise AnobenchError(
             f"estimator {name!r}: expected module:Class in scikit-learn, such as sklearn.svm:OneClassSVM"

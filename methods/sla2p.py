@@ -20,16 +20,16 @@ from bench import (
     batch_slices,
 )
 
-#: The authors' batch: the step's gradient is that of a mean over so many projections.
+#: The authors' batch: the step uses the gradient of a mean over this many projections.
 BATCH = 128
 
 
 class SLA2P(Method):
     """Score: mean over t and c of (softmax f(y'_t)_c - 1[c = t])², in [0, 2 / transforms].
 
-    A feature x of unit length is projected by random matrices, y_t = x R_t; a network f learns to tell t from
-    y_t. In testing, y_t takes a step along the gradient of the cross-entropy with the class that f predicts,
-    which makes f less sure: more so where it has seen little.
+    A feature x of unit length is projected by random matrices, y_t = x R_t; a network f learns to predict t
+    from y_t. In testing, y_t takes a step along the gradient of the cross-entropy with the class that f
+    predicts, which makes f less certain, above all where it has seen little.
 
     Parameters
     ----------
@@ -37,20 +37,20 @@ class SLA2P(Method):
         Number of matrices R_t, and their width.
     epsilon : float
         Length of the step, times the raw gradient of a mean over 128 projections; 1000 for CIFAR-10,
-        Caltech-101, 10,000 for CIFAR-100. 0 leaves the step out: the authors' SLA.
+        Caltech-101, 10,000 for CIFAR-100. 0 omits the step: the authors' SLA.
     accuracy : float
         Training stops as soon as the running accuracy exceeds this share.
     epochs : int
-        At most so many passes over all projections; 1 in the authors' image experiments.
+        Largest number of passes over all projections; 1 in the authors' image experiments.
     lr, weight_decay : float
         Adam, with eps 1e-7.
 
     Notes
     -----
-    The paper is transductive: it trains on the images that it scores, outliers among them (see the
-    contamination of a suite). Here the network is trained on the training images and never sees a test image
-    before scoring. The code divides the gradient by the size of the batch that an image happens to be in;
-    here always by 128. It is the raw gradient, not its sign. Each class has its own fresh matrices.
+    The paper is transductive: it trains on the images that it scores, outliers included (compare the
+    contamination of a suite). Here the network is trained on the training images and sees no test image
+    before scoring. The code divides the gradient by the size of the batch of an image; here always by 128. It
+    is the raw gradient, not its sign. Each task has its own matrices.
 
     References
     ----------
@@ -106,7 +106,7 @@ class SLA2P(Method):
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield shuffled projections (b, dimensions) with their t, (b,).
 
-        All n × transforms projections at once are gigabytes; each chunk is made when its turn comes.
+        All n × transforms projections at once take gigabytes, so they are computed chunk by chunk.
         """
         total = len(features) * self.transforms
         for _ in range(self.epochs):
@@ -141,7 +141,7 @@ class SLA2P(Method):
         moving = projections.detach().requires_grad_()
         with torch.enable_grad():
             logits = self.network(moving)
-            # A sum has the gradient of each row's own loss, in whatever company.
+            # A sum gives each row the gradient of its own loss, whatever the other rows.
             loss = cross_entropy(logits, logits.argmax(1), reduction="sum")
             gradient = torch.autograd.grad(loss, moving)[0]
         return projections + self.epsilon / BATCH * gradient

@@ -8,22 +8,20 @@ from bench import BaseMethod, FitError, Images, Purification, Share, Wrapper, tr
 class Trim(Wrapper):
     """The base, fitted on the share of the training images that the base, fitted on all, scores lowest.
 
-    What LLBNAD and iterative weighting must beat: the same filter without subsets or rounds. The default
-    keeps half, the choice of least trimmed squares, which no contamination of up to 50 % can fill.
+    The baseline of LLBNAD and iterative weighting: the same filter without subsets or rounds. The default
+    keeps half, as in least trimmed squares, which a contamination of up to 50 % cannot fill.
 
     Parameters
     ----------
     base : method
         Selector of a registered method.
     keep : float
-        Share of the training images kept, above 0 and at most 1; ``int(keep * n)`` images. Should lie below 1
-        minus the contamination, which nobody knows in practice.
+        Share of the training images kept, above 0 and at most 1; ``int(keep * n)`` images. Should be below
+        1 minus the contamination, which is unknown in practice.
 
     Notes
     -----
-    A method that remembers its training images finds each of them again when it scores them: `dn2` has a
-    distance of 0 among its two, so that its filter goes by the other one, and with k = 1 it cannot filter at
-    all. `llbnad` with ``cross=true`` scores images by bases that have not seen them.
+    Methods that remember their training images, such as `dn2`, filter poorly: see ``docs/findings.md``.
     """
 
     def __init__(self, base: BaseMethod = "dn2", keep: Share = 0.5) -> None:

@@ -12,23 +12,23 @@ class Whitening(Method):
     """Whiten with the training features' covariance, then score.
 
     With mean m and shrunk covariance U diag(l) Uᵀ, a feature x becomes diag(l)^(-1/2) Uᵀ (x - m). ZCA
-    whitening multiplies this by U once more: a rotation, which changes no distance, hence no score; so there
-    is no such option.
+    whitening also multiplies this by U: a rotation, which changes no distance, hence no score; so it is not
+    an option.
 
     Parameters
     ----------
     scoring : {"knn", "distance"}
-        Sum of the squared distances to the `k` nearest whitened training features, or the squared distance
-        to their mean, which is the squared Mahalanobis distance. PANDA names no scoring for its CIFAR-10
-        figure of 94.6 (ResNet152); nearest neighbours, as in the rest of the paper, is our reading.
+        Sum of the squared distances to the `k` nearest whitened training features, or the squared distance to
+        their mean, which is the squared Mahalanobis distance. PANDA does not say which it uses for its 94.6
+        on CIFAR-10 (ResNet152); nearest neighbours, as in the rest of the paper, is our guess.
     k : int
         Neighbours; clamped to the number of training images.
     shrinkage : float or none
         S becomes (1 - s) S + s tr(S)/d I, in [0, 1]; ``none`` takes Ledoit and Wolf's s. Directions whose
-        variance stays below 1e-10 of the largest are left out: with s = 0 whatever lies outside the span of
-        the training features is not seen.
+        variance is below 1e-10 of the largest are left out: with s = 0 everything outside the span of the
+        training features is ignored.
     normalise : {"none", "standard", "l2"}
-        What is done to the features first, fitted on the training images.
+        Normalisation of the features, fitted on the training images.
 
     References
     ----------

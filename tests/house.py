@@ -74,8 +74,8 @@ def imports() -> dict[str, set[str]]:
 
 
 def room_of(module: str) -> str:
-    """Return the room of a module; empty for ``bench`` itself."""
-    return module.split(".")[1] if "." in module else ""
+    """Return the room of a module; empty for ``bench`` itself and ``bench.__main__``."""
+    return module.split(".")[1].replace("__main__", "") if "." in module else ""
 
 
 def circles(arrows: dict[str, set[str]]) -> list[list[str]]:

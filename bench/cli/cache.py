@@ -13,9 +13,9 @@ app = typer.Typer(help="The feature store: where it is, list, verify, prune.", n
 
 def _root() -> Path:
     from bench.core.files import cache_folder
-    from bench.features.shards import SCHEMA
+    from bench.features.shards import STORE_SCHEMA
 
-    return cache_folder() / "features" / f"v{SCHEMA}"
+    return cache_folder() / "features" / f"v{STORE_SCHEMA}"
 
 
 def _size(nbytes: float) -> str:
@@ -77,7 +77,7 @@ def verify() -> None:
 
     checked, damaged = 0, []
     for folder in upkeep.key_folders(_root()):
-        bad, good = upkeep.check(folder)
+        bad, good = upkeep.check_key(folder)
         checked += good + len(bad)
         damaged += bad
     for message in damaged:
@@ -103,7 +103,7 @@ def prune(
     limit = 0 if everything else upkeep.cache_limit() if to is None else upkeep.parse_size(to)
     root = _root()
     before = {folder: upkeep.size_of(folder) for folder in upkeep.key_folders(root)}
-    scraps = 0 if dry_run else sum(upkeep.sweep(folder) for folder in before)
+    scraps = 0 if dry_run else sum(upkeep.delete_scraps(folder) for folder in before)
     gone = [] if limit is None else upkeep.evict(root, limit, dry_run=dry_run)
     freed = scraps + sum(before[folder] for folder in gone)
     left = sum(before.values()) - freed

@@ -98,9 +98,10 @@ def _row(adapter: Adapter) -> tuple[str, str, str]:
 
 
 def _mend(name: str, dataset: Dataset) -> str:
-    from bench.data.get.download import way
+    from bench.data.get.download import download_method
 
-    return f"absent; anobench data get {name}" if way(dataset) else f"absent; get it from {dataset.home}"
+    mend = f"anobench data get {name}" if download_method(dataset) else f"get it from {dataset.home}"
+    return f"absent; {mend}"
 
 
 @app.command("check")

@@ -40,9 +40,9 @@ def diff(
     Exit status: 0 nothing got worse, 1 something did (significantly, or it fails now), 3 nothing to compare.
     """
     from bench.cli.console import err, out
-    from bench.report.diff import diff as compare
-    from bench.report.difftext import MOST, diff_text
-    from bench.report.sides import read_side
+    from bench.report.compare.diff import diff as compare
+    from bench.report.compare.sides import read_side
+    from bench.report.compare.text import MOST, diff_text
 
     sides = [read_side(given, suite) for given in (before, after)]
     found = compare(*sides, metric=metric.value, alpha=alpha, tolerance=tolerance / 100)

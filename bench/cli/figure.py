@@ -82,7 +82,7 @@ def figure(
     from bench.report.board import Board
     from bench.report.figures.common import ALL, ONE_CLASS, Choice
     from bench.report.figures.kinds import Sources, prepare
-    from bench.report.published import load_published
+    from bench.report.published.read import load_published
 
     the_form = _form(form, output)
     archive = Archive(results)
@@ -130,7 +130,7 @@ def _name(suite: str, kind: str, choice: Choice, ending: str) -> str:
     import re
 
     from bench.report.figures.kinds import chosen
-    from bench.report.pictures import file_name
+    from bench.report.figures.standard import file_name
 
     values = [
         value for held in chosen(choice).values() for value in (held if isinstance(held, tuple) else (held,))

@@ -62,9 +62,9 @@ def table(
     from bench.cli.report import suite_name
     from bench.core.archive import Archive
     from bench.report.board import Board
-    from bench.report.evidence import Evidence
-    from bench.report.paper import paper_table
-    from bench.report.papertext import render
+    from bench.report.evidence.evidence import Evidence
+    from bench.report.paper.paper import paper_table
+    from bench.report.paper.papertext import render
 
     archive = Archive(results)
     plan = archive.plan(suite_name(suite))

@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from bench.core.contamination import Contamination
+from bench.core.determinism import canonical_json
 from bench.core.errors import ArchiveError
-from bench.core.hashing import canonical_json
 from bench.core.selector import format_selector
 
-#: Part of every cell's key: raise it when the engine's own meaning of a cell changes (splits, scores,
-#: contamination draws, feature precision), so that old records are kept but not taken for new ones.
+#: Part of every cell's key: raise it when the meaning of a cell changes in the engine (splits, scores,
+#: contamination draws, feature precision), so that old records stay but are not reused.
 PROTOCOL_VERSION = 1
-#: Schema of a record file, and those that can be read: version 1 had no `Record.truth`, 2 no `candidates`.
+#: Schema of a record file, and those that can be read: 1 has no `Record.truth`, 2 no `candidates`.
 RECORD_VERSION = 3
 _READABLE = (1, 2, 3)
 
@@ -36,7 +36,7 @@ _STRICT = json.JSONDecoder(parse_constant=_refuse)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """Method with its parameters × task × contamination × seed × backbone, and what it depends on.
+    """Method with its parameters × task × contamination × seed × backbone, and hashes of what it depends on.
 
     Attributes
     ----------
@@ -70,11 +70,11 @@ class Cell:
     data_fingerprint: str = ""
     backbone_identity: str = ""
     protocol: int = PROTOCOL_VERSION
-    #: The key, once it was asked for: reports ask for each cell's many times.
+    #: The key, once computed: reports need each cell's many times.
     _key: str = field(default="", init=False, repr=False, compare=False)
 
     def canonical(self) -> dict[str, Any]:
-        """Return the cell as JSON data: the text that is hashed, and that a record carries."""
+        """Return the cell as JSON data, which is hashed for the key and written in a record."""
         return {
             "dataset": self.dataset,
             "task": self.task,
@@ -137,12 +137,12 @@ class Timing:
     features : float
         Spent getting features (reading the store included), within `fit` and `score` calls.
     features_cold : float
-        What extracting every feature this cell used costs, by the extraction's measured seconds an image,
-        whether or not it was this cell that paid for it.
+        What extracting every feature that this cell used costs, by the measured seconds per image, whether
+        or not this cell extracted them.
     features_from : str
         ``"none"``, ``"computed"``, ``"store"`` or ``"mixed"``.
     wall : float
-        The whole cell: opening, fitting, scoring, evaluating.
+        The entire cell: opening, fitting, scoring, evaluating.
     """
 
     fit: float
@@ -165,7 +165,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one cell gave.
+    """The result of one cell.
 
     Attributes
     ----------
@@ -173,8 +173,8 @@ class Record:
     metrics : dict
         ``auroc``, ``ap``, ``fpr95`` in [0, 1]; empty when failed.
     candidates : dict of str to dict
-        Of each choice that an oracle had, such as ``"epoch 3"``: its ``auroc``, and the mean scores of
-        ``normal`` and ``anomalous`` test images; what is not finite is left out.
+        For each choice of an oracle, such as ``"epoch 3"``: its ``auroc``, and the mean scores of the
+        ``normal`` and ``anomalous`` test images; only finite values.
     counts : dict
         ``train``, ``train_anomalous``, ``test``, ``test_anomalous``.
     contamination : dict
@@ -230,7 +230,7 @@ class Record:
         Raises
         ------
         ArchiveError
-            Not JSON, another schema, a missing key, or a key that does not belong to the cell.
+            Not JSON, another schema, a missing field, or a key that does not belong to the cell.
         """
         try:
             data = _STRICT.decode(text)
@@ -256,12 +256,12 @@ class Record:
 
 
 def _check(record: Record) -> None:
-    """Refuse what a report could not use.
+    """Check what a report relies on.
 
     Raises
     ------
     ValueError, TypeError, AttributeError
-        A status that does not exist, or metrics that are no finite numbers.
+        An unknown status, or metrics that are not finite numbers.
     """
     if record.status not in ("ok", "failed"):
         raise ValueError(f"its status is {record.status!r}; expected 'ok' or 'failed'")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
-Source = Literal["holdout", "test", "test_overlap", "jittered", "official"]
+AnomalySource = Literal["holdout", "test", "test_overlap", "jittered", "official"]
 Draw = Literal["uniform", "per_type", "one_class"]
 Shortage = Literal["error", "cap", "repeat", "skip"]
 
@@ -30,9 +30,10 @@ class Contamination:
     source : {"holdout", "test", "test_overlap", "jittered", "official"}
         Where anomalies come from: labelled anomalies of the train split; the test set, from which they are
         then removed ("no overlap"); the test set, where they stay; jittered copies of test anomalies, whose
-        originals stay in the test set (see `bench.data.jitter`); or the data set's own noisy train split.
+        originals stay in the test set (see `bench.data.contaminate`); or the data set's own noisy train
+        split.
     draw : {"uniform", "per_type", "one_class"}
-        From the whole pool; in turn from each defect type or class; or from one of them, chosen by the seed
+        From the entire pool; in turn from each defect type or class; or from one of them, chosen by the seed
         (clustered contamination).
     shortage : {"error", "cap", "repeat", "skip"}
         What to do when the pool is too small: fail; take what there is and record the realised rate; draw
@@ -41,13 +42,13 @@ class Contamination:
         Of the draw.
     reserve : float
         The highest rate of the sweep. With ``source="test"`` the anomalies for that rate leave the test set
-        at every rate, so that the test set is the same for the whole curve.
+        at every rate, so that the test set is the same along the curve.
     """
 
     rate: float = 0.0
     of: Literal["set", "normals"] = "set"
     mode: Literal["add", "replace"] = "add"
-    source: Source = "holdout"
+    source: AnomalySource = "holdout"
     draw: Draw = "uniform"
     shortage: Shortage = "error"
     seed: int = 0

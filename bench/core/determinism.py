@@ -1,4 +1,4 @@
-"""Determinism: seeds derived from the names of what they depend on, and the number of threads of a cell.
+"""Determinism: texts to hash, seeds from the names of what they depend on, and the threads of a cell.
 
 The last bits of decompositions (Cholesky, eigenvalues, singular values), k-means and convolutions' gradients
 depend on the number of threads, which must therefore not depend on the machine's cores or on how many workers
@@ -8,10 +8,19 @@ share them. The bits of forward passes of frozen networks do not.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from typing import Any
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 #: Threads of a cell.
 CELL_THREADS = 1
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces, the same text on every machine: what keys are hashes of."""
+    return _CANONICAL.encode(value)
 
 
 def derive_seed(*names: object, bits: int = 63) -> int:

@@ -30,25 +30,37 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
     ArchiveError
         The folder cannot be written or the disk is full.
     """
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        write_file(path, content, durable=durable)
+    except OSError as error:
+        raise ArchiveError(
+            f"{path.parent} cannot be written ({error.strerror or error}); "
+            "choose another folder with --results, or mend its permissions or free space"
+        ) from None
+
+
+def write_file(path: Path, *parts: bytes | memoryview, durable: bool = True) -> None:
+    """Write a file completely or not at all, as `write_atomically`, for callers that handle failure.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines(parts)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_UMASK)  # noqa: PTH101
         os.replace(temporary, path)  # noqa: PTH105
-    except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108
-        raise ArchiveError(
-            f"{path.parent} cannot be written ({error.strerror or error}); "
-            "choose another folder with --results, or mend its permissions or free space"
-        ) from None
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108
+        raise
 
 
 def data_folders() -> list[Path]:

@@ -1,9 +1,9 @@
-"""Plan: the cells of a suite, each in its place on the leaderboard. Pure data, kept beside the records."""
+"""Plan: the cells of a suite, each with its place on the leaderboard. Pure data, kept beside the records."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.core.cell import Cell
@@ -56,7 +56,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything a report needs to know of a suite, without its data or adapters.
+    """Everything that a report needs to know about a suite, so that it needs no data or adapters.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Plan:
     problems : tuple of str
         Adapters that could not be used, with the reason; shown on the leaderboard.
     notes : tuple of str
-        What else a reader must know, such as cells left out because anomalies ran short.
+        What else a reader must know, such as cells left out because there are too few anomalies.
     """
 
     suite: str
@@ -84,17 +84,14 @@ class Plan:
     rows: tuple[Row, ...] = ()
     columns: tuple[Column, ...] = ()
     entries: tuple[Entry, ...] = ()
-    problems: tuple[str, ...] = field(default=())
-    notes: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         data: dict[str, Any] = {"schema": PLAN_VERSION}
-        for name in ("suite", "title", "description", "suite_text", "rates", "seeds", "problems", "notes"):
-            data[name] = getattr(self, name)
+        data |= {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("rows", "columns"):
-            data[name] = [
-                {k: getattr(item, k) for k in item.__dataclass_fields__} for item in getattr(self, name)
-            ]
+            data[name] = [asdict(item) for item in data[name]]
         data["entries"] = [[e.row, e.column, e.rate, e.cell.canonical()] for e in self.entries]
         return json.dumps(data, sort_keys=True, allow_nan=False) + "\n"
 
@@ -111,21 +108,14 @@ class Plan:
             data = json.loads(text)
             if data.pop("schema") != PLAN_VERSION:
                 raise ArchiveError(f"its schema is not version {PLAN_VERSION}; run the suite again")
-            plan = cls(
-                **{
-                    **data,
-                    "rates": tuple(data["rates"]),
-                    "seeds": tuple(data["seeds"]),
-                    "problems": tuple(data["problems"]),
-                    "notes": tuple(data["notes"]),
-                    "rows": tuple(Row(**row) for row in data["rows"]),
-                    "columns": tuple(Column(**column) for column in data["columns"]),
-                    "entries": tuple(
-                        Entry(row=row, column=column, rate=rate, cell=Cell.from_canonical(cell))
-                        for row, column, rate, cell in data["entries"]
-                    ),
-                }
+            data |= {name: tuple(data[name]) for name in ("rates", "seeds", "problems", "notes")}
+            data["rows"] = tuple(Row(**row) for row in data["rows"])
+            data["columns"] = tuple(Column(**column) for column in data["columns"])
+            data["entries"] = tuple(
+                Entry(row=row, column=column, rate=rate, cell=Cell.from_canonical(cell))
+                for row, column, rate, cell in data["entries"]
             )
+            plan = cls(**data)
             for entry in plan.entries:
                 if not (0 <= entry.row < len(plan.rows) and 0 <= entry.column < len(plan.columns)):
                     raise ValueError(f"row {entry.row}, column {entry.column} do not exist")

@@ -1,7 +1,7 @@
-"""Truth: what the runner knows of a test set, kept beside the scores so that reports need no data.
+"""Truth: labels and images of a test set, kept beside the scores so that reports need no data.
 
-The scores of a record say nothing without the labels, and those of two tasks cannot be paired without knowing
-which of their test images are the same. Both are kept once for each distinct test set, not in each record.
+Scores mean nothing without labels, and those of two tasks cannot be paired without knowing which of their
+test images are the same. Both are kept once for each distinct test set, not in each record.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Truth:
     labels : ndarray, shape (n,), uint8
         1 = anomalous.
     sources : tuple of str
-        Fingerprints of the sources that the images lie in.
+        Fingerprints of the images' sources.
     which : ndarray, shape (n,), uint8
-        Which of `sources` each image lies in.
+        Position in `sources` of each image's source.
     rows : ndarray, shape (n,), int64
-        Its row there: two test images with the same fingerprint and row are one image.
+        Row of each image in its source: two with the same fingerprint and row are one image.
     """
 
     labels: NDArray[np.uint8]
@@ -53,7 +53,7 @@ class Truth:
         return digest.hexdigest()[:32]
 
     def to_bytes(self) -> bytes:
-        """Return the file's bytes: the same for the same truth, whenever they are made."""
+        """Return the file's bytes: always the same for the same truth."""
         packed = io.BytesIO()
         np.savez_compressed(
             packed,
@@ -99,7 +99,7 @@ class Truths:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._held: dict[str, Truth] = {}
+        self._read: dict[str, Truth] = {}
 
     def read(self, name: str) -> Truth:
         """Return the truth of this identity.
@@ -109,7 +109,7 @@ class Truths:
         ArchiveError
             It is not there, cannot be read, or is another one.
         """
-        if name not in self._held:
+        if name not in self._read:
             path = self.folder / f"{name}.npz"
             mend = "run the cells again with --fresh"
             try:
@@ -120,11 +120,11 @@ class Truths:
                 raise ArchiveError(f"{path}: {error}; {mend}") from None
             if truth.identity != name:
                 raise ArchiveError(f"{path}: labels are not those of the record; {mend}")
-            self._held[name] = truth
-        return self._held[name]
+            self._read[name] = truth
+        return self._read[name]
 
     def keep(self, truth: Truth) -> None:
-        """Write a truth unless it is there and whole.
+        """Write a truth unless it is there and can be read.
 
         Raises
         ------
@@ -136,4 +136,4 @@ class Truths:
             self.read(name)
         except ArchiveError:
             write_atomically(self.folder / f"{name}.npz", truth.to_bytes())
-            self._held[name] = truth
+            self._read[name] = truth

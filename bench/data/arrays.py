@@ -1,4 +1,4 @@
-"""Layouts of whole arrays: IDX files (MNIST and its relatives) and MATLAB files (SVHN)."""
+"""Layouts with one array per split: IDX files (MNIST and its relatives) and MATLAB files (SVHN)."""
 
 from __future__ import annotations
 
@@ -16,35 +16,25 @@ from numpy.typing import NDArray
 
 from bench.core.errors import DataError
 from bench.data.fingerprint import files_fingerprint
-from bench.data.layouts import Files, Layout
+from bench.data.layouts import Files, FixedFiles
 from bench.data.source import ArraySource, Pixels, Source
 
 
 @dataclass(frozen=True)
-class Idx(Layout):
+class Idx(FixedFiles):
     """MNIST's files ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, ``t10k-…``, or gzipped."""
 
     folders: tuple[str, ...]
+    endings = ("", ".gz")
 
     @property
     def shape(self) -> str:  # type: ignore[override]
         return f"{self.folders[0]}/{{train,t10k}}-{{images-idx3,labels-idx1}}-ubyte[.gz]"
 
-    def find(self, folder: Path) -> tuple[Path, Files] | None:
-        for name in self.folders:
-            root = folder / name
-            found: dict[str, list[str]] = {}
-            for split, stem in (("train", "train"), ("test", "t10k")):
-                wanted = [f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte"]
-                there = [next((f for f in (w, f"{w}.gz") if (root / f).is_file()), None) for w in wanted]
-                files = [file for file in there if file]
-                if len(files) == 1:
-                    raise DataError(f"{root}: expected {' and '.join(wanted)}, found only {files[0]}")
-                if files:
-                    found[split] = files
-            if found:
-                return root, found
-        return None
+    def names(self) -> Files:
+        stems = {"train": "train", "test": "t10k"}
+        kinds = ("images-idx3", "labels-idx1")
+        return {split: [f"{stem}-{kind}-ubyte" for kind in kinds] for split, stem in stems.items()}
 
     def open(
         self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]
@@ -90,7 +80,7 @@ def _grey_pixels(path: Path, n: int) -> Pixels:
 
 
 @dataclass(frozen=True)
-class Mat(Layout):
+class Mat(FixedFiles):
     """SVHN's cropped digits: ``train_32x32.mat``, ``test_32x32.mat`` with X (32, 32, 3, n) and y (n, 1).
 
     The digit 0 has the label 10 there.
@@ -102,14 +92,8 @@ class Mat(Layout):
     def shape(self) -> str:  # type: ignore[override]
         return f"{self.folders[0]}/{{train,test}}_32x32.mat"
 
-    def find(self, folder: Path) -> tuple[Path, Files] | None:
-        for name in self.folders:
-            root = folder / name
-            files = {split: [f"{split}_32x32.mat"] for split in ("train", "test")}
-            found = {split: names for split, names in files.items() if (root / names[0]).is_file()}
-            if found:
-                return root, found
-        return None
+    def names(self) -> Files:
+        return {split: [f"{split}_32x32.mat"] for split in ("train", "test")}
 
     def open(
         self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]
@@ -133,7 +117,7 @@ def read_mat(path: Path, name: str) -> NDArray[Any]:
     Raises
     ------
     DataError
-        It cannot be read, or lacks the variable.
+        It cannot be read, or does not have the variable.
     """
     from scipy.io import loadmat
 
@@ -147,7 +131,7 @@ def read_mat(path: Path, name: str) -> NDArray[Any]:
 
 
 def check_labels(labels: NDArray[np.int64], path: Path, n_classes: int) -> None:
-    """Raise `DataError` if a label does not lie in 0 … n_classes - 1."""
+    """Raise `DataError` if a label is outside 0 … n_classes - 1."""
     if labels.size and not 0 <= labels.min() <= labels.max() < n_classes:
         raise DataError(
             f"{path}: expected labels from 0 to {n_classes - 1}, found {labels.min()} to {labels.max()}"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import DataError
 from bench.core.files import data_folders
 from bench.data.layouts import Files, Layout, Parquet
-
-log = logging.getLogger(__name__)
 
 
 class MissingData(DataError):
@@ -138,9 +134,3 @@ def _how_to_get(hub: Hub | None) -> str:
     )
     by_hand = f"hf download {hub.repository} --repo-type dataset --local-dir <folder>/<name>"
     return f"To get it: {by_hand}; {by_itself}"
-
-
-def combined(fingerprints: Mapping[str, str]) -> str:
-    """Return one sha256 (hex) for several named fingerprints."""
-    lines = "\n".join(f"{name}={fingerprint}" for name, fingerprint in sorted(fingerprints.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()

@@ -36,7 +36,7 @@ class Download:
     folder : str
         Name of the folder under a folder of ``ANOBENCH_DATA`` that its content becomes.
     gigabytes : float
-        About how large the archive is, rather too much; a download of more than twice that is given up.
+        Approximate size of the archive, rounded up; a download of more than twice that is aborted.
     conditions : bool
         True if the licence sets conditions that a user must accept first.
     """
@@ -60,7 +60,7 @@ class Dataset(ABC):
     licence: ClassVar[str] = ""
     citation: ClassVar[str] = ""
     home: ClassVar[str] = ""
-    #: How the data must lie under a folder of ``ANOBENCH_DATA``, for messages; empty for embedded data.
+    #: Layout expected under a folder of ``ANOBENCH_DATA``, for messages; empty for embedded data.
     layout: ClassVar[str] = ""
     #: Official number of images of each split or task, for `differences`.
     expected: ClassVar[Mapping[str, int | tuple[int, ...]]] = {}
@@ -125,7 +125,7 @@ class Dataset(ABC):
         return None
 
     def differences(self) -> list[str]:
-        """Return how the data at hand differs from the official set (other counts, …), one sentence each.
+        """Return how this copy differs from the official set (other counts, …), one sentence each.
 
         These are notes, not errors: people run slices of data sets.
         """
@@ -139,7 +139,7 @@ class Dataset(ABC):
         return name
 
     def hint(self, name: str, allowed: Sequence[str]) -> str:
-        """Return what to say after the name of a task that is not `allowed`: the nearest, and all."""
+        """Return the end of a message about an unknown task: the nearest allowed name, and all of them."""
         return did_you_mean(name, allowed)
 
 
@@ -167,12 +167,12 @@ class Split(NamedTuple):
 
 
 class OneVsRest(Dataset):
-    """Base of image classification sets: one task a class (PROTOCOLS: semantic one-vs-rest).
+    """Base of image classification sets: one task a class.
 
-    For class c the train images are all train-split images with label c, the test set is the whole test
+    For class c the train images are all train-split images with label c, the test set is the entire test
     split, and an image is anomalous if its class is not c. With ``protocol="leave_one_out"`` it is the other
     way round: all classes but c are normal and c is anomalous. Train-split images of the anomalous classes
-    are the holdout that contamination draws from.
+    are the anomaly pool that contamination draws from.
     """
 
     classes: ClassVar[tuple[str, ...]] = ()

@@ -1,8 +1,8 @@
 """Fingerprints of files: sha256 over content, computed once and kept by modification time and size.
 
-The same files give the same fingerprint on every machine and in every order. While a file is read for the
-first time its structure is looked at too, so that a truncated download is named before anything runs. What
-was found is kept in one JSON file a root folder, under ``<cache>/hashes``; losing it costs reading again.
+The same files give the same fingerprint on every machine and in every order. When a file is first read, its
+structure is checked too, so that a truncated download is named before anything runs. The results are kept
+under ``<cache>/hashes``, one JSON file per root folder; losing it only costs reading the files again.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 SCHEMA = 1
 #: Files that changed less than this long ago may change again within one tick of the file system's clock:
-#: what is found in them is used but not kept.
+#: their entries are used but not kept.
 SETTLED_NS = 100_000_000
-#: Larger files are hashed in pieces and not looked at as images.
+#: Larger files are hashed piece by piece and not checked as images.
 WHOLE_BYTES = 64 * 2**20
 CHUNK = 256
 
@@ -34,7 +34,7 @@ _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 
 #: Modification time in ns, size, sha256, and what is wrong with the file (empty if nothing). A plain tuple,
-#: since 100,000 of them are read from the cache at once.
+#: for speed: the cache may have 100,000 of them.
 _Entry = tuple[int, int, str, str]
 
 _lock = threading.Lock()
@@ -61,7 +61,7 @@ def file_hashes(root: Path, files: Sequence[Path | str]) -> list[str]:
     DataError
         A file cannot be read.
     ValueError
-        A file does not lie under `root`.
+        A file is not under `root`.
     """
     return [entry[2] for entry in _entries(Path(os.path.realpath(root)), _relative(root, files))]
 
@@ -72,9 +72,9 @@ def files_fingerprint(root: Path, files: Sequence[Path | str]) -> str:
     Parameters
     ----------
     root : Path
-        Folder that holds all of them; its own place does not count.
+        The folder they are in; its own location does not matter.
     files : sequence of Path or str
-        In any order; relative ones are relative to `root`. Text is faster for very many files.
+        In any order; relative paths are relative to `root`. Strings are faster for very many files.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def files_fingerprint(root: Path, files: Sequence[Path | str]) -> str:
         A file cannot be read, is empty, or is a truncated image (PNG without its IEND chunk, JPEG without
         its end marker) or parquet file; the message names it.
     ValueError
-        A file does not lie under `root`.
+        A file is not under `root`.
     """
     names = _relative(root, files)
     entries = _entries(Path(os.path.realpath(root)), names)
@@ -96,7 +96,7 @@ def files_fingerprint(root: Path, files: Sequence[Path | str]) -> str:
 
 
 def _relative(root: Path, files: Sequence[Path | str]) -> list[str]:
-    """Return posix paths relative to `root`; by text, which is ten times faster than by `Path`."""
+    """Return posix paths relative to `root`, as strings, which is ten times faster than `Path`."""
     prefix = os.path.join(os.fspath(root), "")  # noqa: PTH118
     if os.sep == "/" and all(type(file) is str and file[:1] not in "/." for file in files):
         return list(files)  # type: ignore[arg-type]
@@ -108,13 +108,13 @@ def _relative(root: Path, files: Sequence[Path | str]) -> list[str]:
         elif os.path.isabs(text):  # noqa: PTH117
             text = os.path.relpath(text, os.path.abspath(root))  # noqa: PTH100
         if text.startswith(os.pardir + os.sep):
-            raise ValueError(f"{file} does not lie under {root}")
+            raise ValueError(f"{file} is not under {root}")
         names.append(text if os.sep == "/" else text.replace(os.sep, "/"))
     return names
 
 
 def _entries(root: Path, names: Sequence[str]) -> list[_Entry]:
-    """Return what is known of the files, reading those that are new or have changed."""
+    """Return the entries of the files, reading those that are new or have changed."""
     where = _table_path(root)
     with _lock:
         table = _tables.get(where)
@@ -166,7 +166,7 @@ def _read(path: str) -> _Entry:
 
 
 def _verdict(path: str, content: bytes) -> str:
-    """Return what is structurally wrong with a file, or an empty text."""
+    """Return what is structurally wrong with a file; empty if nothing."""
     if not content:
         return "this file is empty"
     if content.startswith(_PNG) and content.rfind(_PNG_END) < 0:

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def cached(repository: str, config: str | None = None) -> Path | None:
-    """Return the folder of an earlier `download` that is still whole, None if there is none."""
+    """Return the folder of an earlier `download` that is still complete, None if there is none."""
     folder = _folder(repository, config)
     return folder if _is_complete(folder / "complete.json") else None
 
@@ -26,12 +26,12 @@ def _folder(repository: str, config: str | None) -> Path:
 
 
 def download(repository: str, config: str | None = None) -> Path:
-    """Bring the parquet files of a hub data set here, through Hugging Face `datasets`.
+    """Download the parquet files of a hub data set.
 
     Returns
     -------
     Path
-        A folder in hub layout (``<config>/<split>-00000-of-00001.parquet``) under the cache, of links into
+        A folder under the cache, in the hub's layout (``<split>-00000-of-00001.parquet``), of links into
         Hugging Face's own cache. It is used again without a network.
 
     Raises
@@ -61,7 +61,7 @@ def download(repository: str, config: str | None = None) -> Path:
 
 
 def _is_complete(done: Path) -> bool:
-    """Tell whether all files that a finished download listed are there (links may have lost their target)."""
+    """Return whether all files of a finished download are there (links may have lost their target)."""
     try:
         return all((done.parent / file).is_file() for file in json.loads(done.read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -84,7 +84,7 @@ def _check_network(repository: str) -> None:
 
 
 def _parquet_of(repository: str, config: str | None) -> dict[str, list[str]]:
-    """Return the addresses of the parquet files of each split (else those of the hub's own conversion)."""
+    """Return the addresses of each split's parquet files, else of those that the hub converted."""
     datasets = importlib.import_module("datasets")
     for revision in (None, "refs/convert/parquet"):
         builder = datasets.load_dataset_builder(repository, config, revision=revision)
@@ -98,7 +98,7 @@ def _parquet_of(repository: str, config: str | None) -> dict[str, list[str]]:
 
 
 def _link(folder: Path, splits: dict[str, list[Path]]) -> Path:
-    """Link the downloaded files under their names in hub layout; the list of them is written last."""
+    """Link the downloaded files under their names in the hub's layout; the list of them is written last."""
     names = []
     try:
         folder.mkdir(parents=True, exist_ok=True)

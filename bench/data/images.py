@@ -1,4 +1,4 @@
-"""Images: the only handle on images that a method ever gets. A view on sources; it has no labels.
+"""Images: the only handle on images that a method ever gets, a view of sources without labels.
 
 A method asks its `Images` for what it needs (features, feature_maps, batches of pixels, a sub-view, a join);
 the harness decides where that comes from. Views of many tasks share one source, so that what was computed
@@ -7,12 +7,9 @@ for one is there for all.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -24,13 +21,13 @@ if TYPE_CHECKING:
     import torch
 
 
-#: Height and width in pixels, or what brings images (b, 3, h, w) of any one size to the size wanted.
+#: Height and width in pixels, or a function that resizes images (b, 3, h, w).
 Resizing = tuple[int, int] | Callable[["torch.Tensor"], "torch.Tensor"]
 #: Reads rows of a source into one tensor a layer.
 Read = Callable[[Source, NDArray[np.int64]], "dict[str, torch.Tensor]"]
 
-# Images hold tickets, not sources: a source of files knows paths such as ``test/scratch/003.png``, and
-# whoever holds the images must not be able to read a label off them.
+# Images hold tickets, not sources: a source of files knows paths such as ``test/scratch/003.png``, from which
+# a method could read a label.
 _OPEN: weakref.WeakValueDictionary[int, Source] = weakref.WeakValueDictionary()
 _TICKETS: weakref.WeakKeyDictionary[Source, int] = weakref.WeakKeyDictionary()
 _NEXT = itertools.count()
@@ -146,12 +143,12 @@ class Images:
         return self[first]
 
     def sealed(self) -> tuple[Images, Source]:
-        """Return the same images as a view that does not tell which came from where, and what must be kept.
+        """Return the same images as a view that hides where each comes from, and the source behind it.
 
-        The rows of a contaminated train set tell its anomalies: they come from the test set, say. The sealed
-        view knows positions only; the returned source, to be kept by the task, knows the rest.
+        The rows of a contaminated train set would give its anomalies away: they come from the test set, say.
+        The sealed view knows positions only; the task must keep the returned source, which knows the rest.
         """
-        inside = _Sealed(self)
+        inside = SealedView(self)
         return Images((_ticket(inside),), np.zeros(len(self), np.uint8), np.arange(len(self))), inside
 
     @property
@@ -253,7 +250,7 @@ class Images:
         return source
 
 
-class _Sealed(Source):
+class SealedView(Source):
     """A view under another name: see `Images.sealed`. Providers never meet it."""
 
     def __init__(self, images: Images) -> None:
@@ -267,77 +264,4 @@ class _Sealed(Source):
 
 
 def _read_from(source: Source, rows: NDArray[np.int64], read: Read) -> dict[str, torch.Tensor]:
-    return source.images[rows]._gather(read) if isinstance(source, _Sealed) else read(source, rows)
-
-
-def picture(images: Images, position: int) -> Pixels:
-    """Return one decoded image of a view, shape (h, w, 3), uint8; for the engine, without a provider.
-
-    Raises
-    ------
-    DataError
-        It cannot be decoded.
-    """
-    source, row = images._source(int(images._which[position])), images._rows[position : position + 1]
-    if isinstance(source, _Sealed):
-        return picture(source.images, int(row[0]))
-    return source.read(row)[0]
-
-
-def pictures_identity(images: Images) -> str:
-    """Return a sha256 (hex) over which images a view shows: their sources' content and rows."""
-    digest = hashlib.sha256()
-    for position in range(len(images)):
-        source, row = images._source(int(images._which[position])), int(images._rows[position])
-        if isinstance(source, _Sealed):
-            digest.update(pictures_identity(source.images[[row]]).encode())
-        else:
-            digest.update(f"{source.fingerprint}/{row}\0".encode())
-    return digest.hexdigest()
-
-
-def origins(images: Images) -> tuple[tuple[str, ...], NDArray[np.uint8], NDArray[np.int64]]:
-    """Return the fingerprints of a view's sources, which of them each image lies in, and its row there.
-
-    For the engine: whoever knows this can tell which images of two views are the same.
-    """
-    names: list[str] = []
-    which, rows = np.zeros(len(images), np.uint8), np.zeros(len(images), np.int64)
-    for each in np.unique(images._which):
-        at = np.flatnonzero(images._which == each)
-        source, held = images._source(int(each)), images._rows[at]
-        inner: tuple[tuple[str, ...], NDArray[np.uint8], NDArray[np.int64]]
-        if isinstance(source, _Sealed):
-            inner = origins(source.images[held])
-        else:
-            inner = ((source.fingerprint,), np.zeros(len(at), np.uint8), held)
-        names += [name for name in inner[0] if name not in names]
-        which[at] = np.array([names.index(name) for name in inner[0]], np.uint8)[inner[1]]
-        rows[at] = inner[2]
-    return tuple(names), which, rows
-
-
-def pieces(images: Images) -> list[tuple[Source, NDArray[np.int64]]]:
-    """Return the sources that a view's images lie in, and the rows there; for the engine."""
-    found: list[tuple[Source, NDArray[np.int64]]] = []
-    for each in np.unique(images._which):
-        source, rows = images._source(int(each)), images._rows[images._which == each]
-        found += pieces(source.images[rows]) if isinstance(source, _Sealed) else [(source, rows)]
-    return found
-
-
-def picture_digests(images: Images) -> list[bytes]:
-    """Return a digest of each decoded image of a view: equal for equal pixels, whatever their files.
-
-    Raises
-    ------
-    DataError
-        An image cannot be decoded.
-    """
-
-    def digest(position: int) -> bytes:
-        pixels = picture(images, position)
-        return hashlib.sha256(f"{pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).digest()
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(digest, range(len(images)), chunksize=64))
+    return source.images[rows]._gather(read) if isinstance(source, SealedView) else read(source, rows)

@@ -1,4 +1,4 @@
-"""InspectionSet: base of the data sets of industrial inspection, a task a category, with masks."""
+"""InspectionSet: base of industrial inspection data sets, one task per category, with masks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from bench.data.fingerprint import file_hashes, files_fingerprint
 from bench.data.folders import FileSource, neutral_order
 from bench.data.images import Images
 from bench.data.listing import Listing, Sample, mvtec_listing
-from bench.data.masks import LazyMasks, Mask
-from bench.data.task import NORMAL_TYPE, Task
+from bench.data.task import NORMAL_TYPE, LazyMasks, Mask, Task
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +35,10 @@ class _Category(NamedTuple):
 
 
 class InspectionSet(Dataset):
-    """Normal images to train on; good and defective ones, with masks, to test on (PROTOCOLS, section 3).
+    """Normal images to train on; good and defective ones, with masks, to test on.
 
-    A subclass names its `folders` and `categories` and, unless it lies as MVTec AD does, says how one
-    category is listed. Categories that the copy at hand lacks are no tasks; `differences` names them.
+    A subclass names its `folders` and `categories` and, unless it has MVTec AD's layout, overrides `listing`.
+    Categories missing from the local copy are not tasks; `differences` names them.
     """
 
     #: Accepted names of the data set's folder under a folder of ``ANOBENCH_DATA``.
@@ -91,14 +90,14 @@ class InspectionSet(Dataset):
         return {}
 
     def _category(self, name: str) -> _Category:
-        """Open a category once: its files are looked at, and hashed where they are new, only here."""
+        """Open a category, once: only here are its files listed and, where new, hashed."""
         if name not in self._opened:
             self._opened[name] = self._open(name, self.listing(self._known(name, self.tasks())))
         return self._opened[name]
 
     def _open(self, name: str, listing: Listing, what: str = "") -> _Category:
         by_file = {sample.file: sample for sample in listing.test}
-        # In an order that does not tell which are good.
+        # In an order that does not show which are good.
         test = [by_file[file] for file in neutral_order(by_file)]
         stem = f"{self.folders[0] if self.folders else 'folder'}/{name}{what}"
         return _Category(
@@ -171,7 +170,7 @@ class InspectionSet(Dataset):
         return notes
 
 
-def read_mask(root: Path, picture: str, masks: tuple[str, ...]) -> Mask:
+def read_mask(root: Path, image: str, masks: tuple[str, ...]) -> Mask:
     """Return where any of the mask files is not 0, shape (h, w) of the image; all False without masks.
 
     Raises
@@ -179,12 +178,12 @@ def read_mask(root: Path, picture: str, masks: tuple[str, ...]) -> Mask:
     DataError
         A mask cannot be read, or has another size than its image; the message names both.
     """
-    size = _size(root / picture)
+    size = _size(root / image)
     found = np.zeros(size[::-1], np.bool_)
     for mask in masks:
         if (other := _size(root / mask)) != size:
             raise DataError(
-                f"{root / mask}: this mask has {other[0]} x {other[1]} pixels, its image {root / picture} "
+                f"{root / mask}: this mask has {other[0]} x {other[1]} pixels, its image {root / image} "
                 f"has {size[0]} x {size[1]}; they must be equal"
             )
         found |= _not_zero(root / mask)
@@ -192,10 +191,9 @@ def read_mask(root: Path, picture: str, masks: tuple[str, ...]) -> Mask:
 
 
 def empty_masks(root: Path, files: Sequence[str]) -> list[bool]:
-    """Tell of each mask whether it marks nothing, for data sets that say only by it which images are good.
+    """Return whether each mask is empty, for data sets in which only the masks show which images are good.
 
-    A content is decoded once and what was found is kept by its sha256, under ``<cache>/masks``: later nothing
-    is decoded, and the first time black masks of one size, which are equal files, cost one of them.
+    Each distinct file is decoded once, and the answer is kept by its sha256 under ``<cache>/masks``.
 
     Raises
     ------

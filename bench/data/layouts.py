@@ -1,4 +1,4 @@
-"""Layouts: how the splits of an image classification set may lie on disk, and how each is read.
+"""Layouts: how the splits of an image classification set may be stored on disk, and how each is read.
 
 A layout looks into one folder and says which files hold which split (`find`), then opens a split of them
 (`open`) without decoding an image. `bench.data.copies` goes through the layouts that a data set accepts.
@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,42 @@ class Layout(ABC):
         self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]
     ) -> tuple[Source, NDArray[np.int64]]:
         """Open one split: its images, and the class number of each row as the files give it."""
+
+
+class FixedFiles(Layout):
+    """Files of fixed names in one of several folders.
+
+    Attributes
+    ----------
+    folders : tuple of str
+        Under a data folder; the first that holds a split counts.
+    endings : tuple of str
+        What each name may end in, ``".gz"`` say.
+    """
+
+    folders: tuple[str, ...]
+    endings: ClassVar[tuple[str, ...]] = ("",)
+
+    @abstractmethod
+    def names(self) -> Files:
+        """Return the names of each split's files."""
+
+    def find(self, folder: Path) -> tuple[Path, Files] | None:
+        for root in (folder / name for name in self.folders):
+            found = {}
+            for split, names in self.names().items():
+                candidates = [[name + ending for ending in self.endings] for name in names]
+                there = [next((file for file in each if (root / file).is_file()), "") for each in candidates]
+                if all(there):
+                    found[split] = there
+                elif any(there):
+                    raise DataError(
+                        f"{root}: expected {names[there.index('')]}, which is missing, found only "
+                        f"{', '.join(filter(None, there))}; get it too, or unpack the archive again"
+                    )
+            if found:
+                return root, found
+        return None
 
 
 @dataclass(frozen=True)
@@ -91,7 +128,7 @@ class Parquet(Layout):
 
 
 def _all_shards(root: Path, names: Sequence[str]) -> None:
-    """Raise if one of several numbered shards is missing, or if two configurations lie side by side."""
+    """Raise if a numbered shard is missing, or if there are several configurations."""
     if len({os.path.dirname(name) for name in names}) > 1:  # noqa: PTH120
         raise DataError(
             f"{root} holds several configurations ({', '.join(names)}); keep the one that is meant"

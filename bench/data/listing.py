@@ -1,4 +1,4 @@
-"""Listings: which images of one category are for training, which for testing, and where their masks are."""
+"""Listings: which images of a category are for training and which for testing, and where their masks are."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Listing:
         Raises
         ------
         DataError
-            No train image, no normal or no anomalous test image, an anomaly without a mask, or a
+            No train image, no normal or no anomalous test image, an anomaly without a mask, or an
             image that is in train and in test.
         """
         good = [sample for sample in self.test if sample.type == NORMAL_TYPE]
@@ -105,10 +105,10 @@ def mvtec_listing(
     ----------
     root : Path
     train, test, good, truth : str
-        Folders of the train images, of the test's types, of the test's normal images, and of the masks,
-        which may lie in the test's.
+        Folders of the train images, of the test images by type, of the normal test images, and of the masks,
+        which may be inside `test`.
     suffix : str
-        What a mask's name has after the image's.
+        What follows the image's name in a mask's name.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def mvtec_listing(
         raise DataError(
             f"{root / train}: expected no other folder beside it, found {', '.join(sorted(beside))}"
         )
-    masks = _masks_by_picture(root, truth, suffix)
+    masks = _masks_by_image(root, truth, suffix)
     normal = [Sample(file, NORMAL_TYPE) for file in list_images(root / good, root)]
     samples = []
     types = sorted(
@@ -148,8 +148,8 @@ def mvtec_listing(
     return Listing(root, list_images(root / train, root), [*normal, *samples], with_masks).checked(root.name)
 
 
-def _masks_by_picture(root: Path, truth: str, suffix: str) -> dict[str, tuple[str, ...]]:
-    """Return mask files by ``<defect>/<stem of the picture>``."""
+def _masks_by_image(root: Path, truth: str, suffix: str) -> dict[str, tuple[str, ...]]:
+    """Return mask files by ``<defect>/<stem of the image>``."""
     found: dict[str, tuple[str, ...]] = {}
     for file in list_images(root / truth, root):
         kind, *rest = file.removeprefix(f"{truth}/").split("/")
@@ -160,12 +160,12 @@ def _masks_by_picture(root: Path, truth: str, suffix: str) -> dict[str, tuple[st
 
 
 def read_rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """Read a CSV file that must have the given columns; rows keep any others too, and their line as ``#``.
+    """Read a CSV file that must have the given columns; each row has all columns, and its line as ``#``.
 
     Raises
     ------
     DataError
-        It is missing, is no CSV, is empty, or lacks a column.
+        It is missing, not a CSV file or empty, or a column is missing.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -192,9 +192,15 @@ def _type_of(label: str) -> str:
 
 
 def csv_listing(
-    root: Path, table: Path, rows: Sequence[dict[str, str]], *, picture: str, what: str, masked: bool = True
+    root: Path,
+    table: Path,
+    rows: Sequence[dict[str, str]],
+    *,
+    image_column: str,
+    what: str,
+    masked: bool = True,
 ) -> Listing:
-    """Make a listing of rows with the columns `picture`, ``split``, ``label`` and, if any, ``mask``.
+    """Make a listing of rows with the columns `image_column`, ``split``, ``label`` and, if any, ``mask``.
 
     Raises
     ------
@@ -206,13 +212,13 @@ def csv_listing(
     for row in rows:
         kind = _type_of(row["label"])
         mask = row.get("mask", "") if kind != NORMAL_TYPE else ""
-        if not kind or not row[picture]:
+        if not kind or not row[image_column]:
             raise DataError(f"{table}, line {row['#']}: expected an image and a label, found {row}")
-        for file in filter(None, (row[picture], mask)):
+        for file in filter(None, (row[image_column], mask)):
             if not (root / file).is_file():
                 raise DataError(f"{table}, line {row['#']}: {root / file} does not exist")
         if row["split"] == "test":
-            test.append(Sample(row[picture], kind, (mask,) if mask else ()))
+            test.append(Sample(row[image_column], kind, (mask,) if mask else ()))
         elif row["split"] != "train":
             raise DataError(
                 f"{table}, line {row['#']}: expected the split train or test, found {row['split']!r}"
@@ -223,6 +229,6 @@ def csv_listing(
                 "expected normal images only: contaminate with a suite's contamination instead"
             )
         else:
-            train.append(row[picture])
+            train.append(row[image_column])
     with_masks = masked and any(sample.masks for sample in test)
     return Listing(root, train, test, with_masks, (table.relative_to(root).as_posix(),)).checked(what)

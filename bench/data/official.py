@@ -1,8 +1,8 @@
-"""What is published about official files and content, to compare a local copy with.
+"""Official fingerprints, to compare a local copy with.
 
-Two kinds of fingerprints. The MD5 of official files is read from the class of ``torchvision.datasets`` that
-downloads them, when it is asked for. A content fingerprint says what a split holds whatever its container
-and row order: `content` over the decoded images, their labels and masks; a known one has a source.
+There are two kinds. The MD5 of official files is read from the class of ``torchvision.datasets`` that
+downloads them. A content fingerprint (`content`) covers the decoded images, labels and masks of a split,
+whatever their container and order; each known one names its source.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ CONTENT: Mapping[str, Mapping[str, Known]] = {
 def published_md5(class_name: str) -> dict[str, str]:
     """Return the MD5 (hex) that torchvision publishes for each file of a data set, by the file's name.
 
-    Empty where torchvision has no such class, or keeps no MD5s where they were when this was written.
+    Empty if torchvision has no such class, or no longer has its MD5s in `PLACES`.
     """
     cls: Any = getattr(importlib.import_module("torchvision.datasets"), class_name, None)
     found: dict[str, str] = {}
@@ -77,29 +77,35 @@ def published_md5(class_name: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """How the official files in a copy compare with what torchvision publishes.
+class Findings:
+    """What was found in a data set, or in one split.
 
     Attributes
     ----------
-    official : frozenset of str
-        Names of the files whose content is the official one.
     notes : tuple of str
-        Files that differ.
+        What is wrong or unexpected, one sentence each; empty means that all is well.
     facts : tuple of str
-        What was compared, and what could not be.
+        Fingerprints and what they were compared with, one sentence each.
+    official : bool
+        Everything was compared with official fingerprints and is the same.
     """
 
-    official: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    official: bool = False
 
 
-def compare_files(root: Path, class_name: str) -> Files:
-    """Compare each file that torchvision publishes an MD5 for and that lies in `root`.
+def compare_files(root: Path, class_name: str) -> tuple[Findings, frozenset[str]]:
+    """Compare the files in `root` for which torchvision publishes an MD5.
 
-    An MD5 of ``x.gz`` says nothing of an unpacked ``x`` (one content packs to many files): that is compared
-    with the official ``x.gz`` where it lies beside it, and otherwise not at all.
+    An MD5 of ``x.gz`` says nothing about an unpacked ``x`` (one content packs to many files), which is
+    compared with the official ``x.gz`` if that is beside it, and otherwise not at all.
+
+    Returns
+    -------
+    findings : Findings
+    official : frozenset of str
+        Names of the files whose content is the official one.
 
     Raises
     ------
@@ -134,7 +140,7 @@ def compare_files(root: Path, class_name: str) -> Files:
         facts.insert(
             0, f"{root}: official files by the MD5 that torchvision publishes: {', '.join(sorted(official))}"
         )
-    return Files(frozenset(official), tuple(notes), tuple(facts))
+    return Findings(tuple(notes), tuple(facts)), frozenset(official)
 
 
 def _md5(path: Path) -> str:
@@ -155,15 +161,6 @@ def _same(packed: Path, unpacked: Path) -> bool:
         raise DataError(f"{packed} or {unpacked}: cannot be read ({error}); get both again") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """How one split's content compares with the official one: notes if it differs, facts, the verdict."""
-
-    notes: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
-    official: bool = False
-
-
 def compare_content(
     title: str,
     pixels: Sequence[bytes | None],
@@ -173,7 +170,7 @@ def compare_content(
     known: Known | None,
     from_official_files: bool,
     counts: str,
-) -> Content:
+) -> Findings:
     """Compare the content of one split with the official fingerprint, or say plainly that none is known.
 
     Parameters
@@ -192,30 +189,25 @@ def compare_content(
     readable = [each for each in pixels if each is not None]
     marks = [each for each in masks if each is not None] if masks else [b""] * len(readable)
     if len(readable) < len(pixels) or len(marks) < len(pixels):
-        return Content(facts=(f"{title}: no fingerprint, since not everything in it can be read",))
+        return Findings(facts=(f"{title}: no fingerprint, since not everything in it can be read",))
     found = content(zip(readable, labels, marks, strict=True))
     if known is not None and found != known.fingerprint:
-        return Content(
-            notes=(
-                f"{title}: images or labels differ from the official ones: its fingerprint is {found}, "
-                f"expected {known.fingerprint} ({known.source})",
-            )
+        note = (
+            f"{title}: images or labels differ from the official ones: its fingerprint is {found}, "
+            f"expected {known.fingerprint} ({known.source})"
         )
+        return Findings(notes=(note,))
     if known is not None:
-        return Content(
-            facts=(f"{title}: its fingerprint is {found}, as expected ({known.source})",), official=True
-        )
-    if from_official_files:
-        return Content(facts=(f"{title}: official files; their fingerprint is {found}",), official=True)
-    return Content(
-        facts=(
-            f"{title}: no official fingerprint is known for this copy; its fingerprint is {found}"
-            + (f"; {counts}" if counts else ""),
-        )
-    )
+        fact = f"{title}: its fingerprint is {found}, as expected ({known.source})"
+    elif from_official_files:
+        fact = f"{title}: official files; their fingerprint is {found}"
+    else:
+        fact = f"{title}: no official fingerprint is known for this copy; its fingerprint is {found}"
+        fact += f"; {counts}" if counts else ""
+    return Findings(facts=(fact,), official=known is not None or from_official_files)
 
 
-def content(pictures: Iterable[tuple[bytes, str, bytes]]) -> str:
+def content(images: Iterable[tuple[bytes, str, bytes]]) -> str:
     """Return one sha256 (hex) over images in any order.
 
     Parameters
@@ -225,6 +217,6 @@ def content(pictures: Iterable[tuple[bytes, str, bytes]]) -> str:
     """
     entries = sorted(
         hashlib.sha256(b"\0".join((pixels.hex().encode(), label.encode(), mask.hex().encode()))).digest()
-        for pixels, label, mask in pictures
+        for pixels, label, mask in images
     )
     return hashlib.sha256(b"".join(entries)).hexdigest()

@@ -50,7 +50,7 @@ class ParquetTable:
     def __init__(self, name: str, files: Sequence[Path], *, image: str, label: str) -> None:
         self.name, self.image, self.label = name, image, label
         self.files = list(files)
-        self._kept: OrderedDict[tuple[int, int], _Pictures] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], _RowGroup] = OrderedDict()
         self._lock = threading.Lock()
 
     def fingerprint(self) -> str:
@@ -177,8 +177,8 @@ class ParquetTable:
         """
         group = self._group_of(row)
         with self._lock:
-            pictures = self._read_group(*self._groups[group])
-        content = pictures[row - self._bounds[group]]
+            images = self._read_group(*self._groups[group])
+        content = images[row - self._bounds[group]]
         if content is None:
             raise DataError(
                 f"{self.where(row)}: the column {self.image!r} holds no image; "
@@ -186,7 +186,7 @@ class ParquetTable:
             )
         return content
 
-    def _read_group(self, file: int, group: int) -> _Pictures:
+    def _read_group(self, file: int, group: int) -> _RowGroup:
         import pyarrow as pa
 
         if (file, group) in self._kept:
@@ -194,7 +194,7 @@ class ParquetTable:
             return self._kept[file, group]
         try:
             column = self._opened[file].read_row_group(group, columns=[self.image]).column(0)
-            self._kept[file, group] = _Pictures(column.combine_chunks())
+            self._kept[file, group] = _RowGroup(column.combine_chunks())
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(
                 f"{self.files[file]}, row group {group}: damaged ({error}); get it again"
@@ -213,7 +213,7 @@ def _is_text(column: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-class _Pictures:
+class _RowGroup:
     """The encoded images of one row group, as slices of Arrow's buffer (Arrow's scalars are slow)."""
 
     def __init__(self, column: Any) -> None:

@@ -1,20 +1,25 @@
-"""Images: the pixels of a view at one size, by row, uint8 on the device."""
+"""The pixels of a view at one size, by row, as uint8 on the device."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bench.data.images import Images, Resizing
+from bench.data.rowcache import RowArray
 
-#: Pixels of a view are kept up to this size; above it they are read again when asked for.
+if TYPE_CHECKING:
+    import torch
+
+#: Views with more bytes of pixels than this are read again each time.
 KEEP_BYTES = 2 * 2**30
 _READ = 64
 
 
 class PixelRows:
-    """The images of a view, read and resized once, for training in which each is asked for many times.
+    """The images of a view, read and resized once, for training that uses each many times.
 
     Parameters
     ----------
@@ -28,12 +33,10 @@ class PixelRows:
 
     def __init__(self, images: Images, size: Resizing | None = None, *, keep_bytes: int = KEEP_BYTES) -> None:
         self._images, self._size = images, size
-        first = next(images[:1].batches(1, size=size))
+        first = self._read(np.arange(1))
         self.shape = tuple(first.shape[1:])
-        self._kept: torch.Tensor | None = None
-        if first.numel() * len(images) <= keep_bytes:
-            self._kept = first.new_empty((len(images), *self.shape))
-            self._have = np.zeros(len(images), np.bool_)
+        fits = first.nbytes * len(images) <= keep_bytes
+        self._kept: RowArray[torch.Tensor] | None = RowArray(len(images)) if fits else None
 
     def __len__(self) -> int:
         return len(self._images)
@@ -47,11 +50,12 @@ class PixelRows:
             An image cannot be decoded, or they differ in size.
         """
         if self._kept is None:
-            return next(self._images[rows].batches(len(rows), size=self._size))
-        missing = np.unique(rows[~self._have[rows]])
+            return self._read(rows)
+        missing = self._kept.missing(rows)
         for start in range(0, len(missing), _READ):
             part = missing[start : start + _READ]
-            batch = next(self._images[part].batches(len(part), size=self._size))
-            self._kept[torch.from_numpy(part).to(batch.device)] = batch
-            self._have[part] = True
-        return self._kept[torch.from_numpy(rows).to(self._kept.device)]
+            self._kept.put(part, self._read(part))
+        return self._kept.take(rows)
+
+    def _read(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        return next(self._images[rows].batches(len(rows), size=self._size))

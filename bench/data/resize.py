@@ -1,6 +1,6 @@
 """Images as tensors of one size: moved to the device, joined, resized and rounded as PIL does.
 
-After each of the two passes of a separable resize there are whole grey levels again.
+Each of the two passes of a separable resize ends in whole grey levels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bench.core.errors import DataError
 from bench.data.source import Pixels
 
 Size = int | tuple[int, int]
-Pictures = Pixels | Sequence[Pixels]
+PixelArrays = Pixels | Sequence[Pixels]
 
 
 def to_tensor(pixels: Pixels, device: torch.device) -> torch.Tensor:

@@ -1,6 +1,6 @@
-"""Sources: where the pixels of one physical split of one data set lie. A source knows no label.
+"""Sources: the pixels of one physical split of one data set, by row. A source knows no label.
 
-Every image leaves a source as ``uint8`` RGB, by one rule (`to_rgb`), whatever its file held.
+Every image leaves a source as ``uint8`` RGB, by one rule (`to_rgb`), whatever its file contains.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError
+from bench.data.rowcache import RowArray
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,6 +26,7 @@ Pixels = NDArray[np.uint8]
 
 #: Decoded pixels of a source are kept in memory up to this many bytes (all of CIFAR-10 is 184 MB).
 KEEP_DECODED_BYTES = 512 * 2**20
+_DECODE = 1024
 
 
 def to_rgb(image: Image.Image) -> Pixels:
@@ -89,7 +91,7 @@ class Source(ABC):
     name : str
         For messages and the store's listing, e.g. ``"cifar10/train"``.
     fingerprint : str
-        sha256 (hex) of the content; the same on every machine that holds the same data.
+        sha256 (hex) of the content; the same on every machine that has the same data.
     """
 
     name: str
@@ -114,7 +116,7 @@ class Source(ABC):
 
 
 class ArraySource(Source):
-    """Images of one size, made or loaded all at once when first asked for.
+    """Images of one size, made or loaded all at once on first use.
 
     Parameters
     ----------
@@ -144,10 +146,10 @@ class ArraySource(Source):
 
 
 class EncodedSource(Source):
-    """Encoded images (files, or rows of a parquet table), decoded when asked for, by several threads.
+    """Encoded images (files, or rows of a parquet table), decoded on demand by several threads.
 
-    Small images of one size are kept decoded as uint8, so that no image is decoded twice; larger
-    ones stream.
+    Small images of one size are kept decoded, so that no image is decoded twice; others are decoded again
+    each time.
 
     Parameters
     ----------
@@ -162,9 +164,8 @@ class EncodedSource(Source):
     ) -> None:
         self.name, self.fingerprint, self._n = name, fingerprint, n
         self._fetch, self._where = fetch, where
-        self._kept: Pixels | None = None
-        self._have: NDArray[np.bool_] | None = None
-        self._streams = False
+        #: None once the images turn out to be too large or to differ in size.
+        self._kept: RowArray[Pixels] | None = RowArray(n)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -188,38 +189,24 @@ class EncodedSource(Source):
 
     def read(self, rows: NDArray[np.int64]) -> Pixels | list[Pixels]:
         with self._lock:
-            if self._kept is None and not self._streams and len(rows):
-                self._begin(self._decode(int(rows[0])))
-            if (
-                self._kept is not None
-                and self._have is not None
-                and self._keep(np.unique(rows[~self._have[rows]]))
-            ):
-                return self._kept[rows]
-        pictures = self._decode_many([int(row) for row in rows])
-        if len({pixels.shape for pixels in pictures}) == 1:
-            return np.stack(pictures)
-        return pictures
+            if self._kept is not None and len(rows) and self._fill(self._kept, rows):
+                return self._kept.take(rows)
+        decoded = self._decode_many([int(row) for row in rows])
+        if len({pixels.shape for pixels in decoded}) == 1:
+            return np.stack(decoded)
+        return decoded
 
-    def _begin(self, first: Pixels) -> None:
-        """Decide by the first image whether decoded images are kept."""
-        if first.nbytes * self._n <= KEEP_DECODED_BYTES:
-            self._kept = np.zeros((self._n, *first.shape), np.uint8)
-            self._have = np.zeros(self._n, np.bool_)
-        else:
-            self._streams = True
-
-    def _keep(self, missing: NDArray[np.int64]) -> bool:
-        """Decode rows into what is kept; False (and nothing is kept any more) if they differ in size."""
-        assert self._kept is not None
-        assert self._have is not None
-        for start in range(0, len(missing), 1024):
-            part = missing[start : start + 1024]
+    def _fill(self, kept: RowArray[Pixels], rows: NDArray[np.int64]) -> bool:
+        """Decode the missing rows; return False, and keep nothing from now on, if they cannot be kept."""
+        missing = kept.missing(rows)
+        while len(missing):
+            step = _DECODE if kept.nbytes else 1  # one image tells whether all fit
+            part, missing = missing[:step], missing[step:]
             decoded = self._decode_many([int(row) for row in part])
-            if any(pixels.shape != self._kept.shape[1:] for pixels in decoded):
-                self._kept, self._have, self._streams = None, None, True
+            shape = kept.row_shape or decoded[0].shape
+            too_large = decoded[0].nbytes * self._n > KEEP_DECODED_BYTES
+            if too_large or any(pixels.shape != shape for pixels in decoded):
+                self._kept = None
                 return False
-            for row, pixels in zip(part, decoded, strict=True):
-                self._kept[row] = pixels
-            self._have[part] = True
+            kept.put(part, np.stack(decoded))
         return True

@@ -1,18 +1,22 @@
-"""Task: one normality problem."""
+"""Task: one normality problem, and the masks of its test images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.truth import Truth
-from bench.data.images import Images, origins
+from bench.data.images import Images
+from bench.data.origins import origins
 from bench.data.source import Source
 
 NORMAL_TYPE = "good"
+
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -34,7 +38,7 @@ class Task:
         Images of the *train* split that are known to be anomalous here (the other classes in one-vs-rest):
         the pool that contamination draws from by default where there is one.
     anomaly_pool_types : tuple of str
-        Class name of each holdout image.
+        Class name of each of these.
     masks : sequence, optional
         One boolean array (h, w) per test image, all False for a normal one; read lazily.
     sources : tuple of Source
@@ -51,7 +55,7 @@ class Task:
     sources: tuple[Source, ...]
     anomaly_pool: Images | None = None
     anomaly_pool_types: tuple[str, ...] = ()
-    masks: Sequence[NDArray[np.bool_]] | None = None
+    masks: Sequence[Mask] | None = None
     train_labels: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
@@ -70,6 +74,38 @@ class Task:
                 raise ValueError(f"task {self.name}: {what} has {have} entries for {want} images")
 
     def truth(self) -> Truth:
-        """Return what scores of the test images are about: their labels, and which images they are."""
+        """Return the labels and the identity of the test images, to be kept beside their scores."""
         sources, which, rows = origins(self.test)
         return Truth(labels=self.test_labels.astype(np.uint8), sources=sources, which=which, rows=rows)
+
+
+class LazyMasks(Sequence[Mask]):
+    """One boolean array (h, w) per test image, made or read on each access.
+
+    Parameters
+    ----------
+    read : callable
+        Row to its mask.
+    rows : sequence of int
+        Row of each test image; a slice or a selection shares `read`.
+    """
+
+    def __init__(self, read: Callable[[int], Mask], rows: Sequence[int]) -> None:
+        self._read, self._rows = read, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Mask: ...
+    @overload
+    def __getitem__(self, index: slice) -> LazyMasks: ...
+    def __getitem__(self, index: int | slice) -> Mask | LazyMasks:
+        if isinstance(index, slice):
+            return LazyMasks(self._read, self._rows[index])
+        return self._read(int(self._rows[index]))
+
+    @classmethod
+    def selection(cls, masks: Sequence[Mask], positions: Sequence[int]) -> LazyMasks:
+        """Return a view of some of the masks, in the order of `positions`, without reading any."""
+        return cls(masks.__getitem__, positions)

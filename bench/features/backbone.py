@@ -1,4 +1,4 @@
-"""Backbones by name: what turns images into features, resolved without importing torch.
+"""Backbones by name, resolved without importing torch.
 
 A name is one of a suite's ``[backbones.NAME]`` tables, ``pixels``, ``hog``, a preset of a paper (``panda``),
 ``torchvision:MODEL/WEIGHTS``, or any timm model; each takes parameters in brackets::
@@ -17,22 +17,30 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bench.core.determinism import canonical_json
 from bench.core.errors import BackboneError, SelectorError
 from bench.core.files import data_folders
-from bench.core.hashing import canonical_json
 from bench.core.selector import format_selector, parse
 from bench.data.fingerprint import file_sha256
-from bench.features.presets import HANDCRAFTED, PRESETS, architectures, unknown
-from bench.features.spec import HogTable, NetworkTable, PixelsTable, explain
+from bench.features.spec import (
+    HANDCRAFTED,
+    PRESETS,
+    HogTable,
+    NetworkTable,
+    PixelsTable,
+    architectures,
+    explain,
+    unknown,
+)
 
 __all__ = ["Backbone", "Backbones", "HogTable", "NetworkTable", "PixelsTable"]
 
 Spec = NetworkTable | PixelsTable | HogTable
 
-#: Raise it when the same description would give other features (preprocessing, pooling, hog).
+#: Raised when the same description gives different features (preprocessing, pooling, hog).
 CODE_VERSION = 1
-#: Keys of a network's table that decide only how its pooled vectors are read, not its maps.
-_READING = ("layer", "pool", "width", "norm")
+#: Keys of a network's table that affect only its pooled vectors, not its maps.
+_POOLING = ("layer", "pool", "width", "norm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class Backbone:
         Canonical text, e.g. ``"pixels[size=16]"``.
     spec : NetworkTable, PixelsTable or HogTable
     folder : Path or None
-        The suite's folder, where local weights are looked for.
+        The suite's folder, searched for local weights.
     """
 
     name: str
@@ -63,7 +71,7 @@ class Backbone:
         Raises
         ------
         BackboneError
-            The local weights file is missing, or is not the one that `sha256` names.
+            The local weights file is missing or does not match `sha256`.
         """
         return self._identity(reading=True)
 
@@ -74,8 +82,8 @@ class Backbone:
     def _identity(self, *, reading: bool) -> str:
         described: dict[str, Any] = {"code": CODE_VERSION, "kind": type(self.spec).__name__}
         if isinstance(self.spec, NetworkTable):
-            # How the weights are called and where they lie does not matter, what they are does.
-            left_out = {"file", "sha256", "preset", *(() if reading else _READING)}
+            # The name and place of the weights do not matter, only their content.
+            left_out = {"file", "sha256", "preset", *(() if reading else _POOLING)}
             described |= self.spec.model_dump(mode="json", exclude=left_out)
             described["weights"] = self._weights()
         else:
@@ -89,17 +97,17 @@ class Backbone:
             return file_sha256(file)
         library = "timm" if self.spec.timm else "torchvision"
         tag = (self.spec.timm or "").partition(".")[2] or (self.spec.torchvision or "").partition("/")[2]
-        # A weights tag stands for fixed weights and preprocessing; without one the library's release decides.
+        # A tag means fixed weights and preprocessing; without one they depend on the library's release.
         release = "" if tag and tag != "DEFAULT" else f"{library} {importlib.metadata.version(library)}"
         return f"{file_sha256(file) if file else tag} {release}".strip()
 
     def weights_file(self) -> Path | None:
-        """Return the local weights file, or None where the weights are downloaded by name.
+        """Return the local weights file, or None if the weights are downloaded by name.
 
         Raises
         ------
         BackboneError
-            It is nowhere to be found, or its hash is not the expected one.
+            It is missing, or its hash is not the expected one.
         """
         if not isinstance(self.spec, NetworkTable) or self.spec.file is None:
             return None
@@ -109,7 +117,7 @@ class Backbone:
             if found != self.spec.sha256.lower():
                 raise BackboneError(
                     f"backbone {self.name}: {path} is not the expected weights file: expected sha256 "
-                    f"{self.spec.sha256.lower()}, found {found}; fetch it again, or mend the suite's sha256"
+                    f"{self.spec.sha256.lower()}, got {found}; download it again, or correct sha256"
                 )
         return path
 
@@ -122,9 +130,7 @@ class Backbone:
         for candidate in candidates:
             if candidate.is_file():
                 return candidate
-        looked = (
-            ", ".join(str(candidate) for candidate in candidates) or "no folder: there is neither a suite's"
-        )
+        looked = ", ".join(map(str, candidates)) or "no folder, as there is neither a suite nor ANOBENCH_DATA"
         mend = "" if given.is_absolute() else " Put it beside the suite, or set ANOBENCH_DATA to its folder."
         raise BackboneError(
             f"backbone {self.name}: the weights file {str(given)!r} is missing; looked at {looked}.{mend}"
@@ -137,9 +143,9 @@ class Backbones:
     Parameters
     ----------
     tables : mapping of str to NetworkTable
-        A suite's own; they go before all others.
+        A suite's own; they take precedence.
     folder : Path, optional
-        The suite's folder, where local weights are looked for.
+        The suite's folder, searched for local weights.
     """
 
     def __init__(self, tables: Mapping[str, NetworkTable] | None = None, folder: Path | None = None) -> None:
@@ -160,22 +166,22 @@ class Backbones:
             raise BackboneError(f"backbone: {error}") from None
         base = self._base(selector.name, name, ())
         spec = _override(base, selector.params, name)
-        # What says nothing new is left out, so that one backbone has one name.
-        told = {
+        # Parameters that change nothing are left out, so that one backbone has one name.
+        changed = {
             key: text
             for key, text in sorted(selector.params.items())
             if getattr(spec, key) != getattr(base, key)
         }
-        return Backbone(format_selector(selector.name, told), spec, self._folder)
+        return Backbone(format_selector(selector.name, changed), spec, self._folder)
 
-    def _base(self, head: str, whole: str, seen: tuple[str, ...]) -> Spec:
+    def _base(self, head: str, name: str, seen: tuple[str, ...]) -> Spec:
         table = self._tables.get(head)
         if table is not None and head not in seen:
             if table.preset is None:
                 _check_model(table, f"backbone {head!r}")
                 return table
             inner = parse(table.preset)
-            base = _override(self._base(inner.name, whole, (*seen, head)), inner.params, table.preset)
+            base = _override(self._base(inner.name, name, (*seen, head)), inner.params, table.preset)
             return _override(base, table.model_dump(exclude_unset=True, exclude={"preset"}), head)
         if head == "pixels":
             return PixelsTable()
@@ -193,7 +199,7 @@ class Backbones:
             spec = NetworkTable(torchvision=rest) if library == "torchvision" else NetworkTable(timm=rest)
         else:
             spec = NetworkTable(timm=head)
-        _check_model(spec, f"backbone {whole!r}", (*self._tables, *HANDCRAFTED, *PRESETS), self._allowed())
+        _check_model(spec, f"backbone {name!r}", (*self._tables, *HANDCRAFTED, *PRESETS), self._allowed())
         return spec
 
     def _allowed(self) -> str:
@@ -205,7 +211,7 @@ class Backbones:
 
 
 def _check_model(spec: NetworkTable, where: str, others: tuple[str, ...] = (), allowed: str = "") -> None:
-    """Refuse an architecture that the installed library does not build."""
+    """Raise for an architecture that the installed library does not have."""
     library = "timm" if spec.timm is not None else "torchvision"
     given = spec.timm if spec.timm is not None else spec.torchvision or ""
     if library == "timm" and given.startswith(("hf-hub:", "hf_hub:")):
@@ -218,7 +224,7 @@ def _check_model(spec: NetworkTable, where: str, others: tuple[str, ...] = (), a
 
 
 def _override(base: Spec, given: Mapping[str, Any], where: str) -> Spec:
-    """Return `base` with the given keys changed, checked anew."""
+    """Return `base` with the given keys changed, validated again."""
     if not given:
         return base
     kind = type(base)

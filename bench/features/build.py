@@ -12,30 +12,29 @@ import torch
 from torch import nn
 
 from bench.core.errors import BackboneError
+from bench.data.fingerprint import file_sha256
 from bench.data.resize import Size
 from bench.features.backbone import Backbone
 from bench.features.preprocess import Preprocess
 from bench.features.spec import NetworkTable
 
-Tensors = Mapping[str, torch.Tensor]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Built:
-    """A module in evaluation mode on its device, and how to use it.
+    """A module in evaluation mode on its device, with everything needed to use it.
 
     Attributes
     ----------
     module : callable
-        Runs the network up to the end, (b, 3, h, w) to anything; compiled if asked for.
+        Runs the network, (b, 3, h, w) to anything; compiled if the backbone says so.
     layers : nn.Module
         The same network, for its named modules.
     pooled : callable
-        (b, 3, h, w) to what the network hands to its classifier.
+        (b, 3, h, w) to the input of the network's classifier.
     prefix_tokens : int
         Class and register tokens before the patches of a transformer.
     channels_last_output : bool
-        Its maps come as (b, h, w, c).
+        Whether its maps are (b, h, w, c).
     """
 
     spec: NetworkTable
@@ -72,12 +71,8 @@ def build(backbone: Backbone, device: torch.device) -> Built:
         pooled=pooled,
         preprocess=_preprocess(backbone.spec, config),
         prefix_tokens=int(getattr(module, "num_prefix_tokens", 0)),
-        channels_last_output=_is_nhwc(module),
+        channels_last_output=str(getattr(module, "output_fmt", "")).upper().endswith("NHWC"),
     )
-
-
-def _is_nhwc(module: nn.Module) -> bool:
-    return str(getattr(module, "output_fmt", "")).upper().endswith("NHWC")
 
 
 def _timm(backbone: Backbone, file: Path | None) -> tuple[nn.Module, dict[str, Any]]:
@@ -125,7 +120,7 @@ def _torchvision(backbone: Backbone, file: Path | None) -> tuple[nn.Module, dict
     its = weights.transforms()
     config = {"resize": its.resize_size[0], "crop": its.crop_size[0], "mean": its.mean, "std": its.std}
     if spec.layer is None:
-        # What goes into the last linear layer is what the network hands to its classifier.
+        # The input of the last linear layer is that of the classifier.
         last = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
         if last and not last[-1].startswith(("aux", "AuxLogits")):
             parent, _, leaf = last[-1].rpartition(".")
@@ -135,19 +130,13 @@ def _torchvision(backbone: Backbone, file: Path | None) -> tuple[nn.Module, dict
 
 def _head(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the network up to its classifier."""
-    forward_features: Any = getattr(module, "forward_features", None)
-    forward_head: Any = getattr(module, "forward_head", None)
-    has_both = callable(forward_features) and callable(forward_head)
-    if has_both and "pre_logits" in inspect.signature(forward_head).parameters:
-
-        def pooled(images: torch.Tensor) -> torch.Tensor:
-            out: torch.Tensor = forward_head(forward_features(images), pre_logits=True)
-            return out
-
-        return pooled
+    body: Any = getattr(module, "forward_features", None)
+    head: Any = getattr(module, "forward_head", None)
+    if callable(body) and callable(head) and "pre_logits" in inspect.signature(head).parameters:
+        return lambda images: head(body(images), pre_logits=True)
 
     def last(images: torch.Tensor) -> torch.Tensor:
-        out = module(images)
+        out: Any = module(images)
         tensor: torch.Tensor = out[-1] if isinstance(out, tuple | list) else out
         return tensor
 
@@ -155,7 +144,7 @@ def _head(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def _preprocess(spec: NetworkTable, config: Mapping[str, Any]) -> Preprocess:
-    """Put the spec's wishes over the network's own configuration."""
+    """Override the network's own configuration by the spec."""
     resize: Size | None = spec.resize
     crop: Size | None = spec.crop
     if resize is None and crop is None:
@@ -181,23 +170,21 @@ def _load(backbone: Backbone, module: nn.Module, file: Path) -> None:
         if name in state and state[name].shape != value.shape
     ]
     for what, names in (
-        ("lacks", sorted(want - have)),
-        ("has, unknown to the network,", sorted(have - want)),
+        ("missing from the file:", sorted(want - have)),
+        ("unknown to the network:", sorted(have - want)),
     ):
         if names:
-            wrong.append(
-                f"the file {what} {', '.join(names[:4])}{f' and {len(names) - 4} more' if names[4:] else ''}"
-            )
+            wrong.append(f"{what} {', '.join(names[:4])}{f' and {len(names) - 4} more' if names[4:] else ''}")
     if wrong:
         raise BackboneError(
             f"backbone {backbone.name}: the weights in {file} do not fit the network: "
-            f"{'; '.join(wrong[:4])}. Mend args (e.g. num_classes), "
-            "or name the network that the weights belong to"
+            f"{'; '.join(wrong[:4])}. Correct args (e.g. num_classes), "
+            "or name the network of these weights"
         )
     module.load_state_dict(dict(state), strict=True)
 
 
-def _read(backbone: Backbone, file: Path) -> Tensors:
+def _read(backbone: Backbone, file: Path) -> Mapping[str, torch.Tensor]:
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -205,21 +192,19 @@ def _read(backbone: Backbone, file: Path) -> Tensors:
             return load_file(file)
         state: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        from bench.data.fingerprint import file_sha256
-
         assert isinstance(backbone.spec, NetworkTable)
         expected = f", expected {backbone.spec.sha256}" if backbone.spec.sha256 else ""
         raise BackboneError(
             f"backbone {backbone.name}: {file} cannot be read as weights "
             f"(sha256 {file_sha256(file)}{expected}): {type(error).__name__}: {error}. "
-            "It may be truncated: fetch it again"
+            "It may be truncated: download it again"
         ) from None
     for key in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise BackboneError(
-            f"backbone {backbone.name}: {file} holds no plain table of tensors; "
+            f"backbone {backbone.name}: {file} is not a plain table of tensors; "
             "save the network's state_dict()"
         )
     return state

@@ -1,4 +1,4 @@
-"""What torch is told in this process: threads, seeds, determinism, and the allocator on a CPU."""
+"""Settings of torch in this process: threads, seeds, determinism, and the allocator on a CPU."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fix_threads(number: int) -> None:
 
 @contextlib.contextmanager
 def torch_threads(number: int | None) -> Iterator[None]:
-    """Let torch use so many threads inside the block; None changes nothing."""
+    """Set the number of torch's threads inside the block; None changes nothing."""
     before = torch.get_num_threads()
     if number is None or number == before:
         yield
@@ -48,14 +48,14 @@ def seed_everything(seed: int) -> None:
     np.random.seed(seed)  # noqa: NPY002
     if torch.cuda.is_available():
         torch.manual_seed(seed)
-    else:  # the same state of the same generator, without half a millisecond for the GPUs that are not there
+    else:  # the same, without half a millisecond for the missing GPUs
         torch.default_generator.manual_seed(seed)
 
 
 def deterministic() -> None:
     """Ask torch for the same bits every time: deterministic algorithms, no autotuning, no TF32."""
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # It would also fill each new tensor with NaN: slow, and only to find reads of what was never written.
+    # It would also fill each new tensor with NaN: slow, and useful only to find uninitialised reads.
     memory: Any = torch.utils.deterministic
     memory.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
@@ -64,19 +64,18 @@ def deterministic() -> None:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was told, before a clock is read."""
+    """Wait until the device has finished its work, before a clock is read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 @functools.cache
 def tune_allocator() -> bool:
-    """Tell glibc's allocator, once in this process, to keep what it got; return whether that was possible.
+    """Make glibc's allocator keep its memory, once in this process; return whether that was possible.
 
-    By default it hands every large activation back to the kernel and asks for it again, and a convolution
-    network on a CPU then spends most of its time in page faults (MobileNet-v2 at 224 px: 34 instead of 85
-    images/s).
-    ``ANOBENCH_MALLOC=0`` leaves the allocator alone.
+    By default it returns every large activation to the kernel, and a convolutional network on a CPU spends
+    most of its time in page faults (MobileNet-v2 at 224 px: 34 instead of 85 images/s). ``ANOBENCH_MALLOC=0``
+    leaves the allocator alone.
     """
     if os.environ.get("ANOBENCH_MALLOC") == "0" or platform.libc_ver()[0] != "glibc":
         return False

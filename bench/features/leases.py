@@ -1,7 +1,7 @@
 """Pins: which keys of the feature store running processes use.
 
-A process marks each key it reads with a file named after host, process number and start time. A pin counts
-while its process runs; on another host, for some hours after it was last renewed.
+A process marks each key that it reads by a file named after host, process number and start time. A pin is
+valid while its process runs; one of another host, for some hours after its last renewal.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def pin(folder: Path) -> None:
         return
     if not _pins:
         atexit.register(unpin_all, os.getpid())
-    with contextlib.suppress(OSError):  # a cache that is only read needs no pin
+    with contextlib.suppress(OSError):  # a read-only cache needs no pin
         path.touch()
         _pins[path] = time.monotonic()
 
@@ -62,13 +62,13 @@ def unpin_all(pid: int | None = None) -> None:
 
 
 def touch(folder: Path) -> None:
-    """Note the time of use."""
+    """Record the time of use."""
     with contextlib.suppress(OSError):
         os.utime(folder / "key.json")
 
 
 def pinned(folder: Path, *, by_others: bool = False) -> bool:
-    """Return whether a running process uses the key; removes pins of processes that ended."""
+    """Return whether a running process uses the key; removes pins of dead processes."""
     own, used = _own_pin(), False
     for path in folder.glob(".pin-*"):
         if by_others and path.name == own:

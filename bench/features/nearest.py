@@ -1,13 +1,13 @@
-"""Exact nearest neighbours.
+"""Exact nearest neighbours, and standardising features.
 
-Candidates come from one float32 matrix product a chunk; their distances are then computed from float64
-differences, so that near-duplicates suffer no cancellation (see `bench.features.search`).
+Candidate neighbours come from one float32 matrix product a chunk; their distances are then computed from
+float64 differences, so that near-duplicates suffer no cancellation (see `bench.features.search`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ _LARGEST = 1e15
 
 
 class Neighbours(NamedTuple):
-    """What `nearest` returns.
+    """The result of `nearest`.
 
     Attributes
     ----------
@@ -49,13 +49,13 @@ def nearest(
     queries : Tensor, shape (n, d), floating
     bank : Tensor, shape (m, d), floating, on the same device
     k : int
-        1 to m (less the excluded rows).
+        From 1 to m, less the excluded rows.
     metric : {"sqeuclidean", "cosine"}
         Squared Euclidean distance, or 1 - cosine in [0, 2]; a zero vector is at cosine distance 1 from all.
     exclude : Tensor, shape (n,) or (n, e), integer, optional
-        Rows of the bank that are not to be found for each query, such as the query itself; -1 for none.
+        Rows of the bank to exclude for each query, such as the query itself; -1 for none.
     budget_bytes : int
-        AuxiliaryImages memory for the work, besides the result.
+        Memory to work with, besides the result.
 
     Raises
     ------
@@ -74,6 +74,48 @@ def nearest(
             found = search(queries[rows], None if excluded is None else excluded[rows])
             distances[rows], indices[rows] = found[0].to(dtype), found[1]
     return Neighbours(distances, indices)
+
+
+def standardise(
+    train: torch.Tensor, mode: Literal["none", "standard", "l2"] = "standard"
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a function that normalises features, fitted on the training features.
+
+    Parameters
+    ----------
+    train : Tensor, shape (n, d), floating
+    mode : {"none", "standard", "l2"}
+        ``standard`` subtracts the mean and divides by the standard deviation (with n in the denominator);
+        a constant column is divided by 1. ``l2`` scales each row to unit length; a zero row stays zero.
+
+    Returns
+    -------
+    callable
+        (m, d) to (m, d), same dtype; does not change its argument.
+
+    Raises
+    ------
+    ValueError
+        Unknown mode, not (n, d), or no training features for ``standard``.
+    """
+    if mode == "none":
+        return lambda features: features
+    if mode == "l2":
+        return lambda features: torch.nn.functional.normalize(features, dim=1)
+    if mode != "standard":
+        raise ValueError(f"mode must be 'none', 'standard' or 'l2', got {mode!r}")
+    if train.ndim != 2 or not len(train):
+        raise ValueError(f"expected train features of shape (n, d) with n > 0, got {tuple(train.shape)}")
+    mean = train.mean(0, dtype=torch.float64)
+    variance = torch.zeros_like(mean)
+    for part in torch.split(train, 4096):  # in float64, without a float64 copy of everything
+        variance += (part.double() - mean).square_().sum(0)
+    deviation = (variance / len(train)).sqrt()
+    # By rounding, a constant column has a deviation of some 1e-17 of its value, which is not a scale.
+    constant = deviation <= 1e-12 * mean.abs()
+    scale = torch.where(constant, 1.0, deviation).to(train.dtype)
+    centre = mean.to(train.dtype)
+    return lambda features: (features - centre) / scale
 
 
 def _checked(
@@ -96,7 +138,7 @@ def _checked(
         left -= _most_excluded(exclude)
     if not 1 <= k <= left:
         less = f", of which up to {len(bank) - left} are excluded" if left < len(bank) else ""
-        raise ValueError(f"{k} neighbours were asked for (k), but the bank has {len(bank)} rows{less}")
+        raise ValueError(f"k is {k}, but the bank has {len(bank)} rows{less}; choose fewer neighbours")
     return exclude
 
 
@@ -108,16 +150,16 @@ def _check_values(name: str, values: torch.Tensor) -> None:
     low, high = (float(end) for end in torch.aminmax(values))
     if not max(-low, high) < _LARGEST:  # NaN is not below either
         raise ValueError(
-            f"the {name} hold values that are NaN, infinite or beyond {_LARGEST:g} (from {low:g} "
-            f"to {high:g}): their distances cannot be computed; mend or scale the features"
+            f"the {name} have values that are NaN, infinite or beyond {_LARGEST:g} (from {low:g} to "
+            f"{high:g}), so that distances cannot be computed; correct or scale the features"
         )
 
 
 def _check_excluded(exclude: torch.Tensor, n: int, bank: torch.Tensor) -> torch.Tensor:
-    whole = exclude.dtype in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-    if exclude.ndim not in (1, 2) or len(exclude) != n or not whole:
+    integers = exclude.dtype in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+    if exclude.ndim not in (1, 2) or len(exclude) != n or not integers:
         raise ValueError(
-            f"exclude must hold integers of shape ({n},) or ({n}, e), "
+            f"exclude must be integers of shape ({n},) or ({n}, e), "
             f"got {exclude.dtype} {tuple(exclude.shape)}"
         )
     exclude = exclude.to(bank.device, torch.int64).reshape(n, -1)
@@ -127,7 +169,7 @@ def _check_excluded(exclude: torch.Tensor, n: int, bank: torch.Tensor) -> torch.
 
 
 def _most_excluded(exclude: torch.Tensor) -> int:
-    """Return how many different rows are excluded for the query that excludes most."""
+    """Return the largest number of different rows that one query excludes."""
     if not exclude.numel():
         return 0
     ordered = exclude.sort(1).values
@@ -138,7 +180,7 @@ def _most_excluded(exclude: torch.Tensor) -> int:
 
 @contextlib.contextmanager
 def _highest_precision() -> Iterator[None]:
-    """No TF32 or bfloat16 in matrix products: the error bound is float32's."""
+    """No TF32 or bfloat16 in matrix products: the error bound is that of float32."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

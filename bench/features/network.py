@@ -1,7 +1,7 @@
 """Frozen networks: builds a torch module from its description and reads pooled vectors and maps out of it.
 
 On a CPU a network always runs at one batch shape (the last batch is padded), and only if an image's features
-come out bit-identical at every place in the batch; then they cannot depend on the other images in it.
+are bit-identical at every place in the batch; then they cannot depend on the other images in it.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.core.errors import BackboneError
-from bench.data.resize import Pictures
+from bench.data.resize import PixelArrays
 from bench.features.backbone import Backbone
 from bench.features.build import Built, build
 from bench.features.device import tune_allocator
-from bench.features.presets import unknown
+from bench.features.spec import unknown
 
 log = logging.getLogger(__name__)
 
 CPU_BATCH, GPU_BATCH = 16, 256
-#: What torch says where a pooling or a convolution has no pixel left to work on.
+#: In torch's message when a pooling or a convolution has no pixels left.
 TOO_SMALL = ("size is too small", "greater than actual input size")
 
 Hook = Callable[[nn.Module, Any, Any], None]
 
 
 class _Enough(Exception):
-    """Raised by the last hook: what lies behind the wanted layers need not be computed."""
+    """Raised by the last hook: nothing behind the wanted layers needs to be computed."""
 
 
-class Network:
+class FrozenNetwork:
     """A built backbone on a device.
 
     Parameters
@@ -44,11 +44,6 @@ class Network:
     device : torch.device
     batch_size : int, optional
         16 on a CPU, 256 on a GPU; halved when memory runs out.
-
-    Attributes
-    ----------
-    passes : int
-        Images pushed through so far, padding not counted.
     """
 
     def __init__(self, backbone: Backbone, device: torch.device, batch_size: int | None = None) -> None:
@@ -58,20 +53,19 @@ class Network:
         self._built: Built = build(backbone, device)
         self.preprocess = self._built.preprocess
         self.batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
-        self.passes = 0
         self._checked = device.type != "cpu"
         self._modules: dict[str, nn.Module] = dict(self._built.layers.named_modules())
         self._precision = getattr(torch, backbone.precision_on(device.type))
 
-    def on_host(self, pictures: Pictures) -> Pictures:
-        return self.preprocess.on_host(pictures)
+    def on_host(self, pixels: PixelArrays) -> PixelArrays:
+        return self.preprocess.on_host(pixels)
 
-    def pooled(self, pictures: Pictures) -> torch.Tensor:
+    def pooled(self, pixels: PixelArrays) -> torch.Tensor:
         """Return feature vectors, shape (b, d), float32, on the device."""
         spec = self._built.spec
         if spec.layer is None:
-            return self._run(pictures, ())[""]
-        return self._run(pictures, (spec.layer,), pool=True)[spec.layer]
+            return self._run(pixels, ())[""]
+        return self._run(pixels, (spec.layer,), pool=True)[spec.layer]
 
     @property
     def module(self) -> nn.Module:
@@ -89,7 +83,7 @@ class Network:
         """Return maps as `maps` does, of the network's input, with gradients."""
         return self._forward(images, tuple(layers), False)
 
-    def maps(self, pictures: Pictures, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+    def maps(self, pixels: PixelArrays, layers: Sequence[str]) -> dict[str, torch.Tensor]:
         """Return the outputs of the named modules, each (b, c, h, w), float32, on the device.
 
         Raises
@@ -97,15 +91,15 @@ class Network:
         BackboneError
             A layer does not exist (the message lists the layers) or has no spatial map.
         """
-        return self._run(pictures, tuple(layers))
+        return self._run(pixels, tuple(layers))
 
     def _run(
-        self, pictures: Pictures, layers: tuple[str, ...], *, pool: bool = False
+        self, pixels: PixelArrays, layers: tuple[str, ...], *, pool: bool = False
     ) -> dict[str, torch.Tensor]:
         for layer in layers:
             self._module(layer)
         with torch.inference_mode(), _exact_float32():
-            images = self.preprocess(pictures, self.device)
+            images = self.preprocess(pixels, self.device)
             parts: list[dict[str, torch.Tensor]] = []
             at = 0
             while at < len(images):
@@ -118,7 +112,6 @@ class Network:
                     self._back_off(error)
                     continue
                 at += len(part)
-        self.passes += len(images)
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def _fixed_shape(
@@ -131,7 +124,7 @@ class Network:
         return {key: value[:n] for key, value in self._forward(part, layers, pool).items()}
 
     def _forward(self, images: torch.Tensor, layers: tuple[str, ...], pool: bool) -> dict[str, torch.Tensor]:
-        """Run one batch; return the reduced output under "" or the wanted layers under their names."""
+        """Run one batch; return the pooled output under "", or the wanted layers under their names."""
         autocast = self._precision != torch.float32
         taken: dict[str, torch.Tensor] = {}
         hooks = [
@@ -154,7 +147,7 @@ class Network:
         return taken
 
     def _explained(self, error: RuntimeError) -> Exception:
-        """Return what to raise in an error's place: one that tells of images too small, or itself."""
+        """Return the error to raise instead: of images too small for the network, or the same."""
         if not any(words in str(error) for words in TOO_SMALL):
             return error
         return BackboneError(
@@ -164,14 +157,14 @@ class Network:
 
     @property
     def side(self) -> int:
-        """Shorter side in pixels of what the network is fed."""
+        """Shorter side of the network's input, in pixels."""
         given = self.preprocess.crop or self.preprocess.resize or 224
         return given if isinstance(given, int) else min(given)
 
     def _take(self, layer: str, layers: tuple[str, ...], pool: bool, taken: dict[str, torch.Tensor]) -> Hook:
         def hook(_module: nn.Module, _given: object, output: object) -> None:
             value = self._tensor(output, layer)
-            # Reduced or copied at once: a later in-place operation must not reach it.
+            # Reduced or copied at once: later in-place operations must not change it.
             taken[layer] = (
                 self._finish(self._pool(value)) if pool else self._spatial(value, layer).float().clone()
             )
@@ -190,7 +183,7 @@ class Network:
         return output
 
     def _spatial(self, value: torch.Tensor, layer: str) -> torch.Tensor:
-        if value.ndim == 3:  # tokens: leave the class token, put the patches back on their grid
+        if value.ndim == 3:  # tokens: drop the class token, put the patches back on their grid
             tokens = value[:, self._built.prefix_tokens :]
             side = int(tokens.shape[1] ** 0.5)
             if side * side == tokens.shape[1]:
@@ -235,7 +228,7 @@ class Network:
         return self._modules[layer]
 
     def _check_places(self, image: torch.Tensor, layers: tuple[str, ...], pool: bool) -> None:
-        """Make sure once that an image's features do not depend on its place in the batch."""
+        """Check, once, that an image's features do not depend on its place in the batch."""
         size = self.batch_size
         same = image.expand(size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
         outputs = self._forward(same, layers, pool).values()
@@ -258,13 +251,13 @@ class Network:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         log.warning(
-            "backbone %s: out of memory; going on in batches of %d", self.backbone.name, self.batch_size
+            "backbone %s: out of memory; continuing in batches of %d", self.backbone.name, self.batch_size
         )
 
 
 @contextlib.contextmanager
 def _exact_float32() -> Iterator[None]:
-    """Keep float32 what it says: no TF32 on a GPU, no bfloat16 inside oneDNN."""
+    """Compute float32 in float32: no TF32 on a GPU, no bfloat16 inside oneDNN."""
     matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False

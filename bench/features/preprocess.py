@@ -1,12 +1,13 @@
-"""From decoded images to what a network takes: resize, centre crop, normalise.
+"""From decoded images to the input of a network: resize, centre crop, normalise.
 
-The ``device`` pipeline works on whole batches of uint8 where the network is; the ``pil`` pipeline goes
-image by image through PIL, as the papers' scripts did. Both keep uint8 between the steps and round as
-PIL does, so that they agree to about one grey level.
+The ``device`` pipeline handles batches of uint8 on the network's device; the ``pil`` pipeline goes image by
+image through PIL, as the papers' scripts do. Both keep uint8 between the steps and round as PIL does, so that
+they agree to about one grey level.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,20 +16,20 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from bench.data.resize import Pictures, Size, resize, resized, stack, to_tensor
+from bench.data.resize import PixelArrays, Size, resize, resized, stack, to_tensor
 from bench.data.source import Pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """How images are fed to a network.
+    """How images become the input of a network.
 
     Attributes
     ----------
     resize : int, (int, int) or None
         Shorter side in pixels (the longer one follows, rounded down), or exact height and width.
     crop : int, (int, int) or None
-        Centre crop; what an image lacks is padded with black.
+        Centre crop; smaller images are padded with black.
     interpolation : {"nearest", "bilinear", "bicubic", "lanczos"}
         Antialiased.
     mean, std : tuple of three floats
@@ -43,19 +44,19 @@ class Preprocess:
     std: tuple[float, float, float]
     pipeline: Literal["device", "pil"] = "device"
 
-    def on_host(self, pictures: Pictures) -> Pictures:
-        """Do what belongs on the host, in the reading thread: everything for ``pil``, nothing else."""
+    def on_host(self, pixels: PixelArrays) -> PixelArrays:
+        """Do what belongs on the host, in the reading thread: all of it for ``pil``, else nothing."""
         if self.pipeline == "device":
-            return pictures
-        return [_pil(picture, self.resize, self.crop, self.interpolation) for picture in pictures]
+            return pixels
+        return [_pil(image, self.resize, self.crop, self.interpolation) for image in pixels]
 
-    def __call__(self, pictures: Pictures, device: torch.device) -> torch.Tensor:
+    def __call__(self, pixels: PixelArrays, device: torch.device) -> torch.Tensor:
         """Return the network's input.
 
         Parameters
         ----------
-        images : array (b, h, w, 3) or sequence of arrays (h, w, 3), uint8
-            What `on_host` gave.
+        pixels : array (b, h, w, 3) or sequence of arrays (h, w, 3), uint8
+            From `on_host`.
 
         Returns
         -------
@@ -66,16 +67,11 @@ class Preprocess:
         DataError
             The images still differ in size after resizing and cropping.
         """
-        if self.pipeline == "pil":
-            small = stack([to_tensor(picture[None], device) for picture in pictures])
-        elif isinstance(pictures, np.ndarray):
-            small = self.shrink(to_tensor(pictures, device))
-        else:
-            small = stack([self.shrink(to_tensor(picture[None], device)) for picture in pictures])
-        return self.normalise(small)
+        shrink = self.shrink if self.pipeline == "device" else lambda images: images  # on_host did it
+        return self.normalise(on_device(pixels, device, shrink))
 
     def normalise(self, small: torch.Tensor) -> torch.Tensor:
-        """Return what `shrink` gave, uint8, as the network's input: float32, channels_last."""
+        """Turn the output of `shrink`, uint8, into the network's input: float32, channels_last."""
         scale = 1 / (255 * torch.tensor(self.std, dtype=torch.float32, device=small.device))
         shift = -torch.tensor(self.mean, dtype=torch.float32, device=small.device) * scale * 255
         image = small.to(torch.float32, memory_format=torch.channels_last)
@@ -90,23 +86,37 @@ class Preprocess:
         return pixels if self.crop is None else centre_crop(pixels, self.crop)
 
 
+def on_device(
+    pixels: PixelArrays, device: torch.device, shrink: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """Return images on the device, each brought to one size by `shrink`: (b, 3, h, w), uint8.
+
+    Raises
+    ------
+    DataError
+        They still differ in size.
+    """
+    if isinstance(pixels, np.ndarray):
+        return shrink(to_tensor(pixels, device))
+    return stack([shrink(to_tensor(image[None], device)) for image in pixels])
+
+
 def centre_crop(pixels: torch.Tensor, size: Size) -> torch.Tensor:
     """Crop (b, 3, h, w) around the centre, with torchvision's rounding; pads with 0 where too small."""
     height, width = (size, size) if isinstance(size, int) else size
-    lack_h, lack_w = max(height - pixels.shape[-2], 0), max(width - pixels.shape[-1], 0)
-    if lack_h or lack_w:
-        pad = (lack_w // 2, (lack_w + 1) // 2, lack_h // 2, (lack_h + 1) // 2)
-        pixels = F.pad(pixels, pad)
+    pad_h, pad_w = max(height - pixels.shape[-2], 0), max(width - pixels.shape[-1], 0)
+    if pad_h or pad_w:
+        pixels = F.pad(pixels, (pad_w // 2, (pad_w + 1) // 2, pad_h // 2, (pad_h + 1) // 2))
     top, left = round((pixels.shape[-2] - height) / 2), round((pixels.shape[-1] - width) / 2)
     return pixels[:, :, top : top + height, left : left + width]
 
 
-def _pil(picture: Pixels, size: Size | None, crop: Size | None, interpolation: str) -> NDArray[np.uint8]:
+def _pil(pixels: Pixels, size: Size | None, crop: Size | None, interpolation: str) -> NDArray[np.uint8]:
     from PIL import Image
 
-    image = Image.fromarray(picture)
+    image = Image.fromarray(pixels)
     if size is not None:
-        height, width = resized(picture.shape[0], picture.shape[1], size)
+        height, width = resized(pixels.shape[0], pixels.shape[1], size)
         if (width, height) != image.size:
             image = image.resize((width, height), Image.Resampling[interpolation.upper()])
     out = np.asarray(image)

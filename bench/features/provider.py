@@ -1,15 +1,18 @@
 """The feature provider: what `Images` ask for features, feature_maps and pixels.
 
-Pooled vectors come from memory (the matrices used last), else from the feature store, else from the network;
+Pooled vectors come from memory (the arrays used last), else from the feature store, else from the network;
 so each image goes through each backbone once, whatever views, methods, seeds and suites ask for it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,20 +27,37 @@ from bench.data.resize import resize, stack
 from bench.data.source import Source
 from bench.features.backbone import Backbone, Backbones
 from bench.features.device import synchronise, torch_threads
-from bench.features.extract import Extractor, extract, make_extractor
-from bench.features.part import FeatureRows
-from bench.features.rowcache import PixelCache, RowCache
-from bench.features.spec import PixelsTable
+from bench.features.extract import Extractor, extract_rows, make_extractor
+from bench.features.rowcache import FeatureRows, RowCache, read_images
+from bench.features.shards import Rows
+from bench.features.spec import NetworkTable, PixelsTable
 from bench.features.store import FLUSH_ROWS, Store, StoreKey
-from bench.features.usage import FeatureUsage, Tally
 
 if TYPE_CHECKING:
     from bench.features.trainable import Trainable
 
-Rows = NDArray[np.int64]
 #: Networks kept built; a suite's cells are ordered so that one is rarely built twice.
 KEPT_NETWORKS = 2
-Progress = Callable[[str, int, int], None]
+
+
+@dataclass(slots=True)
+class FeatureUsage:
+    """What getting features has cost since the last question.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall time inside the provider, reading the store and building networks included.
+    cold_seconds : float
+        What extracting all rows asked for costs, by the recorded seconds a row, each row counted once.
+    computed_rows, reused_rows : int
+        Distinct rows that went through a backbone now, and that came from the store or memory.
+    """
+
+    seconds: float = 0.0
+    cold_seconds: float = 0.0
+    computed_rows: int = 0
+    reused_rows: int = 0
 
 
 class FeatureProvider:
@@ -67,7 +87,7 @@ class FeatureProvider:
         backbones: Backbones,
         device: str | torch.device = "cpu",
         cache: Path | Literal["default"] | None = "default",
-        progress: Progress | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
         *,
         storage: Literal["float32", "float16"] = "float32",
         batch_size: int | None = None,
@@ -81,29 +101,26 @@ class FeatureProvider:
         self._extractors: dict[str, Extractor] = {}
         self._resolved: dict[str, Backbone] = {}
         self._identities: dict[tuple[str, bool], str] = {}
-        self._hot = RowCache(self.device, hot_bytes)
-        self._pixels = PixelCache(self.device, hot_bytes // 2)
-        self._passes = 0
-        self._tally = Tally()
+        self._hot = RowCache(hot_bytes)
+        self._pixels = RowCache(hot_bytes // 2) if self.device.type != "cpu" else None
+        self._passes: Counter[type] = Counter()
+        self._usage, self._asked = FeatureUsage(), dict[str, NDArray[np.bool_]]()
+
+    def metered(self) -> FeatureProvider:
+        """Return this provider with a `usage` of its own: the same memory, store and networks."""
+        other = copy.copy(self)
+        other.usage()
+        return other
 
     def usage(self) -> FeatureUsage:
         """Return what was spent since the last call, and start counting anew."""
-        usage, self._tally = self._tally.usage(), Tally()
+        usage, self._usage, self._asked = self._usage, FeatureUsage(), {}
         return usage
-
-    @contextlib.contextmanager
-    def counting(self, tally: Tally) -> Iterator[None]:
-        """Count what is asked for inside the block in this tally."""
-        before, self._tally = self._tally, tally
-        try:
-            yield
-        finally:
-            self._tally = before
 
     @property
     def forward_passes(self) -> int:
-        """Images pushed through networks so far; padding of the last batch is not counted."""
-        return self._passes + sum(extractor.passes for extractor in self._extractors.values())
+        """Images pushed through networks so far, without the padding of a last batch."""
+        return self._passes[NetworkTable]
 
     def features(self, source: Source, rows: Rows, backbone: str) -> torch.Tensor:
         """Return pooled vectors, shape (n, d), float32, on the device.
@@ -144,10 +161,10 @@ class FeatureProvider:
             An image cannot be decoded, or they differ in size and `size` is None.
         """
         with self._clock():
-            pictures = self._pixels.read(source, rows)
-            if isinstance(pictures, torch.Tensor):
-                return _resized(pictures, size).contiguous()
-            return stack([_resized(picture, size) for picture in pictures]).contiguous()
+            images = read_images(source, rows, self.device, self._pixels)
+            if isinstance(images, torch.Tensor):
+                return _resized(images, size).contiguous()
+            return stack([_resized(image, size) for image in images]).contiguous()
 
     def network(self, backbone: str) -> Trainable:
         """Return a new copy of a backbone's network, to be trained.
@@ -172,26 +189,20 @@ class FeatureProvider:
                 raise DataError(f"{source.name} has no images")
             return {what: value[:0] for what, value in self._collect(source, first, backbone, layers).items()}
         parts = {
-            what: self._part(source, backbone, what)
+            what: self._part(source, backbone, what, wanted)
             for what in [f"map:{layer}" for layer in layers] or ["pooled"]
         }
         for part in parts.values():
-            part.from_store(part.matrix.lacking(wanted), wanted)
-        todo = np.unique(np.concatenate([part.matrix.lacking(wanted) for part in parts.values()]))
+            part.load(part.missing(wanted))
+        todo = _missing(parts, wanted)
         if len(todo):
-            self._compute(
-                source,
-                backbone,
-                todo,
-                {k: p for k, p in parts.items() if len(p.matrix.lacking(wanted))},
-                wanted,
-            )
+            unfinished = {what: part for what, part in parts.items() if len(part.missing(wanted))}
+            self._compute(source, backbone, todo, unfinished)
         for part in parts.values():
             self._count(part, wanted, todo, len(source))
-            self._hot.keep(part.digest, part.matrix)
-        return {what: part.matrix.take(rows) for what, part in parts.items()}
+        return {what: part.take(rows) for what, part in parts.items()}
 
-    def _part(self, source: Source, backbone: Backbone, what: str) -> FeatureRows:
+    def _part(self, source: Source, backbone: Backbone, what: str, wanted: Rows) -> FeatureRows:
         pooled = what == "pooled"
         name = (backbone.name, pooled)
         if name not in self._identities:
@@ -205,53 +216,50 @@ class FeatureProvider:
             precision=backbone.precision_on(self.device.type),
             dtype=self.storage,
         )
-        # Pixels are quicker made than read.
-        kept = self._store.rows(key, keep=not isinstance(backbone.spec, PixelsTable))
+        # Pixels are made faster than they are read.
+        stored = self._store.rows(key, len(source), keep=not isinstance(backbone.spec, PixelsTable))
         limit = self._hot.limit if pooled else 0
-        return FeatureRows(key.digest, kept, self._hot.open(key.digest, len(source)), limit)
+        return FeatureRows(stored, self._hot, len(source), wanted, self.device, limit)
 
-    def _compute(
-        self, source: Source, backbone: Backbone, todo: Rows, parts: dict[str, FeatureRows], wanted: Rows
-    ) -> None:
-        """Push rows through the network, into the matrices and the store."""
+    def _compute(self, source: Source, backbone: Backbone, todo: Rows, parts: dict[str, FeatureRows]) -> None:
+        """Push rows through the network, into memory and the store."""
         layers = [what.removeprefix("map:") for what in parts if what != "pooled"]
         label, total, done = f"{source.name} · {backbone.name}", len(todo), 0
         blocks = [todo[start : start + FLUSH_ROWS] for start in range(0, len(todo), FLUSH_ROWS)]
-        if any(part.kept.shared() for part in parts.values()):
+        if any(part.stored.shared() for part in parts.values()):
             # Another process may be at the same rows: begin elsewhere, and look at what it has done.
             turn = os.getpid() % len(blocks)
             blocks = blocks[turn:] + blocks[:turn]
-        extractor: Extractor | None = None
         try:
             for number, block in enumerate(blocks):
-                if number:
-                    for part in parts.values():
-                        part.from_store(part.matrix.lacking(block), wanted)
-                lacking = np.unique(np.concatenate([part.matrix.lacking(block) for part in parts.values()]))
-                done += len(block) - len(lacking)
-                if not len(lacking):
+                for part in parts.values() if number else ():
+                    part.load(part.missing(block))
+                missing = _missing(parts, block)
+                done += len(block) - len(missing)
+                if not len(missing):
                     continue
-                extractor = extractor or self._extractor(backbone)
+                extractor = self._extractor(backbone)
                 with torch_threads(self._threads):
-                    for batch in extract(extractor, source, lacking, layers, self.device):
+                    for batch in extract_rows(extractor, source, missing, layers, self.device):
                         for what, part in parts.items():
-                            part.computed(batch.rows, batch.values[what], batch.seconds / len(parts), wanted)
+                            part.add(batch.rows, batch.values[what], batch.seconds / len(parts))
                         done += len(batch.rows)
+                        self._passes[type(backbone.spec)] += len(batch.rows)
                         if self.progress is not None:
                             self.progress(label, done, total)
         finally:
             for part in parts.values():
-                part.kept.close()
+                part.stored.close()
 
     def _count(self, part: FeatureRows, wanted: Rows, todo: Rows, n: int) -> None:
         """Count rows that were not asked for since the last `usage`."""
-        asked = self._tally.asked.setdefault(part.digest, np.zeros(n, np.bool_))
+        asked = self._asked.setdefault(part.stored.digest, np.zeros(n, np.bool_))
         new = wanted[~asked[wanted]]
         asked[new] = True
         computed = int(np.isin(new, todo, assume_unique=True).sum())
-        self._tally.computed += computed
-        self._tally.reused += len(new) - computed
-        self._tally.cold += float(part.kept.seconds(new).sum())
+        self._usage.computed_rows += computed
+        self._usage.reused_rows += len(new) - computed
+        self._usage.cold_seconds += float(part.stored.seconds(new).sum())
 
     def _resolve(self, name: str) -> Backbone:
         if name not in self._resolved:
@@ -261,7 +269,7 @@ class FeatureProvider:
     def _extractor(self, backbone: Backbone) -> Extractor:
         if backbone.name not in self._extractors:
             while len(self._extractors) >= KEPT_NETWORKS:
-                self._passes += self._extractors.pop(next(iter(self._extractors))).passes
+                del self._extractors[next(iter(self._extractors))]
             self._extractors[backbone.name] = make_extractor(backbone, self.device, self._batch_size)
         return self._extractors[backbone.name]
 
@@ -273,45 +281,15 @@ class FeatureProvider:
             yield
             synchronise(self.device)
         finally:
-            self._tally.seconds += time.perf_counter() - started
+            self._usage.seconds += time.perf_counter() - started
 
 
-class Meter:
-    """A provider as one cell sees it: the same features, counted for this cell.
-
-    Parameters
-    ----------
-    provider : FeatureProvider
-    """
-
-    def __init__(self, provider: FeatureProvider) -> None:
-        self._provider, self._tally = provider, Tally()
-        self.device = provider.device
-
-    def usage(self) -> FeatureUsage:
-        """Return what this cell spent since the last call, and start counting anew."""
-        usage, self._tally = self._tally.usage(), Tally()
-        return usage
-
-    def features(self, source: Source, rows: Rows, backbone: str) -> torch.Tensor:
-        with self._provider.counting(self._tally):
-            return self._provider.features(source, rows, backbone)
-
-    def feature_maps(
-        self, source: Source, rows: Rows, backbone: str, layers: Sequence[str]
-    ) -> dict[str, torch.Tensor]:
-        with self._provider.counting(self._tally):
-            return self._provider.feature_maps(source, rows, backbone, layers)
-
-    def pixels(self, source: Source, rows: Rows, size: Resizing | None) -> torch.Tensor:
-        with self._provider.counting(self._tally):
-            return self._provider.pixels(source, rows, size)
-
-    def network(self, backbone: str) -> Trainable:
-        return self._provider.network(backbone)
+def _missing(parts: Mapping[str, FeatureRows], rows: Rows) -> Rows:
+    """Return the rows that any part has yet to get, ascending."""
+    return np.unique(np.concatenate([part.missing(rows) for part in parts.values()]))
 
 
-def _resized(pictures: torch.Tensor, size: Resizing | None) -> torch.Tensor:
+def _resized(images: torch.Tensor, size: Resizing | None) -> torch.Tensor:
     if size is None:
-        return pictures
-    return size(pictures) if callable(size) else resize(pictures, size)
+        return images
+    return size(images) if callable(size) else resize(images, size)

@@ -1,4 +1,4 @@
-"""Making networks whole before all of them is trained: blocks that were cut off, folded BatchNorm."""
+"""Restoring networks before they are trained in full: missing blocks, folded BatchNorm."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from bench.core.errors import BackboneError
 from bench.features.spec import NetworkTable
 from bench.features.trainable import Trainable, named_blocks
 
-#: How timm is told to cut a network down to its maps.
+#: Arguments with which timm cuts a network down to its maps.
 _CUT = ("features_only", "out_indices", "out_features", "output_stride")
 
 
 def lacking_block(net: Trainable, block: int, seed: int) -> nn.Module:
-    """Return a block that a cut-down network lacks, with weights by chance as its architecture draws them.
+    """Return a block that a cut-down network is missing, initialised at random as its architecture does.
 
-    Of networks whose weights reach only so far (timm's ``features_only``).
+    For networks whose weights end early (timm's ``features_only``).
 
     Parameters
     ----------
     net : Trainable
-        It must have the block before.
+        It must have block ``block - 1``.
     seed : int
 
     Returns
@@ -35,33 +35,33 @@ def lacking_block(net: Trainable, block: int, seed: int) -> nn.Module:
     Raises
     ------
     BackboneError
-        The whole network is not known, or the block is not a module that follows the one before.
+        The full network is unknown, or the block is not a module that follows the one before.
     """
     spec = net.backbone.spec
     assert isinstance(spec, NetworkTable)
     said = f"backbone {net.backbone.name}: it has no block {block}, and"
     if block - 1 not in net.blocks:
-        raise BackboneError(f"{said} not block {block - 1} either, which it would stand on")
+        raise BackboneError(f"{said} no block {block - 1} to put it on")
     if spec.timm is None:
-        raise BackboneError(f"{said} only of timm's networks what was cut off is known")
+        raise BackboneError(f"{said} only timm's networks can be completed; name one (timm = ...)")
     import timm
 
     args: dict[str, Any] = {name: value for name, value in spec.args.items() if name not in _CUT}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        whole = timm.create_model(spec.timm, pretrained=False, **args)
-    blocks = named_blocks(whole)
-    children = [name for name, _ in whole.named_children()]
+        full = timm.create_model(spec.timm, pretrained=False, **args)
+    blocks = named_blocks(full)
+    children = [name for name, _ in full.named_children()]
     before, wanted = blocks.get(block - 1, ""), blocks.get(block, "")
     if not {before, wanted} <= set(children) or children.index(wanted) != children.index(before) + 1:
-        raise BackboneError(f"{said} in {spec.timm} it is no single part that could be added")
-    return whole.get_submodule(wanted).to(net.device).to(memory_format=torch.channels_last)
+        raise BackboneError(f"{said} in {spec.timm} it is not a single module that could be added")
+    return full.get_submodule(wanted).to(net.device).to(memory_format=torch.channels_last)
 
 
 def folded_batchnorm(module: nn.Module) -> list[nn.BatchNorm2d]:
-    """Return the BatchNorm layers whose scale and statistics have been moved into the convolution before.
+    """Return the BatchNorm layers whose scale and statistics were folded into the convolution before.
 
-    They have weight 1, mean 0 and variance 1, but a bias; in evaluation they are the layer that they were.
+    They have weight 1, mean 0 and variance 1, but a bias; in evaluation the network is unchanged.
     """
     layers = [each for each in module.modules() if isinstance(each, nn.BatchNorm2d) and each.affine]
     return [
@@ -74,10 +74,10 @@ def folded_batchnorm(module: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 def unfold_batchnorm(module: nn.Module, batches: Iterable[torch.Tensor]) -> int:
-    """Give folded BatchNorm layers the statistics of images, and the scale and shift that go with them.
+    """Give folded BatchNorm layers the statistics of images, and the scale and shift to match.
 
-    In evaluation the network stays the function that it is; in training, when each mini-batch is normalised
-    by its own statistics, it is now close to that function, where a folded one would be far from it.
+    In evaluation the network computes the same as before; in training, where each mini-batch is normalised by
+    its own statistics, it now computes nearly that, and no longer something far from it.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def unfold_batchnorm(module: nn.Module, batches: Iterable[torch.Tensor]) -> int:
     Returns
     -------
     int
-        How many layers were folded.
+        Number of folded layers.
     """
     layers = folded_batchnorm(module)
     sums = {layer: torch.zeros(3, layer.num_features, dtype=torch.float64) for layer in layers}
@@ -115,7 +115,7 @@ def unfold_batchnorm(module: nn.Module, batches: Iterable[torch.Tensor]) -> int:
 
 
 def _restate(layer: nn.BatchNorm2d, mean: torch.Tensor, var: torch.Tensor) -> None:
-    """Give a layer other statistics, and a weight and bias by which it stays the same function."""
+    """Change a layer's statistics, and its weight and bias so that it computes the same."""
     assert layer.running_mean is not None
     assert layer.running_var is not None
     scale = layer.weight.cpu().double() / (layer.running_var.cpu().double() + layer.eps).sqrt()

@@ -1,4 +1,4 @@
-"""What stays in memory: the feature matrices used last, and decoded pixels on a GPU."""
+"""Rows in memory: the arrays used last, features on their way into one, and pixels on a GPU."""
 
 from __future__ import annotations
 
@@ -6,122 +6,161 @@ from collections import OrderedDict
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from bench.core.errors import BackboneError
 from bench.data.resize import to_tensor
+from bench.data.rowcache import RowArray
 from bench.data.source import Source
-
-Rows = NDArray[np.int64]
-
-
-class Matrix:
-    """Rows of one key, filled bit by bit: all rows of the source if these fit, else those wanted now.
-
-    Parameters
-    ----------
-    n : int
-        Rows of the source.
-    """
-
-    def __init__(self, n: int, device: torch.device) -> None:
-        self.device, self.values = device, torch.empty(0)
-        self._n, self._there = n, np.zeros(n, np.bool_)
-        #: Row number to place in `values`; None while the place is the row number.
-        self._wanted: Rows | None = None
-        self.allocated = False
-
-    @property
-    def nbytes(self) -> int:
-        return self.values.numel() * self.values.element_size()
-
-    @property
-    def whole(self) -> bool:
-        """Whether it has a place for every row of the source, and so may serve later calls."""
-        return self.allocated and self._wanted is None
-
-    def lacking(self, rows: Rows) -> Rows:
-        return rows[~self._there[rows]]
-
-    def allocate(self, shape: tuple[int, ...], wanted: Rows, limit: int) -> None:
-        """Make room for rows of this shape; within `limit` bytes for the whole source."""
-        if self.allocated:
-            return
-        fits = 4 * self._n * int(np.prod(shape)) <= limit
-        self._wanted = None if fits else wanted
-        n = self._n if fits else len(wanted)
-        self.values = torch.empty((n, *shape), dtype=torch.float32, device=self.device)
-        self.allocated = True
-
-    def put(self, rows: Rows, values: torch.Tensor) -> None:
-        self.values[self._places(rows)] = values.to(self.values)
-        self._there[rows] = True
-
-    def take(self, rows: Rows) -> torch.Tensor:
-        """Return the given rows, copied: who gets them may change them."""
-        places = self._places(rows)
-        if (
-            len(places) == len(self.values)
-            and self._wanted is not None
-            and bool((places[1:] > places[:-1]).all())
-        ):
-            return self.values
-        return self.values.index_select(0, places)
-
-    def _places(self, rows: Rows) -> torch.Tensor:
-        places = rows if self._wanted is None else np.searchsorted(self._wanted, rows)
-        return torch.from_numpy(places).to(self.device)
+from bench.features.shards import Rows
+from bench.features.store import KeyRows
 
 
 class RowCache:
-    """The matrices used last, bounded in bytes."""
+    """The arrays used last, bounded in bytes.
 
-    def __init__(self, device: torch.device, limit: int) -> None:
-        self.device, self.limit = device, limit
-        self._kept: OrderedDict[str, Matrix] = OrderedDict()
+    Parameters
+    ----------
+    limit : int
+        Bytes of all arrays together; the one used last stays even if it alone is larger.
+    """
 
-    def open(self, digest: str, n: int) -> Matrix:
-        if digest in self._kept:
-            self._kept.move_to_end(digest)
-            return self._kept[digest]
-        return Matrix(n, self.device)
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._kept: OrderedDict[str, RowArray[torch.Tensor]] = OrderedDict()
 
-    def keep(self, digest: str, matrix: Matrix) -> None:
-        if not matrix.whole:
+    def open(self, key: str, n: int) -> RowArray[torch.Tensor]:
+        """Return the array kept under a key, or an empty one of n rows."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        return RowArray(n)
+
+    def keep(self, key: str, array: RowArray[torch.Tensor]) -> None:
+        self._kept[key] = array
+        self._kept.move_to_end(key)
+        while sum(each.nbytes for each in self._kept.values()) > self.limit and len(self._kept) > 1:
+            self._kept.popitem(last=False)
+
+
+class FeatureRows:
+    """One kind of features of one source: brought together from memory, the store and the network.
+
+    They lie in an array of all rows of the source, which the cache keeps, or, where that is too large, in one
+    of the rows wanted now.
+
+    Parameters
+    ----------
+    stored : KeyRows
+    cache : RowCache
+    n : int
+        Rows of the source.
+    wanted : Rows
+        Ascending, each once.
+    device : torch.device
+    limit : int
+        Bytes that an array of all rows may take.
+    """
+
+    def __init__(
+        self, stored: KeyRows, cache: RowCache, n: int, wanted: Rows, device: torch.device, limit: int
+    ) -> None:
+        self.stored, self._cache, self._wanted = stored, cache, wanted
+        self._device, self._limit, self._n = device, limit, n
+        self._array = cache.open(stored.digest, n)
+        self._only_wanted = False
+
+    def missing(self, rows: Rows) -> Rows:
+        """Return which of `rows` are not in memory yet, ascending."""
+        if self._only_wanted:
+            return self._wanted[self._array.missing(self._places(rows))]
+        return self._array.missing(rows)
+
+    def load(self, rows: Rows) -> None:
+        """Read those of `rows` that the store has."""
+        if not len(rows):
             return
-        self._kept[digest] = matrix
-        self._kept.move_to_end(digest)
-        while sum(one.nbytes for one in self._kept.values()) > self.limit and len(self._kept) > 1:
-            self._kept.popitem(last=False)
+        self.stored.refresh()
+        there = rows[self.stored.have(rows)]
+        for at, values in self.stored.read(there):
+            self._put(there[at], torch.from_numpy(np.ascontiguousarray(values)))
+
+    def add(self, rows: Rows, values: torch.Tensor, seconds: float) -> None:
+        """Take in computed rows, and store them.
+
+        Raises
+        ------
+        BackboneError
+            A value is NaN, infinite, or too large for the type in which it is stored; no row is kept.
+        """
+        # Rounded to the stored type at once: those who compute and those who read later see the same numbers.
+        rounded = values.to(getattr(torch, self.stored.key.dtype))
+        if not bool(torch.isfinite(rounded).all()):
+            raise self._unusable(rows, values)
+        self._put(rows, rounded)
+        self.stored.add(rows, rounded.cpu().numpy(), seconds)
+
+    def take(self, rows: Rows) -> torch.Tensor:
+        """Return rows, float32, on the device, for the caller to change as it likes."""
+        places = self._places(rows)
+        if not self._only_wanted:
+            self._cache.keep(self.stored.digest, self._array)
+        elif len(places) == len(self._wanted) and bool((places[1:] > places[:-1]).all()):
+            return self._array.release()  # maps can take gigabytes: no second copy
+        return self._array.take(places)
+
+    def _put(self, rows: Rows, values: torch.Tensor) -> None:
+        values = values.to(self._device, torch.float32)
+        if not self._array.nbytes and values[:1].nbytes * self._n > self._limit:
+            self._array, self._only_wanted = RowArray(len(self._wanted)), True
+        self._array.put(self._places(rows), values)
+
+    def _places(self, rows: Rows) -> Rows:
+        return np.searchsorted(self._wanted, rows) if self._only_wanted else rows
+
+    def _unusable(self, rows: Rows, values: torch.Tensor) -> BackboneError:
+        key, bad = self.stored.key, ~torch.isfinite(values.flatten(1)).all(1)
+        if not bad.any():
+            return BackboneError(
+                f"backbone {key.backbone}: features leave the range of float16; keep float32"
+            )
+        first = rows[int(bad.nonzero()[0, 0])]
+        return BackboneError(
+            f"backbone {key.backbone}: the features of {int(bad.sum())} of {len(rows)} images of "
+            f"{key.source} are NaN or infinite (the first: image {first}); expected finite numbers: look "
+            "for damaged weights, or give the backbone precision float32"
+        )
 
 
-class PixelCache:
-    """Decoded images of small-image sources, as uint8 on a GPU; on the host the source keeps them."""
+def read_images(
+    source: Source, rows: Rows, device: torch.device, cache: RowCache | None = None
+) -> torch.Tensor | list[torch.Tensor]:
+    """Return images (b, 3, h, w), uint8, on the device, or a list of (1, 3, h, w) where they differ in size.
 
-    def __init__(self, device: torch.device, limit: int) -> None:
-        self.device, self.limit = device, limit
-        self._kept: OrderedDict[str, Matrix] = OrderedDict()
+    Parameters
+    ----------
+    cache : RowCache, optional
+        Keeps the images of sources that fit into it, for a GPU; on the host the source itself keeps them.
+    """
+    if cache is None:
+        return _decoded(source, rows, device)
+    kept = cache.open(source.fingerprint, len(source))
+    if not kept.nbytes:
+        images = _decoded(source, rows, device)
+        if isinstance(images, torch.Tensor) and 0 < images[:1].nbytes * len(source) <= cache.limit:
+            kept.put(rows, images)
+            cache.keep(source.fingerprint, kept)
+        return images
+    missing = kept.missing(rows)
+    if len(missing):
+        images = _decoded(source, missing, device)
+        if not isinstance(images, torch.Tensor) or images.shape[1:] != kept.row_shape:
+            return _decoded(source, rows, device)
+        kept.put(missing, images)
+    return kept.take(rows)
 
-    def read(self, source: Source, rows: Rows) -> torch.Tensor | list[torch.Tensor]:
-        """Return images (b, 3, h, w), or a list of (1, 3, h, w) where they differ in size."""
-        kept = self._kept.get(source.fingerprint)
-        missing = rows if kept is None else kept.lacking(np.unique(rows))
-        if len(missing) or kept is None:
-            pictures = source.read(missing)
-            if not isinstance(pictures, np.ndarray):
-                return [to_tensor(picture[None], self.device) for picture in pictures]
-            tensor = to_tensor(pictures, self.device)
-            if self.device.type == "cpu" or pictures[:1].nbytes * len(source) > self.limit:
-                return tensor
-            if kept is None:
-                kept = self._open(source, tuple(tensor.shape[1:]))
-            kept.put(missing, tensor)
-        return kept.take(rows)
 
-    def _open(self, source: Source, shape: tuple[int, ...]) -> Matrix:
-        matrix = Matrix(len(source), self.device)
-        matrix.values = torch.empty((len(source), *shape), dtype=torch.uint8, device=self.device)
-        matrix.allocated = True
-        self._kept[source.fingerprint] = matrix
-        while sum(one.nbytes for one in self._kept.values()) > self.limit and len(self._kept) > 1:
-            self._kept.popitem(last=False)
-        return matrix
+def _decoded(source: Source, rows: Rows, device: torch.device) -> torch.Tensor | list[torch.Tensor]:
+    pixels = source.read(rows)
+    if isinstance(pixels, np.ndarray):
+        return to_tensor(pixels, device)
+    return [to_tensor(image[None], device) for image in pixels]

@@ -1,10 +1,9 @@
 """The search behind `bench.nearest`.
 
-The matrix product gives a *lower bound* of every squared distance: what was computed, less the standard
-error bound of a float32 dot product. The k rows of lowest bound are candidates, with distances from float64
-differences. They are the answer where the k-th distance lies below the bounds of all other rows; the
-remaining queries look at every row whose bound does not lie above it. So the answer is the true one whatever
-the data.
+The matrix product gives a *lower bound* of every squared distance: the computed value less the standard error
+bound of a float32 dot product. The k rows of lowest bound are candidates, with distances from float64
+differences. They are the answer if the k-th distance is below the bounds of all other rows; the remaining
+queries compare every row whose bound is not above it. So the answer is exact for any data.
 
 References
 ----------
@@ -30,27 +29,27 @@ Block = tuple[int, torch.Tensor]
 
 
 class Search:
-    """The search in one bank; called with one chunk of queries after the other.
+    """The search in one bank, called for one chunk of queries after the other.
 
     Parameters
     ----------
     bank : Tensor, shape (m, d)
     k : int
     cosine : bool
-        Search among unit vectors; the squared distance of these is twice the cosine distance.
+        Search among unit vectors, whose squared distance is twice the cosine distance.
     budget : int
-        Bytes for the work.
+        Bytes to work with.
 
     Attributes
     ----------
     query_chunk : int
-        How many queries to hand over at a time.
+        Number of queries to pass at a time.
     """
 
     def __init__(self, bank: torch.Tensor, k: int, cosine: bool, budget: int) -> None:
         self.bank, self.k, self.budget = bank, k, budget
         m, d = bank.shape
-        # The bound for the product, once more for the norms, and room for centring and the last additions.
+        # The bound of the product, the same for the norms, and room for centring and the last additions.
         self.slack = 2 * (d + 16) * _UNIT
         self.lengths = lengths(bank, budget) if cosine else None
         self.centre = torch.zeros(d, dtype=torch.float32, device=bank.device)
@@ -72,12 +71,12 @@ class Search:
         centred = self._centred(queries, own_lengths)
         own = (1 - self.slack) * _squares(centred, own_lengths)
         stream = self._bounds(centred, excluded)
-        # One block can be looked at twice; several would take too much memory and are computed again.
+        # One block can be used twice; several would take too much memory and are computed again.
         blocks = list(stream) if self.kept is not None else None
         bounds, candidates = self._lowest(blocks or stream, self.k + 1)
-        # One more than k: it says how far away all others are at least.
+        # One more than k: the least distance of all others.
         last = own + (bounds[:, self.k].double() if bounds.shape[1] > self.k else torch.inf)
-        candidates = candidates[:, : self.k].sort(1).values  # so that equal ones come in order of index
+        candidates = candidates[:, : self.k].sort(1).values  # so that ties are in order of index
         distances, order = self._exact(queries, own_lengths, candidates).sort(dim=1, stable=True)
         indices = candidates.gather(1, order)
         reach = distances[:, -1] * (1 if own_lengths is None else 2)
@@ -91,21 +90,21 @@ class Search:
         return distances, indices
 
     def _centred(self, rows: torch.Tensor, row_lengths: torch.Tensor | None) -> torch.Tensor:
-        """Return the rows as the matrix product takes them: moved to the bank's mean, or of unit length."""
+        """Return the rows for the matrix product: relative to the bank's mean, or of unit length."""
         if row_lengths is None:
             return (rows - self.centre).float()
         wide = torch.promote_types(rows.dtype, torch.float32)
         return (rows / row_lengths.clamp(min=1e-30).to(wide)[:, None]).float()
 
     def _block(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return rows of the bank times -2, and what each adds to the lower bound."""
+        """Return rows of the bank times -2, and the term that each adds to the lower bound."""
         row_lengths = None if self.lengths is None else self.lengths[rows]
         block = self._centred(self.bank[rows], row_lengths)
         add = ((1 - self.slack) * _squares(block, row_lengths)).float()
         return block.mul_(-2), add
 
     def _bounds(self, centred: torch.Tensor, excluded: torch.Tensor | None) -> Iterator[Block]:
-        """Yield lower bounds of the squared distances less the queries' own part, block by block."""
+        """Yield lower bounds of the squared distances without the queries' own term, block by block."""
         for start in range(0, len(self.bank), self.bank_chunk):
             block, add = self.kept or self._block(slice(start, start + self.bank_chunk))
             bounds = self._product(centred, block).add_(add)
@@ -116,14 +115,14 @@ class Search:
             yield start, bounds
 
     def _product(self, centred: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
-        """Return the matrix product (queries, rows of the block), in memory that is used again."""
+        """Return the matrix product (queries, rows of the block), in memory that is reused."""
         size = len(centred) * len(block)
         if len(self.scratch) < size:
             self.scratch = torch.empty(size, dtype=torch.float32, device=centred.device)
         out: torch.Tensor = self.scratch[:size].view(len(centred), len(block))
         if centred.device.type != "cpu":
             return torch.mm(centred, block.T, out=out)
-        # numpy's BLAS uses the widest vectors of every maker's processors, torch's only those of its own.
+        # numpy's BLAS uses the widest vector instructions of any processor, torch's only of its maker's.
         with blas_threads():
             np.matmul(centred.numpy(), block.numpy().T, out=out.numpy())
         return out
@@ -148,7 +147,7 @@ class Search:
         """Return the distances (n, c) of each query to its candidates (n, c), from float64 differences."""
         n, c = candidates.shape
         out = torch.empty((n, c), dtype=torch.float64, device=queries.device)
-        # Pieces small enough to stay in a processor's cache; large enough to keep a GPU busy.
+        # Pieces small enough for a processor's cache, large enough to keep a GPU busy.
         piece = 2**23 if queries.device.type == "cpu" else self.budget // 4
         step = max(1, min(piece, self.budget // 8) // (8 * c * max(1, queries.shape[1])))
         for start in range(0, n, step):
@@ -173,7 +172,7 @@ class Search:
         blocks: Iterable[Block],
         limit: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the k nearest among all rows whose lower bound does not lie above `limit` (n,)."""
+        """Return the k nearest among all rows whose lower bound is not above `limit` (n,)."""
         pairs: list[Sequence[torch.Tensor]] = []
         for start, bounds in blocks:
             near = (bounds <= limit[:, None]) & ~torch.isinf(bounds)
@@ -220,6 +219,6 @@ def _blas() -> Any:
 
 @contextlib.contextmanager
 def blas_threads() -> Iterator[None]:
-    """Hold numpy's BLAS to the number of threads that torch may use."""
+    """Limit numpy's BLAS to the number of torch's threads."""
     with _blas().limit(limits=torch.get_num_threads()):
         yield

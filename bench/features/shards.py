@@ -1,8 +1,8 @@
-"""Shards: how rows of features lie on disk.
+"""Shards: rows of features on disk.
 
-A shard is ``<uuid>.npy`` (the rows' values) and ``<uuid>.json`` (its manifest: which rows, the sha256 of the
-other file). Both are written under a temporary name, flushed to the disk and renamed, the manifest last: a
-shard whose manifest is there is whole, so any number of processes may add shards without a lock.
+A shard is ``<uuid>.npy`` (the values) and ``<uuid>.json`` (its manifest: which rows, the sha256 of the
+values). Both are written under a temporary name, flushed to disk and renamed, the manifest last: a shard with
+a manifest is complete, so any number of processes may add shards without a lock.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
-import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA = 1
+from bench.core.files import write_file
+
+STORE_SCHEMA = 1
 Rows = NDArray[np.int64]
 
 
 class CorruptShard(Exception):
-    """A shard that is not what its manifest says; its rows must be computed again."""
+    """A shard that does not match its manifest; its rows must be computed again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,13 +40,13 @@ class Shard:
     rows : ndarray, (n,), int64
         Row numbers in the source, in the order of the values.
     seconds : float
-        What computing them took.
+        Time to compute them.
     sha256 : str
         Of the values' file.
     nbytes : int
         Size of the values' file.
     replaces : tuple of str
-        Names of the shards that this one holds all rows of.
+        Names of older shards whose rows are all in this one.
     """
 
     path: Path
@@ -68,20 +68,19 @@ class Shard:
 def write(
     folder: Path, rows: Rows, values: NDArray[Any], seconds: float, *, replaces: tuple[str, ...] = ()
 ) -> Shard:
-    """Add a shard; returns only when it is safely on the disk.
+    """Add a shard; returns once it is safely on disk.
 
     Raises
     ------
     OSError
         The folder cannot be written or the disk is full; nothing is left behind.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     name = uuid.uuid4().hex
     path = folder / f"{name}.json"
     sha256, nbytes = _write_values(path.with_suffix(".npy"), values)
     shard = Shard(path, rows, seconds, sha256, nbytes, replaces)
     manifest = {
-        "schema": SCHEMA,
+        "schema": STORE_SCHEMA,
         "rows": _runs(rows),
         "shape": list(values.shape),
         "dtype": values.dtype.str,
@@ -109,28 +108,9 @@ def _write_values(path: Path, values: NDArray[Any]) -> tuple[str, int]:
     return digest.hexdigest(), len(head.getvalue()) + len(body)
 
 
-def write_file(path: Path, *parts: bytes | memoryview) -> None:
-    """Write a file whole or not at all.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written or the disk is full.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        # Temporary files are private; a cache on a shared file system is read by others too.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
+def manifest_paths(folder: Path) -> list[Path]:
+    """Return the paths of a key's manifests."""
+    return [path for path in sorted(folder.glob("*.json")) if path.name != "key.json"]
 
 
 def read_manifest(path: Path) -> Shard:
@@ -141,13 +121,15 @@ def read_manifest(path: Path) -> Shard:
     CorruptShard
         It is damaged or of another schema version.
     FileNotFoundError
-        It is gone (compacted or evicted meanwhile).
+        It was compacted or evicted meanwhile.
     """
     text = path.read_bytes()
     try:
         data = json.loads(text)
-        if data["schema"] != SCHEMA:
-            raise CorruptShard(f"{path}: its schema is {data['schema']!r}, this anobench reads {SCHEMA}")
+        if data["schema"] != STORE_SCHEMA:
+            raise CorruptShard(
+                f"{path}: its schema is {data['schema']!r}, this anobench reads {STORE_SCHEMA}"
+            )
         rows = np.concatenate(
             [np.empty(0, np.int64), *(np.arange(a, b, dtype=np.int64) for a, b in data["rows"])]
         )
@@ -155,14 +137,14 @@ def read_manifest(path: Path) -> Shard:
             path, rows, float(data["seconds"]), data["sha256"], int(data["bytes"]), tuple(data["replaces"])
         )
         if len(rows) != data["shape"][0]:
-            raise CorruptShard(f"{path}: it names {len(rows)} rows and holds {data['shape'][0]}")
+            raise CorruptShard(f"{path}: it lists {len(rows)} rows, but its shape says {data['shape'][0]}")
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise CorruptShard(f"{path}: not a manifest ({type(error).__name__}: {error})") from None
     return shard
 
 
-def verify(shard: Shard) -> None:
-    """Compare the values' file with the manifest's checksum.
+def verify_values(shard: Shard) -> None:
+    """Compare the values with the manifest's checksum.
 
     Raises
     ------
@@ -180,14 +162,16 @@ def verify(shard: Shard) -> None:
         )
 
 
-def open_values(shard: Shard) -> NDArray[Any]:
-    """Map the values of a verified shard into memory, read-only.
+def open_values(shard: Shard, *, verified: bool = False) -> NDArray[Any]:
+    """Map the values of a shard into memory, read-only, after `verify_values` unless that was done.
 
     Raises
     ------
     CorruptShard
-        The file is no array or does not fit the manifest.
+        The file is not an array, or does not match the manifest.
     """
+    if not verified:
+        verify_values(shard)
     try:
         values: NDArray[Any] = np.load(shard.values_path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -211,7 +195,7 @@ def set_aside(shard_path: Path) -> None:
 
 
 def _runs(rows: Rows) -> list[list[int]]:
-    """Write ascending runs as [start, stop) pairs: all rows of a source are one pair."""
+    """Return ascending rows as [start, stop) runs: all rows of a source are one."""
     if not len(rows):
         return []
     cuts = np.flatnonzero(np.diff(rows) != 1) + 1

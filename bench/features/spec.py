@@ -1,20 +1,30 @@
-"""What a backbone may be told: the keys of a suite's ``[backbones.NAME]`` tables and of bracket parameters.
+"""What describes a backbone: the keys of a suite's ``[backbones.NAME]`` tables, and the papers' presets.
 
 Pure data, checked by pydantic; nothing here imports torch, so that planning a suite stays quick.
+
+References
+----------
+PANDA and DN2: Reiss et al., CVPR 2021; CAP: Gui et al., IJCAI 2022, resized as in the released scripts;
+PLUME: Hermary et al., WACV 2025, features pooled to 3072 entries.
 """
 
 from __future__ import annotations
 
+import difflib
+import functools
+import importlib.util
 import json
 import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-Precision = Literal["float32", "bfloat16", "float16"]
-Pool = Literal["default", "avg", "max", "cls", "flatten"]
 PixelCount = Annotated[int, Field(gt=0, le=4096)]
+HANDCRAFTED = ("pixels", "hog")
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -29,7 +39,7 @@ def _from_text(value: object) -> object:
 
 
 def _three(value: object) -> object:
-    """Let one number stand for all three channels."""
+    """Repeat one number for all three channels."""
     value = _from_text(value)
     if isinstance(value, str):
         try:
@@ -40,8 +50,7 @@ def _three(value: object) -> object:
 
 
 Three = Annotated[tuple[float, float, float], BeforeValidator(_three)]
-Size = Annotated[PixelCount | tuple[PixelCount, PixelCount], BeforeValidator(_from_text)]
-Arguments = Annotated[dict[str, Any], BeforeValidator(_from_text)]
+ImageSize = Annotated[PixelCount | tuple[PixelCount, PixelCount], BeforeValidator(_from_text)]
 
 
 class _Table(BaseModel):
@@ -49,11 +58,10 @@ class _Table(BaseModel):
 
 
 class NetworkTable(_Table):
-    """A frozen network: which, with what weights, fed how, read where.
+    """A frozen network: its weights, its input and its output.
 
-    What is left out comes from the network's own configuration (the size, crop, interpolation, mean and
-    standard deviation that its weights were trained with); of `resize` and `crop`, if one is given the other
-    is only done if it is given too.
+    Keys that are not given come from the network's own configuration (the size, crop, interpolation, mean and
+    standard deviation of its training), except that one of `resize` and `crop` alone means that one only.
 
     Attributes
     ----------
@@ -68,27 +76,27 @@ class NetworkTable(_Table):
         Local weights (safetensors, or a torch file that loads with ``weights_only=True``): absolute, beside
         the suite, or in a folder of ``ANOBENCH_DATA``.
     sha256 : str
-        What the file's hash must be.
+        The expected hash of the file.
     resize : int or (int, int)
         Shorter side in pixels, or exact height and width.
     crop : int or (int, int)
         Centre crop in pixels.
     interpolation : {"bilinear", "bicubic", "nearest", "lanczos"}
-        Bilinear where `resize` is given; ``lanczos`` only with ``pipeline = "pil"``.
+        Bilinear if `resize` is given; ``lanczos`` only with ``pipeline = "pil"``.
     mean, std : three numbers or one
-        In the units of [0, 1] pixels.
+        Of pixels in [0, 1].
     layer : str
-        Module whose output is pooled; left out: what the network hands to its classifier.
+        Module whose output is pooled; by default the input of the network's classifier.
     pool : {"default", "avg", "max", "cls", "flatten"}
-        ``default``: the network's own for its output, else the mean over positions (the class token where
+        ``default``: the network's own for its output, else the mean over positions (or the class token, if
         there is one).
     width : int
-        Pool the vector along its length to so many entries (``AdaptiveAvgPool1d``), as PLUME does.
+        Pool the vector along its length to this many entries (``AdaptiveAvgPool1d``), as PLUME does.
     norm : {"none", "batchnorm"}
-        ``batchnorm``: a BatchNorm without affine part in evaluation that never saw a batch, which divides by
-        sqrt(1 + 1e-5); statistics of a class are a method's matter (`bench.standardise`).
+        ``batchnorm``: an untrained BatchNorm without affine part in evaluation, which divides by
+        sqrt(1 + 1e-5); for the statistics of a class see `bench.standardise`.
     pipeline : {"device", "pil"}
-        Resize and crop in batches on the device, or one by one with PIL as the papers' scripts did.
+        Resize and crop in batches on the device, or one by one with PIL as the papers' scripts do.
     precision : {"float32", "bfloat16", "float16"}
         Autocast, on a GPU only.
     compile : bool
@@ -98,20 +106,20 @@ class NetworkTable(_Table):
     timm: str | None = None
     torchvision: str | None = None
     preset: str | None = None
-    args: Arguments = Field(default_factory=dict)
+    args: Annotated[dict[str, Any], BeforeValidator(_from_text)] = Field(default_factory=dict)
     file: str | None = None
     sha256: str | None = None
-    resize: Size | None = None
-    crop: Size | None = None
-    interpolation: Interpolation | None = None
+    resize: ImageSize | None = None
+    crop: ImageSize | None = None
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = None
     mean: Three | None = None
     std: Three | None = None
     layer: str | None = None
-    pool: Pool = "default"
+    pool: Literal["default", "avg", "max", "cls", "flatten"] = "default"
     width: Annotated[int, Field(gt=0)] | None = None
     norm: Literal["none", "batchnorm"] = "none"
     pipeline: Literal["device", "pil"] = "device"
-    precision: Precision = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
 
     @model_validator(mode="after")
@@ -154,19 +162,73 @@ class HogTable(_Table):
         if self.size // self.cell < self.block:
             raise ValueError(
                 f"an image of {self.size} px has {self.size // self.cell} cells of {self.cell} px a side, "
-                f"fewer than the {self.block} of a block; take a smaller cell or block, or a larger size"
+                f"fewer than the {self.block} of a block; choose a smaller cell or block, or a larger size"
             )
         return self
 
 
 def explain(where: str, error: Any) -> str:
-    """Write a pydantic error as one line a key: what was given and what is expected."""
+    """Return a pydantic error as one line a key: what was given and what is expected."""
     lines = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            message = "this parameter is not known"
+            message = "unknown parameter"
         given = "" if item["type"] in ("value_error", "extra_forbidden") else f" (got {item['input']!r})"
         lines.append(f"{where}: {key + ': ' if key else ''}{message}{given}")
     return "\n".join(dict.fromkeys(lines))
+
+
+def _paper(
+    weights: str, *, resize: int | tuple[int, int], crop: int | None = None, **more: Any
+) -> NetworkTable:
+    return NetworkTable(
+        torchvision=weights,
+        resize=resize,
+        crop=crop,
+        interpolation="bilinear",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        **more,
+    )
+
+
+def _plume(weights: str, layer: str | None) -> NetworkTable:
+    # PLUME normalises by the statistics of the normal class; override mean and std for that.
+    return _paper(weights, resize=(224, 224), layer=layer, width=3072, norm="batchnorm")
+
+
+PRESETS: dict[str, NetworkTable] = {
+    "panda": _paper("resnet152/IMAGENET1K_V1", resize=256, crop=224, layer="layer4", pool="avg"),
+    "cap": _paper("resnet152/IMAGENET1K_V1", resize=256, crop=224, layer="layer4", pool="avg"),
+    "cap-mvtec": _paper("wide_resnet50_2/IMAGENET1K_V1", resize=256, crop=224, layer="layer4", pool="avg"),
+    "plume-resnet50": _plume("resnet50/IMAGENET1K_V1", "layer4"),
+    "plume-vgg16": _plume("vgg16/IMAGENET1K_V1", None),
+    "plume-convnext": _plume("convnext_base/IMAGENET1K_V1", "avgpool"),
+}
+
+_REGISTERED = re.compile(r"^@register_model(?:\([^\n]*\))?\s*\n(?:@[^\n]*\n)*def (\w+)\(", re.MULTILINE)
+
+
+@functools.cache
+def architectures(library: str) -> frozenset[str]:
+    """Return the names that ``timm`` or ``torchvision`` builds, read from its source text.
+
+    Importing either takes seconds and imports torch; reading takes some hundredths. Empty if the library is
+    not installed; building then fails with a message.
+    """
+    spec = importlib.util.find_spec(library)
+    if spec is None or spec.origin is None:
+        return frozenset()
+    names: set[str] = set()
+    for file in (Path(spec.origin).parent / "models").glob("*.py"):
+        names.update(_REGISTERED.findall(file.read_text(encoding="utf-8")))
+    return frozenset(names)
+
+
+def unknown(what: str, given: str, names: Iterable[str], otherwise: str = "") -> str:
+    """Return the message for an unknown name: nearest matches, then how to see what is allowed."""
+    near = difflib.get_close_matches(given, sorted(set(names)), n=3, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else "."
+    return f"unknown {what} {given!r}{hint}{' ' + otherwise if otherwise else ''}"

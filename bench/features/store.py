@@ -2,19 +2,18 @@
 
 ::
 
-    <cache>/features/v1/<first two digits>/<key>/key.json      what the rows are; its time is that of last use
+    <cache>/features/v1/<first two digits>/<key>/key.json      description; its time is that of the last use
                                                 <uuid>.npy      values, .json their manifest (see shards)
                                                 .pin-<process>  a running process reads here
 
-The key is a sha256 over source fingerprint, backbone identity, what is read (pooled vectors or the maps of
-a layer), the precision of the network and the type of the numbers. Where nothing can be written the rows stay
-in memory, with one notice.
+The key is a sha256 over source fingerprint, backbone identity, kind (pooled vectors or the maps of a layer),
+precision of the network and type of the numbers. If the folder cannot be written, the rows stay in memory,
+with one warning.
 """
 
 from __future__ import annotations
 
 import errno
-import functools
 import hashlib
 import json
 import logging
@@ -27,22 +26,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.hashing import canonical_json
+from bench.core.determinism import canonical_json
+from bench.core.files import write_file
 from bench.features import leases as pins
 from bench.features import shards, upkeep
 from bench.features.shards import CorruptShard, Rows, Shard
 
 log = logging.getLogger(__name__)
 
-#: A flush is due after so many rows, bytes or seconds: what a crash can lose.
+#: Rows, bytes or seconds between two flushes: the most that a crash loses.
 FLUSH_ROWS, FLUSH_BYTES, FLUSH_SECONDS = 2048, 64 * 2**20, 20.0
-#: What may be kept in memory where nothing can be written.
+#: Bytes kept in memory if the folder cannot be written.
 MEMORY_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreKey:
-    """What determines a row's values, and two names for people.
+    """Everything that determines a row's values, and two names for listings.
 
     Attributes
     ----------
@@ -66,13 +66,8 @@ class StoreKey:
 
     @property
     def digest(self) -> str:
-        return _digest(self)
-
-
-@functools.lru_cache(maxsize=1024)
-def _digest(key: StoreKey) -> str:
-    parts = {name: value for name, value in asdict(key).items() if name not in ("source", "backbone")}
-    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+        parts = {name: value for name, value in asdict(self).items() if name not in ("source", "backbone")}
+        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
 class Store:
@@ -82,80 +77,80 @@ class Store:
     ----------
     root : Path or None
         None keeps everything in memory.
-    limit : int, optional
-        Bytes; by default what ``ANOBENCH_CACHE_LIMIT`` says.
     """
 
-    def __init__(self, root: Path | None, limit: int | None = None) -> None:
-        self.root = None if root is None else root / f"v{shards.SCHEMA}"
-        self.limit = limit if limit is not None or root is None else upkeep.cache_limit()
-        #: Bytes of rows that could not be written and are kept in memory, and whether that limit was met.
-        self.in_memory, self._told = 0, False
+    def __init__(self, root: Path | None) -> None:
+        self.root = None if root is None else root / f"v{shards.STORE_SCHEMA}"
+        self._limit = None if root is None else upkeep.cache_limit()
+        #: Bytes of rows that could not be written, and whether their limit was reached.
+        self.in_memory, self._warned = 0, False
         self._open: dict[str, KeyRows] = {}
 
-    def rows(self, key: StoreKey, *, keep: bool = True) -> KeyRows:
-        """Return the rows of a key, which need not exist yet; with ``keep=False`` only their cost is kept."""
+    def rows(self, key: StoreKey, n: int, *, keep: bool = True) -> KeyRows:
+        """Return the rows of a key, for a source of n; with ``keep=False`` only their cost is kept."""
         digest = key.digest
         if digest not in self._open:
             folder = None if self.root is None or not keep else self.root / digest[:2] / digest
-            self._open[digest] = KeyRows(key, folder, self, keep=keep)
+            self._open[digest] = KeyRows(key, digest, n, folder, self, keep=keep)
         return self._open[digest]
 
     def write_failed(self, error: OSError, folder: Path) -> None:
-        """Go on in memory, saying so once."""
+        """Continue in memory, with one warning."""
         if self.root is None:
             return
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         log.warning(
             "%s; features computed from now on stay in this process's memory and are lost when it ends. %s",
-            f"the disk that holds the feature store ({folder}) is full"
+            f"the disk of the feature store ({folder}) is full"
             if full
             else f"the feature store {folder} cannot be written ({error.strerror or error})",
             "Free space (anobench cache prune), or set ANOBENCH_CACHE to a folder on another disk."
             if full
-            else "Set ANOBENCH_CACHE to a folder that can.",
+            else "Set ANOBENCH_CACHE to a folder that can be written.",
         )
         self.root = None
 
     def may_keep(self, nbytes: int) -> bool:
-        """Return whether so much more may stay in memory; what may not is computed again when needed."""
+        """Return whether this much more may stay in memory; rows that may not are computed again."""
         if self.in_memory + nbytes > MEMORY_BYTES:
-            if not self._told:
-                log.warning("features kept in memory reach %d GiB; more are not kept", MEMORY_BYTES // 2**30)
-            self._told = True
+            if not self._warned:
+                log.warning("features in memory reach %d GiB; more are not kept", MEMORY_BYTES // 2**30)
+            self._warned = True
             return False
         self.in_memory += nbytes
         return True
 
     def make_room(self) -> None:
         """Evict the least recently used keys that no running process uses, down to the limit."""
-        if self.root is not None and self.limit is not None:
-            upkeep.evict(self.root, self.limit)
+        if self.root is not None and self._limit is not None:
+            upkeep.evict(self.root, self._limit)
 
 
 class KeyRows:
-    """The rows of one key: those on disk, by whichever process, and those in memory."""
+    """The rows of one key: on disk, from any process, and in memory."""
 
-    def __init__(self, key: StoreKey, folder: Path | None, store: Store, *, keep: bool = True) -> None:
-        self.key, self._folder, self._store, self._keep = key, folder, store, keep
+    def __init__(
+        self, key: StoreKey, digest: str, n: int, folder: Path | None, store: Store, *, keep: bool
+    ) -> None:
+        self.key, self.digest, self._folder, self._store, self._keep = key, digest, folder, store, keep
         self._parts: list[tuple[Shard | None, NDArray[Any]]] = []
         self._known: set[str] = set()
-        # For each row of the source: which part holds it (-1: none), at which place, and what it cost.
-        self._part = np.full(0, -1, np.int32)
-        self._place = np.zeros(0, np.int64)
-        self._cost = np.zeros(0, np.float64)
+        # For each row of the source: which part it is in (-1: none), at which place, and what it cost.
+        self._part = np.full(n, -1, np.int32)
+        self._place = np.zeros(n, np.int64)
+        self._cost = np.zeros(n)
         self._waiting: list[tuple[Rows, NDArray[Any], float]] = []
         self._flushed = time.monotonic()
 
     def refresh(self) -> None:
-        """Take in shards that were added since, by this or any other process."""
+        """Open the shards added since, by this or any other process."""
         if self._folder is None or not self._folder.is_dir():
             return
         pins.pin(self._folder)
         pins.touch(self._folder)
         found = []
-        for path in sorted(self._folder.glob("*.json")):
-            if path.name == "key.json" or path.stem in self._known:
+        for path in shards.manifest_paths(self._folder):
+            if path.stem in self._known:
                 continue
             try:
                 found.append(shards.read_manifest(path))
@@ -171,8 +166,9 @@ class KeyRows:
 
     def _take(self, shard: Shard) -> None:
         try:
-            shards.verify(shard)
             values = shards.open_values(shard)
+            if shard.rows.max(initial=0) >= len(self._part):
+                raise CorruptShard(f"{shard.path}: it names rows beyond the {len(self._part)} of the source")
         except CorruptShard as error:
             if shard.path.exists():
                 self._corrupt(shard.path, error)
@@ -181,26 +177,17 @@ class KeyRows:
 
     def _corrupt(self, path: Path, error: CorruptShard) -> None:
         self._known.add(path.stem)
-        log.warning("feature store: a corrupt shard is set aside, its rows are computed again: %s", error)
+        log.warning("feature store: a corrupt shard is set aside and its rows are computed again: %s", error)
         shards.set_aside(path)
 
     def _add(self, rows: Rows, values: NDArray[Any], seconds: float, shard: Shard | None) -> None:
         if not len(rows):
             return
-        self._reach(rows)
         new = self._part[rows] < 0
         self._part[rows[new]] = len(self._parts)
         self._place[rows[new]] = np.flatnonzero(new)
         self._cost[rows[new]] = seconds / len(rows)
         self._parts.append((shard, values))
-
-    def _reach(self, rows: Rows) -> None:
-        """Make the tables long enough for these rows."""
-        lacking = int(rows.max(initial=-1)) + 1 - len(self._part)
-        if lacking > 0:
-            self._part = np.r_[self._part, np.full(lacking, -1, np.int32)]
-            self._place = np.r_[self._place, np.zeros(lacking, np.int64)]
-            self._cost = np.r_[self._cost, np.zeros(lacking)]
 
     def shared(self) -> bool:
         """Return whether another running process uses this key."""
@@ -208,20 +195,14 @@ class KeyRows:
 
     def have(self, rows: Rows) -> NDArray[np.bool_]:
         """Return which of the rows are there, (n,)."""
-        inside = rows < len(self._part)
-        there = np.zeros(len(rows), np.bool_)
-        there[inside] = self._part[rows[inside]] >= 0
-        return there
+        return self._part[rows] >= 0
 
     def seconds(self, rows: Rows) -> NDArray[np.float64]:
-        """Return what computing each of the rows took, (n,); 0 for those that are not there."""
-        inside = rows < len(self._cost)
-        cost = np.zeros(len(rows))
-        cost[inside] = self._cost[rows[inside]]
-        return cost
+        """Return the time to compute each row, (n,); 0 for those that are not there."""
+        return self._cost[rows]
 
     def read(self, rows: Rows) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """Yield (positions in `rows`, their values), a part of some MB at a time."""
+        """Yield (positions in `rows`, their values), some MB at a time."""
         part = self._part[rows]
         for number in np.unique(part):
             at = np.flatnonzero(part == number)
@@ -232,8 +213,7 @@ class KeyRows:
                 yield some, values[self._place[rows[some]]]
 
     def add(self, rows: Rows, values: NDArray[Any], seconds: float) -> None:
-        """Keep newly computed rows; they reach the disk with the next flush."""
-        self._reach(rows)
+        """Add newly computed rows; they are written with the next flush."""
         self._cost[rows] = seconds / max(1, len(rows))
         if not self._keep:
             return
@@ -245,7 +225,7 @@ class KeyRows:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits as one shard."""
+        """Write the waiting rows as one shard."""
         self._flushed = time.monotonic()
         if not self._waiting:
             return
@@ -262,7 +242,7 @@ class KeyRows:
                 self._describe(self._folder)
                 shard = shards.write(self._folder, rows, values, seconds)
                 self._known.add(shard.name)
-                values = shards.open_values(shard)
+                values = shards.open_values(shard, verified=True)
             except OSError as error:
                 self._store.write_failed(error, self._folder)
         if shard is None and not self._store.may_keep(values.nbytes):
@@ -270,10 +250,9 @@ class KeyRows:
         self._add(rows, values, seconds, shard)
 
     def _describe(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "key.json").exists():
-            described = {"schema": shards.SCHEMA, **asdict(self.key)}
-            shards.write_file(folder / "key.json", json.dumps(described, indent=1).encode())
+            described = {"schema": shards.STORE_SCHEMA, **asdict(self.key)}
+            write_file(folder / "key.json", json.dumps(described, indent=1).encode())
         pins.pin(folder)
 
     def close(self) -> None:

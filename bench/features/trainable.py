@@ -1,9 +1,8 @@
-"""Trainable: a backbone's network with its weights, a method's own copy, of which it trains the last blocks.
+"""Trainable: a method's own copy of a backbone's network, to train its last blocks.
 
-Block k of a network is what runs behind stride 2ᵏ and up to stride 2ᵏ⁺¹; for a ResNet these are ``layer1``
-to ``layer4``, and block 4 takes along what follows it up to the features. The frozen part in front gives the
-same maps in every step, so these come from the feature store where they fit, and a step runs the trained part
-alone.
+Block k is the part of a network between stride 2ᵏ and stride 2ᵏ⁺¹: ``layer1`` to ``layer4`` of a ResNet;
+block 4 includes everything after it up to the features. The frozen part before gives the same maps in every
+step, so these come from the feature store where they fit, and a step runs only the trained part.
 """
 
 from __future__ import annotations
@@ -21,28 +20,27 @@ from bench.core.errors import BackboneError
 from bench.data.images import Images
 from bench.data.pixelrows import PixelRows
 from bench.features.backbone import Backbone
-from bench.features.network import Network
+from bench.features.network import FrozenNetwork
 from bench.features.spec import NetworkTable
 
-#: Images a pass when features are read out; the last batch is filled up, so that no image's features
-#: depend on its company.
+#: Images a pass when features are computed; the last batch is filled up, so that no image's features depend
+#: on the others.
 READ_BATCH = 32
-#: Images of which the maps or pixels are held at once for that.
+#: Images whose maps or pixels are in memory at once for that.
 PART = 1024
 #: Maps of a view are kept up to this size; above it every step starts from the images. A constant, since
-#: it decides (within rounding) what is trained.
+#: it changes (within rounding) the training.
 MAPS_BYTES = 2 * 2**30
 _BLOCK_STRIDES = {4: 1, 8: 2, 16: 3, 32: 4}
 
 
 class Trainable:
-    """A network to be fine-tuned; in evaluation mode and wholly frozen until `thaw` or the method says else.
+    """A network to fine-tune; in evaluation mode and frozen until `thaw` or the method changes that.
 
     Parameters
     ----------
     backbone : Backbone
-        Its precision and compilation are left aside: training is in float32 where the method does not
-        choose otherwise.
+        Its precision and compilation are ignored: training is in float32 unless the method chooses otherwise.
     device : torch.device
 
     Attributes
@@ -51,7 +49,7 @@ class Trainable:
     blocks : dict of int to str
         The module at whose output each block ends.
     thawed : dict of str to Parameter
-        What is trained.
+        The trained parameters.
 
     Raises
     ------
@@ -62,11 +60,11 @@ class Trainable:
     def __init__(self, backbone: Backbone, device: torch.device) -> None:
         if not isinstance(backbone.spec, NetworkTable):
             raise BackboneError(
-                f"backbone {backbone.name}: it has nothing to train; name a network, such as resnet18.tv_in1k"
+                f"backbone {backbone.name} cannot be trained; choose a network, such as resnet18.tv_in1k"
             )
         plain = backbone.spec.model_copy(update={"compile": False, "precision": "float32"})
         self.backbone, self.device = backbone, device
-        self._network = Network(replace(backbone, spec=plain), device)
+        self._network = FrozenNetwork(replace(backbone, spec=plain), device)
         self.module, self.preprocess = self._network.module, self._network.preprocess
         self.blocks = named_blocks(self.module)
         self.thawed: dict[str, nn.Parameter] = {}
@@ -75,7 +73,7 @@ class Trainable:
         self._front: list[tuple[nn.Module, str, nn.Module]] = []
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return features, shape (b, d), of prepared images (b, 3, h, w) or of maps at the boundary."""
+        """Return features, (b, d), of prepared images (b, 3, h, w) or of maps at the boundary."""
         if inputs.shape[1] == 3:
             return self._network.vectors(inputs)
         with self._without_front():
@@ -87,12 +85,12 @@ class Trainable:
         return {k: found[self.blocks[k]] for k in blocks}
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the logits of the classes that the network was trained on, (b, classes), as `__call__`.
+        """Return the logits, (b, classes), of the network's own classes; inputs as for `__call__`.
 
         Raises
         ------
         BackboneError
-            The network came without its classifier.
+            The network has no classifier.
         """
         module, spec = self.module, self._network.backbone.spec
         assert isinstance(spec, NetworkTable)
@@ -107,16 +105,16 @@ class Trainable:
         return out
 
     def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return images (b, 3, h, w), uint8, resized, cropped and normalised as the backbone's are."""
+        """Return images (b, 3, h, w), uint8, resized, cropped and normalised as for the backbone."""
         return self.preprocess.normalise(self.preprocess.shrink(pixels))
 
     def thaw(self, first: int) -> dict[str, nn.Parameter]:
-        """Let gradients reach block `first` and all that follows it, up to the features.
+        """Let gradients reach block `first` and everything after it, up to the features.
 
         Returns
         -------
         dict of str to Parameter
-            In the network's order; BatchNorm's weights and biases among them, its statistics not.
+            In the network's order; with BatchNorm's weights and biases, without its statistics.
 
         Raises
         ------
@@ -133,27 +131,27 @@ class Trainable:
         candidates = {n: p for n, p in self.module.named_parameters() if n.rpartition(".")[0] in behind}
         for parameter in candidates.values():
             parameter.requires_grad_(True)
-        picture = torch.linspace(-1, 1, 3 * self.side**2, device=self.device).view(1, 3, self.side, self.side)
-        features = self._network.vectors(picture)
+        image = torch.linspace(-1, 1, 3 * self.side**2, device=self.device).view(1, 3, self.side, self.side)
+        features = self._network.vectors(image)
         used = torch.autograd.grad(features.sum(), list(candidates.values()), allow_unused=True)
         self.thawed = {n: p for (n, p), g in zip(candidates.items(), used, strict=True) if g is not None}
         for name in candidates.keys() - self.thawed.keys():
             candidates[name].requires_grad_(False)
         if self._boundary:
-            self._divide(picture, features.detach())
+            self._divide(image, features.detach())
         return self.thawed
 
     @property
     def side(self) -> int:
-        """Shorter side in pixels of what the network is fed."""
+        """Shorter side of the network's input, in pixels."""
         return self._network.side
 
     def inputs(self, images: Images) -> Inputs:
-        """Return what to call this network with, for the images of a view."""
+        """Return the inputs of this network, for the images of a view."""
         return self._inputs(images, by_maps=self._maps_fit(len(images)))
 
     def features(self, given: Images | Inputs) -> torch.Tensor:
-        """Return the features of all images, (n, d), without gradients, independent of their company."""
+        """Return the features of all images, (n, d), without gradients, each independent of the others."""
         parts = []
         with torch.no_grad():
             for inputs in [given] if isinstance(given, Inputs) else self._in_parts(given):
@@ -184,18 +182,18 @@ class Trainable:
             )
         return self.blocks[block]
 
-    def _divide(self, picture: torch.Tensor, features: torch.Tensor) -> None:
-        """Find the modules in front of the boundary, and make sure that what lies behind can run alone."""
+    def _divide(self, image: torch.Tensor, features: torch.Tensor) -> None:
+        """Find the modules before the boundary, and check that the rest can run alone."""
         chain = self._boundary.split(".")
         module = self.module
         for depth, name in enumerate(chain):
             children = list(module.named_children())
             last = [child for child, _ in children].index(name)
-            # On the way down only what stands before; at the end the boundary itself, too.
+            # On the way down only the modules before; at the end the boundary itself, too.
             front = children[: last + 1] if depth == len(chain) - 1 else children[:last]
             self._front += [(module, child, found) for child, found in front]
             module = children[last][1]
-        maps = self._network.outputs(picture, [self._boundary])[self._boundary]
+        maps = self._network.outputs(image, [self._boundary])[self._boundary]
         self._bytes_a_map = maps.numel() * 4
         with torch.no_grad():
             if not torch.equal(self(maps), features):
@@ -203,7 +201,7 @@ class Trainable:
 
     @contextlib.contextmanager
     def _without_front(self) -> Iterator[None]:
-        """Let the frozen modules pass on what they get: the maps at the boundary."""
+        """Make the frozen modules pass on their input: the maps at the boundary."""
         for parent, name, _ in self._front:
             parent._modules[name] = nn.Identity()
         try:
@@ -214,7 +212,7 @@ class Trainable:
 
 
 class Inputs:
-    """What a network is called with, by row: maps at the boundary, or images."""
+    """The inputs of a network, by row: maps at the boundary, or images."""
 
     def __init__(self, network: Trainable, given: torch.Tensor | PixelRows) -> None:
         self._network, self._given = network, given
@@ -229,7 +227,7 @@ class Inputs:
 
 
 def named_blocks(module: nn.Module) -> dict[int, str]:
-    """Return the module at whose output each block ends, by the strides that the network declares."""
+    """Return the name of the module that ends each block, by the strides that the network declares."""
     known = dict(module.named_modules())
     declared = getattr(module, "feature_info", None)
     entries = getattr(declared, "info", declared) or []

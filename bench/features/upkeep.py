@@ -1,7 +1,7 @@
 """Upkeep of the feature store: merging of small shards, the size limit, listing, checking.
 
-No lock is ever taken: what a running process uses (see `bench.features.leases`) is neither evicted nor are
-its superseded shards deleted.
+It takes no lock: keys that a running process uses (see `bench.features.leases`) are not evicted, and their
+superseded shards not deleted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from bench.core.errors import AnobenchError
 from bench.features import shards
@@ -28,10 +28,8 @@ from bench.features.shards import CorruptShard, Shard
 log = logging.getLogger(__name__)
 
 DEFAULT_LIMIT = "50GB"
-#: A key with so many small shards is compacted.
+#: Small shards of a key that are merged, their size, and that of a merged one.
 MANY, SMALL_BYTES, MERGED_BYTES = 16, 128 * 2**20, 256 * 2**20
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
 def parse_size(text: str) -> int | None:
@@ -44,11 +42,12 @@ def parse_size(text: str) -> int | None:
     """
     if text.strip().lower() == "none":
         return None
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]*)\s*", text)
-    if match and match[2].upper() in _UNITS:
-        with contextlib.suppress(ValueError):
-            return int(float(match[1]) * _UNITS[match[2].upper()])
-    raise AnobenchError(f"{text!r} is no size; expected a number with a unit such as 50GB, 500MiB, or none")
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(text.strip()))
+    except ValidationError:
+        raise AnobenchError(
+            f"{text!r} is not a size; expected a number with a unit (50GB, 500MiB), or none"
+        ) from None
 
 
 def cache_limit() -> int | None:
@@ -62,7 +61,7 @@ def cache_limit() -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """One key as listed: its folder, what it says of itself, size in bytes, rows, time of last use."""
+    """One key as listed: folder, description, size in bytes, rows, time of last use."""
 
     folder: Path
     described: dict[str, Any]
@@ -78,18 +77,14 @@ def key_folders(root: Path) -> Iterator[Path]:
             yield folder
 
 
-def manifests(folder: Path, *, quiet: bool = False) -> list[Shard]:
-    """Return the readable manifests of a key, without those that another one replaces."""
+def manifests(folder: Path, *, replaced: bool = False) -> list[Shard]:
+    """Return the readable manifests of a key: those that are not replaced by another, or those that are."""
     found = []
-    for path in sorted(folder.glob("*.json")):
-        if path.name != "key.json":
-            try:
-                found.append(shards.read_manifest(path))
-            except (CorruptShard, OSError) as error:
-                if not quiet:
-                    log.warning("feature store: %s", error)
-    replaced = {name for shard in found for name in shard.replaces}
-    return [shard for shard in found if shard.name not in replaced]
+    for path in shards.manifest_paths(folder):
+        with contextlib.suppress(CorruptShard, OSError):
+            found.append(shards.read_manifest(path))
+    names = {name for shard in found for name in shard.replaces}
+    return [shard for shard in found if (shard.name in names) == replaced]
 
 
 def size_of(folder: Path) -> int:
@@ -112,18 +107,18 @@ def info(folder: Path) -> KeyInfo:
         described = json.loads((folder / "key.json").read_bytes())
     except (OSError, ValueError):
         described = {}
-    parts = [shard.rows for shard in manifests(folder, quiet=True)]
+    parts = [shard.rows for shard in manifests(folder)]
     rows = len(np.unique(np.concatenate(parts))) if parts else 0
     return KeyInfo(folder, described, size_of(folder), rows, last_used(folder))
 
 
 def evict(root: Path, limit: int, *, dry_run: bool = False) -> list[Path]:
-    """Delete least recently used keys that nobody uses until the store is not larger than `limit` bytes.
+    """Delete the least recently used keys, except those in use, until the store is within `limit` bytes.
 
     Returns
     -------
     list of Path
-        The folders deleted (or that would be).
+        The folders deleted, or with `dry_run` those that would be.
     """
     sizes = {folder: size_of(folder) for folder in key_folders(root)}
     total, gone = sum(sizes.values()), []
@@ -142,7 +137,7 @@ def evict(root: Path, limit: int, *, dry_run: bool = False) -> list[Path]:
 
 
 def delete(folder: Path) -> None:
-    """Delete a key: manifests first, so that no reader takes half of it for whole."""
+    """Delete a key, manifests first, so that no reader takes half of it for all."""
     for pattern in ("*.json", "*", ".*"):
         for path in folder.glob(pattern):
             with contextlib.suppress(OSError):
@@ -151,20 +146,18 @@ def delete(folder: Path) -> None:
         folder.rmdir()
 
 
-def check(folder: Path) -> tuple[list[str], int]:
+def check_key(folder: Path) -> tuple[list[str], int]:
     """Compare the shards of a key with their checksums and set damaged ones aside.
 
     Returns
     -------
     list of str, int
-        What is wrong with the damaged ones, and how many are sound.
+        The faults of the damaged ones, and the number of sound ones.
     """
     damaged, sound = [], 0
-    for path in sorted(folder.glob("*.json")):
-        if path.name == "key.json":
-            continue
+    for path in shards.manifest_paths(folder):
         try:
-            shards.verify(shards.read_manifest(path))
+            shards.verify_values(shards.read_manifest(path))
             sound += 1
         except FileNotFoundError:
             continue
@@ -174,8 +167,8 @@ def check(folder: Path) -> tuple[list[str], int]:
     return damaged, sound
 
 
-def sweep(folder: Path) -> int:
-    """Delete what damaged shards and interrupted writes left behind; return the bytes freed."""
+def delete_scraps(folder: Path) -> int:
+    """Delete the remains of damaged shards and interrupted writes; return the bytes freed."""
     freed = 0
     old = time.time() - 3600
     manifests_there = {path.stem for path in folder.glob("*.json")}
@@ -184,7 +177,7 @@ def sweep(folder: Path) -> int:
     for path in scraps:
         with contextlib.suppress(OSError):
             status = path.stat()
-            # A young file may be one that another process is writing just now.
+            # Another process may still be writing a young file.
             if path.suffix == ".corrupt" or status.st_mtime < old:
                 path.unlink()
                 freed += status.st_size
@@ -192,9 +185,9 @@ def sweep(folder: Path) -> int:
 
 
 def compact(folder: Path) -> bool:
-    """Merge the small shards of a key if there are many; return whether it was done.
+    """Merge the small shards of a key if there are many; return whether there were.
 
-    The merged shard names those it replaces; readers skip these, and they are deleted when no other process
+    The merged shard names those it replaces; readers skip these, and they are deleted once no other process
     uses the key.
 
     Raises
@@ -202,25 +195,28 @@ def compact(folder: Path) -> bool:
     OSError
         The folder cannot be written.
     """
-    small = [shard for shard in manifests(folder, quiet=True) if shard.nbytes < SMALL_BYTES]
+    small = [shard for shard in manifests(folder) if shard.nbytes < SMALL_BYTES]
     merging: list[Shard] = []
     for shard in small:
         if sum(one.nbytes for one in merging) + shard.nbytes <= MERGED_BYTES:
             merging.append(shard)
     if len(merging) >= MANY:
         try:
-            opened = [_checked(shard) for shard in merging]
+            opened = [shards.open_values(shard) for shard in merging]
         except CorruptShard:
-            return False  # the next reader sets it aside
+            return False  # the next reader sets that shard aside
         rows, values = _merge([shard.rows for shard in merging], opened)
         seconds = sum(shard.seconds for shard in merging)
         shards.write(folder, rows, values, seconds, replaces=tuple(shard.name for shard in merging))
-    _delete_replaced(folder)
+    old = manifests(folder, replaced=True)
+    if old and not pinned(folder, by_others=True):
+        for shard in old:
+            shards.remove(shard)
     return len(merging) >= MANY
 
 
 def _merge(rows: list[shards.Rows], values: list[NDArray[Any]]) -> tuple[shards.Rows, NDArray[Any]]:
-    """Join shards in ascending order of row, each row once, with one copy of the values."""
+    """Join shards in ascending order of row, each row once, copying the values once."""
     merged, first = np.unique(np.concatenate(rows), return_index=True)
     out = np.empty((len(merged), *values[0].shape[1:]), values[0].dtype)
     start = 0
@@ -229,21 +225,3 @@ def _merge(rows: list[shards.Rows], values: list[NDArray[Any]]) -> tuple[shards.
         out[mine] = part[first[mine] - start]
         start += len(part)
     return merged, out
-
-
-def _checked(shard: Shard) -> NDArray[Any]:
-    shards.verify(shard)
-    return shards.open_values(shard)
-
-
-def _delete_replaced(folder: Path) -> None:
-    everything = []
-    for path in folder.glob("*.json"):
-        if path.name != "key.json":
-            with contextlib.suppress(CorruptShard, OSError):
-                everything.append(shards.read_manifest(path))
-    replaced = {name for shard in everything for name in shard.replaces}
-    if replaced and not pinned(folder, by_others=True):
-        for shard in everything:
-            if shard.name in replaced:
-                shards.remove(shard)

@@ -1,5 +1,5 @@
-"""From records to pages: leaderboards, papers' tables, published numbers, comparisons, figures, exports.
+"""From records to pages: a suite's leaderboard, CSV and JSON, tables for papers, figures, the page.
 
-May import suite (to name things), features (to name networks), core, metrics and stats.
-Start at `write`, which writes all reports of a suite; `results` is what Python gets.
+May import `bench.core`, `bench.features`, `bench.metrics` and `bench.stats`; never `bench.run`.
+Start at `write` (what one report writes), then `board` (the numbers) and `table` (the model of a table).
 """

@@ -15,7 +15,7 @@ from bench.core.cell import Record
 from bench.core.errors import ArchiveError
 from bench.core.plan import Plan
 from bench.report.board import Board
-from bench.report.columns import averages, dataset_name, order
+from bench.report.leaderboard.columns import averages, dataset_name, order
 from bench.report.markdown import NOTHING, blocks, escape, points
 
 #: The first line of an index; a README without it is somebody's own and is left alone.

@@ -17,7 +17,7 @@ from bench.suite.registry import Registry
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.report.published import Published
+    from bench.report.published.row import Published
     from bench.report.write import Outcome
 
 
@@ -158,7 +158,7 @@ class Results:
 
     def leaderboard(self) -> Leaderboard:
         """Return the leaderboard, which shows itself in a notebook; ``str()`` of it is Markdown."""
-        from bench.report.leaderboard import leaderboard
+        from bench.report.leaderboard.leaderboard import leaderboard
 
         return Leaderboard(leaderboard(self.plan, self.records, published=self._published()))
 
@@ -178,7 +178,7 @@ class Results:
 
     def _published(self) -> tuple[Published, ...]:
         """Return the published numbers of the bench folders; a file that cannot be used is left out."""
-        from bench.report.published import load_published
+        from bench.report.published.read import load_published
 
         try:
             return load_published(self.registry.folders)

@@ -11,14 +11,14 @@ from bench.core.cell import Record
 from bench.core.files import write_atomically
 from bench.core.plan import Plan
 from bench.report.board import Board
-from bench.report.evidence import Evidence
+from bench.report.evidence.evidence import Evidence
 from bench.report.export import export_csv
+from bench.report.figures.standard import standard
 from bench.report.index import index
-from bench.report.leaderboard import leaderboard, summary_table
+from bench.report.leaderboard.leaderboard import leaderboard, summary_table
 from bench.report.page.about import about_plan
 from bench.report.page.writer import PAGE, page
-from bench.report.pictures import standard
-from bench.report.publishedrow import Published
+from bench.report.published.row import Published
 
 
 @dataclass(frozen=True, slots=True)

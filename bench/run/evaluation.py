@@ -17,8 +17,7 @@ from bench.core.determinism import derive_seed
 from bench.core.errors import AnobenchError, ScoreError
 from bench.data.images import Images
 from bench.data.task import Task
-from bench.features.provider import Meter
-from bench.features.usage import FeatureUsage
+from bench.features.provider import FeatureProvider, FeatureUsage
 from bench.metrics.image import auroc
 from bench.metrics.purification import purification_metrics
 from bench.run.measure import CellTimeout, PeakMemory
@@ -44,7 +43,7 @@ class CellRun:
     problem: AnobenchError | None
     header: dict[str, Any]
     memory: PeakMemory
-    meter: Meter
+    meter: FeatureProvider
     task: Task = field(init=False)
     drawn: dict[str, Any] = field(init=False)
     method: Method = field(init=False)

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.core.cell import Cell
 from bench.core.errors import AnobenchError
-from bench.data.images import pieces
+from bench.data.origins import pieces
 from bench.data.source import Source
 from bench.features.backbone import Backbones
 from bench.features.spec import PixelsTable

@@ -18,7 +18,7 @@ from bench.data.images import Images
 from bench.data.task import Task
 from bench.features.backbone import Backbones
 from bench.features.device import deterministic, fix_threads, seed_everything
-from bench.features.provider import FeatureProvider, Meter
+from bench.features.provider import FeatureProvider
 from bench.metrics.image import image_metrics
 from bench.run.evaluation import (
     CellRun,
@@ -177,7 +177,7 @@ class Runner:
             problem=problem,
             header=record_header(cell, method, self.environment),
             memory=PeakMemory(self.device),
-            meter=Meter(self.provider),
+            meter=self.provider.metered(),
         )
 
     def _prepare(self, cell_run: CellRun) -> None:

@@ -127,6 +127,7 @@ RENAMED = {
     "feature_maps": "patches",
     "generator_for": "chance",
     "has_anomaly_pool": "has_holdout",
+    "image_column": "picture",
 }
 
 

@@ -19,7 +19,8 @@ from bench.core.errors import AnobenchError, DataError, did_you_mean
 from bench.core.files import data_folders
 from bench.core.selector import Selector, format_selector, parse
 from bench.data.folders import FileSource, list_images
-from bench.data.images import Images, picture_digests
+from bench.data.images import Images
+from bench.data.origins import pixel_digests
 from bench.data.source import Source
 from bench.data.task import Task
 from bench.suite.adapter import Adapter
@@ -48,7 +49,7 @@ class AuxiliaryImages:
 
     @cached_property
     def digests(self) -> frozenset[bytes]:
-        return frozenset(picture_digests(self.images))
+        return frozenset(pixel_digests(self.images))
 
     def refuse_overlap(self, task: Task, where: str) -> None:
         """Make sure that no image is one of the task's test images or normal training images.
@@ -62,7 +63,7 @@ class AuxiliaryImages:
         """
         train = task.train if task.train_labels is None else task.train[task.train_labels == 0]
         for what, images in (("test", task.test), ("normal train", train)):
-            shared = sum(digest in self.digests for digest in picture_digests(images))
+            shared = sum(digest in self.digests for digest in pixel_digests(images))
             if shared:
                 raise DataError(
                     f"{where}={self.name}: {shared} of the {len(images)} {what} images of {task.name!r} are "

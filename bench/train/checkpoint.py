@@ -1,16 +1,16 @@
-"""Checkpoints: where a cell of hours keeps its state, so that it goes on after a break.
+"""Checkpoints: where a long cell saves its state, so that it can resume after an interruption.
 
 ::
 
     <cache>/checkpoints/<cell's key>/[<part>/]state.safetensors    what is trained, and the optimiser
-                                              kept-<n>.safetensors   what was put by on the way, written once
+                                              kept-<n>.safetensors   earlier states, written once
 
-The cell's key stands for code, parameters, data, weights and seed, so that what lies under it belongs to this
-cell. Files are safetensors with a JSON text in their header, written under a temporary name and renamed; what
-cannot be read is left aside, and the cell begins anew. A folder goes when its cell's record is written.
+The key covers code, parameters, data, weights and seed, so a checkpoint can only be of this very cell. Files
+are safetensors with JSON in their header, written under a temporary name and renamed; if one cannot be read,
+the cell starts over. The folder is deleted when the cell's record is written.
 
-A run that is to end asks for a stop (`ask_to_stop`): a training writes its checkpoint after its step, and
-raises `Interrupted`; what keeps no checkpoints goes on to its end.
+A run that must end calls `ask_to_stop`: each training then writes a checkpoint after its current step and
+raises `StopRequested`; those without checkpoints finish first.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.core.errors import ArchiveError
 from bench.core.files import cache_folder, write_atomically
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
-#: Seconds between two checkpoints: what a break can lose.
+_SCHEMA = 1
+#: Seconds between two checkpoints: the most that an interruption loses.
 EVERY = 120.0
 
 Tensors = Mapping[str, "torch.Tensor"]
@@ -41,12 +42,12 @@ Tensors = Mapping[str, "torch.Tensor"]
 _stop = threading.Event()
 
 
-class Interrupted(BaseException):
-    """The run is to end, and the cell's state is kept. No failure: what catches errors lets it pass."""
+class StopRequested(BaseException):
+    """The run must end, and the cell's state is saved. Not a failure, hence no `Exception`."""
 
 
 def ask_to_stop() -> None:
-    """Ask what runs in this process to end at its next checkpoint."""
+    """Ask the cells of this process to end at their next checkpoint."""
     _stop.set()
 
 
@@ -78,13 +79,13 @@ class Checkpoints:
         return cls(cache_folder() / "checkpoints" / key)
 
     def part(self, name: str) -> Checkpoints:
-        """Return the place of one of several trainings of the cell (a wrapper's bases)."""
+        """Return the checkpoints of one of several trainings of the cell (a wrapper's bases)."""
         return Checkpoints(self.folder / name, self.every)
 
     def write(self, tensors: Tensors, described: Mapping[str, Any], kept: Mapping[str, Tensors]) -> None:
-        """Keep a state; what was kept before under the same name is not written again.
+        """Write a state; `kept` states that were written before are not written again.
 
-        Where nothing can be written the training goes on without, with one warning a try.
+        If the folder cannot be written, training continues without, with a warning.
         """
         try:
             names = list(kept)
@@ -99,7 +100,7 @@ class Checkpoints:
     def read(
         self, kept: MutableMapping[str, dict[str, torch.Tensor]]
     ) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        """Return the last state and fill in what was kept; None if there is none that can be read."""
+        """Return the last state and fill in the kept ones; None if there is none that can be read."""
         path = self.folder / "state.safetensors"
         if not path.exists():
             self._clear()
@@ -110,9 +111,9 @@ class Checkpoints:
             for number, name in enumerate(described["kept"]):
                 found[name], its = _read(self.folder / f"kept-{number}.safetensors")
                 if its["name"] != name:
-                    raise ValueError(f"kept-{number} holds {its['name']}, not {name}")
+                    raise ValueError(f"kept-{number} is {its['name']}, not {name}")
         except Exception as error:  # a torn file can make the reader fail in any way
-            log.warning("%s cannot be read (%s); the cell begins anew", path, error)
+            log.warning("%s cannot be read (%s); the cell starts over", path, error)
             self._clear()
             return None
         kept.update(found)
@@ -123,17 +124,119 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Delete the folder with all its parts."""
+        """Delete the folder and its parts."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Trained(Protocol):
+    """The part of a `bench.Method` that concerns checkpoints."""
+
+    device: torch.device
+    checkpoints: Checkpoints | None
+    notes: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Resumable:
+    """One training of a number of mini-batches that can resume from the checkpoints of its method, if any.
+
+    Attributes
+    ----------
+    method : Method
+        Its notes mention an interruption.
+    optimiser : torch.optim.Optimizer
+    state : mapping of str to Tensor
+        The tensors that training changes, besides the optimiser's; restored in place.
+    steps : int
+    kept : dict of str to dict of str to Tensor
+        Earlier states of the network that must survive an interruption.
+    clock : callable
+    """
+
+    method: Trained
+    optimiser: torch.optim.Optimizer
+    state: Mapping[str, torch.Tensor]
+    steps: int
+    kept: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+    _started: float = field(init=False, default=0.0)
+    _saved: float = field(init=False, default=0.0)
+    _before: float = field(init=False, default=0.0)
+
+    def resume(self) -> int:
+        """Restore the last state, if there is one; return how many mini-batches are done."""
+        import torch
+
+        self._started = self._saved = self.clock()
+        checkpoints = self.method.checkpoints
+        found = checkpoints.read(self.kept) if checkpoints is not None else None
+        if found is None:
+            return 0
+        tensors, described = found
+        if described["made by"] != self._made_by():
+            log.warning("a checkpoint of another torch version or device is ignored")
+            self.kept.clear()
+            assert checkpoints is not None
+            checkpoints.remove()
+            return 0
+        with torch.no_grad():
+            for name, tensor in self.state.items():
+                tensor.copy_(tensors[f"state/{name}"])
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimiser/"):
+                _, number, key = name.split("/", 2)
+                state.setdefault(int(number), {})[key] = tensor
+        self.optimiser.load_state_dict({"state": state, "param_groups": described["groups"]})
+        done, self._before = int(described["done"]), float(described["seconds"])
+        self.method.notes += (
+            f"resumed after {done} of {self.steps} mini-batches and {self._before:.0f} s, which its time "
+            "does not include",
+        )
+        return done
+
+    def due(self) -> bool:
+        """Return whether to save the state now: some time has passed, or the run must end."""
+        checkpoints = self.method.checkpoints
+        return checkpoints is not None and (stop_asked() or self.clock() - self._saved >= checkpoints.every)
+
+    def save(self, done: int) -> None:
+        """Save the state.
+
+        Raises
+        ------
+        StopRequested
+            The run must end.
+        """
+        assert self.method.checkpoints is not None
+        optimiser = self.optimiser.state_dict()
+        flat = {(number, name): v for number, its in optimiser["state"].items() for name, v in its.items()}
+        tensors = {f"state/{name}": tensor for name, tensor in self.state.items()}
+        tensors |= {f"optimiser/{n}/{name}": v for (n, name), v in flat.items() if hasattr(v, "detach")}
+        described = {
+            "done": done,
+            "seconds": self._before + self.clock() - self._started,
+            "groups": optimiser["param_groups"],
+            "made by": self._made_by(),
+        }
+        self.method.checkpoints.write(tensors, described, self.kept)
+        self._saved = self.clock()
+        if stop_asked():
+            raise StopRequested
+
+    def _made_by(self) -> list[str]:
+        import torch
+
+        return [torch.__version__, self.method.device.type]
 
 
 def _write(path: Path, tensors: Tensors, described: Mapping[str, Any]) -> None:
     from safetensors.torch import save
 
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps({"schema": SCHEMA, **described})
-    # A file that a power cut empties is left aside like any other that cannot be read.
-    write_atomically(path, save(whole, {"anobench": text}), durable=False)
+    on_host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps({"schema": _SCHEMA, **described})
+    # A file emptied by a power cut is ignored like any other that cannot be read.
+    write_atomically(path, save(on_host, {"anobench": text}), durable=False)
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -141,6 +244,6 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
     with safe_open(path, "pt") as file:
         described: dict[str, Any] = json.loads(file.metadata()["anobench"])
-        if described["schema"] != SCHEMA:
-            raise ValueError(f"schema {described['schema']}, expected {SCHEMA}")
+        if described["schema"] != _SCHEMA:
+            raise ValueError(f"schema {described['schema']}, expected {_SCHEMA}")
         return {name: file.get_tensor(name) for name in file.keys()}, described  # noqa: SIM118

@@ -1,8 +1,8 @@
-"""Changes of colour and sharpness that textures undergo before they become anomalies, in batches.
+"""Changes of colour and sharpness to textures before they become anomalies, in batches.
 
-Each image gets three different ones of ten, in an order of chance, with parameters of its own: the set that
-DRAEM and ADL draw from, by the formulas of PIL and imgaug, on whole grey levels between two changes. One is
-simpler: brightness is changed along the luma, where imgaug draws one of six colour spaces for it.
+Each image gets three different ones of ten, in random order, with its own parameters: the set of DRAEM and
+ADL, by the formulas of PIL and imgaug, rounded to grey levels after each change. One is simpler: brightness
+changes along the luma, where imgaug picks one of six colour spaces.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import torch
 
 from bench.train.synthetic import rotate
 
-#: How many are applied to each image.
-AT_ONCE = 3
+#: Changes to each image.
+CHANGES_EACH = 3
 _LUMA = (0.299, 0.587, 0.114)
 
 
 def change_colours(textures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Return textures (b, 3, s, s), uint8, each after three different changes."""
-    order = torch.rand(len(textures), len(CHANGES), generator=generator).argsort(1)[:, :AT_ONCE]
-    # Every change draws for all images, so that what one gets does not depend on the others.
-    drawn = torch.rand(AT_ONCE, len(textures), 4, generator=generator)
+    order = torch.rand(len(textures), len(CHANGES), generator=generator).argsort(1)[:, :CHANGES_EACH]
+    # Every change draws numbers for all images, so that none depends on the others.
+    drawn = torch.rand(CHANGES_EACH, len(textures), 4, generator=generator)
     out = textures.clone()
-    for turn in range(AT_ONCE):
+    for turn in range(CHANGES_EACH):
         for which, change in enumerate(CHANGES):
             rows = torch.nonzero(order[:, turn] == which)[:, 0]
             if len(rows):
@@ -47,8 +47,8 @@ def brightness(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 
 def sharpness(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    """PIL's: from a smoothed image (factor 0) over the given one to an over-sharp one (2); edges stay."""
-    # The mean of nine, the middle five times; by sums, which are far quicker than a convolution by channel.
+    """PIL's: from a smoothed image (factor 0) past the original to an over-sharp one (2); not at the edge."""
+    # A mean of 3 × 3 with the middle counted five times; sums are much faster than a convolution by channel.
     rows = x[:, :, :-2] + x[:, :, 1:-1] + x[:, :, 2:]
     nine = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
     smooth = x.clone()
@@ -65,7 +65,7 @@ def hue_and_saturation(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 
 def solarize(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    """Half of the images: invert what lies above a threshold of 32 to 128."""
+    """Half of the images: invert values above a threshold of 32 to 128."""
     threshold = (32 + 97 * u[:, :1]).floor()
     return torch.where((x >= threshold) & (u[:, 1:2] < 0.5), 255 - x, x)
 
@@ -88,7 +88,7 @@ def autocontrast(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     cut = (n * (21 * u[:, 0]).floor() / 100).floor()[:, :, :1]
     low = (counts.cumsum(2) > cut).float().argmax(2, keepdim=True)
     high = 255 - (counts.flip(2).cumsum(2) > cut).float().argmax(2, keepdim=True)
-    # In double precision and with one rounding, as what follows is sensitive to the last bit.
+    # In double precision and with one rounding, as the floor below is sensitive to the last bit.
     scale = torch.full_like(low, 255, dtype=torch.float64) / (high - low).clamp(min=1)
     levels = torch.arange(256, device=x.device)
     table = (levels * scale - low * scale).clamp(0, 255).floor().to(x.dtype)
@@ -118,7 +118,7 @@ CHANGES = (
 
 
 def _look_up(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Return what a table (b, 3, 256) has for the grey levels of images (b, 3, h, w)."""
+    """Map the grey levels of images (b, 3, h, w) by a table (b, 3, 256)."""
     return table.to(x.dtype).gather(2, x.flatten(2).long()).view_as(x)
 
 

@@ -2,9 +2,9 @@
 
 One step of one small head is mostly launch overhead on a GPU. A method that writes its head for tensors with
 a leading dimension h (``z @ W`` with z of shape (h, b, d) and W of shape (h, d, e)) trains the heads of h
-cells in the same kernels; alone is h = 1, the same code. The heads share nothing: a loss of shape (h,) is
-summed, so each head sees its own gradient only, and each has its own group in the optimiser, hence its own
-learning rate.
+cells in the same kernels; a single head is h = 1, the same code. The heads share nothing: losses of shape
+(h,) are summed, so each head gets only its own gradient, and each has its own group in the optimiser, hence
+its own learning rate.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import torch
 
 from bench.core.errors import FitError
 
-State = Mapping[str, torch.Tensor]
-
 
 class Heads:
     """The parameters of h heads, each one tensor of shape (h, ...).
@@ -28,9 +26,9 @@ class Heads:
         Initial parameters of each head; same names and shapes, floating, on one device.
     """
 
-    def __init__(self, states: Sequence[State]) -> None:
+    def __init__(self, states: Sequence[Mapping[str, torch.Tensor]]) -> None:
         self._stacked = {name: torch.stack([s[name] for s in states]).requires_grad_() for name in states[0]}
-        # The optimiser works on views, one group a head, that share the stacked tensors' memory.
+        # The optimiser works on views that share the stacked tensors' memory, one group a head.
         self._views = [[p.detach()[h] for p in self._stacked.values()] for h in range(len(states))]
         self._finite = torch.ones(len(states), dtype=torch.bool, device=self._views[0][0].device)
 
@@ -45,7 +43,7 @@ class Heads:
         return name in self._stacked
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Return the parameters of all heads, by name; the same memory, without gradients."""
+        """Return the parameters of all heads, by name: the same memory, without gradients."""
         return {f"heads/{name}": p.detach() for name, p in self._stacked.items()}
 
     def groups(self) -> list[dict[str, Any]]:
@@ -67,7 +65,7 @@ class Heads:
         Raises
         ------
         FitError
-            Names what was trained, and the mend.
+            Says what was trained, and how to mend it.
         """
         if not bool(self._finite.all()):
             raise FitError(
@@ -81,7 +79,7 @@ class Heads:
 
 
 class HeadNorm:
-    """Batch normalisation without affine part for h heads, as ``torch.nn.BatchNorm1d(affine=False)``.
+    """Batch normalisation of h heads, each as ``torch.nn.BatchNorm1d(affine=False)``.
 
     Parameters
     ----------
@@ -111,7 +109,7 @@ class HeadNorm:
         self.var = torch.ones(heads, 1, width, device=device)
 
     def train(self, batch: torch.Tensor) -> torch.Tensor:
-        """Normalise (h, b, width) by its own statistics and remember them; b is at least 2."""
+        """Normalise (h, b, width), b ≥ 2, by its own statistics and update the running ones."""
         n = batch.shape[1]
         var, mean = torch.var_mean(batch, dim=1, keepdim=True, correction=0)
         with torch.no_grad():
@@ -120,7 +118,7 @@ class HeadNorm:
         return (batch - mean) * torch.rsqrt(var + self.eps)
 
     def state(self, head: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what turns a batch of one head, (n, width), into ``(batch - shift) * scale``."""
+        """Return shift and scale, (width,): in evaluation a head computes ``(batch - shift) * scale``."""
         return self.mean[head, 0].clone(), torch.rsqrt(self.var[head, 0] + self.eps)
 
 
@@ -131,7 +129,7 @@ def uniform(shape: Sequence[int], bound: float, generator: torch.Generator) -> t
 
 
 def batch_slices(n: int, size: int, *, smallest: int = 1) -> list[slice]:
-    """Cut n shuffled rows into batches; a remainder below `smallest` joins the batch before it.
+    """Cut n shuffled rows into batches; a remainder below `smallest` joins the batch before.
 
     Batch normalisation and contrastive losses need batches of at least 2.
     """
@@ -167,7 +165,7 @@ def take_rows(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 
 
 def same_shape(banks: Sequence[torch.Tensor]) -> Iterator[list[int]]:
-    """Yield the positions of those banks that can be stacked, in order of first appearance."""
+    """Yield the positions of banks that can be stacked, in order of first appearance."""
     found: dict[torch.Size, list[int]] = {}
     for position, bank in enumerate(banks):
         found.setdefault(bank.shape, []).append(position)
@@ -181,7 +179,7 @@ def spread(features: torch.Tensor) -> float:
 
 
 def collapse_note(before: float, after: float, what: str) -> tuple[str, ...]:
-    """Return a note if a spread fell below 1 % of what it was, else nothing; for `Method.notes`."""
+    """Return a note for `Method.notes` if a spread fell below 1 % of its start, else nothing."""
     if before > 0 and after < 0.01 * before:
         return (f"collapsed: the spread of {what} fell to {after / before:.2g} of its start",)
     return ()

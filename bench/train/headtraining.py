@@ -1,8 +1,8 @@
 """The training loop of heads: shuffled mini-batches, epoch after epoch, of several cells at once.
 
-Chance comes from the heads' own generators, one draw after the other. A cell that trains alone keeps their
-states in its checkpoints, so that it goes on with the same bits after a break; cells that train together keep
-none and go on to their end.
+Random numbers come from the heads' own generators, in sequence. A cell that trains alone saves their states
+in its checkpoints, so that it resumes bit for bit; cells that train together have no checkpoints and finish
+first.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from bench.train.checkpoint import Resumable
 from bench.train.heads import Heads, batch_slices, shuffled
-from bench.train.resume import Resumable
 
 if TYPE_CHECKING:
     from bench.train.method import Method
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class HeadTraining:
-    """Iterates over mini-batches; tells progress, keeps checkpoints, ends when a loss is not finite.
+    """Iterates over mini-batches, with progress, checkpoints, and an error when a loss is not finite.
 
-    The body of the loop takes a step of the optimiser on the rows that it is given. What it changes besides
-    must be in `state` or `kept`.
+    The body of the loop takes a step of the optimiser on the rows that it gets. Everything else that it
+    changes must be in `state` or `kept`.
 
     Attributes
     ----------
@@ -42,20 +42,20 @@ class HeadTraining:
     smallest : int
         A last mini-batch of fewer rows joins the one before it.
     shuffle : sequence of torch.Generator
-        One a head, on the host: draw the order of the rows.
+        One a head, on the host, for the order of the rows.
     draw : sequence of torch.Generator
-        Others that the body draws from.
+        Others that the body uses.
     state : mapping of str to Tensor
         Running statistics and the like.
     kept : dict of str to dict of str to Tensor
-        What a head that trains alone puts by on the way.
+        Earlier states that a head that trains alone keeps.
     device : torch.device
-        Where the rows lie.
+        Of the rows.
     clock : callable
     epoch : int
-        Of the mini-batch that was yielded last, from 0.
+        Of the last mini-batch, from 0.
     ends_epoch : bool
-        Whether that is the last of its epoch.
+        Whether that was the last of its epoch.
     """
 
     methods: Sequence[Method]
@@ -81,14 +81,14 @@ class HeadTraining:
         return self.epochs * len(batch_slices(self.n, self.batch, smallest=self.smallest))
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        """Yield the rows of each head's bank that make a mini-batch, shape (h, b), int64.
+        """Yield the rows of each head's bank for a mini-batch, shape (h, b), int64.
 
         Raises
         ------
         FitError
             A loss was NaN or infinite.
-        Interrupted
-            The run is to end; the state is kept.
+        StopRequested
+            The run must end; the state is saved.
         """
         method, parts = self.methods[0], batch_slices(self.n, self.batch, smallest=self.smallest)
         name = type(method).__name__

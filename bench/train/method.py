@@ -1,4 +1,4 @@
-"""Method: the base of a method adapter, and Scores, what it returns."""
+"""Method: the base of a method adapter, and Scores, its result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Scores:
     Parameters
     ----------
     image : tensor, array or sequence, shape (n,)
-        Infinities are legal; NaN is not, and makes the cell fail.
+        Infinities are allowed; NaN makes the cell fail.
     maps : array or tensor, shape (n, h, w), optional
         Anomaly maps at any resolution.
     candidates : mapping of str to scores, optional
@@ -40,12 +40,12 @@ class Scores:
     candidates: Mapping[str, torch.Tensor | NDArray[Any] | Sequence[float]] | None = None
 
     def checked(self, n: int) -> NDArray[np.float32]:
-        """Return the image scores as (n,) float32 on the host, the precision in which they are kept.
+        """Return the image scores as (n,) float32 on the host, the precision of the archive.
 
         Raises
         ------
         ScoreError
-            Wrong shape, wrong number, not numbers, or NaN; says which.
+            Wrong shape or number, not numbers, or NaN; says which.
         """
         return _checked(self.image, n)
 
@@ -79,17 +79,17 @@ class Method(ABC):
     """A method adapter: ``fit(train)``, then ``score(test)``; higher = more anomalous.
 
     The parameters of ``__init__`` are the method's parameters (``dn2[k=5]``); they are read from the source
-    text, so their defaults must be literals. A parameter called ``backbone`` names a frozen network, to be
-    handed to ``Images.features``. The runner sets `device` and `seed` before it calls `fit`.
+    text, so their defaults must be literals. A parameter called ``backbone`` names a frozen network, for
+    ``Images.features``. The runner sets `device` and `seed` before it calls `fit`.
     """
 
-    #: What supervision the method gets: settings never rank together. ``control`` is never ranked.
+    #: The method's supervision: different settings never rank together. ``control`` is never ranked.
     setting: ClassVar[str] = "one-class"
     #: A deterministic method has one cell for all seeds and shows no spread.
     stochastic: ClassVar[bool] = False
-    #: Parameter values, any of which makes a stochastic method deterministic: ``{"adapt": False}``.
+    #: Parameter values any of which makes a stochastic method deterministic: ``{"adapt": False}``.
     deterministic_with: ClassVar[Mapping[str, Any]] = {}
-    #: How the result was chosen: ``last``, ``validation``, or ``oracle`` (never ranked). A method that offers
+    #: How the result is chosen: ``last``, ``validation``, or ``oracle`` (never ranked). A method that offers
     #: several has a parameter of this name instead.
     selection: ClassVar[str] = "last"
 
@@ -99,18 +99,18 @@ class Method(ABC):
     needs: ClassVar[Literal["features", "network"]] = "features"
     layers_in: ClassVar[str] = ""
 
-    #: Parameters that name extra images (`bench.suite.auxiliary`), each with the words that its value may be
-    #: instead, and the images that such a word means where they are present ("" for none).
+    #: Parameters that name auxiliary images (`bench.suite.auxiliary`), each with the words that its value may
+    #: be instead, and the images that a word stands for where they are present ("" for none).
     auxiliary_images: ClassVar[Mapping[str, Mapping[str, str]]] = {}
 
     device: torch.device
     seed: int = 0
-    #: The extra images, by parameter; set by the runner.
+    #: The auxiliary images, by parameter; set by the runner.
     auxiliary: Mapping[str, Images] = MappingProxyType({})
-    #: A method may say here what a reader should know of the fit ("collapsed: …"); kept in the record.
+    #: Remarks on the fit for readers of the record ("collapsed: …").
     notes: tuple[str, ...] = ()
-    #: Where a long training keeps its state, and whom it tells (what, done, total); the runner sets them, and
-    #: `bench.Training` uses them.
+    #: Where a long training saves its state, and a callback for progress (what, done, total); set by the
+    #: runner, used by `bench.Training`.
     checkpoints: Checkpoints | None = None
     progress: Callable[[str, int, int], None] | None = None
 

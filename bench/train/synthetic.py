@@ -1,7 +1,7 @@
 """Synthetic anomalies: Perlin masks, textures, and their composition, in batches on the device.
 
-What is drawn comes from a generator on the host, so that it is the same on every device; what is computed
-from it is computed where the images are.
+Random numbers come from a generator on the host, so that they are the same on every device; the rest is
+computed where the images are.
 
 References
 ----------
@@ -15,9 +15,9 @@ import math
 import torch
 from torch.nn import functional as F
 
-#: Most cells of the noise a side: resolutions are powers of two up to it.
+#: Most cells of the noise along a side; resolutions are powers of two.
 FINEST = 32
-#: Octaves of a procedural texture: cells a side, and share.
+#: Octaves of a procedural texture: cells along a side, and share.
 _OCTAVES = ((2, 0.5), (8, 0.3), (32, 0.2))
 
 
@@ -85,12 +85,12 @@ def rotate_some(
     if not len(at):
         return images
     turned = rotate(images[at].float(), angles[some])
-    whole = turned if images.is_floating_point() else turned.round()
-    return images.index_copy(0, at, whole.to(images.dtype))
+    turned = turned if images.is_floating_point() else turned.round()
+    return images.index_copy(0, at, turned.to(images.dtype))
 
 
 def perlin_masks(b: int, size: int, generator: torch.Generator, device: torch.device) -> torch.Tensor:
-    """Return masks (b, 1, size, size), float32 of 0 and 1: noise of 1 to 32 cells, turned, above a half.
+    """Return masks (b, 1, size, size), float32 of 0 and 1: noise of 1 to 32 cells, rotated, above a half.
 
     A mask can be empty.
     """
@@ -102,7 +102,7 @@ def perlin_masks(b: int, size: int, generator: torch.Generator, device: torch.de
 def blend(
     images: torch.Tensor, textures: torch.Tensor, masks: torch.Tensor, keep: torch.Tensor
 ) -> torch.Tensor:
-    """Return images with the texture inside the mask, the share `keep` of the image shining through.
+    """Return images with the texture inside the mask, blended with a share `keep` of the image.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def with_anomalies(
     images : Tensor, shape (b, c, s, s), floating
     textures : Tensor, shape (b, c, s, s)
     opacity : float
-        At most this share of the image shines through.
+        Largest share of the image in the blend.
 
     Returns
     -------
@@ -138,10 +138,9 @@ def with_anomalies(
 
 
 def procedural_textures(n: int, size: int, generator: torch.Generator, device: torch.device) -> torch.Tensor:
-    """Return made-up textures, for where no photographs of textures are at hand.
+    """Return procedural textures, for use where there are no photographs of textures.
 
-    Half are clouds of noise in three octaves, half stripes bent by such a cloud, between two colours drawn at
-    random.
+    Half are clouds of noise in three octaves, half stripes bent by such a cloud, between two random colours.
 
     Returns
     -------
@@ -159,5 +158,5 @@ def procedural_textures(n: int, size: int, generator: torch.Generator, device: t
     is_cloud = (torch.arange(n, device=device) % 2 == 0).view(-1, 1, 1)
     level = torch.where(is_cloud, 0.5 + cloud, 0.5 + 0.5 * stripes).clamp(0, 1)[:, None]
     first, second = torch.rand(2, n, 3, 1, 1, generator=generator).to(device)
-    pictures: torch.Tensor = 255 * (first + (second - first) * level)
-    return pictures.round().to(torch.uint8)
+    textures: torch.Tensor = 255 * (first + (second - first) * level)
+    return textures.round().to(torch.uint8)

@@ -1,10 +1,10 @@
-"""Many heads at once: fit the methods of several cells in the same steps, where the method offers it.
+"""Fitting the methods of several cells in the same steps, where the method supports it.
 
-A method offers it with a class method ``fit_together(methods, trains)``: it gets methods of one class and
-equal parameters, each with its own seed and training images, and leaves each as `fit` would have left it, up
-to the rounding of batched matrix products. All random numbers come from each method's own seed, never from a
-shared generator. Banks of different shapes are for the method to part (`bench.same_shape`). A method without
-it is fitted by `fit`, one after the other.
+A method supports it by a class method ``fit_together(methods, trains)``: it gets methods of one class and
+equal parameters, each with its own seed and training images, and leaves each as `fit` would, up to the
+rounding of batched matrix products. All random numbers come from each method's own seed, never from a shared
+generator. The method separates banks of different shapes (`bench.same_shape`). Methods without it are fitted
+by `fit`, one after the other.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Fit:
     together : int
         How many were fitted in the same steps; 1 is alone.
     error : Exception or None
-        Why it is not fitted.
+        Why the fit failed.
     """
 
     seconds: float
@@ -51,24 +51,24 @@ def fit_many(
 ) -> list[Fit]:
     """Fit methods of one class and equal parameters, at most `at_once` in the same steps.
 
-    If training some together fails (one loss that is NaN stops them all), each of them is fitted alone, so
-    that only those fail that would fail alone; if the device's memory is too small, half as many at once.
+    If a joint fit fails (one NaN loss stops them all), each method is fitted alone, so that only those fail
+    that would fail alone; if it runs out of memory, half as many are fitted at once.
 
     Parameters
     ----------
     methods : sequence of Method
-        `device` and `seed` are set; cells that differ in task, contamination or seed only.
+        With `device` and `seed` set; of cells that differ in task, contamination or seed only.
     trains : sequence of Images
         Bound to a provider.
     at_once : int
-        What fits into the device's memory: the heads' parameters take four times their size with Adam.
+        As many as the device's memory allows: with Adam, four times the size of the heads' parameters.
     clock : callable
-        Returns seconds; on a GPU one that waits for the device.
+        Returns seconds; on a GPU it must wait for the device.
 
     Returns
     -------
     list of Fit
-        One a method, in their order.
+        One a method, in the same order.
     """
     if len({type(method) for method in methods}) > 1:
         raise TypeError(f"expected methods of one class, got {sorted({type(m).__name__ for m in methods})}")

@@ -1,16 +1,21 @@
 """The training loop of methods that train a network, one cell at a time.
 
-Chance is by position: what a step draws depends on the method's seed and the step's number alone
-(`generator_for`, `epoch_rows`, `endless_rows`), never on what was drawn before. So a training that was broken
-off goes on from its last checkpoint with the very bits that it would have had, and no generator is kept.
+Random numbers go by position: those of a step depend on the method's seed and the step's number only
+(`generator_for`, `epoch_rows`, `endless_rows`), never on earlier draws. So an interrupted training resumes
+from its last checkpoint bit for bit, and no generator is saved.
+
+References
+----------
+The range test: Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, with the arithmetic
+of PyTorch Lightning 2.0's ``lr_find``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import time
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,48 +25,40 @@ from numpy.typing import NDArray
 
 from bench.core.determinism import derive_seed
 from bench.core.errors import FitError
-from bench.train.resume import Resumable
+from bench.train.checkpoint import Resumable
 
 if TYPE_CHECKING:
     from bench.train.method import Method
 
 Loss = Callable[[int], torch.Tensor]
-#: Off a CPU, asking whether a loss is finite waits for the device: only every so many steps.
-LOOK_EVERY = 25
+#: Steps between two checks of the loss on a GPU, each of which waits for the device.
+CHECK_LOSS_EVERY = 25
+#: Lightning's smoothing of the loss, and the multiple of the best at which the test stops.
+SMOOTHING, DIVERGED = 0.98, 4.0
+#: Losses left out at both ends in the search for the steepest descent.
+SKIP_BEGIN, SKIP_END = 10, 1
 
 
 @dataclass(slots=True, kw_only=True)
-class Training:
-    """Steps of an optimiser, with checkpoints, progress, and an end when a loss is not finite.
+class Training(Resumable):
+    """Steps of an optimiser, with checkpoints, progress, and an error when a loss is not finite.
 
     Attributes
     ----------
-    method : Method
-        Whose seed, device, progress and checkpoints are used; its notes tell of a break.
-    optimiser : torch.optim.Optimizer
-    state : mapping of str to Tensor
-        What training changes, besides the optimiser: parameters, running statistics.
-    steps : int
+    method, optimiser, state, steps, kept, clock
+        As in `bench.train.checkpoint.Resumable`; the method's seed, device and progress are used too.
     clip : float, optional
-        The gradient's norm over all parameters is cut to this.
+        Largest norm of the gradient over all parameters.
     rate : callable, optional
-        Learning rate of each step, from 0; without it the optimiser's.
+        Learning rate of each step, counted from 0; the optimiser's by default.
     precision : {"float32", "bfloat16"}
         Autocast of the loss, on a GPU only.
-    kept : dict of str to dict of str to Tensor
-        What is put by on the way and must survive a break: earlier states of the network.
-    clock : callable
     """
 
     method: Method
-    optimiser: torch.optim.Optimizer
-    state: Mapping[str, torch.Tensor]
-    steps: int
     clip: float | None = None
     rate: Callable[[int], float] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
-    kept: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
-    clock: Callable[[], float] = time.monotonic
     _finite: torch.Tensor = field(init=False)
 
     def run(self, loss: Loss, after: Callable[[int], None] | None = None) -> None:
@@ -78,19 +75,11 @@ class Training:
         ------
         FitError
             A loss or gradient was NaN or infinite.
-        Interrupted
-            The run is to end; the state is kept.
+        StopRequested
+            The run must end; the state is saved.
         """
         after = after or (lambda _: None)
-        resumable = Resumable(
-            method=self.method,
-            optimiser=self.optimiser,
-            state=self.state,
-            steps=self.steps,
-            kept=self.kept,
-            clock=self.clock,
-        )
-        done = resumable.resume()
+        done = self.resume()
         self._finite = torch.ones((), dtype=torch.bool, device=self.method.device)
         if not done:
             after(0)
@@ -99,9 +88,9 @@ class Training:
             after(step + 1)
             if self.method.progress is not None:
                 self.method.progress(type(self.method).__name__, step + 1, self.steps)
-            if resumable.due():
+            if self.due():
                 self._look(step)
-                resumable.save(step + 1)
+                self.save(step + 1)
         self._look(self.steps - 1)
 
     def _step(self, loss: Loss, step: int) -> None:
@@ -114,7 +103,7 @@ class Training:
         with self._autocast():
             value = loss(step)
         self._finite &= value.detach().isfinite()
-        if self.method.device.type == "cpu" or (step + 1) % LOOK_EVERY == 0:
+        if self.method.device.type == "cpu" or (step + 1) % CHECK_LOSS_EVERY == 0:
             self._look(step, value)
         value.backward()  # type: ignore[no-untyped-call]
         if self.clip is not None:
@@ -140,9 +129,9 @@ class Training:
 
 
 def generator_for(*names: object) -> torch.Generator:
-    """Return a generator on the host for one purpose, such as ``generator_for(seed, "noise", step)``.
+    """Return a generator for one purpose, such as ``generator_for(seed, "noise", step)``.
 
-    What it draws is the same on every device.
+    It is on the host, so that its numbers are the same on every device.
     """
     return torch.Generator().manual_seed(derive_seed(*names))
 
@@ -153,9 +142,9 @@ def _pass(n: int, number: int, seed: int, name: str) -> NDArray[np.int64]:
 
 
 def epoch_rows(n: int, batch: int, step: int, seed: int) -> NDArray[np.int64]:
-    """Return the rows of a mini-batch: pass after pass over n rows, each shuffled anew.
+    """Return the rows of a mini-batch: pass after pass over n rows, each in a new order.
 
-    The last mini-batch of a pass takes what is left.
+    The last mini-batch of a pass is the rest.
     """
     a_pass = -(-n // batch)
     start = (step % a_pass) * batch
@@ -163,7 +152,42 @@ def epoch_rows(n: int, batch: int, step: int, seed: int) -> NDArray[np.int64]:
 
 
 def endless_rows(n: int, batch: int, step: int, seed: int, name: str) -> NDArray[np.int64]:
-    """Return the rows of a mini-batch that is always full: one shuffled pass after the other, without end."""
+    """Return the rows of a mini-batch that is always full: shuffled passes joined end to end."""
     places = np.arange(step * batch, (step + 1) * batch)
     passes = {number: _pass(n, number, seed, name) for number in np.unique(places // n).tolist()}
     return np.array([passes[place // n][place % n] for place in places.tolist()], np.int64)
+
+
+def range_test_rates(steps: int = 100, *, lowest: float = 1e-8, highest: float = 1.0) -> list[float]:
+    """Return the rates to train with, one a step, growing exponentially from `lowest` to `highest`."""
+    return [lowest] + [lowest * (highest / lowest) ** ((i + 1) / steps) for i in range(1, steps)]
+
+
+def suggested_rate(rates: Sequence[float], losses: Sequence[float]) -> float | None:
+    """Return the rate at which the smoothed loss falls most steeply from one step to the next.
+
+    Parameters
+    ----------
+    rates, losses : sequence of float, shape (steps,)
+        The rate of each step and its loss, which may be NaN or infinite. Everything after the first smoothed
+        loss above four times the best is ignored.
+
+    Returns
+    -------
+    float or None
+        None if there are fewer than two usable losses.
+    """
+    smoothed, average, best = [], 0.0, math.inf
+    for step, loss in enumerate(losses, 1):
+        average = SMOOTHING * average + (1 - SMOOTHING) * loss
+        # Lightning counts one step too many in this correction: the first values come out halved.
+        smoothed.append(average / (1 - SMOOTHING ** (step + 1)))
+        if step > 1 and smoothed[-1] > DIVERGED * best:
+            break
+        if step == 1 or smoothed[-1] < best:
+            best = smoothed[-1]
+    usable = np.array(smoothed[SKIP_BEGIN : len(smoothed) - SKIP_END])
+    usable = usable[np.isfinite(usable)]
+    if len(usable) < 2:
+        return None
+    return rates[int(np.gradient(usable).argmin()) + SKIP_BEGIN]

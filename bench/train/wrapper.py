@@ -1,8 +1,8 @@
-"""Wrapper: the base of a method around another, and Purification, what it tells of its choice.
+"""Wrapper: the base of a method around another, and Purification, its choice of training images.
 
-A wrapper trains a registered method on sub-views of the training images it is given, looks at the scores,
-and trains again. It costs no feature extraction of its own: every base asks the same images. It never sees a
-label; whether it kept the right images is for the runner to compute from its `Purification`.
+A wrapper trains a registered method on sub-views of its training images, looks at the scores, and trains
+again. It needs no feature extraction of its own: every base uses the same images. It never sees a label; the
+runner computes from its `Purification` whether it kept the right images.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Purification:
     kept : ndarray, shape (n,), bool
         In the order of the training images.
     scores : ndarray, shape (n,), optional
-        The scores that it filtered by, higher = more anomalous; None if it did not go by scores.
+        The scores it filtered by, higher = more anomalous; None if it used none.
     """
 
     kept: NDArray[np.bool_]
     scores: NDArray[np.float32] | None = None
 
     def checked(self, n: int) -> Purification:
-        """Return it with the shapes and types that `n` training images need.
+        """Return it with the shapes and types for `n` training images.
 
         Raises
         ------
@@ -56,22 +56,22 @@ class Purification:
 class Wrapper(Method):
     """A method around another: its parameter of kind ``BaseMethod`` takes any registered method's selector.
 
-    The base's parameters and code are part of the cell's key, its backbone is the cell's; a wrapper has none
-    of its own. Setting and selection follow the base where the base is not plain one-class.
+    The base's parameters and code are part of the cell's key, and its backbone is the cell's; a wrapper has
+    no backbone of its own. Setting and selection are the base's unless that is plain one-class.
 
-    A subclass calls `new_base` for each fit, leaves in `final` the one that scores test images, and in
-    `purification` what it kept.
+    A subclass calls `new_base` for each fit, and sets `final` to the one that scores test images and
+    `purification` to its choice.
     """
 
-    #: The runner leaves the true anomalies out of the training images: the upper bound of every purification.
-    #: Only for a class that says ``selection = "oracle"``, so that it never ranks.
+    #: Whether the runner removes the true anomalies from the training images: the upper bound of every
+    #: purification. Only with ``selection = "oracle"``, so that it never ranks.
     only_clean: ClassVar[bool] = False
 
     #: Makes an untrained base; set by the runner.
     make_base: Callable[[], Method] | None = None
     #: The base that scores test images; set by `fit`.
     final: Method
-    #: What was kept; None if there was nothing to choose.
+    #: None if there was nothing to choose.
     purification: Purification | None = None
 
     def new_base(self, *names: object, bare_seed: bool = False) -> Method:
@@ -80,17 +80,17 @@ class Wrapper(Method):
         Parameters
         ----------
         *names
-            What it is for, another for each fit of a cell: its seed is derived from them, and its checkpoints
-            lie under them.
+            The purpose of the base, different for each fit of a cell; its seed is derived from them, and its
+            checkpoints are filed under them.
         bare_seed : bool
-            Give it the seed that the bare method has in the same cell instead.
+            Use the seed that the bare method would have in this cell instead.
 
         Raises
         ------
         AdapterError
-            The wrapper was made by hand, without a base.
+            `make_base` is not set: the wrapper was not made by the runner.
         """
-        from bench.features.device import seed_everything  # needs torch, which planning does without
+        from bench.features.device import seed_everything  # needs torch, which planning must not import
 
         if self.make_base is None:
             raise AdapterError(f"{type(self).__name__} has no base; set make_base, as the runner does")
@@ -110,12 +110,12 @@ class Wrapper(Method):
         Parameters
         ----------
         *names
-            Tell several such fits of one cell apart.
+            Distinguish several such fits of one cell.
 
         Raises
         ------
         FitError
-            The base cannot be trained; says on how many images.
+            The base cannot be trained; says on how many images it was tried.
         """
         self.final = self.new_base("final", *names, bare_seed=True)
         try:

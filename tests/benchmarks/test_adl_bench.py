@@ -118,7 +118,7 @@ def test_mini_batches_whole_and_one_by_one(benchmark: Any) -> None:
     if DEVICE.type == "cuda":  # the tests' provider is on the host
         for given in (method.pictures, method.patterns):
             given[np.arange(64)]
-            given._kept = given._kept.to(DEVICE)
+            given._kept._values = given._kept._values.to(DEVICE)
 
     def whole() -> None:
         for step in range(STEPS):

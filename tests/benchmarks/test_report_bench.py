@@ -19,11 +19,11 @@ from bench.core.plan import Entry, Plan
 from bench.core.truth import Truth
 from bench.metrics.image import image_metrics
 from bench.report.board import Board
-from bench.report.evidence import Evidence
+from bench.report.evidence.evidence import Evidence
 from bench.report.export import export_csv
-from bench.report.leaderboard import leaderboard
+from bench.report.leaderboard.leaderboard import leaderboard
+from tests.report.evidence.scored_factory import noisy, truth_of, write_archive
 from tests.report.report_factory import columns, make_plan, make_records, row
-from tests.report.scored_factory import noisy, truth_of, write_archive
 
 #: A suite with scores: plan, records, archive.
 Scored = tuple[Plan, dict[str, Record], Archive]

@@ -15,7 +15,8 @@ from bench.core.contamination import Contamination
 from bench.core.errors import ArchiveError
 from bench.core.truth import Truths
 from bench.data.contaminate import contaminate
-from bench.data.images import Images, origins
+from bench.data.images import Images
+from bench.data.origins import origins
 from bench.data.source import ArraySource
 from bench.data.task import Task
 from bench.suite.registry import Registry

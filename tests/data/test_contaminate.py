@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from bench import ArraySource, DataError, Images, Task
 from bench.core.contamination import PRESETS, Contamination
-from bench.data.contaminate import contaminate, hash_order, shortfall
-from bench.data.images import _Sealed, picture
-from bench.data.jitter import jitter
-from bench.data.masks import LazyMasks
+from bench.data.contaminate import contaminate, hash_order, jitter, shortfall
+from bench.data.images import SealedView
+from bench.data.origins import decoded_image
+from bench.data.task import LazyMasks
 
 
 def blank(name: str, n: int) -> ArraySource:
@@ -42,7 +42,7 @@ def make_task(n: int = 40, good: int = 15, bad: int = 60, anomaly_pool: int = 50
 
 def rows(images: Images) -> list[tuple[int, int]]:
     """Return (source, row) of each image."""
-    if isinstance(inside := images._source(0), _Sealed):
+    if isinstance(inside := images._source(0), SealedView):
         return rows(inside.images[images._rows])
     return [
         (images._tickets[which], int(row)) for which, row in zip(images._which, images._rows, strict=True)
@@ -316,7 +316,7 @@ def test_one_class_may_use_up_its_class_but_not_the_test_set() -> None:
         contaminate(typed_task({"a": 10}), "d", how)
 
 
-def test_jittered_copies_are_new_pictures_and_the_test_set_stays() -> None:
+def test_jittered_copies_are_new_images_and_the_test_set_stays() -> None:
     rng = np.random.default_rng(0)
     pixels = np.kron(rng.integers(0, 256, (75, 2, 3, 3)), np.ones((1, 10, 10, 1), int)).astype(np.uint8)
     source = ArraySource("test", "t", 75, lambda: pixels)
@@ -327,8 +327,8 @@ def test_jittered_copies_are_new_pictures_and_the_test_set_stays() -> None:
     assert drawn["removed_from_test"] == 0
     # The same originals as with overlap, for the same seed.
     overlap, _ = contaminate(task, "d", Contamination(rate=0.2, source="test_overlap", seed=3))
-    copies = [picture(changed.train, int(i)) for i in np.flatnonzero(changed.train_labels)]
-    originals = [picture(overlap.train, int(i)) for i in np.flatnonzero(overlap.train_labels)]
+    copies = [decoded_image(changed.train, int(i)) for i in np.flatnonzero(changed.train_labels)]
+    originals = [decoded_image(overlap.train, int(i)) for i in np.flatnonzero(overlap.train_labels)]
     for copy, original in zip(copies, originals, strict=True):
         assert copy.shape == original.shape
         difference = np.abs(copy.astype(int) - original.astype(int))
@@ -336,7 +336,7 @@ def test_jittered_copies_are_new_pictures_and_the_test_set_stays() -> None:
         assert np.corrcoef(copy.ravel(), original.ravel())[0, 1] > 0.8
     again, _ = contaminate(task, "d", how)
     for i in np.flatnonzero(changed.train_labels):
-        assert np.array_equal(picture(again.train, int(i)), picture(changed.train, int(i)))
+        assert np.array_equal(decoded_image(again.train, int(i)), decoded_image(changed.train, int(i)))
 
 
 def test_jitter_follows_the_published_steps() -> None:

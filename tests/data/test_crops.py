@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench import Crop, CropSource, DataError, neutral_crops
-from bench.data.crops import resized
+from bench.data.folders import resized_in_turn
 from tests.datasets.trees import write_picture
 
 
@@ -42,9 +42,9 @@ def test_crops_are_resized_in_turn(root: Path) -> None:
     twice = CropSource("s", root, CROPS, sizes=(512, 32)).read(np.array([0, 1, 2]))
     assert isinstance(twice, np.ndarray)
     assert twice.shape == (3, 32, 32, 3)
-    assert (twice[0] == resized(plain, (512, 32))).all()
+    assert (twice[0] == resized_in_turn(plain, (512, 32))).all()
     noise = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-    assert (resized(noise, (512, 32)) != resized(noise, (32,))).any()
+    assert (resized_in_turn(noise, (512, 32)) != resized_in_turn(noise, (32,))).any()
 
 
 def test_the_fingerprint_is_of_content_boxes_and_sizes(root: Path, tmp_path: Path) -> None:

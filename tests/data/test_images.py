@@ -72,7 +72,7 @@ def test_joins_and_sub_views_keep_the_order(parts: list[tuple[str, list[int]]], 
     assert values(joined[::-2]) == expected[::-2]
 
 
-def test_a_sealed_view_gives_the_same_pictures_and_hides_where_they_come_from() -> None:
+def test_a_sealed_view_gives_the_same_images_and_hides_where_they_come_from() -> None:
     joined = (Images.of(A, [1, 2]) + Images.of(B, [5]))[[2, 0, 1]]
     sealed, inside = joined.sealed()
     assert values(sealed.bind(Plain())) == [105, 1, 2]

@@ -41,7 +41,7 @@ def test_rows_run_through_the_shards_in_order(table: ParquetTable) -> None:
     assert shades(table, [9, 0, 4, 5, 5]) == [9, 0, 4, 5, 5]
 
 
-def test_labels_are_read_without_the_pictures(table: ParquetTable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_are_read_without_the_images(table: ParquetTable, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
     original = pq.ParquetFile.read
 
@@ -73,7 +73,7 @@ def test_the_fingerprint_is_of_the_content(table: ParquetTable, tmp_path: Path) 
     assert ParquetTable("x", copies[::-1], image="image", label="label").fingerprint() != table.fingerprint()
 
 
-def test_plain_bytes_are_pictures_too(tmp_path: Path) -> None:
+def test_plain_bytes_are_images_too(tmp_path: Path) -> None:
     for kind in (pa.binary(), pa.large_binary()):
         images = pa.array([png(picture(n)) for n in range(3)], kind)
         pq.write_table(pa.table({"image": images, "label": [0, 1, 2]}), tmp_path / "x.parquet")
@@ -91,7 +91,7 @@ def test_class_names_come_from_the_hubs_metadata(tmp_path: Path) -> None:
     assert ParquetTable("x", [path], image="image", label="label").class_names() == ("cat", "dog")
 
 
-def test_a_picture_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_image_that_is_not_there_is_named(tmp_path: Path) -> None:
     contents = [png(picture(0)), None, b"broken"]
     path = write_parquet(tmp_path / "x.parquet", contents, [0, 0, 0])
     source = ParquetTable("x", [path], image="image", label="label").source()

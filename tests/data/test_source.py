@@ -116,7 +116,7 @@ def shelf(n: int = 20, sizes: tuple[int, ...] = (6,)) -> Shelf:
     return Shelf([rng.integers(0, 256, (sizes[i % len(sizes)], 5, 3), dtype=np.uint8) for i in range(n)])
 
 
-def test_pictures_come_in_the_order_asked_for_and_are_decoded_once() -> None:
+def test_images_come_in_the_order_asked_for_and_are_decoded_once() -> None:
     shelved = shelf()
     rows = np.array([7, 3, 3, 19, 0, 11])
     opened = shelved.source()
@@ -128,7 +128,7 @@ def test_pictures_come_in_the_order_asked_for_and_are_decoded_once() -> None:
     assert len(shelved.fetched) <= len(set(rows.tolist())) + 1  # the first image tells the size
 
 
-def test_pictures_of_several_sizes_come_as_a_list() -> None:
+def test_images_of_several_sizes_come_as_a_list() -> None:
     shelved = shelf(sizes=(6, 9))
     opened = shelved.source()
     same = opened.read(np.array([0, 2]))
@@ -139,7 +139,7 @@ def test_pictures_of_several_sizes_come_as_a_list() -> None:
     assert isinstance(opened.read(np.array([1, 3])), np.ndarray)
 
 
-def test_large_pictures_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "KEEP_DECODED_BYTES", 100)
     shelved = shelf()
     opened = shelved.source()
@@ -204,7 +204,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_pictures_are_listed_sorted_without_hidden_and_other_files(folder: Path) -> None:
+def test_images_are_listed_sorted_without_hidden_and_other_files(folder: Path) -> None:
     assert list_images(folder, folder) == ["a/1.PNG", "a/3.jpg", "b/2.png"]
     assert list_images(folder / "a", folder) == ["a/1.PNG", "a/3.jpg"]
 

@@ -69,7 +69,7 @@ def shades(dataset: OneVsRest, split: str) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_gives_the_same_pictures_with_the_same_labels(
+def test_every_layout_gives_the_same_images_with_the_same_labels(
     adapter: Any, data: Path, layout: str
 ) -> None:
     LAYOUTS[layout](data)
@@ -101,7 +101,7 @@ def test_opening_decodes_nothing(
 ) -> None:
     LAYOUTS[layout](data)
     monkeypatch.setattr("bench.data.source.decode", lambda *_: pytest.fail("decoded an image"))
-    monkeypatch.setattr("bench.data.picklefree.PickledArray.numpy", lambda _: pytest.fail("read pixels"))
+    monkeypatch.setattr("bench.data.cifar.PythonBatches._pixels", lambda *_: pytest.fail("read pixels"))
     cifar = adapter("cifar10")
     cifar.fingerprint()
     for name in cifar.tasks():
@@ -109,7 +109,7 @@ def test_opening_decodes_nothing(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_fingerprints_are_the_same_elsewhere_and_change_with_a_picture(
+def test_fingerprints_are_the_same_elsewhere_and_change_with_a_image(
     adapter: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
     LAYOUTS[layout](data)
@@ -226,13 +226,13 @@ def test_an_unknown_class_folder_is_named_with_the_nearest(adapter: Any, data: P
     refused(adapter, r"stray\.png: no class folder")
 
 
-def test_a_truncated_picture_is_named(adapter: Any, data: Path) -> None:
+def test_a_truncated_image_is_named(adapter: Any, data: Path) -> None:
     path = as_folders(data) / "train" / "cat" / "0013.png"
     path.write_bytes(path.read_bytes()[:-20])
     refused(adapter, r"train/cat/0013\.png: this PNG image is truncated")
 
 
-def test_a_truncated_picture_in_parquet_is_named(adapter: Any, data: Path) -> None:
+def test_a_truncated_image_in_parquet_is_named(adapter: Any, data: Path) -> None:
     root = as_parquet(data)
     pictures = [png(picture(i)) for i in range(30)]
     pictures[7] = pictures[7][:40]
@@ -256,12 +256,13 @@ def test_batches_with_other_content_are_refused(adapter: Any, data: Path) -> Non
         ({"data": 1}, "data_batch_1: expected the key 'labels'"),
         ({"labels": [11], "data": 1}, "numbers from 0 to 9"),
         ({"labels": [1, 2], "data": np.zeros((2, 5), np.uint8)}, "data_batch_1: its images cannot be read"),
-        ({"labels": [1], "data": np.zeros((1, 3072))}, "data_batch_1: its images cannot be read"),
+        ({"labels": [1], "data": np.zeros((1, 3072))}, r"data_batch_1: .*expected an array of bytes"),
+        ({"labels": [1], "data": [0] * 3072}, "data_batch_1: its images cannot be read"),
     ):
         (root / "data_batch_1").write_bytes(pickle.dumps(content))
         refused(adapter, match, read=True)
     (root / "data_batch_1").write_bytes(good[: len(good) // 2])
-    refused(adapter, "data_batch_1: (damaged|truncated)")
+    refused(adapter, "data_batch_1: .*truncated")
 
 
 def test_an_unknown_task_is_named_with_the_nearest(adapter: Any, data: Path) -> None:

@@ -176,7 +176,7 @@ def test_opening_decodes_nothing(
     if name == "kolektor":  # whose labels are in the masks, which are looked into once
         make().fingerprint()
     for what in (
-        *("PIL.Image.open", "bench.data.source.decode", "bench.data.picklefree.PickledArray.numpy"),
+        *("PIL.Image.open", "bench.data.source.decode", "bench.data.cifar.PythonBatches._pixels"),
         *(
             "bench.data.arrays._grey_pixels",
             "bench.data.source.ArraySource.read",
@@ -209,7 +209,7 @@ def test_fingerprints_do_not_depend_on_place_or_order(
     assert [source.fingerprint for source in one.sources] == [source.fingerprint for source in other.sources]
 
 
-def test_no_picture_is_in_train_and_in_test(made: tuple[str, Callable[[], Dataset]]) -> None:
+def test_no_image_is_in_train_and_in_test(made: tuple[str, Callable[[], Dataset]]) -> None:
     _, make = made
     task = first_task(make())
     train, test = ({source.where(row) for row in range(len(source))} for source in task.sources)
@@ -218,7 +218,7 @@ def test_no_picture_is_in_train_and_in_test(made: tuple[str, Callable[[], Datase
     assert not train & test
 
 
-def test_pictures_are_rgb_bytes_and_masks_fit_them(made: tuple[str, Callable[[], Dataset]]) -> None:
+def test_images_are_rgb_bytes_and_masks_fit_them(made: tuple[str, Callable[[], Dataset]]) -> None:
     _, make = made
     task = first_task(make())
     for source in task.sources:
@@ -269,7 +269,7 @@ def test_an_adapter_imports_only_bench_the_standard_library_and_packages(
 
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "shared"), [("mvtec", 0), ("mvtec_loco", 0), ("wbc", 1)])
-def test_real_pictures_and_masks_are_whole(adapter: Any, real_data: Path, name: str, shared: int) -> None:
+def test_real_images_and_masks_are_whole(adapter: Any, real_data: Path, name: str, shared: int) -> None:
     """All can be read, and none is in train and in test, but for WBC's 112.bmp, which is 139.bmp too."""
     if not (real_data / name).is_dir():
         pytest.skip(f"{real_data} holds no {name}")

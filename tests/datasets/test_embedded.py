@@ -134,7 +134,7 @@ def test_labels_types_and_masks_agree(adapter: Any, small: dict[str, int]) -> No
     assert [bool(mask.any()) for mask in task.masks] == task.test_labels.astype(bool).tolist()
 
 
-def test_pictures_depend_on_neither_counts_nor_order(adapter: Any, small: dict[str, int]) -> None:
+def test_images_depend_on_neither_counts_nor_order(adapter: Any, small: dict[str, int]) -> None:
     few, many = adapter("textures", **small), adapter("textures", **{**small, "train": 9, "per_defect": 7})
     assert (pixels_of(few.task("tiles"), 0) == pixels_of(many.task("tiles"), 0)[:6]).all()
     a, b = few.task("tiles"), many.task("tiles")
@@ -146,7 +146,7 @@ def test_pictures_depend_on_neither_counts_nor_order(adapter: Any, small: dict[s
     assert (few.render("leather", "stain", 2)[0] == many.render("leather", "stain", 2)[0]).all()
 
 
-def test_pictures_depend_on_seed_surface_and_index(adapter: Any, small: dict[str, int]) -> None:
+def test_images_depend_on_seed_surface_and_index(adapter: Any, small: dict[str, int]) -> None:
     textures, other = adapter("textures", **small), adapter("textures", **small, seed=1)
     seen = {
         one.render(name, kind, index)[0].tobytes()
@@ -177,7 +177,7 @@ def test_opening_generates_nothing(adapter: Any, monkeypatch: pytest.MonkeyPatch
         textures.task(name)
 
 
-def test_good_pictures_do_not_stand_together(adapter: Any) -> None:
+def test_good_images_do_not_stand_together(adapter: Any) -> None:
     labels = adapter("textures").task("weave").test_labels
     assert np.abs(np.diff(labels.astype(int))).sum() > 20
 

@@ -100,7 +100,7 @@ def test_counts_labels_types_and_masks(made: tuple[Any, str]) -> None:
         assert mask.sum() == (8 if label else 0)
 
 
-def test_pictures_masks_and_labels_belong_together(made: tuple[Any, str]) -> None:
+def test_images_masks_and_labels_belong_together(made: tuple[Any, str]) -> None:
     """Shades run on from train to good to the anomalies; an anomaly's mask is its number's column."""
     dataset, category = made
     task = dataset.task(category)
@@ -193,7 +193,7 @@ def test_what_is_missing_is_named(bottle: Path, refused: Any, remove: str, match
     refused(match)
 
 
-def test_without_anomalies_or_train_pictures_it_is_incomplete(bottle: Path, refused: Any) -> None:
+def test_without_anomalies_or_train_images_it_is_incomplete(bottle: Path, refused: Any) -> None:
     for kind in ("hole", "scratch"):
         shutil.rmtree(bottle / "test" / kind)
         shutil.rmtree(bottle / "ground_truth" / kind)
@@ -208,12 +208,12 @@ def test_another_train_folder_is_refused(bottle: Path, refused: Any) -> None:
     refused("expected no other folder beside it, found good, scratch")
 
 
-def test_a_mask_of_another_size_is_named_with_its_picture(bottle: Path, refused: Any) -> None:
+def test_a_mask_of_another_size_is_named_with_its_image(bottle: Path, refused: Any) -> None:
     write_mask(bottle / "ground_truth" / "hole" / "000_mask.png", size=(8, 9))
     refused(r"000_mask\.png: this mask has 9 x 8 pixels, its image .*hole/000\.png has 8 x 8")
 
 
-def test_a_truncated_picture_or_mask_is_named(bottle: Path, refused: Any) -> None:
+def test_a_truncated_image_or_mask_is_named(bottle: Path, refused: Any) -> None:
     for name in ("train/good/003.png", "ground_truth/hole/000_mask.png"):
         whole = (bottle / name).read_bytes()
         (bottle / name).write_bytes(whole[:-15])
@@ -274,7 +274,7 @@ def test_differences_are_noted(bottle: Path, adapter: Any) -> None:
 # --- the relatives ------------------------------------------------------------------------------------------
 
 
-def test_loco_joins_the_masks_of_a_picture(adapter: Any, data: Path) -> None:
+def test_loco_joins_the_masks_of_a_image(adapter: Any, data: Path) -> None:
     as_loco(data)
     write_mask(
         data / "mvtec_loco" / "pushpins" / "ground_truth" / "hole" / "000" / "001.png", at=7, value=251
@@ -283,7 +283,7 @@ def test_loco_joins_the_masks_of_a_picture(adapter: Any, data: Path) -> None:
     assert sorted(int(mask.sum()) for mask in task.masks) == [0, 0, 0, 8, 8, 8, 8, 16]
 
 
-def test_loco_without_good_test_pictures_takes_the_validation_ones_if_told(adapter: Any, data: Path) -> None:
+def test_loco_without_good_test_images_takes_the_validation_ones_if_told(adapter: Any, data: Path) -> None:
     as_loco(data)
     shutil.rmtree(data / "mvtec_loco" / "pushpins" / "test" / "good")
     with pytest.raises(DataError, match=r"test/good, which is missing; .*mvtec_loco\[good=validation\]"):

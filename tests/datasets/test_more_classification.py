@@ -89,7 +89,7 @@ def made(request: pytest.FixtureRequest, adapter: Any, data: Path) -> OneVsRest:
     return adapter(name)
 
 
-def test_pictures_and_labels_belong_together(made: OneVsRest) -> None:
+def test_images_and_labels_belong_together(made: OneVsRest) -> None:
     for split, labels in SPLITS.items():
         assert shades(made, split) == list(enumerate(labels))
         assert made.split(split).source.read(np.array([0, 1])).shape[-1] == 3

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from bench.core.errors import BackboneError, DataError
 from bench.features.backbone import Backbones, HogTable, NetworkTable, PixelsTable
-from bench.features.presets import PRESETS, architectures
+from bench.features.spec import PRESETS, architectures
 
 MNV2 = """
 timm = "mobilenetv2_100"

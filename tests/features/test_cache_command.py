@@ -70,7 +70,7 @@ def test_prune_keeps_what_is_used_and_says_what_it_did(cache: Path) -> None:
     assert "deleted 0 keys" in run("prune", "--to", "1GB")[1]
     assert "deleted 1 keys" in run("prune", "--to", "100B")[1]
     assert not list(cache.rglob("*.npy"))
-    with pytest.raises(AnobenchError, match="is no size"):
+    with pytest.raises(AnobenchError, match="is not a size"):
         run("prune", "--to", "3bananas")
 
 

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours against faiss, scikit-learn and brute force."""
+"""Exact nearest neighbours against faiss, scikit-learn and brute force; standardising."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler, normalize
 
-from bench.features.nearest import nearest
+from bench.features.nearest import nearest, standardise
 from bench.features.search import Search
 
 Metric = Literal["sqeuclidean", "cosine"]
@@ -161,15 +162,15 @@ def test_no_queries() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"k": 6}, "6 neighbours were asked for .* 5 rows"),
-        ({"k": 0}, "0 neighbours"),
+        ({"k": 6}, "k is 6, .* 5 rows"),
+        ({"k": 0}, "k is 0"),
         ({"k": 5, "exclude": torch.zeros(3, dtype=torch.int64)}, "up to 1 are excluded"),
         ({"queries": torch.zeros(3, 3)}, r"\(3, 3\) and \(5, 4\)"),
-        ({"queries": torch.full((3, 4), torch.nan)}, "queries hold values that are NaN"),
-        ({"bank": torch.full((5, 4), torch.inf)}, "bank hold values"),
+        ({"queries": torch.full((3, 4), torch.nan)}, "queries have values that are NaN"),
+        ({"bank": torch.full((5, 4), torch.inf)}, "bank have values"),
         ({"bank": torch.zeros((5, 4), dtype=torch.int64)}, "floating dtype"),
         ({"metric": "l1"}, "metric must be"),
-        ({"exclude": torch.zeros(2, dtype=torch.int64)}, "exclude must hold integers"),
+        ({"exclude": torch.zeros(2, dtype=torch.int64)}, "exclude must be integers"),
         ({"exclude": torch.full((3,), 9)}, "row 9 of a bank of 5"),
     ],
 )
@@ -177,3 +178,31 @@ def test_mistakes_are_named(change: dict[str, object], said: str) -> None:
     given_ = {"queries": torch.zeros(3, 4), "bank": torch.zeros(5, 4), "k": 2} | change
     with pytest.raises(ValueError, match=said):
         nearest(**given_)  # type: ignore[arg-type]
+
+
+def test_standard_equals_scikit_learn_and_leaves_constant_columns() -> None:
+    torch.manual_seed(0)
+    train, test = torch.randn(50, 6) * 3 + 1e3, torch.randn(20, 6)
+    train[:, 2] = 0.1
+    applied = standardise(train, "standard")(test)
+    reference = StandardScaler().fit(train.double().numpy()).transform(test.double().numpy())
+    torch.testing.assert_close(applied, torch.from_numpy(reference).float(), rtol=1e-3, atol=1e-3)
+    assert applied.dtype == torch.float32
+    torch.testing.assert_close(applied[:, 2], test[:, 2] - 0.1)
+
+
+def test_l2_equals_scikit_learn_and_keeps_zero_rows() -> None:
+    rows = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
+    torch.testing.assert_close(standardise(rows, "l2")(rows), torch.from_numpy(normalize(rows.numpy())))
+
+
+def test_none_changes_nothing() -> None:
+    rows = torch.randn(3, 2)
+    assert standardise(rows, "none")(rows) is rows
+
+
+def test_standardising_mistakes_are_named() -> None:
+    with pytest.raises(ValueError, match="mode must be"):
+        standardise(torch.zeros(2, 2), "minmax")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="n > 0"):
+        standardise(torch.zeros(0, 2), "standard")

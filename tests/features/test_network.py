@@ -10,22 +10,22 @@ import torch
 
 from bench.core.errors import BackboneError
 from bench.features.backbone import Backbones, NetworkTable
-from bench.features.network import Network
+from bench.features.network import FrozenNetwork
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def pictures() -> np.ndarray:
+def pixels() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (21, 32, 32, 3), dtype=np.uint8)
 
 
-def network(backbones: Backbones, name: str) -> Network:
-    return Network(backbones.get(name), CPU)
+def network(backbones: Backbones, name: str) -> FrozenNetwork:
+    return FrozenNetwork(backbones.get(name), CPU)
 
 
 def test_vectors_are_those_of_the_plain_network(
-    backbones: Backbones, weights: Path, pictures: np.ndarray
+    backbones: Backbones, weights: Path, pixels: np.ndarray
 ) -> None:
     import timm
     from safetensors.torch import load_file
@@ -35,39 +35,38 @@ def test_vectors_are_those_of_the_plain_network(
     plain.load_state_dict(load_file(weights / "test_resnet.safetensors"))
     plain.eval()
     with torch.no_grad():
-        images = tiny.preprocess(pictures, CPU)
+        images = tiny.preprocess(pixels, CPU)
         expected = plain.forward_head(plain.forward_features(images), pre_logits=True)
         layer3 = plain.layer3(
             plain.layer2(plain.layer1(plain.maxpool(plain.act1(plain.bn1(plain.conv1(images))))))
         )
-    torch.testing.assert_close(tiny.pooled(pictures), expected, rtol=1e-4, atol=1e-5)
-    maps = tiny.maps(pictures, ["layer3", "layer1"])
+    torch.testing.assert_close(tiny.pooled(pixels), expected, rtol=1e-4, atol=1e-5)
+    maps = tiny.maps(pixels, ["layer3", "layer1"])
     torch.testing.assert_close(maps["layer3"], layer3, rtol=1e-4, atol=1e-5)
     assert maps["layer1"].shape[:1] == (21,)
-    pooled = network(backbones, "tiny[layer=layer3]").pooled(pictures)
+    pooled = network(backbones, "tiny[layer=layer3]").pooled(pixels)
     torch.testing.assert_close(pooled, layer3.mean((2, 3)), rtol=1e-4, atol=1e-5)
-    highest = network(backbones, "tiny[layer=layer3,pool=max]").pooled(pictures)
+    highest = network(backbones, "tiny[layer=layer3,pool=max]").pooled(pixels)
     torch.testing.assert_close(highest, layer3.amax((2, 3)), rtol=1e-4, atol=1e-5)
-    flat = network(backbones, "tiny[layer=layer3,pool=flatten]").pooled(pictures)
+    flat = network(backbones, "tiny[layer=layer3,pool=flatten]").pooled(pixels)
     torch.testing.assert_close(flat, layer3.flatten(1), rtol=1e-4, atol=1e-5)
-    assert tiny.passes == 42
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny[layer=layer2]", "vit"])
 def test_features_are_bit_identical_whatever_the_grouping(
-    backbones: Backbones, pictures: np.ndarray, name: str
+    backbones: Backbones, pixels: np.ndarray, name: str
 ) -> None:
     net = network(backbones, name)
-    together = net.pooled(pictures)
+    together = net.pooled(pixels)
     random = np.random.default_rng(1)
     for size in (1, 2, 5, 16, 17):
-        rows = random.permutation(len(pictures))[:size]
-        assert torch.equal(net.pooled(pictures[rows]), together[rows])
+        rows = random.permutation(len(pixels))[:size]
+        assert torch.equal(net.pooled(pixels[rows]), together[rows])
 
 
 def test_a_network_whose_features_depend_on_the_place_runs_one_by_one(
     backbones: Backbones,
-    pictures: np.ndarray,
+    pixels: np.ndarray,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -81,20 +80,20 @@ def test_a_network_whose_features_depend_on_the_place_runs_one_by_one(
         }
 
     monkeypatch.setattr(net, "_forward", shaky)
-    together = net.pooled(pictures)
+    together = net.pooled(pixels)
     assert net.batch_size == 1
     assert "one by one" in caplog.text
-    assert torch.equal(net.pooled(pictures[7:9]), together[7:9])
+    assert torch.equal(net.pooled(pixels[7:9]), together[7:9])
 
 
 def test_the_batch_shrinks_when_memory_runs_out(
     backbones: Backbones,
-    pictures: np.ndarray,
+    pixels: np.ndarray,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     net = network(backbones, "tiny")
-    expected = net.pooled(pictures)
+    expected = net.pooled(pixels)
     forward = net._forward
 
     def small(images: torch.Tensor, *given: object) -> dict[str, torch.Tensor]:
@@ -103,40 +102,40 @@ def test_the_batch_shrinks_when_memory_runs_out(
         return forward(images, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(net, "_forward", small)
-    torch.testing.assert_close(net.pooled(pictures), expected)
+    torch.testing.assert_close(net.pooled(pixels), expected)
     assert net.batch_size == 4
-    assert "out of memory; going on in batches of 4" in caplog.text
+    assert "out of memory; continuing in batches of 4" in caplog.text
     monkeypatch.setattr(net, "_forward", lambda *_: (_ for _ in ()).throw(RuntimeError("no such kernel")))
     with pytest.raises(RuntimeError, match="no such kernel"):
-        net.pooled(pictures)
+        net.pooled(pixels)
 
 
-def test_transformers_have_tokens_and_maps(backbones: Backbones, pictures: np.ndarray) -> None:
+def test_transformers_have_tokens_and_maps(backbones: Backbones, pixels: np.ndarray) -> None:
     net = network(backbones, "vit")
     last = [name for name in net._modules if name.startswith("blocks.") and name.count(".") == 1][-1]
-    maps = net.maps(pictures[:3], [last])[last]
+    maps = net.maps(pixels[:3], [last])[last]
     assert maps.ndim == 4
     assert maps.shape[2] == maps.shape[3]
-    means = network(backbones, f"vit[layer={last},pool=avg]").pooled(pictures[:3])
+    means = network(backbones, f"vit[layer={last},pool=avg]").pooled(pixels[:3])
     torch.testing.assert_close(maps.mean((2, 3)), means, rtol=1e-4, atol=1e-5)
-    token = network(backbones, f"vit[layer={last}]").pooled(pictures[:3])
+    token = network(backbones, f"vit[layer={last}]").pooled(pixels[:3])
     assert token.shape == means.shape
     assert not torch.allclose(token, means)
 
 
-def test_width_groups_the_vector_and_batchnorm_is_fresh(backbones: Backbones, pictures: np.ndarray) -> None:
-    plain = network(backbones, "tiny[layer=layer3]").pooled(pictures)
+def test_width_groups_the_vector_and_batchnorm_is_fresh(backbones: Backbones, pixels: np.ndarray) -> None:
+    plain = network(backbones, "tiny[layer=layer3]").pooled(pixels)
     d = plain.shape[1]
-    wide = network(backbones, f"tiny[layer=layer3,width={d * 3 // 2}]").pooled(pictures)
+    wide = network(backbones, f"tiny[layer=layer3,width={d * 3 // 2}]").pooled(pixels)
     # PLUME: 2 entries become 3, (x0, (x0 + x1) / 2, x1).
     torch.testing.assert_close(wide[:, 0::3], plain[:, 0::2])
     torch.testing.assert_close(wide[:, 1::3], (plain[:, 0::2] + plain[:, 1::2]) / 2)
-    normed = network(backbones, "tiny[layer=layer3,norm=batchnorm]").pooled(pictures)
+    normed = network(backbones, "tiny[layer=layer3,norm=batchnorm]").pooled(pixels)
     fresh = torch.nn.BatchNorm1d(d, affine=False).eval()
     torch.testing.assert_close(normed, fresh(plain))
 
 
-def test_torchvision_gives_what_its_classifier_gets(tmp_path: Path, pictures: np.ndarray) -> None:
+def test_torchvision_gives_what_its_classifier_gets(tmp_path: Path, pixels: np.ndarray) -> None:
     from torchvision.models import get_model
 
     torch.manual_seed(0)
@@ -146,14 +145,14 @@ def test_torchvision_gives_what_its_classifier_gets(tmp_path: Path, pictures: np
     found = Backbones({"mine": table}, tmp_path)
     net = network(found, "mine")
     assert net.preprocess.mean == (0.485, 0.456, 0.406)
-    pooled = net.pooled(pictures[:3])
+    pooled = net.pooled(pixels[:3])
     seen: list[torch.Tensor] = []
     module.fc.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     with torch.no_grad():
-        module(net.preprocess(pictures[:3], CPU))
+        module(net.preprocess(pixels[:3], CPU))
     torch.testing.assert_close(pooled, seen[0], rtol=1e-4, atol=1e-5)
     assert pooled.shape == (3, 512)
-    same = network(found, "mine[layer=layer4]").pooled(pictures[:3])
+    same = network(found, "mine[layer=layer4]").pooled(pixels[:3])
     torch.testing.assert_close(pooled, same, rtol=1e-4, atol=1e-5)
 
 
@@ -167,20 +166,20 @@ def test_preprocessing_comes_from_the_model_unless_said(weights: Path) -> None:
 
 
 def test_torch_files_and_safetensors_are_the_same(
-    backbones: Backbones, weights: Path, pictures: np.ndarray
+    backbones: Backbones, weights: Path, pixels: np.ndarray
 ) -> None:
-    one = network(backbones, "tiny").pooled(pictures[:2])
-    two = network(backbones, f"tiny[file={weights / 'test_resnet.pth'}]").pooled(pictures[:2])
+    one = network(backbones, "tiny").pooled(pixels[:2])
+    two = network(backbones, f"tiny[file={weights / 'test_resnet.pth'}]").pooled(pixels[:2])
     assert torch.equal(one, two)
 
 
-def test_an_unknown_layer_lists_the_layers(backbones: Backbones, pictures: np.ndarray) -> None:
+def test_an_unknown_layer_lists_the_layers(backbones: Backbones, pixels: np.ndarray) -> None:
     with pytest.raises(BackboneError) as caught:
-        network(backbones, "tiny[layer=layr3]").pooled(pictures)
+        network(backbones, "tiny[layer=layr3]").pooled(pixels)
     assert "did you mean 'layer3'" in str(caught.value)
     assert "layer1, " in str(caught.value)
     with pytest.raises(BackboneError, match="not maps"):
-        network(backbones, "tiny").maps(pictures, ["global_pool"])
+        network(backbones, "tiny").maps(pixels, ["global_pool"])
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pth"])
@@ -195,7 +194,7 @@ def test_truncated_weights_name_the_file_and_its_hash(
 
 
 def test_weights_of_another_network_are_refused(backbones: Backbones, weights: Path) -> None:
-    with pytest.raises(BackboneError, match="do not fit the network: the file lacks"):
+    with pytest.raises(BackboneError, match="do not fit the network: missing from the file"):
         network(backbones, f"tiny[file={weights / 'test_vit.safetensors'}]")
     with pytest.raises(BackboneError, match=r"has shape \(\d+, \d+\) instead of \(7, \d+\)"):
         network(backbones, 'tiny[args={"num_classes":7}]')
@@ -206,7 +205,7 @@ def test_pickled_objects_are_never_loaded(backbones: Backbones, tmp_path: Path) 
     with pytest.raises(BackboneError, match="cannot be read as weights"):
         network(backbones, f"tiny[file={tmp_path / 'evil.pth'}]")
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(BackboneError, match="no plain table of tensors"):
+    with pytest.raises(BackboneError, match="is not a plain table of tensors"):
         network(backbones, f"tiny[file={tmp_path / 'list.pth'}]")
 
 
@@ -217,7 +216,7 @@ def test_a_network_that_cannot_be_built_says_why(backbones: Backbones) -> None:
         network(Backbones(), "torchvision:resnet18/IMAGENET1K_V9")
 
 
-def test_pictures_too_small_are_named_with_the_mend(tmp_path: Path, pictures: np.ndarray) -> None:
+def test_images_too_small_are_named_with_the_mend(tmp_path: Path, pixels: np.ndarray) -> None:
     import timm
     from safetensors.torch import save_file
 
@@ -227,4 +226,4 @@ def test_pictures_too_small_are_named_with_the_mend(tmp_path: Path, pictures: np
     )
     small = network(Backbones({"small": table}, tmp_path), "small")
     with pytest.raises(BackboneError, match=r"backbone small: images of 16 px are too small .*larger"):
-        small.pooled(pictures[:2])
+        small.pooled(pixels[:2])

@@ -36,10 +36,10 @@ def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
 def test_resize_agrees_with_pil(
     before: tuple[int, int], after: tuple[int, int], levels: int, share: float, mode: str
 ) -> None:
-    picture = smooth(*before)
-    pixels = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None]
+    image = smooth(*before)
+    pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
     ours = resize(pixels, after, mode)[0].permute(1, 2, 0).numpy().astype(int)
-    pil = np.asarray(Image.fromarray(picture).resize(after[::-1], Image.Resampling[mode.upper()])).astype(int)
+    pil = np.asarray(Image.fromarray(image).resize(after[::-1], Image.Resampling[mode.upper()])).astype(int)
     assert np.abs(ours - pil).max() <= levels
     assert (ours != pil).mean() < share
     on_a_gpu = resize_by_float(pixels, after, mode)[0].permute(1, 2, 0).numpy().astype(int)
@@ -51,7 +51,7 @@ def test_resize_agrees_with_pil(
 @pytest.mark.parametrize("shape", [(32, 32), (300, 200), (201, 333), (20, 64)])
 def test_agrees_with_torchvision_on_pil_images(shape: tuple[int, int], pipeline: str) -> None:
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    picture = smooth(*shape)
+    image = smooth(*shape)
     ours = Preprocess(96, 80, "bilinear", mean, std, pipeline)  # type: ignore[arg-type]
     theirs = transforms.Compose(
         [
@@ -61,25 +61,25 @@ def test_agrees_with_torchvision_on_pil_images(shape: tuple[int, int], pipeline:
             transforms.Normalize(mean, std),
         ]
     )
-    out = ours(ours.on_host(picture[None]), CPU)[0]
-    expected = theirs(Image.fromarray(picture))
+    out = ours(ours.on_host(image[None]), CPU)[0]
+    expected = theirs(Image.fromarray(image))
     assert out.shape == expected.shape
     level = 1 / 255 / 0.224
     assert (out - expected).abs().max() <= (1.01 * level if pipeline == "device" else 1e-5)
 
 
-def test_pictures_of_different_sizes_become_one_batch() -> None:
-    pictures = [smooth(40, 60), smooth(60, 40), smooth(50, 50)]
-    cropped = Preprocess(48, 32, "bilinear", HALF, HALF)(pictures, CPU)
+def test_images_of_different_sizes_become_one_batch() -> None:
+    images = [smooth(40, 60), smooth(60, 40), smooth(50, 50)]
+    cropped = Preprocess(48, 32, "bilinear", HALF, HALF)(images, CPU)
     assert cropped.shape == (3, 3, 32, 32)
     assert cropped.is_contiguous(memory_format=torch.channels_last)
-    exact = Preprocess((24, 30), None, "bilinear", HALF, HALF)(pictures, CPU)
+    exact = Preprocess((24, 30), None, "bilinear", HALF, HALF)(images, CPU)
     assert exact.shape == (3, 3, 24, 30)
     with pytest.raises(DataError, match="differ in size"):
-        Preprocess(48, None, "bilinear", HALF, HALF)(pictures, CPU)
+        Preprocess(48, None, "bilinear", HALF, HALF)(images, CPU)
 
 
-def test_a_picture_does_not_depend_on_its_batch() -> None:
+def test_an_image_does_not_depend_on_its_batch() -> None:
     batch = np.stack([smooth(40, 40, seed) for seed in range(7)])
     fed = Preprocess(64, 56, "bilinear", HALF, HALF)
     together = fed(batch, CPU)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from bench.core.errors import BackboneError, DataError
 from bench.data.images import Images
+from bench.data.rowcache import RowArray
 from bench.data.source import EncodedSource, Source
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.provider import FeatureProvider
-from bench.features.rowcache import Matrix, RowCache
+from bench.features.rowcache import RowCache, read_images
 from tests.features.conftest import random_source
 
 ALL = np.arange(50)
@@ -27,7 +28,7 @@ def provider(backbones: Backbones, tmp_path: Path) -> FeatureProvider:
     return FeatureProvider(backbones, cache=tmp_path / "store")
 
 
-def test_each_picture_goes_through_once(
+def test_each_image_goes_through_once(
     backbones: Backbones, provider: FeatureProvider, source: Source, tmp_path: Path
 ) -> None:
     part = provider.features(source, np.array([3, 1, 3, 40]), "tiny")
@@ -82,6 +83,16 @@ def test_usage_counts_distinct_rows_since_the_last_question(
     stored = again.usage()
     assert (stored.computed_rows, stored.reused_rows) == (0, 20)
     assert stored.cold_seconds == pytest.approx(warm.cold_seconds, rel=0.5)
+
+
+def test_a_cell_counts_its_own_usage(provider: FeatureProvider, source: Source) -> None:
+    first, second = provider.metered(), provider.metered()
+    first.features(source, ALL[:20], "tiny")
+    second.features(source, ALL[:30], "tiny")
+    assert provider.forward_passes == first.forward_passes == 30
+    counted = [(each.computed_rows, each.reused_rows) for each in (first.usage(), second.usage())]
+    assert counted == [(20, 0), (10, 20)]
+    assert provider.usage().computed_rows == 0
 
 
 def test_maps_come_from_one_pass_for_all_layers(
@@ -149,17 +160,59 @@ def test_a_matrix_too_large_for_memory_is_read_from_the_store(
     assert small._hot._kept == {}
 
 
-def test_hot_matrices_are_bounded() -> None:
-    hot = RowCache(torch.device("cpu"), 1000)
+def test_arrays_in_memory_are_bounded() -> None:
+    cache = RowCache(1000)
     for name in "abc":
-        matrix = hot.open(name, 10)
-        matrix.allocate((10,), ALL[:10], 1000)
-        matrix.put(ALL[:10], torch.ones(10, 10))
-        hot.keep(name, matrix)
-    assert list(hot._kept) == ["b", "c"]
-    assert hot.open("b", 10).lacking(ALL[:10]).size == 0
-    assert isinstance(hot.open("a", 10), Matrix)
-    assert hot.open("a", 10).lacking(ALL[:10]).size == 10
+        array = cache.open(name, 10)
+        array.put(ALL[:10], torch.ones(10, 10))
+        cache.keep(name, array)
+    assert list(cache._kept) == ["b", "c"]
+    assert cache.open("b", 10).missing(ALL[:10]).size == 0
+    assert cache.open("a", 10).missing(ALL[:10]).size == 10
+    large: RowArray[torch.Tensor] = RowArray(10)
+    large.put(ALL[:10], torch.ones(10, 100))
+    cache.keep("large", large)
+    assert list(cache._kept) == ["large"]
+
+
+class Counted(Source):
+    """Images of which each read is noted; those from row 30 on are larger, if so wanted."""
+
+    name, fingerprint = "counted/train", "e" * 64
+
+    def __init__(self, *, larger: bool = False) -> None:
+        self.reads: list[list[int]] = []
+        self.larger = larger
+
+    def __len__(self) -> int:
+        return 50
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8] | list[NDArray[np.uint8]]:
+        self.reads.append(rows.tolist())
+        found = [np.full((4, 5 + (self.larger and row >= 30), 3), row, np.uint8) for row in rows]
+        return np.stack(found) if len({one.shape for one in found}) == 1 else found
+
+
+def test_images_on_a_gpu_are_read_once() -> None:
+    source, cache, cpu = Counted(), RowCache(50 * 4 * 5 * 3), torch.device("cpu")
+    for rows in ([3, 1, 3], [9, 1], [3, 9, 1]):
+        images = read_images(source, np.array(rows), cpu, cache)
+        assert isinstance(images, torch.Tensor)
+        assert images[:, 0, 0, 0].tolist() == rows
+        images.zero_()
+    assert source.reads == [[3, 1, 3], [9]]
+    too_large = RowCache(50 * 4 * 5 * 3 - 1)
+    for _ in range(2):
+        assert len(read_images(source, ALL[:2], cpu, too_large)) == 2
+    assert source.reads[2:] == [[0, 1], [0, 1]]
+
+
+def test_images_of_another_size_leave_those_on_a_gpu_alone() -> None:
+    source, cache, cpu = Counted(larger=True), RowCache(10**6), torch.device("cpu")
+    for rows in ([3, 1], [40, 3], [40], [1, 3]):
+        images = read_images(source, np.array(rows), cpu, cache)
+        assert [int(image.flatten()[0]) for image in images] == rows
+    assert source.reads == [[3, 1], [40], [40, 3], [40], [40]]
 
 
 class Broken(EncodedSource):
@@ -172,9 +225,9 @@ class Broken(EncodedSource):
 
         pixels = np.random.default_rng(0).integers(0, 256, (50, side, side, 3), dtype=np.uint8)
         files = []
-        for picture in pixels:
+        for image in pixels:
             file = io.BytesIO()
-            Image.fromarray(picture).save(file, "PNG")
+            Image.fromarray(image).save(file, "PNG")
             files.append(file.getvalue())
         self.files = files
         super().__init__(
@@ -208,7 +261,7 @@ class Sizes(Source):
         return [np.full((30 + int(row), 40, 3), int(row), np.uint8) for row in rows]
 
 
-def test_pictures_of_different_sizes(provider: FeatureProvider) -> None:
+def test_images_of_different_sizes(provider: FeatureProvider) -> None:
     source = Sizes()
     rows = np.arange(20)
     vectors = provider.features(source, rows, "tiny")
@@ -286,13 +339,13 @@ def test_two_processes_fill_one_store(weights: Path, tmp_path: Path) -> None:
     assert torch.equal(whole, FeatureProvider(mine, cache=None).features(random_source(200), rows, "tiny"))
 
 
-def test_a_picture_that_changes_has_another_key(provider: FeatureProvider) -> None:
+def test_an_image_that_changes_has_another_key(provider: FeatureProvider) -> None:
     provider.features(random_source(5, seed=1), ALL[:5], "tiny")
     provider.features(random_source(5, seed=2), ALL[:5], "tiny")
     assert provider.forward_passes == 10
 
 
-def test_features_that_are_no_numbers_are_refused_with_the_picture(
+def test_features_that_are_no_numbers_are_refused_with_the_image(
     weights: Path, source: Source, tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file, save_file

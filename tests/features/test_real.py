@@ -81,7 +81,7 @@ def test_cifar_pipelines_agree(real_data: Path, provider: FeatureProvider) -> No
         assert areas[0] > 0.6
 
 
-def test_large_pictures_agree(real_data: Path, provider: FeatureProvider) -> None:
+def test_large_images_agree(real_data: Path, provider: FeatureProvider) -> None:
     files = sorted((real_data / "mvtec_loco" / "juice_bottle" / "train").rglob("*.png"))[:24]
     files += sorted((real_data / "mvtec" / "toothbrush" / "train").rglob("*.png"))[:8]
     source = folder_source(files)

@@ -1,4 +1,4 @@
-"""Networks made whole: blocks that were cut off, and BatchNorm that was folded."""
+"""Networks made full: blocks that were cut off, and BatchNorm that was folded."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def test_the_lacking_block_is_the_architectures(tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
     first, again, other = (lacking_block(net, 4, seed) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), before)
-    whole = timm.create_model("test_resnet", pretrained=False)
+    full = timm.create_model("test_resnet", pretrained=False)
     shapes = {name: tensor.shape for name, tensor in first.state_dict().items()}
-    assert shapes == {name: tensor.shape for name, tensor in whole.layer4.state_dict().items()}
+    assert shapes == {name: tensor.shape for name, tensor in full.layer4.state_dict().items()}
     weights = [torch.cat([p.detach().flatten() for p in each.parameters()]) for each in (first, again, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -43,14 +43,14 @@ def test_the_lacking_block_is_the_architectures(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_added_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BackboneError, match="not block 3 either"):
+    with pytest.raises(BackboneError, match="no block 3 to put it on"):
         lacking_block(cut(tmp_path, (1, 2)), 4, 0)
-    with pytest.raises(BackboneError, match="in mobilenetv2_035 it is no single part"):
+    with pytest.raises(BackboneError, match="in mobilenetv2_035 it is not a single module"):
         lacking_block(cut(tmp_path, (0, 1, 2), "mobilenetv2_035"), 3, 0)
     net = cut(tmp_path, (1, 2, 3))
     foreign = net.backbone.spec.model_copy(update={"timm": None, "torchvision": "resnet18"})
     net.backbone = replace(net.backbone, spec=foreign)
-    with pytest.raises(BackboneError, match="only of timm's networks"):
+    with pytest.raises(BackboneError, match="only timm's networks"):
         lacking_block(net, 4, 0)
 
 

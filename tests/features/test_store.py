@@ -49,7 +49,7 @@ def read(kept: KeyRows, rows: np.ndarray) -> np.ndarray:
 
 
 def opened(root: Path, name: StoreKey | None = None) -> KeyRows:
-    kept = Store(root).rows(name or key())
+    kept = Store(root).rows(name or key(), 400)
     kept.refresh()
     return kept
 
@@ -97,7 +97,7 @@ def test_what_a_crash_leaves_reads_as_nothing(tmp_path: Path, monkeypatch: pytes
     assert opened(tmp_path).have(np.arange(6)).all()
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "manifest", "schema", "rows"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "manifest", "schema", "rows", "beyond"])
 def test_a_damaged_shard_is_set_aside_with_a_warning(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -121,7 +121,8 @@ def test_a_damaged_shard_is_set_aside_with_a_warning(
         manifest.write_text(manifest.read_text()[:20])
     else:
         data = json.loads(manifest.read_text())
-        data |= {"schema": 99} if damage == "schema" else {"rows": [[0, 2]]}
+        rows = {"rows": [[0, 2]], "beyond": [[0, 2], [400, 401]]}
+        data |= {"schema": 99} if damage == "schema" else {"rows": rows[damage]}
         manifest.write_text(json.dumps(data))
     again = opened(tmp_path)
     assert again.have(np.arange(6)).tolist() == [False] * 3 + [True] * 3
@@ -140,7 +141,7 @@ import sys, numpy as np
 from pathlib import Path
 from bench.features.store import Store
 from tests.features.test_store import key, values_of
-kept = Store(Path(sys.argv[1])).rows(key())
+kept = Store(Path(sys.argv[1])).rows(key(), 400)
 for start in range(0, 400, 20):
     kept.refresh()
     rows = np.arange(start, start + 20)
@@ -194,7 +195,7 @@ def test_superseded_shards_stay_while_another_process_reads(tmp_path: Path) -> N
 def test_the_least_recently_used_goes_first_and_what_is_used_stays(tmp_path: Path) -> None:
     names = [key(fingerprint=letter) for letter in "abc"]
     for age, name in enumerate(names):
-        fill(Store(tmp_path).rows(name), np.arange(100))
+        fill(Store(tmp_path).rows(name, 400), np.arange(100))
         os.utime(folder_of(tmp_path, name) / "key.json", (1000.0 + age, 1000.0 + age))
     one = upkeep.size_of(folder_of(tmp_path, names[0]))
     assert upkeep.evict(tmp_path / "v1", one) == []  # all are used by this process
@@ -210,7 +211,7 @@ def test_the_least_recently_used_goes_first_and_what_is_used_stays(tmp_path: Pat
 def test_the_limit_holds_while_filling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANOBENCH_CACHE_LIMIT", "5kB")
     for letter in "abcd":
-        kept = Store(tmp_path).rows(key(fingerprint=letter))
+        kept = Store(tmp_path).rows(key(fingerprint=letter), 400)
         fill(kept, np.arange(200))
         kept.close()
         pins.unpin_all()
@@ -264,7 +265,7 @@ def test_what_stays_in_memory_is_bounded(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(store, "MEMORY_BYTES", 100)
-    kept = Store(None).rows(key())
+    kept = Store(None).rows(key(), 400)
     fill(kept, np.arange(3))
     fill(kept, np.arange(3, 9))
     assert kept.have(np.arange(9)).tolist() == [True] * 3 + [False] * 6
@@ -281,5 +282,5 @@ def test_sizes(text: str, size: int | None) -> None:
 
 def test_a_limit_that_is_no_size_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANOBENCH_CACHE_LIMIT", "much")
-    with pytest.raises(AnobenchError, match="ANOBENCH_CACHE_LIMIT: 'much' is no size"):
+    with pytest.raises(AnobenchError, match="ANOBENCH_CACHE_LIMIT: 'much' is not a size"):
         upkeep.cache_limit()

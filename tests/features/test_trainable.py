@@ -45,7 +45,7 @@ def test_blocks_are_what_ends_at_each_stride(images: Images) -> None:
     assert images.network("tiny").blocks == {k: f"layer{k}" for k in range(1, 5)}
     with pytest.raises(BackboneError, match="no block 3; its blocks, by stride: none"):
         images.network("vit").thaw(3)
-    with pytest.raises(BackboneError, match="nothing to train"):
+    with pytest.raises(BackboneError, match="cannot be trained"):
         images.network("pixels")
 
 
@@ -131,13 +131,13 @@ def test_every_network_is_a_copy_of_its_own(images: Images) -> None:
 def test_maps_and_logits_carry_gradients(images: Images) -> None:
     network = images.network("tiny")
     network.module.requires_grad_(True)
-    pictures = network.prepare(next(images[:4].batches(4)))
-    maps = network.maps(pictures, (2, 3, 4))
+    prepared = network.prepare(next(images[:4].batches(4)))
+    maps = network.maps(prepared, (2, 3, 4))
     assert [tuple(m.shape) for m in maps.values()] == [(4, 48, 8, 8), (4, 192, 4, 4), (4, 96, 2, 2)]
     assert all(m.requires_grad for m in maps.values())
     frozen = images.network("tiny")
     frozen.thaw(3)
-    logits = network.logits(pictures)
+    logits = network.logits(prepared)
     assert logits.shape == (4, 1000)
     torch.testing.assert_close(frozen.logits(frozen.inputs(images)[np.arange(4)]), logits)
 
@@ -161,7 +161,7 @@ def test_a_network_without_its_classifier_has_no_logits(tmp_path: Path, source: 
         network.logits(torch.zeros(1, 3, 64, 64))
 
 
-def test_pictures_too_small_for_the_network(tmp_path: Path, source: ArraySource) -> None:
+def test_images_too_small_for_the_network(tmp_path: Path, source: ArraySource) -> None:
     import timm
     from safetensors.torch import save_file
 
@@ -176,7 +176,7 @@ def test_pictures_too_small_for_the_network(tmp_path: Path, source: ArraySource)
         images.network("vgg").thaw(4)
 
 
-def test_pictures_are_read_once(source: ArraySource, backbones: Backbones) -> None:
+def test_images_are_read_once(source: ArraySource, backbones: Backbones) -> None:
     images = Images.of(source).bind(FeatureProvider(backbones, cache=None))
     kept, streamed = PixelRows(images, (16, 16)), PixelRows(images, (16, 16), keep_bytes=0)
     assert kept.shape == streamed.shape == (3, 16, 16)
@@ -193,7 +193,7 @@ def test_pictures_are_read_once(source: ArraySource, backbones: Backbones) -> No
     assert read == list(range(10))
 
 
-def test_pictures_of_different_sizes_are_brought_to_one(backbones: Backbones) -> None:
+def test_images_of_different_sizes_are_brought_to_one(backbones: Backbones) -> None:
     source = Uneven()
     images = Images.of(source).bind(FeatureProvider(backbones, cache=None))
     with pytest.raises(DataError, match="differ in size"):

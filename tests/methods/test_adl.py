@@ -82,8 +82,8 @@ def plain_network(model: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
 
 def plain_loss(method: Any, step: int) -> torch.Tensor:
     """Return the loss, sample by sample, with what the method draws."""
-    pictures, masks, pseudo = method.mini_batch(step)
-    logits, score, probability = plain_network(method.model, pictures.double() / 255)
+    batch, masks, pseudo = method.mini_batch(step)
+    logits, score, probability = plain_network(method.model, batch.double() / 255)
     references = torch.randn(5000, generator=generator_for(method.seed, "references", step))
     mean, std = float(references.mean()), float(references.std())
     soft, n = step > method.burn_in, len(score)
@@ -136,7 +136,7 @@ def test_loss_and_gradients_follow_a_plain_implementation(
     method.burn_in = 2
     drawn = method.mini_batch(step)
     monkeypatch.setattr(method, "mini_batch", lambda _: tuple(each.double() for each in drawn))
-    monkeypatch.setattr(method, "feed", lambda pictures: pictures / 255)
+    monkeypatch.setattr(method, "feed", lambda pixels: pixels / 255)
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
     method.model.double()
     given, expected = method.loss(step), plain_loss(method, step)
@@ -224,27 +224,25 @@ def test_the_prior_is_drawn_or_expected(make: Make) -> None:
 
 def test_a_mini_batch(make: Make) -> None:
     method = begun(make, batch=8)
-    pictures, masks, labels = method.mini_batch(5)
-    assert pictures.shape == (16, 3, 32, 32)
+    batch, masks, labels = method.mini_batch(5)
+    assert batch.shape == (16, 3, 32, 32)
     assert labels.tolist() == [0.0] * 8 + [1.0] * 8
-    assert 0 <= float(pictures.min()) <= float(pictures.max()) <= 255
+    assert 0 <= float(batch.min()) <= float(batch.max()) <= 255
     assert not masks[:8].any()
     assert masks[8:].any()
     given = next(TRAIN.batches(99)).float()
-    at_home = [any(torch.equal(picture, each) for each in given) for picture in pictures[:8]]
+    at_home = [any(torch.equal(image, each) for each in given) for image in batch[:8]]
     assert 3 <= sum(at_home) < 8, "some are turned, the others are training images"
     outside = [
-        any(torch.equal(picture * (1 - mask), each * (1 - mask)) for each in given)
-        for picture, mask in zip(pictures[8:], masks[8:], strict=True)
+        any(torch.equal(image * (1 - mask), each * (1 - mask)) for each in given)
+        for image, mask in zip(batch[8:], masks[8:], strict=True)
     ]
     assert 3 <= sum(outside) <= 8, "outside the mask an anomaly is a training image"
-    assert all(
-        torch.equal(a, b) for a, b in zip(method.mini_batch(5), (pictures, masks, labels), strict=True)
-    )
-    assert not torch.equal(method.mini_batch(6)[0], pictures)
+    assert all(torch.equal(a, b) for a, b in zip(method.mini_batch(5), (batch, masks, labels), strict=True))
+    assert not torch.equal(method.mini_batch(6)[0], batch)
 
 
-def test_pictures_are_fed_as_they_are_or_as_imagenets(make: Make) -> None:
+def test_images_are_fed_as_they_are_or_as_imagenets(make: Make) -> None:
     pixels = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
     assert torch.equal(make("adl", **FAST).feed(pixels), pixels / 255)
     shifted = make("adl", **FAST, normalise="imagenet").feed(pixels)
@@ -278,7 +276,7 @@ def test_a_break_changes_no_bit(make: Make, tmp_path: Path) -> None:
     expected, given = fitted(whole).score(TEST), fitted(again).score(TEST)
     assert torch.equal(given.image, expected.image)
     assert torch.equal(given.maps, expected.maps)
-    assert any(note.startswith("went on after") for note in again.notes)
+    assert any(note.startswith("resumed after") for note in again.notes)
 
 
 def test_maps_and_scores(make: Make) -> None:
@@ -306,7 +304,7 @@ def test_weights_that_are_no_numbers_end_it_with_a_reason(
 
 
 @pytest.mark.parametrize("size", [1, 16, 48])
-def test_pictures_that_the_network_cannot_take(make: Make, size: int) -> None:
+def test_images_that_the_network_cannot_take(make: Make, size: int) -> None:
     with pytest.raises(FitError, match=f"size={size} px; give a multiple of 32"):
         fitted(make("adl", **{**FAST, "size": size}))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.train.checkpoint import Checkpoints, Interrupted, ask_to_stop, go_on
+from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
 from tests.features_as_images import images
 
 Make = Callable[..., Any]
@@ -48,13 +48,13 @@ def test_a_cell_that_was_stopped_ends_with_the_same_bits(
     whole.fit(TRAIN)
     assert [what[1:] for what in told] == [(done, steps) for done in range(1, steps + 1)]
     try:
-        with pytest.raises(Interrupted):
+        with pytest.raises(StopRequested):
             method(lambda _, done, __: ask_to_stop() if done == at else None).fit(TRAIN)
     finally:
         go_on()
     again = method()
     again.fit(TRAIN)
-    assert f"went on after {at} of {steps} mini-batches" in "".join(again.notes)
+    assert f"resumed after {at} of {steps} mini-batches" in "".join(again.notes)
     expected, given = whole.score(TEST), again.score(TEST)
     assert torch.equal(given.image, expected.image)
     assert list(given.candidates or {}) == list(expected.candidates or {})

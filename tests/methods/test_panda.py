@@ -161,8 +161,8 @@ def test_fisher_against_gradients_of_every_image_at_once(each: bool) -> None:
     live = {n: p.detach() for n, p in weights.items()}
     buffers = dict(net.module.named_buffers())
 
-    def loss(parameters: Any, picture: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        logits = torch.func.functional_call(net.module, {**frozen, **parameters, **buffers}, (picture[None],))
+    def loss(parameters: Any, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        logits = torch.func.functional_call(net.module, {**frozen, **parameters, **buffers}, (image[None],))
         return F.cross_entropy(logits, label[None])
 
     expected = {name: torch.zeros_like(weight) for name, weight in live.items()}
@@ -337,8 +337,8 @@ def test_steps_of_exposure_follow_a_plain_implementation(make: Make) -> None:
     optimiser = torch.optim.SGD(trained, lr=0.5, momentum=0.5, weight_decay=0.01)
     for step in range(5):
         rows = epoch_rows(len(TRAIN), 8, step, 0), endless_rows(len(OUTLIERS), 8, step, 0, "outliers")
-        pictures = torch.cat([normal[rows[0]], outlying[rows[1]]])
-        features = F.adaptive_avg_pool2d(module.forward_features(pictures), 1).flatten(1)
+        inputs = torch.cat([normal[rows[0]], outlying[rows[1]]])
+        features = F.adaptive_avg_pool2d(module.forward_features(inputs), 1).flatten(1)
         labels = torch.cat([torch.zeros(len(rows[0])), torch.ones(8)])
         optimiser.zero_grad()
         F.binary_cross_entropy(torch.sigmoid(linear(features)[:, 0]), labels).backward()

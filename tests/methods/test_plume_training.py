@@ -160,7 +160,7 @@ def test_the_perturbator_is_gone_after_training(make: Make) -> None:
     assert set(vars(method)) - {"classifiers", "notes", "device", "seed"} <= set(vars(make("plume")))
 
 
-def test_scores_go_with_their_pictures(make: Make) -> None:
+def test_scores_go_with_their_images(make: Make) -> None:
     method = make("plume", **QUICK)
     given = scores(method, TRAIN, TEST)
     turned = method.score(images(TEST[::-1].copy())).image.numpy()

@@ -89,7 +89,7 @@ BY_DISTANCE = [
 
 @pytest.mark.parametrize("name", BY_DISTANCE)
 @pytest.mark.parametrize("train", [SAME, TRAIN[:1]])
-def test_what_is_like_the_one_picture_scores_below_what_is_far(
+def test_what_is_like_the_one_image_scores_below_what_is_far(
     make: Make, name: str, train: np.ndarray
 ) -> None:
     if len(train) == 1 and name in MORE_THAN_ONE:

@@ -10,7 +10,7 @@ import pytest
 from bench.core.cell import Cell
 from bench.core.contamination import Contamination
 from bench.core.errors import DataError
-from bench.data.images import pieces
+from bench.data.origins import pieces
 from bench.features.backbone import Backbones
 from bench.run.prefetch import asks_for_features, extract, survey
 from bench.run.runner import Runner

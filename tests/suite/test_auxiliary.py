@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from bench.core.errors import AnobenchError, DataError
-from bench.data.images import Images, picture_digests
+from bench.data.images import Images
+from bench.data.origins import decoded_image, pixel_digests
 from bench.features.backbone import Backbones
 from bench.run.runner import Runner
 from bench.suite.adapter import Adapter
@@ -108,12 +109,11 @@ def test_overlap_is_found_by_content(tmp_path: Path, registry: Registry) -> None
     task = registry.datasets["digits"].load()().task("3")
     other = open_auxiliary(str(pictures(tmp_path / "other", 4, seed=1)), registry)
     other.refuse_overlap(task, "outliers")
-    from bench.data.images import picture
 
     copied = tmp_path / "copied"
     shutil.copytree(tmp_path / "other", copied)
     # Another name and another format: equal pixels are what counts.
-    Image.fromarray(picture(task.test, 17)).save(copied / "zz.bmp")
+    Image.fromarray(decoded_image(task.test, 17)).save(copied / "zz.bmp")
     with pytest.raises(
         DataError, match=r"outliers=.*copied: 1 of the \d+ test images of '3' are among these 5"
     ):
@@ -130,7 +130,7 @@ def test_digests_follow_pixels_and_shape() -> None:
     pixels[1, 0, 0, 0] = 1
     wide = ArraySource("a", "a", 3, lambda: pixels)
     high = ArraySource("b", "b", 3, lambda: pixels.reshape(3, 6, 4, 3))
-    a, b = picture_digests(Images.of(wide)), picture_digests(Images.of(high))
+    a, b = pixel_digests(Images.of(wide)), pixel_digests(Images.of(high))
     assert a[0] == a[2] != a[1]
     assert not set(a) & set(b)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from bench.core.errors import AdapterError, SelectorError, SuiteError
 from bench.core.selector import parse
 from bench.suite.adapter import REQUIRED
-from bench.suite.adapterfile import read_adapter
+from bench.suite.adapterfile import code_hash, read_adapter
 from bench.suite.registry import Registry, stock_folder
 
 SOURCE = '''
@@ -166,3 +167,25 @@ def test_unknown_names_say_what_was_meant() -> None:
         "kmeans_distance",
         "mean_distance",
     ]
+
+
+def test_a_rename_of_the_engines_names_changes_no_hash() -> None:
+    before = (
+        "from bench import Images, Method, Pictures, Scores, chance, nearest, seed_of\n"
+        "class M(Method):\n    extra_images = {'a': {}}\n"
+        "    def score(self, test):\n"
+        "        chance(seed_of(1)); Pictures(self.extra['a']); return test.patches('b', ['c'])\n"
+    )
+    after = (
+        "from bench import Images, Method, PixelRows, Scores, derive_seed, generator_for, nearest\n"
+        "class M(Method):\n    auxiliary_images = {'a': {}}\n"
+        "    needs = 'network'\n    layers_in: str = 'x'\n"
+        "    def score(self, test):\n"
+        "        generator_for(derive_seed(1)); PixelRows(self.auxiliary['a']);"
+        " return test.feature_maps('b', ['c'])\n"
+    )
+    assert code_hash(ast.parse(after)) == code_hash(ast.parse(before))
+    for one, other in (("'b'", "'patches'"), ("needs", "wants"), ("nearest", "farthest")):
+        assert code_hash(ast.parse(after.replace(one, other))) != code_hash(ast.parse(after)), one
+    # A text is data, not a name.
+    assert code_hash(ast.parse("x = 'patches'")) != code_hash(ast.parse("x = 'feature_maps'"))

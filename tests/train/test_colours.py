@@ -62,7 +62,7 @@ def test_equalize_and_invert() -> None:
 
 
 @pytest.mark.parametrize("name", ["autocontrast", "equalize"])
-def test_a_plain_picture_stays(name: str) -> None:
+def test_a_plain_image_stays(name: str) -> None:
     plain = torch.full((1, 3, 8, 8), 77.0)
     assert torch.equal(getattr(colours, name)(plain, torch.full((1, 4, 1, 1), 0.9)), plain)
 
@@ -112,28 +112,28 @@ def test_each_gets_three_different_ones(monkeypatch: pytest.MonkeyPatch) -> None
     def recorded(number: int) -> Any:
         def change(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
             del u
-            seen.extend((int(picture), number) for picture in x[:, 0, 0, 0].tolist())
+            seen.extend((int(image), number) for image in x[:, 0, 0, 0].tolist())
             return x
 
         return change
 
     monkeypatch.setattr(colours, "CHANGES", tuple(recorded(number) for number in range(10)))
-    pictures = torch.arange(40).view(40, 1, 1, 1).expand(40, 3, 4, 4).to(torch.uint8)
-    colours.change_colours(pictures, torch.Generator().manual_seed(0))
+    images = torch.arange(40).view(40, 1, 1, 1).expand(40, 3, 4, 4).to(torch.uint8)
+    colours.change_colours(images, torch.Generator().manual_seed(0))
     assert len(seen) == len(set(seen)) == 120
     assert {number for _, number in seen} == set(range(10))
-    assert all(sum(picture == each for picture, _ in seen) == 3 for each in range(40))
+    assert all(sum(image == each for image, _ in seen) == 3 for each in range(40))
 
 
-def test_a_picture_does_not_depend_on_the_others() -> None:
-    pictures = torch.from_numpy(np.stack([np.roll(PHOTO, k, 0) for k in range(6)])).permute(0, 3, 1, 2)
-    before = pictures.clone()
-    first = colours.change_colours(pictures, torch.Generator().manual_seed(1))
-    assert torch.equal(pictures, before)
+def test_an_image_does_not_depend_on_the_others() -> None:
+    images = torch.from_numpy(np.stack([np.roll(PHOTO, k, 0) for k in range(6)])).permute(0, 3, 1, 2)
+    before = images.clone()
+    first = colours.change_colours(images, torch.Generator().manual_seed(1))
+    assert torch.equal(images, before)
     assert first.dtype == torch.uint8
-    assert torch.equal(first, colours.change_colours(pictures, torch.Generator().manual_seed(1)))
-    pictures[:5] = 9
-    again = colours.change_colours(pictures, torch.Generator().manual_seed(1))
+    assert torch.equal(first, colours.change_colours(images, torch.Generator().manual_seed(1)))
+    images[:5] = 9
+    again = colours.change_colours(images, torch.Generator().manual_seed(1))
     assert torch.equal(again[5], first[5])
     other = colours.change_colours(before, torch.Generator().manual_seed(2))
     assert not torch.equal(other, first)

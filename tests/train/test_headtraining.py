@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench import FitError, HeadNorm, Heads, HeadTraining, batch_slices, shuffled, take_rows, uniform
-from bench.train.checkpoint import Checkpoints, Interrupted, ask_to_stop, go_on
+from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
 from bench.train.method import Method, Scores
 
 N, BATCH, EPOCHS = 11, 4, 3
@@ -90,7 +90,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(tmp_path: Path, by:
     stopped.checkpoints = Checkpoints(tmp_path / "cell")
     stopped.progress = lambda _, done, __: ask_to_stop() if done == at else None
     try:
-        with pytest.raises(Interrupted):
+        with pytest.raises(StopRequested):
             train([stopped], by)
     finally:
         go_on()
@@ -99,7 +99,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(tmp_path: Path, by:
     again.progress = lambda *what: told.append(what)
     found: dict[str, dict[str, torch.Tensor]] = {}
     assert torch.equal(train([again], by, kept=found)[0], whole[0])
-    assert again.notes[0].startswith(f"went on after {at} of {STEPS} mini-batches")
+    assert again.notes[0].startswith(f"resumed after {at} of {STEPS} mini-batches")
     assert told == [("Toy", done, STEPS) for done in range(at + 1, STEPS + 1)]
     assert list(found) == list(put_by)
     assert all(torch.equal(found[epoch]["w"], put_by[epoch]["w"]) for epoch in found)
@@ -114,7 +114,7 @@ def test_a_killed_training_loses_what_came_after_its_last_checkpoint(tmp_path: P
     again = Toy()
     again.checkpoints = Checkpoints(tmp_path / "cell")
     assert torch.equal(train([again])[0], whole[0])
-    assert "went on after 5 of 9" in again.notes[0]
+    assert "resumed after 5 of 9" in again.notes[0]
 
 
 def test_heads_together_learn_as_alone_and_keep_nothing(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_loss_that_is_no_number_ends_it_and_is_not_kept(tmp_path: Path) -> Non
     again = Toy()
     again.checkpoints = toy.checkpoints
     train([again])
-    assert "went on after 4 of 9" in again.notes[0]
+    assert "resumed after 4 of 9" in again.notes[0]
 
 
 def test_every_epoch_takes_each_row_once_in_another_order() -> None:

@@ -75,7 +75,7 @@ def test_rotations_by_right_angles(degrees: float, turns: int) -> None:
     torch.testing.assert_close(turned, torch.rot90(images, turns, (2, 3)), atol=1e-4, rtol=0)
 
 
-def test_each_picture_is_rotated_by_its_own_angle() -> None:
+def test_each_image_is_rotated_by_its_own_angle() -> None:
     images = torch.rand(1, 1, 16, 16, generator=seeded()).expand(2, -1, -1, -1)
     both = synthetic.rotate(images, torch.tensor([10.0, -40.0]))
     for one, angle in zip(both, (10.0, -40.0), strict=True):

@@ -13,8 +13,19 @@ import pytest
 import torch
 from torch import nn
 
-from bench import FitError, Images, Method, Scores, Training, endless_rows, epoch_rows, generator_for
-from bench.train.checkpoint import Checkpoints, Interrupted, ask_to_stop, go_on
+from bench import (
+    FitError,
+    Images,
+    Method,
+    Scores,
+    Training,
+    endless_rows,
+    epoch_rows,
+    generator_for,
+    range_test_rates,
+    suggested_rate,
+)
+from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
 
 STEPS = 12
 
@@ -92,7 +103,7 @@ def test_a_training_that_was_broken_off_ends_with_the_same_bits(
     again.train(rate=lambda step: 0.05 / (1 + step))
     assert again.bits() == whole.bits()
     assert list(again.kept) == ["step 0", "step 4", "step 8", "step 12"]
-    assert any(f"went on after {at} of 12" in note for note in again.notes) == (at > 0)
+    assert any(f"resumed after {at} of 12" in note for note in again.notes) == (at > 0)
     assert not whole.notes
 
 
@@ -124,7 +135,7 @@ def test_what_cannot_be_used_is_left_aside(
     elif damage == "empty":
         state.write_bytes(b"")
     elif damage == "schema":
-        monkeypatch.setattr("bench.train.checkpoint.SCHEMA", 2)
+        monkeypatch.setattr("bench.train.checkpoint._SCHEMA", 2)
     elif damage == "kept":
         kept.write_bytes(kept.read_bytes()[:100])
     elif damage == "torch":
@@ -249,12 +260,47 @@ def test_a_stop_keeps_the_state_at_once_and_ends_the_same(tmp_path: Path) -> Non
 
     stopped.progress = lambda _, done, __: ask_to_stop() if done == 5 else None
     try:
-        with pytest.raises(Interrupted):
+        with pytest.raises(StopRequested):
             stopped.train()
     finally:
         go_on()
     again = Toy()
     again.checkpoints = Checkpoints(tmp_path / "cell")
     again.train()
-    assert "went on after 5 of 12 mini-batches" in again.notes[0]
+    assert "resumed after 5 of 12 mini-batches" in again.notes[0]
     assert again.bits() == whole.bits()
+
+
+def test_rates_grow_exponentially_between_their_ends() -> None:
+    rates = range_test_rates(50, lowest=1e-6, highest=0.1)
+    assert len(rates) == 50
+    assert rates[0] == 1e-6
+    assert rates[-1] == pytest.approx(0.1)
+    ratios = np.diff(np.log(rates[1:]))
+    np.testing.assert_allclose(ratios, ratios[0])
+
+
+def test_the_steepest_descent_is_found() -> None:
+    rates = range_test_rates()
+    step = np.arange(100)
+    losses = np.where(step < 60, 4.0, 1.0)
+    assert suggested_rate(rates, losses) == rates[60]
+
+
+def test_what_follows_a_divergence_is_ignored() -> None:
+    rates = range_test_rates()
+    losses = np.concatenate([np.linspace(4, 3.5, 50), np.full(30, 1e4), np.zeros(20)])
+    found = suggested_rate(rates, losses)
+    assert found is not None
+    assert found <= rates[50]
+
+
+def test_losses_that_are_no_numbers_are_left_out() -> None:
+    rates = range_test_rates()
+    losses = np.concatenate([np.full(30, 4.0), np.full(40, 2.0), np.full(30, np.nan)])
+    assert suggested_rate(rates, losses) == rates[30]
+
+
+@pytest.mark.parametrize("losses", [[], [1.0] * 5, [np.nan] * 100, [1.0, 1e9] + [1.0] * 98])
+def test_too_little_to_go_by_gives_nothing(losses: list[float]) -> None:
+    assert suggested_rate(range_test_rates(), losses) is None

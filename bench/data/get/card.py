@@ -1,23 +1,23 @@
-"""The card of a data set: what it is, how it must lie, what is checked, and how it is obtained."""
+"""The card of a data set: what it is, its layout, what is checked, and how to obtain it."""
 
 from __future__ import annotations
 
 from bench.core.errors import DataError
 from bench.data.copies import MissingData
 from bench.data.dataset import Dataset
-from bench.data.get.download import expected_counts, sets_conditions, way
+from bench.data.get.download import download_method, expected_counts, sets_conditions
 from bench.data.official import CLASSES, CONTENT
 
 
 def card(dataset: Dataset, name: str, selector: str = "") -> list[tuple[str, str]]:
-    """Return what there is to say of a data set, as (what, text), without reading or downloading anything.
+    """Return a data set's description as (what, text) pairs, without reading or downloading images.
 
     Parameters
     ----------
     name : str
         The adapter's name, by which official fingerprints are known.
     selector : str
-        What to call it in commands, where its parameters matter.
+        Its name in commands, with parameters.
     """
     where, tasks = _here(dataset)
     # Not the base's default: SPARK has one task of its own.
@@ -39,7 +39,7 @@ def card(dataset: Dataset, name: str, selector: str = "") -> list[tuple[str, str
 
 
 def _here(dataset: Dataset) -> tuple[str, str]:
-    """Return where the data is and the names of its tasks, as far as they are known without it."""
+    """Return where the data is, and its tasks as far as they are known without it."""
     every = getattr(dataset, "categories", ()) or getattr(dataset, "classes", ()) if _listed(dataset) else ()
     try:
         place, found = dataset.place(), dataset.tasks()
@@ -52,7 +52,7 @@ def _here(dataset: Dataset) -> tuple[str, str]:
 
 
 def _listed(dataset: Dataset) -> bool:
-    """Tell whether the names of all tasks are known without the data."""
+    """Return whether the names of all tasks are known without the data."""
     return any(isinstance(getattr(type(dataset), what, None), tuple) for what in ("categories", "classes"))
 
 
@@ -79,7 +79,7 @@ def _checked(dataset: Dataset, name: str) -> str:
 
 
 def _obtained(dataset: Dataset, name: str) -> str:
-    how = way(dataset)
+    how = download_method(dataset)
     if not how:
         return f"by hand, from {dataset.home}" if dataset.home and dataset.layout else ""
     accept = " --accept-licence" if sets_conditions(dataset) else ""

@@ -1,10 +1,9 @@
-"""Looks at every image and mask of a data set: damage, duplicates, what differs from the official set."""
+"""Checks every image and mask of a data set: damage, duplicates, differences from the official set."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,45 +11,26 @@ from numpy.typing import NDArray
 from bench.core.errors import DataError
 from bench.data.copies import MissingData
 from bench.data.dataset import Dataset, OneVsRest
-from bench.data.official import CLASSES, CONTENT, Files, compare_content, compare_files
+from bench.data.official import CLASSES, CONTENT, Findings, compare_content, compare_files
 from bench.data.source import Source
 from bench.data.task import NORMAL_TYPE, Task
 
 BLOCK = 256
-#: So many examples of one kind are named, the rest is counted.
+#: Examples of each kind that are named; the rest are counted.
 EXAMPLES = 5
 
 #: Digest of each image or mask, in the order of its split; None where it cannot be decoded.
 Digests = Sequence[bytes | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What a look at a data set found.
-
-    Attributes
-    ----------
-    notes : tuple of str
-        What is wrong or unexpected, one sentence each; empty means that all is well.
-    facts : tuple of str
-        The fingerprint of each split and what it was compared with, one sentence each.
-    official : bool
-        Every split was compared with an official fingerprint and is the same.
-    """
-
-    notes: tuple[str, ...]
-    facts: tuple[str, ...]
-    official: bool
-
-
 def check(dataset: Dataset, name: str = "") -> Findings:
-    """Look at a data set: counts, every image and mask, duplicates, fingerprints.
+    """Check a data set: counts, every image and mask, duplicates, fingerprints.
 
-    Counts are compared with the official ones; every image and every mask is decoded; the images of train
-    and test are compared by the sha256 of their pixels; official files by their MD5, and splits by their
-    content, where an official fingerprint is known (`bench.data.official`).
+    Counts are compared with the official ones; every image and mask is decoded; train and test images are
+    compared by the sha256 of their pixels, official files by their MD5, and splits by their content, where an
+    official fingerprint is known (`bench.data.official`).
 
-    A task that cannot be opened is noted, and the others are looked at all the same.
+    A task that cannot be opened is noted, and the others are checked all the same.
 
     Parameters
     ----------
@@ -64,28 +44,29 @@ def check(dataset: Dataset, name: str = "") -> Findings:
     """
     names = dataset.tasks()
     differences = _differences(dataset)
-    look = _Look()
+    checked = _Checked()
     for task_name in names:
         try:
             task = dataset.task(task_name)
         except MissingData:
             raise
         except DataError as error:
-            look.notes.append(str(error))
+            checked.notes.append(str(error))
         else:
-            look.at(task, whole_splits=not isinstance(dataset, OneVsRest))
-    if isinstance(dataset, OneVsRest) and look.pixels:
+            checked.add(task, own_splits=not isinstance(dataset, OneVsRest))
+    if isinstance(dataset, OneVsRest) and checked.pixels:
         for split in ("train", "test"):
             source, numbers = dataset.split(split)
-            look.splits[source.name] = (source, [dataset.classes[number] for number in numbers], ())
-    files = _files(dataset, name)
-    notes, facts, official = [*differences, *look.notes, *files.notes], [*files.facts], bool(look.splits)
-    for title, (source, labels, masks) in look.splits.items():
+            checked.splits[source.name] = (source, [dataset.classes[number] for number in numbers], ())
+    files, official_names = _files(dataset, name)
+    notes, facts = [*differences, *checked.notes, *files.notes], [*files.facts]
+    official = bool(checked.splits)
+    for title, (source, labels, masks) in checked.splits.items():
         split = title.rsplit("/", 1)[-1]
         compared = compare_content(
-            *(title, look.pixels[source.fingerprint], labels, masks),
+            *(title, checked.pixels[source.fingerprint], labels, masks),
             known=CONTENT.get(name, {}).get(split),
-            from_official_files=_names(dataset, split) <= files.official,
+            from_official_files=_names(dataset, split) <= official_names,
             counts=_counts(dataset, title, len(labels), not differences),
         )
         notes += compared.notes
@@ -119,15 +100,15 @@ def _differences(dataset: Dataset) -> list[str]:
         return [str(error)]
 
 
-def _files(dataset: Dataset, name: str) -> Files:
+def _files(dataset: Dataset, name: str) -> tuple[Findings, frozenset[str]]:
     """Compare the official files among those of a copy, where torchvision publishes their MD5."""
     class_name, root = dataset.torchvision or CLASSES.get(name, ""), dataset.place()
     if not class_name or root is None:
-        return Files()
+        return Findings(), frozenset()
     try:
         return compare_files(root, class_name)
     except DataError as error:
-        return Files(notes=(str(error),))
+        return Findings(notes=(str(error),)), frozenset()
 
 
 def _names(dataset: Dataset, split: str) -> frozenset[str]:
@@ -137,19 +118,19 @@ def _names(dataset: Dataset, split: str) -> frozenset[str]:
     return frozenset(("",))
 
 
-class _Look:
-    """What a look at the tasks found so far."""
+class _Checked:
+    """What the tasks checked so far have shown."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
         #: By a source's fingerprint.
         self.pixels: dict[str, Digests] = {}
-        #: Source, labels and masks of each whole split, by its name.
+        #: Source, labels and masks of each split, by its name.
         self.splits: dict[str, tuple[Source, Sequence[str], Digests]] = {}
         self._compared: set[tuple[str, str]] = set()
 
-    def at(self, task: Task, *, whole_splits: bool) -> None:
-        """Look at one task; with `whole_splits` no other task shares its splits."""
+    def add(self, task: Task, *, own_splits: bool) -> None:
+        """Check one task; with `own_splits` no other task shares its splits."""
         for source in task.sources:
             if source.fingerprint not in self.pixels:
                 self.pixels[source.fingerprint], damaged = _digests(source)
@@ -160,7 +141,7 @@ class _Look:
             self.notes += _in_both(train, test, *(self.pixels[each] for each in pair))
         masks, notes = _masks(task)
         self.notes += notes
-        if whole_splits:
+        if own_splits:
             self.splits[train.name] = (train, [NORMAL_TYPE] * len(train), ())
             self.splits[test.name] = (test, task.test_types, masks)
 

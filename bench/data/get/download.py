@@ -2,7 +2,7 @@
 
 A data set is downloaded only where its licence lets anyone download it; where the licence sets conditions
 (non-commercial use, say) the user must have accepted them. For all others the error says where to get the
-data, how it must lie, and how many images are expected.
+data, which layout it must have, and how many images are expected.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bench.core.errors import DataError
 from bench.core.files import data_folders
 from bench.data.copies import MissingData, find_copy
 from bench.data.dataset import Dataset, Download, OneVsRest
-from bench.data.get.unpack import Limits, unpack
+from bench.data.get.unpack import UnpackLimits, unpack
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ BLOCK = 2**20
 TIMEOUT = 60.0
 
 
-def way(dataset: Dataset) -> str:
+def download_method(dataset: Dataset) -> str:
     """Return how a data set can be obtained: ``"hub"``, ``"torchvision"``, ``"archive"``, or ``""``."""
     if isinstance(dataset, OneVsRest) and dataset.hub is not None:
         return "hub"
@@ -37,7 +37,7 @@ def way(dataset: Dataset) -> str:
 
 
 def obtain(dataset: Dataset, *, accept: bool = False) -> Path | None:
-    """Return the folder of a data set after bringing it here if it is not here yet.
+    """Return the folder of a data set, downloading it first if need be.
 
     Parameters
     ----------
@@ -53,13 +53,13 @@ def obtain(dataset: Dataset, *, accept: bool = False) -> Path | None:
     ------
     DataError
         The data may not be downloaded, its conditions are not accepted, ``ANOBENCH_DATA`` names no folder to
-        put it into, the address does not give it, or what it gives is not the official archive.
+        put it into, the download fails, or what comes is not the official archive.
     """
     try:
         return dataset.place()
     except MissingData as error:
         missing = error
-    how = way(dataset)
+    how = download_method(dataset)
     if not how:
         raise MissingData(instructions(dataset)) from missing
     if sets_conditions(dataset) and not accept:
@@ -79,8 +79,8 @@ def obtain(dataset: Dataset, *, accept: bool = False) -> Path | None:
 
 
 def sets_conditions(dataset: Dataset) -> bool:
-    """Tell whether a user must accept the licence's conditions before the data is downloaded."""
-    how = way(dataset)
+    """Return whether a user must accept the licence's conditions before the data is downloaded."""
+    how = download_method(dataset)
     if how == "hub":
         assert isinstance(dataset, OneVsRest)
         return dataset.hub is not None and dataset.hub.conditions
@@ -88,7 +88,7 @@ def sets_conditions(dataset: Dataset) -> bool:
 
 
 def instructions(dataset: Dataset) -> str:
-    """Return where to get a data set, how it must lie, and how many images are expected."""
+    """Return where to get a data set, its layout, and how many images are expected."""
     counts = expected_counts(dataset)
     return (
         f"{dataset.title} (licence: {dataset.licence}) is not downloaded by anobench. Get it from "
@@ -100,9 +100,9 @@ def instructions(dataset: Dataset) -> str:
 def expected_counts(dataset: Dataset) -> str:
     """Return the official number of images as text; empty if it is not known."""
     expected = dataset.expected
-    whole = [each for each in expected.values() if not isinstance(each, int)]
-    if whole:
-        train, good, bad = (sum(column) for column in zip(*whole, strict=True))
+    by_task = [each for each in expected.values() if not isinstance(each, int)]
+    if by_task:
+        train, good, bad = (sum(column) for column in zip(*by_task, strict=True))
         return f"{train:,} train, {good:,} good and {bad:,} anomalous test images"
     return ", ".join(f"{n:,} {name} {dataset.counted}" for name, n in expected.items())
 
@@ -146,7 +146,7 @@ def _archive(download: Download, folder: Path) -> Path:
     try:
         fetch(download, part)
         log.info("unpacking into %s", target)
-        return unpack(part, target, limits=Limits(total_bytes=max(need * 4, 10**8)))
+        return unpack(part, target, limits=UnpackLimits(total_bytes=max(need * 4, 10**8)))
     finally:
         part.unlink(missing_ok=True)
 
@@ -157,7 +157,7 @@ def fetch(download: Download, part: Path) -> None:
     Raises
     ------
     DataError
-        The address does not give it, it is far larger than expected, or it is another file.
+        The download fails, is far larger than expected, or has another sha256.
     """
     log.info("downloading %s (about %g GB)", download.url, download.gigabytes)
     digest, size, most = hashlib.sha256(), 0, download.gigabytes * 2e9

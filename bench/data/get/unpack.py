@@ -1,8 +1,11 @@
 """Unpacks archives of data sets without trusting them: tar (also gz, bz2, xz) and zip.
 
-Nothing is written outside the folder, no link or device is made, and an archive that is larger than it may be
-is given up while it is read. Everything goes to a temporary folder beside the target, which is renamed at the
-end: a folder of the target's name is always whole.
+Nothing is written outside the folder, no link or device is made, and an archive beyond the limits is given up
+while it is read. Everything goes to a temporary folder beside the target, which is renamed at the end: a
+folder of the target's name is always complete.
+
+Python's ``tarfile.data_filter`` is more lenient (it strips a leading slash, and links inside the folder pass)
+and zipfile has no filter: one check refuses the same in both.
 """
 
 from __future__ import annotations
@@ -33,8 +36,8 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What an archive may hold at most: files and folders, bytes of one file, bytes in total."""
+class UnpackLimits:
+    """Upper limits: files and folders, bytes of one file, bytes in total."""
 
     members: int = 2_000_000
     file_bytes: int = 16 * 2**30
@@ -49,7 +52,7 @@ class _Member(NamedTuple):
     open: Callable[[], IO[bytes]]
 
 
-def unpack(archive: Path, folder: Path, *, limits: Limits | None = None) -> Path:
+def unpack(archive: Path, folder: Path, *, limits: UnpackLimits | None = None) -> Path:
     """Unpack an archive as `folder`, which must not exist yet.
 
     An archive that holds one folder and nothing beside it becomes that folder's content.
@@ -59,8 +62,8 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None) -> Path
     archive : Path
         Recognised by its content, not by its name.
     folder : Path
-        Its parent must exist; the temporary folder lies there too.
-    limits : Limits, optional
+        Its parent must exist; the temporary folder is made there too.
+    limits : UnpackLimits, optional
 
     Returns
     -------
@@ -80,7 +83,7 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None) -> Path
     except OSError as error:
         raise DataError(f"{folder.parent}: cannot be written ({error.strerror or error})") from None
     try:
-        _write_all(archive, temporary, limits or Limits())
+        _write_all(archive, temporary, limits or UnpackLimits())
         inside = list(temporary.iterdir())
         if not inside:
             raise DataError(f"{archive}: this archive is empty; get it again")
@@ -93,7 +96,7 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None) -> Path
     return folder
 
 
-def _write_all(archive: Path, folder: Path, limits: Limits) -> None:
+def _write_all(archive: Path, folder: Path, limits: UnpackLimits) -> None:
     count, total = 0, 0
     try:
         with _members(archive) as members:
@@ -145,7 +148,7 @@ def _safe(archive: Path, member: _Member) -> PurePosixPath:
         )
     if member.kind not in ("file", "folder"):
         raise DataError(
-            f"{archive}: {name!r} is {member.kind}; expected files and folders alone: "
+            f"{archive}: {name!r} is {member.kind}; expected only files and folders: "
             "this archive is not unpacked"
         )
     if member.kind == "file" and not path.parts:

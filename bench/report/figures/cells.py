@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from bench.core.cell import Record
 from bench.core.errors import FigureError
 from bench.report.board import Board, cell_seed
-from bench.report.columns import hole, rate_name
 from bench.report.figures.common import clean
+from bench.report.leaderboard.columns import hole, rate_name
 
 #: Labels and scores of a test set's images, two arrays (n,).
 Run = tuple[NDArray[np.uint8], NDArray[np.float32]]

@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 from bench.core.errors import FigureError, SelectorError, did_you_mean
 from bench.core.selector import Selector, format_selector, parse
 from bench.report.board import Board
-from bench.report.columns import order
+from bench.report.leaderboard.columns import order
 from bench.report.markdown import count
 
 #: The setting of the methods that rank.

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from bench.core.errors import FigureError
 from bench.report.board import Board
-from bench.report.columns import rate_name
 from bench.report.figures.common import (
     ALL,
     ONE_CLASS,
@@ -21,6 +20,7 @@ from bench.report.figures.common import (
     shown_rows,
     the_datasets,
 )
+from bench.report.leaderboard.columns import rate_name
 from bench.report.markdown import percent, points
 
 #: More data sets than this are shown by their average alone.

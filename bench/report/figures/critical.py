@@ -11,7 +11,6 @@ import numpy as np
 
 from bench.core.errors import FigureError
 from bench.report.board import Board
-from bench.report.columns import rate_name
 from bench.report.figures.common import (
     ALL,
     Choice,
@@ -23,6 +22,7 @@ from bench.report.figures.common import (
     the_datasets,
     the_rate,
 )
+from bench.report.leaderboard.columns import rate_name
 from bench.report.markdown import count
 from bench.stats.across import across
 from bench.stats.friedman import Friedman, critical_difference, data_sets_needed

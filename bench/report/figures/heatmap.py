@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.report.board import Board
-from bench.report.columns import hole, rate_name, why_none
 from bench.report.figures.common import (
     ALL,
     Choice,
@@ -20,6 +19,7 @@ from bench.report.figures.common import (
     the_datasets,
     the_rate,
 )
+from bench.report.leaderboard.columns import hole, rate_name, why_none
 from bench.report.markdown import points
 
 #: More tasks than this are shown by data set, as averages.

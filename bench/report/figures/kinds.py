@@ -9,7 +9,6 @@ from bench.core.archive import Archive
 from bench.core.cell import Record
 from bench.core.errors import ArchiveError, FigureError, did_you_mean
 from bench.report.board import Board
-from bench.report.comparison import Interval
 from bench.report.figures.cells import Run
 from bench.report.figures.common import ALL, Choice, Drawing
 from bench.report.figures.contamination import contamination_curves
@@ -20,7 +19,8 @@ from bench.report.figures.pareto import pareto
 from bench.report.figures.reproduction import reproduction
 from bench.report.figures.roc import roc_curves
 from bench.report.figures.training import training_courses
-from bench.report.publishedrow import Published
+from bench.report.published.match import Interval
+from bench.report.published.row import Published
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

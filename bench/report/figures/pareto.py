@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from bench.core.errors import FigureError
 from bench.report.board import Board
-from bench.report.columns import rate_name
 from bench.report.figures.common import ALL, Choice, Named, clean, named, shown_rows, the_datasets, the_rate
+from bench.report.leaderboard.columns import rate_name
+from bench.report.leaderboard.timing import machine
 from bench.report.markdown import points, seconds
 from bench.report.numbers import mean
-from bench.report.timing import machine
 
 
 @dataclass(frozen=True, slots=True)

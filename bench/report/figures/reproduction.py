@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from bench.core.errors import FigureError, did_you_mean
 from bench.report.board import Board
-from bench.report.comparison import Comparison, Interval, comparisons
 from bench.report.figures.common import ALL, Choice, Named, clean, named, shortened, the_datasets
 from bench.report.markdown import count, percent, points, signed_points
 from bench.report.numbers import mean
-from bench.report.publishedrow import Published
+from bench.report.published.match import Comparison, Interval, comparisons
+from bench.report.published.row import Published
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Pair:
     interval : (float, float) or None
         Of ours.
     comparable : bool
-        Whether the same thing was measured (`bench.report.comparison`).
+        Whether the same thing was measured (`bench.report.published.match`).
     """
 
     method: Named

@@ -10,7 +10,6 @@ from typing import ClassVar
 from bench.core.cell import Record
 from bench.core.errors import FigureError
 from bench.report.board import Board
-from bench.report.columns import rate_name
 from bench.report.figures.cells import finished, incomplete
 from bench.report.figures.common import (
     ALL,
@@ -23,6 +22,7 @@ from bench.report.figures.common import (
     the_rate,
     the_task,
 )
+from bench.report.leaderboard.columns import rate_name
 from bench.report.markdown import count, points
 from bench.report.numbers import mean
 

@@ -16,8 +16,8 @@ from typing import Any
 from bench.core.cell import Record
 from bench.core.plan import Column, Plan, Row
 from bench.report.board import Board
-from bench.report.columns import mean_seconds
 from bench.report.export import export_csv, place_fields
+from bench.report.leaderboard.columns import mean_seconds
 
 #: Schema of what a page remembers; a page of another one is read as one that remembers nothing.
 ABOUT_VERSION = 1

@@ -15,9 +15,9 @@ from dataclasses import replace
 from bench.core.errors import AnobenchError
 from bench.core.plan import Column, Row
 from bench.core.selector import format_selector, parse
+from bench.report.compare.sides import Side
 from bench.report.page.about import About, Named
 from bench.report.page.tidy import rate_of
-from bench.report.sides import Side
 from bench.suite.registry import Registry
 from bench.suite.resolve import resolve
 

@@ -18,7 +18,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench.report.board import Board
-from bench.report.columns import rate_name
+from bench.report.leaderboard.columns import rate_name
 from bench.report.markdown import count
 from bench.report.page.about import About, Named, remember
 from bench.report.page.parts import Variant

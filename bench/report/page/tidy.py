@@ -10,8 +10,8 @@ from bench.core.cell import Cell, Record
 from bench.core.contamination import Contamination
 from bench.core.errors import ArchiveError
 from bench.core.plan import Entry, Plan
+from bench.report.compare.sides import Place, Side
 from bench.report.page.about import About
-from bench.report.sides import Place, Side
 
 
 def plan_and_records(side: Side, about: About) -> tuple[Plan, dict[str, Record]]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from bench.metrics.image import IMAGE_METRICS
 from bench.report.board import Board, Summary
-from bench.report.columns import hole, rate_name, why_none
+from bench.report.leaderboard.columns import hole, rate_name, why_none
 from bench.report.markdown import NBSP, NOTHING, points, seconds
 from bench.report.page.about import About
 from bench.report.page.parts import Head, Line, Table, Value, Variant

@@ -10,12 +10,12 @@ from urllib.parse import quote
 from bench.core.archive import Archive
 from bench.core.errors import ArchiveError
 from bench.report.board import Board
+from bench.report.compare.sides import is_export, side_of_texts
 from bench.report.page.about import About, about_plan, digest, remembered
 from bench.report.page.guess import completed, heading
 from bench.report.page.pictures import pictures
 from bench.report.page.render import Link, Suite, is_ours, render
 from bench.report.page.tidy import plan_and_records
-from bench.report.sides import is_export, side_of_texts
 from bench.suite.registry import Registry
 
 log = logging.getLogger(__name__)

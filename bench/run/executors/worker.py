@@ -166,7 +166,7 @@ def events_of(
     left = list(job.cells)
     try:
         if checkpoint.stop_asked():
-            raise checkpoint.Interrupted
+            raise checkpoint.StopRequested
         if job.part is not None:
             yield Extracted(job=job.id, reason=_extract(runner, job, job.part))
             return
@@ -176,7 +176,7 @@ def events_of(
             sent.add(record.truth)
             log = record.error["traceback"] if record.error else ""
             yield Finished(job=job.id, record=record, scores=scores, truth=truth, log=log)
-    except checkpoint.Interrupted:
+    except checkpoint.StopRequested:
         yield interrupted(job, left)
 
 

@@ -274,7 +274,7 @@ def _raise(path: Path) -> str:
     raise DataError("mended: no")
 
 
-def test_the_first_of_equal_pictures_is_named() -> None:
+def test_the_first_of_equal_images_is_named() -> None:
     class Row:
         name = "s"
 

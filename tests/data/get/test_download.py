@@ -14,7 +14,7 @@ import pytest
 from bench import DataError, Hub, OneVsRest, Parquet
 from bench.data.copies import MissingData
 from bench.data.dataset import Download
-from bench.data.get.download import expected_counts, obtain, way
+from bench.data.get.download import download_method, expected_counts, obtain
 from bench.data.inspection import InspectionSet
 from tests.datasets.trees import picture, png, write_mvtec, write_parquet
 
@@ -86,7 +86,7 @@ def test_an_archive_is_downloaded_checked_and_unpacked_once(
 ) -> None:
     asked = serve(archive)
     dataset = parts(archive)
-    assert way(dataset) == "archive"
+    assert download_method(dataset) == "archive"
     assert obtain(dataset) == data / "parts"
     assert [path.name for path in data.iterdir()] == ["parts"]
     assert parts(archive).tasks() == ["nut"]

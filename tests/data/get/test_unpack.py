@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bench import DataError
-from bench.data.get.unpack import Limits, unpack
+from bench.data.get.unpack import UnpackLimits, unpack
 
 Files = dict[str, bytes]
 
@@ -57,7 +57,7 @@ def contents(folder: Path) -> Files:
     }
 
 
-def refused(archive: Path, match: str, limits: Limits | None = None) -> None:
+def refused(archive: Path, match: str, limits: UnpackLimits | None = None) -> None:
     """Unpacking fails with a message that names the archive; its folder holds nothing but it afterwards."""
     before = contents(archive.parent.parent)
     with pytest.raises(DataError, match=match) as raised:
@@ -159,10 +159,10 @@ def test_a_file_where_a_folder_is_needed_is_refused(make: Callable[[Path, Files]
 
 def test_limits_hold(make: Callable[[Path, Files], Path], place: Path) -> None:
     made = make(place, {"0": b"x" * 5_000, "1": b"y" * 5_000, "2": b"z"})
-    refused(made, "more than 2 members", Limits(members=2))
-    refused(made, "beyond the limit", Limits(file_bytes=4_999))
-    refused(made, "beyond the limit", Limits(total_bytes=9_999))
-    assert len(contents(unpack(made, place.parent / "out", limits=Limits(total_bytes=10_001)))) == 3
+    refused(made, "more than 2 members", UnpackLimits(members=2))
+    refused(made, "beyond the limit", UnpackLimits(file_bytes=4_999))
+    refused(made, "beyond the limit", UnpackLimits(total_bytes=9_999))
+    assert len(contents(unpack(made, place.parent / "out", limits=UnpackLimits(total_bytes=10_001)))) == 3
 
 
 def test_a_bomb_that_lies_about_its_size_is_given_up(place: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_bomb_that_lies_about_its_size_is_given_up(place: Path) -> None:
     true, false = (20_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little")
     assert content.count(true) == 2
     place.write_bytes(content.replace(true, false))
-    refused(place, "expected 10|cannot be unpacked|beyond", Limits(total_bytes=1_000_000))
+    refused(place, "expected 10|cannot be unpacked|beyond", UnpackLimits(total_bytes=1_000_000))
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.9])
@@ -194,7 +194,7 @@ def test_bytes_changed_at_random_end_in_files_or_in_a_clear_refusal(
             changed[at : at + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
         place.write_bytes(changed)
         with contextlib.suppress(DataError):
-            unpack(place, place.parent / "out", limits=Limits(total_bytes=10**6))
+            unpack(place, place.parent / "out", limits=UnpackLimits(total_bytes=10**6))
         for path in (place.parent / "out").rglob("*"):
             assert path.is_file() or path.is_dir()
             assert not path.is_symlink()

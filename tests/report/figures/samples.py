@@ -20,7 +20,7 @@ from bench.report.figures.pareto import pareto
 from bench.report.figures.reproduction import reproduction
 from bench.report.figures.roc import roc_curves
 from bench.report.figures.training import training_courses
-from bench.report.publishedrow import Published
+from bench.report.published.row import Published
 from tests.report.report_factory import columns, make_plan, make_records, row
 
 KINDS = (

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from bench.core.errors import ArchiveError
 from bench.core.plan import Plan
 from bench.report.board import Board
+from bench.report.compare.sides import Side, side_of_texts
 from bench.report.export import HEADER, export_csv
 from bench.report.markdown import escape
 from bench.report.page.about import About, about_plan, remember, remembered
 from bench.report.page.guess import UNKNOWN, completed, heading, labels
 from bench.report.page.tidy import plan_and_records
-from bench.report.sides import Side, side_of_texts
 from bench.suite.registry import Registry
 from tests.report.page.page_factory import HOSTILE, named, toy
 

@@ -1,0 +1,213 @@
+"""The leaderboard: the report on a suite, as Markdown that reads well on GitHub as it stands.
+
+It is made from the plan, the records and their scores alone. A short table stands on top, the rest is
+folded; each section is a function from a `Board`, or from its `Evidence`, to lines, and `leaderboard` is the
+list of them. For the same plan and records the text is the same, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tabulate import tabulate
+
+from bench.core.cell import Record
+from bench.core.plan import Plan
+from bench.report.board import Board
+from bench.report.evidence.evidence import Evidence
+from bench.report.figures.standard import Picture, shown
+from bench.report.leaderboard import (
+    checks,
+    conditions,
+    holes,
+    provenance,
+    purification,
+    robustness,
+    significance,
+    tables,
+    timing,
+)
+from bench.report.leaderboard.columns import dataset_name, order, rate_name
+from bench.report.leaderboard.legend import legend
+from bench.report.markdown import NOTHING, blocks, count, escape, folded, percent, points
+from bench.report.published.beside import published_beside_ours
+from bench.report.published.row import Published
+
+#: With more methods × tasks × rates the tables by task stop at the first rate: GitHub shows half a megabyte.
+MOST_VALUES = 4000
+_ELSEWHERE = "the other rates are in the CSV beside this page, and `anobench table` prints them."
+
+
+def leaderboard(
+    plan: Plan,
+    records: Mapping[str, Record],
+    *,
+    published: tuple[Published, ...] = (),
+    evidence: Evidence | None = None,
+    pictures: Sequence[Picture] = (),
+) -> str:
+    """Return the leaderboard of a suite.
+
+    Parameters
+    ----------
+    plan : Plan
+    records : mapping of str to Record
+        By key. Cells of the plan without a record show as missing; records of other cells are left out.
+    published : tuple of Published
+        Those that belong to a row of the suite are shown beside its numbers.
+    evidence : Evidence, optional
+        Of the same plan and records, with the archive that holds their scores. Without it the page has no
+        intervals from test images, and tests over data sets alone.
+    pictures : sequence of Picture
+        Files that the page links, as `bench.report.figures.standard.standard` makes them.
+
+    Returns
+    -------
+    str
+        Markdown, with a newline at the end.
+    """
+    evidence = evidence or Evidence(Board(plan, records))
+    board = evidence.board
+    notes = [f"- {escape(note)}." for note in plan.notes]
+    parts = [_head(board), _problems(plan), checks.mixed(board), notes]
+    if plan.rows and plan.columns:
+        beside = published_beside_ours(board, published, evidence.interval)
+        parts += [*_results(evidence), *_holes(board), beside, shown(pictures), *_folded(evidence)]
+    parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))
+    return "\n".join(blocks(*parts)) + "\n"
+
+
+def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10) -> str:
+    """Return a short plain-text leaderboard for a terminal.
+
+    Parameters
+    ----------
+    plan, records
+        As for `leaderboard`.
+    limit : int
+        The most methods to show.
+
+    Returns
+    -------
+    str
+        Without a newline at the end: mean AUROC over data sets (in points) at each contamination rate, and
+        the mean rank over all tasks and rates, best first.
+    """
+    board = Board(plan, records)
+    every = list(board.datasets.values())
+    ranks = board.mean_ranks(board.columns, board.rates)
+    others = [row for rows in board.unranked.values() for row in rows]
+    shown = [*order(board, board.columns, board.rates), *others]
+    lines = []
+    for row in shown[:limit]:
+        means = [board.summary(row, every, rate).mean for rate in board.rates]
+        averages = [NOTHING if value is None else points(value) for value in means]
+        rank = f"{ranks[row]:.2f}" if row in ranks else NOTHING if row in board.ranked else "not ranked"
+        lines.append([plan.rows[row].label, *averages, rank])
+    heads = ["AUROC" if not rate else f"AUROC at {percent(rate)}" for rate in board.rates]
+    text: str = tabulate(
+        lines,
+        headers=["Method", *heads, "Mean rank"],
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=["left", *["right"] * (len(heads) + 1)] if lines else None,
+    )
+    more = [f"… and {count(len(shown) - limit, 'other')}"] if len(shown) > limit else []
+    return "\n".join([text, *more])
+
+
+def _head(board: Board) -> list[str]:
+    plan = board.plan
+    description = [escape(line) for line in plan.description.strip().splitlines()]
+    synthetic = sorted({column.dataset for column in plan.columns if column.synthetic})
+    note = []
+    if synthetic:
+        note = [
+            f"Data sets marked *synthetic* ({escape(', '.join(synthetic))}) are generated, not photographed."
+        ]
+    return blocks([f"# {escape(plan.title)}"], description, [f"**{_state(board)}**"], note)
+
+
+def _state(board: Board) -> str:
+    cells, failed, missing = board.cells()
+    if not cells:
+        return "The plan has no cells."
+    holes = [f"{number:,} {what}" for number, what in ((failed, "failed"), (missing, "missing")) if number]
+    return (
+        f"{cells - failed - missing:,} of {count(cells, 'cell')}{'; ' + ', '.join(holes) if holes else ''}."
+    )
+
+
+def _problems(plan: Plan) -> list[str]:
+    if not plan.problems:
+        return []
+    return blocks(
+        ["**Problems: these could not be used**"], [f"- {escape(problem)}" for problem in plan.problems]
+    )
+
+
+def _results(evidence: Evidence) -> list[list[str]]:
+    board = evidence.board
+    first, *others = board.rates
+    heading = f"## Overall{f': {rate_name(first)}' if others else ''}"
+    contamination = (
+        []
+        if not others
+        else blocks(
+            ["## Under contamination"],
+            tables.by_rate(evidence),
+            [_BY_RATE],
+            robustness.robustness(evidence),
+        )
+    )
+    rest = tables.at_each(others, lambda rate: _overall(evidence, rate)) if others else []
+    only = f", {rate_name(others[0])}" if len(others) == 1 else " at the other rates"
+    return [
+        [heading],
+        tables.overall(evidence, first),
+        legend(evidence, first),
+        folded("<b>Overall</b> by data set", tables.by_dataset(evidence, first)),
+        contamination,
+        folded(f"<b>Overall</b>{only}", rest),
+    ]
+
+
+def _overall(evidence: Evidence, rate: float) -> list[str]:
+    return blocks(tables.overall(evidence, rate), tables.by_dataset(evidence, rate))
+
+
+_BY_RATE = (
+    "Mean AUROC over data sets at each contamination rate; mean rank over all tasks at all rates; "
+    "drop = AUROC lost from the lowest rate to the highest, in points."
+)
+
+
+def _holes(board: Board) -> list[list[str]]:
+    return [holes.failed_cells(board), holes.missing_cells(board), holes.flags(board)]
+
+
+def _folded(evidence: Evidence) -> list[list[str]]:
+    board = evidence.board
+    real = tables.at_each(board.rates, lambda rate: significance.significance(evidence, rate))
+    others = tables.at_each(board.rates, lambda rate: tables.other_metrics(evidence, rate))
+    return [
+        folded("<b>Which differences are real</b>: every pair, effect sizes, power", real),
+        *(_tasks(evidence, name) for name in board.datasets),
+        folded("<b>Other metrics</b>", others),
+        folded("<b>Purification of the training images</b>", purification.purification(board)),
+        folded("<b>Methods</b>", provenance.methods(board)),
+        folded("<b>Data and contamination</b>", conditions.contamination(board)),
+        folded("<b>Timing and memory</b>", timing.timing(board)),
+        folded("<b>What ran where</b>", provenance.environments(board)),
+    ]
+
+
+def _tasks(evidence: Evidence, name: str) -> list[str]:
+    """Return a data set's tables by task at each rate, and its pairs at the first, folded."""
+    board = evidence.board
+    whole = len(board.plan.rows) * len(board.plan.columns) * len(board.rates) <= MOST_VALUES
+    rates = board.rates if whole else board.rates[:1]
+    lines = tables.at_each(rates, lambda rate: tables.by_task(evidence, name, rate))
+    note = [] if whole or len(board.rates) == 1 else [f"{rate_name(rates[0])} only; {_ELSEWHERE}"]
+    pairs = significance.within(evidence, name, rates[0]) if len(board.datasets) > 1 else []
+    return folded(f"<b>{dataset_name(board, name)}</b> by task", blocks(note, lines, pairs))

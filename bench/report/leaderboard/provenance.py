@@ -1,0 +1,112 @@
+"""Where the records come from: environments, dates, and how to make them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.core.cell import Record
+from bench.core.determinism import canonical_json
+from bench.report.board import Board
+from bench.report.markdown import NOTHING, blocks, count, escape, fenced, table
+
+
+def environments(board: Board) -> list[str]:
+    """Return the distinct environments: what they share as a list, what they differ in as a table."""
+    groups: dict[str, list[Record]] = {}
+    for record in board.records():
+        groups.setdefault(canonical_json(record.environment), []).append(record)
+    if not groups:
+        return []
+    # By the text of the environment, so that the order of the cells does not matter.
+    held = [groups[text] for text in sorted(groups)]
+    flat = [flatten(records[0].environment) for records in held]
+    # A processor's name stands before its cores.
+    names = sorted({name for each in flat for name in each}, key=lambda name: name.replace(".name", "."))
+    common = [name for name in names if len({each.get(name) for each in flat}) == 1]
+    listed = _listed({name: flat[0][name] for name in common})
+    if len(held) == 1:
+        return blocks([_extent(held[0])], listed)
+    different = [name for name in names if name not in common]
+    rows = [
+        [f"{at}", *_counts(records), *(escape(each.get(name, NOTHING)) for name in different)]
+        for at, (records, each) in enumerate(zip(held, flat, strict=True), 1)
+    ]
+    head = ["Environment", "Records", "Dates (UTC)", *(escape(name) for name in different)]
+    intro = f"{_extent(board.records())} They come from {len(held)} environments, which differ in this:"
+    return blocks(
+        [intro], table(head, rows, left=len(head)), ["The rest is the same in all:"] if listed else [], listed
+    )
+
+
+def reproduce(board: Board) -> list[str]:
+    """Return the command and the suite file."""
+    plan = board.plan
+    command = fenced(f"anobench run {plan.suite}", "sh")
+    if not plan.suite_text.strip():
+        return command
+    return blocks(command, [f"with `{plan.suite}.toml`:"], fenced(plan.suite_text, "toml"))
+
+
+def methods(board: Board) -> list[str]:
+    """Return the list of rows: what each is, and where it departs from a one-class method's last state."""
+    lines = []
+    for row in board.plan.rows:
+        words = ["stochastic" if row.stochastic else "deterministic"]
+        words += [f"backbone {row.backbone}"] if row.backbone else []
+        words += [f"setting {row.setting}"] if row.setting != "one-class" else []
+        words += [f"selection {row.selection}"] if row.selection != "last" else []
+        summary = f": {row.summary}" if row.summary else ""
+        lines.append(f"- **{escape(row.label)}**{escape(summary)} ({escape(', '.join(words))})")
+    legend = (
+        "Setting `one-class` and selection `last` (fixed parameters, final state) unless it says otherwise. "
+        "`validation` chose on held-out train images; `oracle` chose on test data and never ranks."
+    )
+    return blocks([legend], lines)
+
+
+def dates(records: Sequence[Record]) -> str:
+    """Return the range of days on which records were made, ``"2025-03-04 to 2025-03-06"``."""
+    days = sorted({record.created[:10] for record in records if record.created})
+    if not days:
+        return NOTHING
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested JSON data as text by dotted name; an empty container shows as ``—``."""
+    flat: dict[str, str] = {}
+    for key in sorted(value):
+        held = value[key]
+        if isinstance(held, Mapping) and held:
+            flat |= flatten(held, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = _plain(held)
+    return flat
+
+
+def _listed(flat: Mapping[str, str]) -> list[str]:
+    """Return one line for each first part of the dotted names, ``- cpu: name AMD EPYC, cores 2``."""
+    lines: dict[str, list[str]] = {}
+    for name, text in flat.items():
+        first, _, rest = name.partition(".")
+        lines.setdefault(first, []).append(f"{rest} {text}".strip())
+    return [f"- {escape(first)}: {escape(', '.join(words))}" for first, words in lines.items()]
+
+
+def _plain(value: Any) -> str:
+    if value is None or value == {} or value == []:
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(item) for item in value)
+    return str(value)
+
+
+def _counts(records: Sequence[Record]) -> list[str]:
+    return [f"{len(records):,}", dates(records)]
+
+
+def _extent(records: Sequence[Record]) -> str:
+    return f"{count(len(records), 'record')}, made {dates(records)} (UTC)."

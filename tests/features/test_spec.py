@@ -1,0 +1,51 @@
+"""The networks of the papers: what each preset reads, by shapes alone, without weights."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+
+from bench.features.backbone import Backbones
+from bench.features.network import FrozenNetwork
+
+META = torch.device("meta")
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "wide"),
+    [
+        ("panda", "ResNet", 2048),
+        ("cap", "ResNet", 2048),
+        ("cap-mvtec", "ResNet", 2048),
+        ("plume-resnet50", "ResNet", 2048),
+        ("plume-vgg16", "VGG", 4096),
+        ("plume-convnext", "ConvNeXt", 1024),
+    ],
+)
+def test_what_a_papers_network_gives(
+    name: str, module: str, wide: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = torchvision.models.get_model
+
+    def without_weights(model: str, *, weights: Any, **args: Any) -> Any:
+        assert weights is not None
+        with META:
+            return original(model, weights=None, **args)
+
+    monkeypatch.setattr(torchvision.models, "get_model", without_weights)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no such device
+    backbone = Backbones().get(name)
+    images = torch.zeros(2, 3, 224, 224, device=META)
+    as_preset = FrozenNetwork(backbone, META)
+    assert type(as_preset.module).__name__ == module
+    assert not as_preset.module.training
+    assert as_preset.side == 224
+    assert as_preset.vectors(images).shape == (2, 3072 if name.startswith("plume") else wide)
+    spec: Any = backbone.spec
+    unpooled = replace(backbone, spec=spec.model_copy(update={"width": None}))
+    assert FrozenNetwork(unpooled, META).vectors(images).shape == (2, wide)
