@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -73,13 +72,6 @@ def test_a_group_is_extracted_once_before_its_cells_and_in_parts_if_it_is_large(
     assert work[0].group.sources == ("l",), "the group that takes longest comes first"
     large = [each.seconds for each in work if each.part and each.group.sources == ("l",)]
     assert large == pytest.approx([costs.extraction("net", 100_004) / 8] * 8), "each part has its share"
-
-
-def test_what_a_unit_is_called() -> None:
-    assert unit("a", 1).name == f"{unit('a', 1).cells[0]}"
-    assert replace(unit("a", 1), cells=unit("a", 1).cells * 3).name.endswith(" and 2 more")
-    assert unit("a", 1, part=(0, 1)).name == "features of g · net"
-    assert unit("a", 1, part=(1, 3)).name == "features of g · net, part 2 of 3"
 
 
 def test_a_single_cell_extracts_for_itself() -> None:
