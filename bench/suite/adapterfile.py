@@ -120,6 +120,8 @@ def _literal_attributes(cls: ast.ClassDef) -> dict[str, Any]:
 #: Names of the engine that have changed, and what they were: adapters are hashed by the old ones, so that a
 #: rename, which changes no score, changes no key.
 RENAMED = {
+    "anomaly_pool": "holdout",
+    "anomaly_pool_types": "holdout_types",
     "PixelRows": "Pictures",
     "auxiliary": "extra",
     "auxiliary_images": "extra_images",

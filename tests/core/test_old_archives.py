@@ -1,8 +1,8 @@
 """An archive that an earlier version wrote is read, exported to the same bytes, and reused.
 
 ``archives/before-the-rooms.zip`` holds the records, the plan, the CSV and the suite file of a run on digits,
-made by commit 0b40f10, before the engine was moved into rooms. When a stock adapter that it names is changed on
-purpose, its cells are new ones: take its method out of ``UNCHANGED``.
+made by commit 0b40f10, before the engine was moved into rooms. When a stock adapter that it names is changed
+on purpose, its cells are new ones: take its method out of ``UNCHANGED``.
 """
 
 from __future__ import annotations
