@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from bench.core.cell import Cell, Record
 from bench.core.plan import Plan, Row
-from bench.report.numbers import average_ranks, mean, sd
+from bench.report.numbers import NOTHING, average_ranks, count, mean, sd
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Group:
+class CellGroup:
     """The distinct cells of one row, column and rate: one for each seed, in the order of the seeds.
 
     Attributes
@@ -39,6 +40,16 @@ class Group:
     @property
     def missing(self) -> int:
         return sum(record is None for record in self.records)
+
+    @property
+    def hole(self) -> str:
+        """Return what stands in the place of a value that is not there."""
+        if not self.cells:
+            return NOTHING
+        for number, what in ((self.failed, "failed"), (self.missing, "missing")):
+            if number:
+                return what if number == len(self.cells) else f"{what} ({number} of {len(self.cells)})"
+        return "undefined"
 
     def by_seed(self, metric: str) -> dict[int | None, float] | None:
         """Return the metric for each seed, or None unless every cell has it.
@@ -78,6 +89,20 @@ class Summary:
     failed: int
     missing: int
 
+    @property
+    def why(self) -> str:
+        """Return why there is no mean, ``"1 of 10 failed"``."""
+        holes = [(self.failed, "failed"), (self.missing, "missing")]
+        said = [f"{number} of {self.cells} {what}" for number, what in holes if number]
+        return ", ".join(said) or ("undefined" if self.cells else "not planned")
+
+
+class Seconds(NamedTuple):
+    """Mean seconds per cell, with the features at hand (warm) and without (cold)."""
+
+    warm: float
+    cold: float
+
 
 class Board:
     """A plan with its records, by row, column and rate.
@@ -116,13 +141,21 @@ class Board:
     def columns(self) -> Sequence[int]:
         return range(len(self.plan.columns))
 
-    def group(self, row: int, column: int, rate: float) -> Group:
+    def label(self, row: int) -> str:
+        return self.plan.rows[row].label
+
+    def dataset_title(self, name: str) -> str:
+        """Return a data set's name, with a word on generated ones."""
+        synthetic = any(self.plan.columns[column].synthetic for column in self.datasets[name])
+        return f"{name} (synthetic)" if synthetic else name
+
+    def group(self, row: int, column: int, rate: float) -> CellGroup:
         """Return the cells of one place; an empty group where none were planned."""
-        return self._groups.get((row, column, rate), Group((), (), ()))
+        return self._groups.get((row, column, rate), CellGroup((), (), ()))
 
     def groups(
         self, *, row: int | None = None, rate: float | None = None
-    ) -> Iterable[tuple[int, int, float, Group]]:
+    ) -> Iterable[tuple[int, int, float, CellGroup]]:
         """Yield row, column, rate and group, in the plan's order."""
         for at in range(len(self.plan.rows)) if row is None else (row,):
             for column in self.columns:
@@ -192,6 +225,44 @@ class Board:
                 totals[row] += rank
         return {row: total / len(places) for row, total in totals.items()}
 
+    def averages(self, columns: Sequence[int], rates: Sequence[float]) -> dict[int, float]:
+        """Return the average AUROC of each complete row that ranks: over tasks, data sets, then rates.
+
+        It is what the tables show and the tests compare.
+        """
+        blocks = [held for of in self.datasets.values() if (held := [at for at in of if at in columns])]
+        means = {
+            row: [self.summary(row, blocks, rate).mean for rate in rates]
+            for row in self.mean_ranks(columns, rates)
+            if blocks
+        }
+        return {row: mean(value or 0.0 for value in held) for row, held in means.items()}
+
+    def order(self, columns: Sequence[int], rates: Sequence[float]) -> list[int]:
+        """Return the rows that rank: the complete ones by average AUROC, then the others in plan order."""
+        ranks, auroc = self.mean_ranks(columns, rates), self.averages(columns, rates)
+        first = sorted(auroc, key=lambda row: (-auroc[row], ranks[row], self.label(row)))
+        return [*first, *(row for row in self.ranked if row not in auroc)]
+
+    def seconds(self, row: int, rate: float, columns: Sequence[int] | None = None) -> Seconds | None:
+        """Return the mean seconds of a row's cells at one rate, or None unless every cell has a timing."""
+        groups = self.groups(row=row, rate=rate)
+        every = [
+            record
+            for _, column, _, group in groups
+            if columns is None or column in columns
+            for record in group.records
+        ]
+        timings = [record.timing for record in every if record is not None and record.timing is not None]
+        if not timings or len(timings) != len(every):
+            return None
+        return Seconds(mean(each.warm for each in timings), mean(each.cold for each in timings))
+
+    def machines(self) -> dict[str, int]:
+        """Return the machines that the timed cells ran on, and how many of them each."""
+        timed = Counter(machine(record.environment) for record in self.records() if record.timing)
+        return dict(sorted(timed.items()))
+
 
 def ranks(row: Row) -> bool:
     """Return whether a row takes part in rankings."""
@@ -212,6 +283,24 @@ def cell_seed(cell: Cell) -> int | None:
     return cell.contamination.seed if cell.contamination.rate or cell.contamination.reserve else None
 
 
+def machine(environment: Mapping[str, Any]) -> str:
+    """Return what of an environment makes timings comparable: processor, GPU, threads."""
+    words = [_part_name(environment.get("cpu"), "cores"), _part_name(environment.get("gpu"))]
+    threads = environment.get("threads")
+    if isinstance(threads, Mapping):
+        threads = threads.get("torch")
+    words.append(count(threads, "thread") if isinstance(threads, int) else "")
+    return ", ".join(word for word in words if word) or "unknown machine"
+
+
+def _part_name(part: Any, number: str = "") -> str:
+    """Return the name of a processor or GPU, given as text or as a table with its name."""
+    if not isinstance(part, Mapping):
+        return str(part or "")
+    name = str(part.get("name") or "")
+    return f"{name} ({part[number]} {number})" if name and part.get(number) else name
+
+
 def _spread(values: Sequence[Sequence[Mapping[int | None, float]]]) -> float | None:
     """Return the standard deviation over seeds of the mean over blocks of the means over their columns."""
     seeds = sorted({seed for block in values for value in block for seed in value if seed is not None})
@@ -224,7 +313,7 @@ def _spread(values: Sequence[Sequence[Mapping[int | None, float]]]) -> float | N
     return sd([at(seed) for seed in seeds])
 
 
-def _groups(plan: Plan, records: Mapping[str, Record]) -> dict[tuple[int, int, float], Group]:
+def _groups(plan: Plan, records: Mapping[str, Record]) -> dict[tuple[int, int, float], CellGroup]:
     places: dict[tuple[int, int, float], dict[str, Cell]] = {}
     for entry in plan.entries:
         places.setdefault((entry.row, entry.column, entry.rate), {})[entry.cell.key] = entry.cell
@@ -235,7 +324,7 @@ def _groups(plan: Plan, records: Mapping[str, Record]) -> dict[tuple[int, int, f
             cells.items(), key=lambda item: (cell_seed(item[1]) or 0, item[1].contamination.seed)
         )
         keys = tuple(key for key, _ in ordered)
-        groups[place] = Group(
+        groups[place] = CellGroup(
             tuple(cell for _, cell in ordered), keys, tuple(records.get(key) for key in keys)
         )
     return groups

@@ -1,8 +1,11 @@
-"""Statistics: which differences are real. Pure functions on arrays; nothing here knows files, clocks or us.
+"""Which differences are real: tests, intervals and corrections as pure functions on arrays.
 
-`delong` compares scores on one test set by their `placements`, `interval` says what they leave open.
-`bootstrap` resamples the images of one data set, `hierarchy` data sets, tasks and seeds; `overall` makes
-intervals of that. `signedrank`, `friedman`, `bayes` and `across` compare methods over data sets; `multiple`
-corrects for many comparisons; `power` says what a design can see; `robustness` summarises contamination
-curves.
+Imports nothing of ours outside this folder.
+Start at `across` (tests over data sets), `bootstrap` and `delong` (on test images), `multiple` (corrections).
 """
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: An array of floating-point numbers, of any shape.
+Floats = NDArray[np.float64]

@@ -24,17 +24,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 from scipy.stats import norm
 
+from bench.stats import Floats
 from bench.stats.interval import auroc_interval as auroc_interval
 from bench.stats.interval import newcombe_interval as newcombe_interval
 from bench.stats.interval import square_and_add
 from bench.stats.placements import Placements as Placements
 from bench.stats.placements import placements as placements
-
-Floats = NDArray[np.float64]
 
 #: With fewer errors than this, in images of the smaller class, an AUROC counts as near to 0 or 1.
 FEW = 2.0

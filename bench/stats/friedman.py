@@ -24,12 +24,11 @@ from functools import lru_cache
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import chi2, f, rankdata, studentized_range
 
+from bench.stats import Floats
 from bench.stats.signedrank import DIGITS
-
-Floats = NDArray[np.float64]
 
 #: Up to so many arrangements of the ranks all are counted.
 ARRANGEMENTS = 60_000

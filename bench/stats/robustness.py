@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.integrate import trapezoid
 
-Floats = NDArray[np.float64]
+from bench.stats import Floats
 
 #: A loss of so much AUROC is a breakdown: two points.
 DELTA = 0.02

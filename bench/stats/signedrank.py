@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, binomtest, norm, rankdata
 
-Floats = NDArray[np.float64]
+from bench.stats import Floats
 
 #: The signed-rank test counts exactly up to so many pairs; the normal approximation is good beyond.
 EXACT = 100

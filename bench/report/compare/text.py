@@ -9,9 +9,8 @@ from tabulate import tabulate
 
 from bench.core.selector import format_selector, parse
 from bench.report.compare.diff import Change, Diff
-from bench.report.compare.sides import Place
-from bench.report.markdown import NOTHING, count, percent, points, signed_points
-from bench.report.numbers import mean
+from bench.report.compare.sides import ResultKey
+from bench.report.numbers import NOTHING, count, mean, percent, points, signed_points
 
 #: Lines of each table, unless all are asked for.
 MOST = 20
@@ -87,7 +86,7 @@ def _by_method(found: Diff, limit: int) -> str:
     return f"By method, over all its tasks and rates (not tested)\n{text}"
 
 
-def _only(title: str, places: Sequence[Place], limit: int) -> str:
+def _only(title: str, places: Sequence[ResultKey], limit: int) -> str:
     if not places:
         return ""
     names = Counter(method_of(place) for place in places)
@@ -121,13 +120,13 @@ def _counts(found: Diff) -> str:
     return "\n".join(said)
 
 
-def method_of(place: Place) -> str:
+def method_of(place: ResultKey) -> str:
     """Return the method's selector with its backbone."""
     params = dict(parse(f"{place.method}[{place.params}]").params) if place.params else {}
     return format_selector(place.method, params | ({"backbone": place.backbone} if place.backbone else {}))
 
 
-def task_of(place: Place) -> str:
+def task_of(place: ResultKey) -> str:
     """Return ``"cifar10/bird, 10 %"``, behind the suite where there are several."""
     rate = float(place.contamination)
     words = f"{place.dataset}/{place.task}" + (f", {percent(rate)}" if rate else "")

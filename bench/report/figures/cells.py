@@ -11,12 +11,12 @@ from bench.core.cell import Record
 from bench.core.errors import FigureError
 from bench.report.board import Board, cell_seed
 from bench.report.figures.common import clean
-from bench.report.leaderboard.columns import hole, rate_name
+from bench.report.numbers import rate_name
 
 #: Labels and scores of a test set's images, two arrays (n,).
 Run = tuple[NDArray[np.uint8], NDArray[np.float32]]
 #: Gives those of a record.
-Scored = Callable[[Record], Run]
+ScoresOf = Callable[[Record], Run]
 
 
 def finished(board: Board, row: int, column: int, rate: float) -> dict[int | None, Record]:
@@ -34,9 +34,9 @@ def finished(board: Board, row: int, column: int, rate: float) -> dict[int | Non
         if record is not None and record.status == "ok"
     }
     if not held:
-        label = board.plan.rows[row].label
+        label = board.label(row)
         where = place(board, column, rate)
-        raise FigureError(f"{label} has no scores on {where}: {hole(group)}")
+        raise FigureError(f"{label} has no scores on {where}: {group.hole}")
     return held
 
 

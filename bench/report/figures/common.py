@@ -13,8 +13,7 @@ from typing import ClassVar, Protocol
 from bench.core.errors import FigureError, SelectorError, did_you_mean
 from bench.core.selector import Selector, format_selector, parse
 from bench.report.board import Board
-from bench.report.leaderboard.columns import order
-from bench.report.markdown import count
+from bench.report.numbers import count
 
 #: The setting of the methods that rank.
 ONE_CLASS = "one-class"
@@ -54,7 +53,7 @@ class Choice:
     methods : tuple of str
         Labels of rows as the leaderboard shows them; empty for all.
     seed : int or None
-    time : {"marginal", "cold"}
+    time : {"warm", "cold"}
         Which seconds.
     """
 
@@ -64,7 +63,7 @@ class Choice:
     task: str | None = None
     methods: tuple[str, ...] = ()
     seed: int | None = None
-    time: str = "marginal"
+    time: str = "warm"
 
 
 #: Nothing chosen.
@@ -150,7 +149,7 @@ def shown_rows(board: Board, choice: Choice, columns: Sequence[int], rates: Sequ
         No such setting, or no such method in it.
     """
     if choice.setting == ONE_CLASS:
-        rows = order(board, columns, rates)
+        rows = board.order(columns, rates)
     elif choice.setting in board.unranked:
         rows = list(board.unranked[choice.setting])
     else:
@@ -158,7 +157,7 @@ def shown_rows(board: Board, choice: Choice, columns: Sequence[int], rates: Sequ
         raise FigureError(
             f"no method of this suite has the setting {choice.setting!r}{did_you_mean(choice.setting, there)}"
         )
-    labels = {board.plan.rows[row].label: row for row in rows}
+    labels = {board.label(row): row for row in rows}
     for method in choice.methods:
         if method not in labels:
             raise FigureError(
@@ -182,8 +181,8 @@ def named(board: Board, rows: Sequence[int], *, longest: int = LONGEST_NAME) -> 
     A method looks the same in all figures of a suite that show it among the `HIGHLIGHTED` best by average
     over everything. Others get what styles are left, in the order given; where those run out they are grey.
     """
-    labels = distinct([board.plan.rows[row].label for row in rows], longest)
-    first = order(board, board.columns, board.rates)[:HIGHLIGHTED]
+    labels = distinct([board.label(row) for row in rows], longest)
+    first = board.order(board.columns, board.rates)[:HIGHLIGHTED]
     styles = {row: first.index(row) for row in rows if row in first}
     free = [style for style in range(HIGHLIGHTED) if style not in styles.values()]
     styles |= dict(zip([row for row in rows if row not in styles], free, strict=False))
@@ -253,9 +252,8 @@ def independent(board: Board, names: Iterable[str]) -> list[list[tuple[int, ...]
 
 
 def dataset_title(board: Board, name: str) -> str:
-    """Return a data set's name, with a word on generated ones."""
-    synthetic = any(board.plan.columns[column].synthetic for column in board.datasets[name])
-    return f"{shortened([name])[0]} (synthetic)" if synthetic else shortened([name])[0]
+    """Return a data set's name, cut to what a figure holds, with a word on generated ones."""
+    return board.dataset_title(name).replace(name, shortened([name])[0], 1)
 
 
 def others_note(all_named: Sequence[Named], *, ranked: bool) -> str:

@@ -22,9 +22,7 @@ from bench.report.figures.common import (
     the_rate,
     the_task,
 )
-from bench.report.leaderboard.columns import rate_name
-from bench.report.markdown import count, points
-from bench.report.numbers import mean
+from bench.report.numbers import count, mean, points, rate_name
 
 #: So many tasks are shown unless one is chosen.
 MOST_PANELS = 4
@@ -56,7 +54,7 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class TrainingPanel:
     title: str
     courses: tuple[Course, ...]
 
@@ -74,7 +72,7 @@ class TrainingCourses:
     kind: ClassVar[str] = "training"
     suite: str
     unit: str
-    panels: tuple[Panel, ...]
+    panels: tuple[TrainingPanel, ...]
     note: str
 
     @property
@@ -132,7 +130,7 @@ def training_courses(board: Board, choice: Choice = ALL) -> TrainingCourses:
         courses = [_named(method, held[method.row]) for method in named(board, list(held))]
         if courses:
             at = board.plan.columns[column]
-            panels.append(Panel(f"{clean(at.dataset)}/{clean(at.task)}", tuple(courses)))
+            panels.append(TrainingPanel(f"{clean(at.dataset)}/{clean(at.task)}", tuple(courses)))
     return TrainingCourses(
         suite=clean(board.plan.title),
         unit={"step": "mini-batches", "epoch": "epochs"}.get(unit, unit),

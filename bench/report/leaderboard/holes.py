@@ -6,8 +6,8 @@ from collections import Counter
 
 from bench.core.cell import Cell, Record
 from bench.report.board import Board
-from bench.report.leaderboard.columns import label
-from bench.report.markdown import blocks, count, escape, folded, percent, table
+from bench.report.markdown import blocks, breakable, escape, folded, grid
+from bench.report.numbers import count, percent
 
 #: Failures are listed openly up to so many lines, folded beyond, and cut where the list stops being read.
 OPEN_LINES, MOST_LINES = 10, 200
@@ -25,10 +25,10 @@ def failed_cells(board: Board) -> list[str]:
     if not together:
         return []
     rows = [
-        [label(board, row), _where(list(cells)), escape(kind), escape(reason)]
+        [breakable(board.label(row)), _where(list(cells)), escape(kind), escape(reason)]
         for (row, kind, reason), cells in together.items()
     ]
-    lines = table(["Method", "Cell", "Kind", "Reason"], rows[:MOST_LINES], left=4)
+    lines = grid(["Method", "Cell", "Kind", "Reason"], rows[:MOST_LINES], left=4)
     if len(rows) > MOST_LINES:
         lines += ["", f"… and {len(rows) - MOST_LINES:,} more; the archive has them all."]
     failed = len({cell.key for cells in together.values() for cell in cells})
@@ -43,7 +43,7 @@ def missing_cells(board: Board) -> list[str]:
     missing = {
         row: sum(group.missing for *_, group in board.groups(row=row)) for row in range(len(board.plan.rows))
     }
-    listed = [f"{label(board, row)} ({number:,})" for row, number in missing.items() if number]
+    listed = [f"{breakable(board.label(row))} ({number:,})" for row, number in missing.items() if number]
     if not listed:
         return []
     return [f"**Missing cells**, not run yet or interrupted: {', '.join(listed)}."]
@@ -56,13 +56,13 @@ def flags(board: Board) -> list[str]:
         for row in range(len(board.plan.rows))
     }
     rows = [
-        [label(board, row), escape(flag), f"{number:,}"]
+        [breakable(board.label(row)), escape(flag), f"{number:,}"]
         for row, counter in raised.items()
         for flag, number in sorted(counter.items())
     ]
     if not rows:
         return []
-    lines = table(["Method", "Flag", "Cells"], rows, left=2)
+    lines = grid(["Method", "Flag", "Cells"], rows, left=2)
     return folded("<b>Flags</b>", lines) if len(rows) > OPEN_LINES else blocks(["**Flags**"], lines)
 
 

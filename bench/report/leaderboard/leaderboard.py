@@ -9,27 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tabulate import tabulate
-
 from bench.core.cell import Record
 from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
-from bench.report.figures.standard import Picture, shown
-from bench.report.leaderboard import (
-    checks,
-    conditions,
-    holes,
-    provenance,
-    purification,
-    robustness,
-    significance,
-    tables,
-    timing,
-)
-from bench.report.leaderboard.columns import dataset_name, order, rate_name
+from bench.report.figures.standard import LeaderboardFigure, shown
+from bench.report.leaderboard import conditions, holes, provenance, robustness, significance, tables
 from bench.report.leaderboard.legend import legend
-from bench.report.markdown import NOTHING, blocks, count, escape, folded, percent, points
+from bench.report.markdown import blocks, escape, folded, grid
+from bench.report.numbers import NOTHING, count, percent, points, rate_name
 from bench.report.published.beside import published_beside_ours
 from bench.report.published.row import Published
 
@@ -44,7 +32,7 @@ def leaderboard(
     *,
     published: tuple[Published, ...] = (),
     evidence: Evidence | None = None,
-    pictures: Sequence[Picture] = (),
+    figures: Sequence[LeaderboardFigure] = (),
 ) -> str:
     """Return the leaderboard of a suite.
 
@@ -58,7 +46,7 @@ def leaderboard(
     evidence : Evidence, optional
         Of the same plan and records, with the archive that holds their scores. Without it the page has no
         intervals from test images, and tests over data sets alone.
-    pictures : sequence of Picture
+    figures : sequence of LeaderboardFigure
         Files that the page links, as `bench.report.figures.standard.standard` makes them.
 
     Returns
@@ -69,10 +57,10 @@ def leaderboard(
     evidence = evidence or Evidence(Board(plan, records))
     board = evidence.board
     notes = [f"- {escape(note)}." for note in plan.notes]
-    parts = [_head(board), _problems(plan), checks.mixed(board), notes]
+    parts = [_head(board), _problems(plan), conditions.mixed(board), notes]
     if plan.rows and plan.columns:
         beside = published_beside_ours(board, published, evidence.interval)
-        parts += [*_results(evidence), *_holes(board), beside, shown(pictures), *_folded(evidence)]
+        parts += [*_results(evidence), *_holes(board), beside, shown(figures), *_folded(evidence)]
     parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))
     return "\n".join(blocks(*parts)) + "\n"
 
@@ -97,7 +85,7 @@ def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10)
     every = list(board.datasets.values())
     ranks = board.mean_ranks(board.columns, board.rates)
     others = [row for rows in board.unranked.values() for row in rows]
-    shown = [*order(board, board.columns, board.rates), *others]
+    shown = [*board.order(board.columns, board.rates), *others]
     lines = []
     for row in shown[:limit]:
         means = [board.summary(row, every, rate).mean for rate in board.rates]
@@ -105,15 +93,10 @@ def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10)
         rank = f"{ranks[row]:.2f}" if row in ranks else NOTHING if row in board.ranked else "not ranked"
         lines.append([plan.rows[row].label, *averages, rank])
     heads = ["AUROC" if not rate else f"AUROC at {percent(rate)}" for rate in board.rates]
-    text: str = tabulate(
-        lines,
-        headers=["Method", *heads, "Mean rank"],
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=["left", *["right"] * (len(heads) + 1)] if lines else None,
-    )
+    head = ["Method", *heads, "Mean rank"]
+    table = grid(head, lines, form="simple") or ["  ".join(head)]
     more = [f"… and {count(len(shown) - limit, 'other')}"] if len(shown) > limit else []
-    return "\n".join([text, *more])
+    return "\n".join([*table, *more])
 
 
 def _head(board: Board) -> list[str]:
@@ -194,10 +177,10 @@ def _folded(evidence: Evidence) -> list[list[str]]:
         folded("<b>Which differences are real</b>: every pair, effect sizes, power", real),
         *(_tasks(evidence, name) for name in board.datasets),
         folded("<b>Other metrics</b>", others),
-        folded("<b>Purification of the training images</b>", purification.purification(board)),
+        folded("<b>Purification of the training images</b>", robustness.purification(board)),
         folded("<b>Methods</b>", provenance.methods(board)),
         folded("<b>Data and contamination</b>", conditions.contamination(board)),
-        folded("<b>Timing and memory</b>", timing.timing(board)),
+        folded("<b>Timing and memory</b>", provenance.timing(board)),
         folded("<b>What ran where</b>", provenance.environments(board)),
     ]
 
@@ -210,4 +193,4 @@ def _tasks(evidence: Evidence, name: str) -> list[str]:
     lines = tables.at_each(rates, lambda rate: tables.by_task(evidence, name, rate))
     note = [] if whole or len(board.rates) == 1 else [f"{rate_name(rates[0])} only; {_ELSEWHERE}"]
     pairs = significance.within(evidence, name, rates[0]) if len(board.datasets) > 1 else []
-    return folded(f"<b>{dataset_name(board, name)}</b> by task", blocks(note, lines, pairs))
+    return folded(f"<b>{escape(board.dataset_title(name))}</b> by task", blocks(note, lines, pairs))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.leaderboard.significance import headline
-from bench.report.markdown import blocks, count, folded
+from bench.report.markdown import blocks, folded
+from bench.report.numbers import count
 
 
 def legend(evidence: Evidence, rate: float) -> list[str]:
@@ -51,7 +52,7 @@ def _reading(evidence: Evidence) -> list[str]:
                 "whose seeds differ much can share a letter with others that are far from it"
             )
     words.append(
-        "*Marginal s* and *Cold s* are mean seconds per cell: fit + score, without and with the extraction "
+        "*Warm s* and *Cold s* are mean seconds per cell: fit + score, without and with the extraction "
         "of the features used"
     )
     return words

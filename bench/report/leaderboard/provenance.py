@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.core.cell import Record
+from bench.core.cell import Record, Timing
 from bench.core.hashing import canonical_json
-from bench.report.board import Board
-from bench.report.markdown import NOTHING, blocks, count, escape, fenced, table
+from bench.report.board import Board, machine
+from bench.report.markdown import blocks, breakable, escape, fenced, grid
+from bench.report.numbers import NOTHING, count, mean, seconds, size
+
+_TIMES = ("Method", "Cells", "Fit", "Score", "Images/s", "Features cold", "Warm", "Cold")
+_MEMORY = ("Host memory", "Device memory", "Features from")
+
+_TIMING = (
+    "Mean seconds per finished cell. Warm = fit + score: what a cell costs when the features are there. "
+    "Cold = warm + the extraction of all features that the cell used: what someone pays who has none "
+    "yet. *Images/s*: test images scored per second, features at hand. Memory is the highest peak of any "
+    "cell; *Features from* says for how many cells they were computed or already in the store."
+)
 
 
 def environments(board: Board) -> list[str]:
@@ -35,7 +47,7 @@ def environments(board: Board) -> list[str]:
     head = ["Environment", "Records", "Dates (UTC)", *(escape(name) for name in different)]
     intro = f"{_extent(board.records())} They come from {len(held)} environments, which differ in this:"
     return blocks(
-        [intro], table(head, rows, left=len(head)), ["The rest is the same in all:"] if listed else [], listed
+        [intro], grid(head, rows, left=len(head)), ["The rest is the same in all:"] if listed else [], listed
     )
 
 
@@ -110,3 +122,58 @@ def _counts(records: Sequence[Record]) -> list[str]:
 
 def _extent(records: Sequence[Record]) -> str:
     return f"{count(len(records), 'record')}, made {dates(records)} (UTC)."
+
+
+def timing(board: Board) -> list[str]:
+    """Return seconds and peak memory of each method over its finished cells, a table for each machine."""
+    held = board.machines()
+    found = []
+    for name in held:
+        rows = []
+        for row in range(len(board.plan.rows)):
+            records = [
+                record
+                for record in board.records(row=row)
+                if record.status == "ok" and record.timing and machine(record.environment) == name
+            ]
+            if records:
+                rows.append([breakable(board.label(row)), *_line(records)])
+        lines = grid([*_TIMES, *_MEMORY], rows)
+        found.append(lines if len(held) == 1 else blocks([f"**{escape(name)}**"], lines))
+    return blocks([_TIMING], _note(held), *found) if any(found) else []
+
+
+def _note(held: Mapping[str, int]) -> list[str]:
+    if len(held) < 2:
+        return []
+    listed = "; ".join(f"{escape(name)}: {count(number, 'cell')}" for name, number in held.items())
+    return [f"**The cells ran on {len(held)} different machines ({listed}): their timings do not compare.**"]
+
+
+def _line(records: Sequence[Record]) -> list[str]:
+    timings = [record.timing for record in records if record.timing is not None]
+
+    def average(seconds_of: Callable[[Timing], float]) -> str:
+        return seconds(mean(seconds_of(timing) for timing in timings))
+
+    def peak(name: str) -> str:
+        held = [value for record in records if (value := record.memory.get(name)) is not None]
+        return size(max(held)) if held else NOTHING
+
+    scored, images = (
+        sum(timing.score for timing in timings),
+        sum(each.counts.get("test", 0) for each in records),
+    )
+    origins = Counter(timing.features_from for timing in timings)
+    return [
+        f"{len(timings):,}",
+        average(lambda timing: timing.fit),
+        average(lambda timing: timing.score),
+        f"{float(f'{images / scored:.3g}'):,.0f}" if scored and images else NOTHING,
+        average(lambda timing: timing.features_cold),
+        average(lambda timing: timing.warm),
+        average(lambda timing: timing.cold),
+        peak("host_peak_bytes"),
+        peak("device_peak_bytes"),
+        ", ".join(f"{name} {number:,}" for name, number in sorted(origins.items())) or NOTHING,
+    ]

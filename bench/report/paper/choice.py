@@ -7,7 +7,6 @@ from fnmatch import fnmatchcase
 
 from bench.core.errors import AnobenchError, did_you_mean
 from bench.report.board import Board
-from bench.report.leaderboard.columns import order
 
 
 def _matches(pattern: str, *names: str) -> bool:
@@ -70,14 +69,12 @@ def chosen_rows(
         A pattern matches no method.
     """
     others = [row for held in board.unranked.values() for row in held]
-    every = [*order(board, columns, rates), *others]
+    every = [*board.order(columns, rates), *others]
     if not methods:
         return every
     found: dict[int, None] = {}
     for pattern in methods:
-        of = [
-            row for row in every if _matches(pattern, board.plan.rows[row].label, board.plan.rows[row].method)
-        ]
+        of = [row for row in every if _matches(pattern, board.label(row), board.plan.rows[row].method)]
         if not of:
             known = [row.label for row in board.plan.rows]
             raise AnobenchError(f"no method {pattern!r}{did_you_mean(pattern, known)}")

@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.report.board import Board
-from bench.report.leaderboard.columns import dataset_name, label, why_none
-from bench.report.markdown import (
-    NBSP,
-    NOTHING,
-    blocks,
-    count,
-    escape,
-    folded,
-    percent,
-    points,
-    signed_points,
-    table,
-)
-from bench.report.published.match import Comparison, Interval, comparisons
+from bench.report.markdown import blocks, breakable, escape, folded, grid
+from bench.report.numbers import NBSP, NOTHING, count, percent, points, signed_points
+from bench.report.published.match import Interval, PublishedComparison, comparisons
 from bench.report.published.row import Published
 
 #: Metrics as the table heads call them; others keep their names.
@@ -58,29 +47,29 @@ def published_beside_ours(
     return blocks(["## Published numbers beside ours"], [_LEGEND], shown, by_class)
 
 
-def _count(found: Sequence[Comparison]) -> str:
+def _count(found: Sequence[PublishedComparison]) -> str:
     return count(len(found), "published number")
 
 
-def _table(board: Board, found: Sequence[Comparison]) -> list[str]:
+def _table(board: Board, found: Sequence[PublishedComparison]) -> list[str]:
     """Return one line for each distinct comparison; sources that say the same share it."""
     lines: dict[tuple[str, ...], dict[str, None]] = {}
     for each in found:
         lines.setdefault(tuple(_line(board, each)), {})[_source(each.published)] = None
     head = ["Method", "Data set", "Published", "Ours", "Difference", "Verdict", "Source"]
     rows = [[*line, "; ".join(sources)] for line, sources in lines.items()]
-    return table(head, rows, left=2, words=2)
+    return grid(head, rows, left=2, words=2)
 
 
-def _line(board: Board, each: Comparison) -> list[str]:
+def _line(board: Board, each: PublishedComparison) -> list[str]:
     theirs = each.published
     name = board.plan.columns[each.columns[0]].dataset
-    where = dataset_name(board, name)
+    where = escape(board.dataset_title(name))
     words = [where if theirs.task == "mean" else f"{where}/{escape(theirs.task)}"]
     words += [metric] if (metric := _METRICS.get(theirs.metric, theirs.metric)) else []
     words += [percent(each.rate)] if each.rate else []
     return [
-        label(board, each.row),
+        breakable(board.label(each.row)),
         ", ".join(words),
         theirs.printed,
         _ours(board, each),
@@ -89,11 +78,9 @@ def _line(board: Board, each: Comparison) -> list[str]:
     ]
 
 
-def _ours(board: Board, each: Comparison) -> str:
+def _ours(board: Board, each: PublishedComparison) -> str:
     if each.ours is None:
-        return (
-            f"{NOTHING}{why_none(board.summary(each.row, [each.columns], each.rate, each.published.metric))}"
-        )
+        return f"{NOTHING} ({board.summary(each.row, [each.columns], each.rate, each.published.metric).why})"
     if each.interval is None:
         return points(each.ours)
     low, high = each.interval

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tabulate import tabulate
 
 from bench.core.selector import format_selector
-from bench.report.markdown import NOTHING
+from bench.report.numbers import NOTHING
 from bench.report.published.row import FACTS, Published
 
 _HEADS = ("method", "ours", "data set", "task", "metric", "value", "setting", "backbone", "certainty")

@@ -1,4 +1,4 @@
-"""Drawing: data of a figure in, a picture's bytes out. The one part of the reports that needs matplotlib."""
+"""Drawing: data of a figure in, a figure's bytes out. The one part of the reports that needs matplotlib."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from bench.report.figures.draw import (
 )
 
 
-def render(data: Drawing, form: canvas.Format) -> bytes:
-    """Return a figure's picture: the same bytes for the same data.
+def render(data: Drawing, form: canvas.ImageFormat) -> bytes:
+    """Return a figure's figure: the same bytes for the same data.
 
     Parameters
     ----------
@@ -31,10 +31,10 @@ def render(data: Drawing, form: canvas.Format) -> bytes:
     form : {"svg", "pdf", "png"}
     """
     with canvas.style():
-        picture = canvas.encode(_figure(data), form, title=data.title, description=data.description)
+        figure = canvas.encode(_figure(data), form, title=data.title, description=data.description)
     if form != "svg":
-        return picture
-    return svg.finish(picture.decode(), title=data.title, description=data.description).encode()
+        return figure
+    return svg.finish(figure.decode(), title=data.title, description=data.description).encode()
 
 
 def _figure(data: Any) -> Figure:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.report.figures.draw import canvas
-from bench.report.figures.training import Panel, TrainingCourses
+from bench.report.figures.training import TrainingCourses, TrainingPanel
 
 #: A dotted line, whatever the method's own.
 DOTTED = (0, (1.2, 1.4))
@@ -36,7 +36,7 @@ def training_courses(data: TrainingCourses) -> Figure:
     return figure
 
 
-def _aurocs(ax: Axes, panel: Panel) -> None:
+def _aurocs(ax: Axes, panel: TrainingPanel) -> None:
     for course in panel.courses:
         look = canvas.look(course.method.style)
         values = [100 * value for value in course.aurocs]
@@ -50,7 +50,7 @@ def _aurocs(ax: Axes, panel: Panel) -> None:
         ax.set_ylim(middle - 2, middle + 2)
 
 
-def _scores(ax: Axes, panel: Panel) -> None:
+def _scores(ax: Axes, panel: TrainingPanel) -> None:
     held: list[float] = []
     for course in panel.courses:
         look = canvas.look(course.method.style)

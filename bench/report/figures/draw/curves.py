@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.figures.contamination import ContaminationCurves, Curve, Panel
+from bench.report.figures.contamination import ContaminationCurves, ContaminationPanel, Curve
 from bench.report.figures.draw import canvas
-from bench.report.markdown import percent
+from bench.report.numbers import percent
 
 
 def contamination_curves(data: ContaminationCurves) -> Figure:
@@ -38,7 +38,7 @@ def contamination_curves(data: ContaminationCurves) -> Figure:
     return figure
 
 
-def _panel(ax: Axes, panel: Panel, rates: tuple[float, ...]) -> None:
+def _panel(ax: Axes, panel: ContaminationPanel, rates: tuple[float, ...]) -> None:
     x = [100 * rate for rate in rates]
     _grey(ax, [curve for curve in panel.curves if curve.method.style is None], x)
     for curve in panel.curves:
