@@ -16,8 +16,9 @@ from bench.report.export import export_csv
 from bench.report.figures.standard import standard
 from bench.report.index import index
 from bench.report.leaderboard.leaderboard import leaderboard, summary_table
-from bench.report.overview import overview, overviews, to_json
+from bench.report.overview import overviews, to_json
 from bench.report.page.page import PAGE, page
+from bench.report.page.tables import overview
 from bench.report.published.row import Published
 
 

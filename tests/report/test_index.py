@@ -12,7 +12,7 @@ from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.index import MARK, index_line
-from bench.report.overview import overview
+from bench.report.page.tables import overview
 from bench.report.write import write_reports
 from tests.report.report_factory import columns, failure, make_plan, make_records, row
 

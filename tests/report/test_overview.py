@@ -9,7 +9,8 @@ import pytest
 from bench.core.plan import Entry
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
-from bench.report.overview import Overview, overview
+from bench.report.overview import Overview
+from bench.report.page.tables import overview
 from bench.report.table import Table
 from tests.report.evidence.scored_factory import above, balanced, write_archive
 from tests.report.page.page_factory import toy

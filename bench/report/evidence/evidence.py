@@ -17,9 +17,10 @@ from bench.core.archive import Archive
 from bench.core.cell import Cell
 from bench.core.errors import ArchiveError
 from bench.core.selector import parse
-from bench.report.board import Board, CellGroup
+from bench.report.board import Board
 from bench.report.evidence.comparison import ALPHA, Comparison, Samples, compare_methods
 from bench.report.evidence.scored import Resampled, Tested, read_dataset
+from bench.report.groups import CellGroup
 from bench.report.numbers import mean
 from bench.stats import Floats
 from bench.stats.bootstrap import with_seeds

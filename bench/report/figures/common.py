@@ -6,14 +6,19 @@ draw it and compute nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.cell import Record
 from bench.core.errors import FigureError, SelectorError, did_you_mean
 from bench.core.selector import Selector, format_selector, parse
 from bench.report.board import Board
-from bench.report.numbers import count
+from bench.report.groups import cell_seed
+from bench.report.numbers import count, rate_name
 
 #: The setting of the methods that rank.
 ONE_CLASS = "one-class"
@@ -21,6 +26,12 @@ ONE_CLASS = "one-class"
 HIGHLIGHTED = 8
 #: Characters of a name in a figure; the tables have it whole.
 LONGEST_NAME = 44
+
+
+#: Labels and scores of a test set's images, two arrays (n,).
+Run = tuple[NDArray[np.uint8], NDArray[np.float32]]
+#: Gives those of a record.
+ScoresOf = Callable[[Record], Run]
 
 
 class Drawing(Protocol):
@@ -194,16 +205,10 @@ def the_rate(board: Board, choice: Choice) -> float:
 
     Raises
     ------
-    FigureError
+    AnobenchError
         The suite has no such rate.
     """
-    if choice.rate is None:
-        return board.rates[0]
-    near = [rate for rate in board.rates if abs(rate - choice.rate) < 1e-9]
-    if not near:
-        there = ", ".join(f"{rate:g}" for rate in board.rates)
-        raise FigureError(f"--rate {choice.rate:g}: this suite has the rates {there}")
-    return near[0]
+    return board.rates[0] if choice.rate is None else board.the_rate(choice.rate)
 
 
 def the_datasets(board: Board, choice: Choice) -> dict[str, tuple[int, ...]]:
@@ -263,3 +268,34 @@ def others_note(all_named: Sequence[Named], *, ranked: bool) -> str:
         return ""
     which = f"{len(all_named) - grey} best by average over everything" if ranked else "first ones"
     return f"Coloured: the {which}; grey: {count(grey, 'other')}."
+
+
+def finished(board: Board, row: int, column: int, rate: float) -> dict[int | None, Record]:
+    """Return the records of one place by seed.
+
+    Raises
+    ------
+    FigureError
+        A cell failed or is missing.
+    """
+    group = board.group(row, column, rate)
+    held = {
+        cell_seed(cell): record
+        for cell, record in zip(group.cells, group.records, strict=True)
+        if record is not None and record.status == "ok"
+    }
+    if not held:
+        label = board.label(row)
+        where = place(board, column, rate)
+        raise FigureError(f"{label} has no scores on {where}: {group.hole}")
+    return held
+
+
+def incomplete(board: Board, row: int, column: int, rate: float) -> bool:
+    """Return whether a cell of one place has no AUROC."""
+    return board.group(row, column, rate).mean("auroc") is None
+
+
+def place(board: Board, column: int, rate: float) -> str:
+    at = board.plan.columns[column]
+    return f"{clean(at.dataset)}/{clean(at.task)}, {rate_name(rate)}"

@@ -11,8 +11,18 @@ from numpy.typing import NDArray
 from bench.core.errors import FigureError
 from bench.metrics.image import auroc
 from bench.report.board import Board
-from bench.report.figures.cells import ScoresOf, finished, place
-from bench.report.figures.common import ALL, Choice, clean, named, shown_rows, the_rate, the_task
+from bench.report.figures.common import (
+    ALL,
+    Choice,
+    ScoresOf,
+    clean,
+    finished,
+    named,
+    place,
+    shown_rows,
+    the_rate,
+    the_task,
+)
 from bench.report.numbers import points
 
 #: Bars of a histogram at most.

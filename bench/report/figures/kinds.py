@@ -9,8 +9,7 @@ from bench.core.archive import Archive
 from bench.core.cell import Record
 from bench.core.errors import ArchiveError, FigureError, did_you_mean
 from bench.report.board import Board
-from bench.report.figures.cells import Run
-from bench.report.figures.common import ALL, Choice, Drawing
+from bench.report.figures.common import ALL, Choice, Drawing, Run
 from bench.report.figures.contamination import contamination_curves
 from bench.report.figures.critical import critical_differences
 from bench.report.figures.heatmap import heat_map

@@ -13,8 +13,21 @@ from bench.core.cell import Record
 from bench.core.errors import FigureError
 from bench.metrics.image import auroc
 from bench.report.board import Board
-from bench.report.figures.cells import Run, ScoresOf, finished, incomplete, place
-from bench.report.figures.common import ALL, HIGHLIGHTED, Choice, clean, named, shown_rows, the_rate, the_task
+from bench.report.figures.common import (
+    ALL,
+    HIGHLIGHTED,
+    Choice,
+    Run,
+    ScoresOf,
+    clean,
+    finished,
+    incomplete,
+    named,
+    place,
+    shown_rows,
+    the_rate,
+    the_task,
+)
 from bench.report.numbers import count, mean, points
 from bench.stats import Floats
 from bench.stats.bootstrap import TestSet, resample

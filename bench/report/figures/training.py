@@ -10,13 +10,14 @@ from typing import ClassVar
 from bench.core.cell import Record
 from bench.core.errors import FigureError
 from bench.report.board import Board
-from bench.report.figures.cells import finished, incomplete
 from bench.report.figures.common import (
     ALL,
     ONE_CLASS,
     Choice,
     Named,
     clean,
+    finished,
+    incomplete,
     named,
     shown_rows,
     the_rate,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from bench.report.board import Board, Summary
+from bench.report.board import LOWER, PRINTED, Board
 from bench.report.evidence.comparison import Comparison
+from bench.report.groups import Summary
 from bench.report.numbers import NBSP, NOTHING
 from bench.report.table import Filled, TableCell, TableColumn, marked
 
@@ -17,7 +18,7 @@ def means_column(
     column: TableColumn,
     means: Sequence[Summary],
     *,
-    compare: bool,
+    compare: bool | Collection[int],
     intervals: Intervals = (),
     holes: Sequence[str] = (),
     ties: Sequence[bool] = (),
@@ -29,7 +30,8 @@ def means_column(
     column : TableColumn
     means : sequence of Summary
         One for each row.
-    compare : bool
+    compare : bool or collection of int
+        Whether the best are marked, or among which positions.
     intervals : sequence, optional
         Shown instead of the standard deviations, if there are any.
     holes : sequence of str, optional
@@ -45,7 +47,14 @@ def means_column(
         interval = intervals[at] if intervals else None
         spread = None if any(intervals) else summary.sd
         cells.append(TableCell(summary.mean, spread, interval, tie=bool(ties) and ties[at]))
-    return column, marked(column, cells) if compare else cells
+    if isinstance(compare, bool):
+        return column, marked(column, cells) if compare else cells
+    return column, marked(column, cells, among=compare)
+
+
+def metric_head(metric: str) -> str:
+    """Return a metric's name, with an arrow where less is better."""
+    return f"{PRINTED[metric]}{NBSP}↓" if metric in LOWER else PRINTED[metric]
 
 
 def summaries(
@@ -61,11 +70,13 @@ def rank_columns(
     columns: Sequence[int],
     rates: Sequence[float],
     intervals: Mapping[int, tuple[float, float]] | None = None,
+    metric: str = "auroc",
 ) -> list[Filled]:
     """Return the column of mean ranks with their intervals, or none where there is nobody to rank with."""
     if len(rows) < 2:
         return []
-    found, column = board.mean_ranks(columns, rates), TableColumn("Mean rank", "rank", lower=True)
+    found = board.mean_ranks(columns, rates, metric)
+    column = TableColumn("Mean rank", "rank", lower=True, key="rank")
     cells = []
     for row in rows:
         interval = (intervals or {}).get(row) if row in found else None
@@ -81,7 +92,7 @@ def timing_columns(board: Board, rows: Sequence[int], rate: float) -> list[Fille
     found = [board.seconds(row, rate) for row in rows]
     return [
         (
-            TableColumn(f"{name.capitalize()}{NBSP}s", "seconds"),
+            TableColumn(f"{name.capitalize()}{NBSP}s", "seconds", key=name),
             [TableCell(None if each is None else getattr(each, name)) for each in found],
         )
         for name in ("warm", "cold")

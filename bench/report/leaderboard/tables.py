@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bench.report.board import Board
+from bench.metrics.image import IMAGE_METRICS
+from bench.report.board import LOWER, Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.leaderboard.columns import (
     group_column,
     means_column,
+    metric_head,
     rank_columns,
     summaries,
     timing_columns,
@@ -21,8 +23,6 @@ from bench.report.markdown import blocks, fits, table_lines
 from bench.report.numbers import NBSP, percent, rate_name
 from bench.report.table import Filled, TableCell, TableColumn, table_of
 
-#: Metrics beside AUROC: name in a record, head, whether less is better.
-OTHER_METRICS = (("ap", "AP", False), ("fpr95", f"FPR95{NBSP}↓", True))
 #: The head of a table of what is not compared.
 INCOMPLETE = "Not ranked: incomplete"
 #: Makes the columns of some rows, and compares these or not.
@@ -109,12 +109,12 @@ def other_metrics(evidence: Evidence, rate: float) -> list[str]:
     def columns(rows: Sequence[int], compare: bool) -> list[Filled]:
         return [
             means_column(
-                TableColumn(f"{board.dataset_title(name)}: {head}", lower=lower),
+                TableColumn(f"{board.dataset_title(name)}: {metric_head(metric)}", lower=metric in LOWER),
                 summaries(board, rows, [of], rate, metric),
                 compare=compare,
             )
             for name, of in board.datasets.items()
-            for metric, head, lower in OTHER_METRICS
+            for metric in IMAGE_METRICS[1:]
         ]
 
     return _by_setting(evidence, board.columns, [rate], columns)

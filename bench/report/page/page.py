@@ -20,9 +20,11 @@ from urllib.parse import quote
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.report.board import PRINTED
 from bench.report.html import breakable, live_table
+from bench.report.leaderboard.columns import metric_head
 from bench.report.numbers import NOTHING, count, rate_name
-from bench.report.overview import METRICS, Overview, OverviewTable
+from bench.report.overview import Overview, OverviewTable
 from bench.report.page.embedded import Embedded, embedded
 from bench.report.table import Table, TableCell, TableColumn
 
@@ -154,7 +156,7 @@ def page(results: Path, found: Mapping[str, Overview]) -> str | None:
         suites=suites,
         links=_links(results, beside),
         datasets=list(dict.fromkeys(name for suite in suites for name in suite.about.datasets)),
-        metrics=[(key, label) for key, (label, _) in METRICS.items() if key in metrics],
+        metrics=[(key, metric_head(key)) for key in PRINTED if key in metrics],
         rates=[(str(rate), rate_name(rate)) for rate in sorted({rate for _, rate in variants})],
     )
     # A name that was read from a damaged file may hold what is no text.

@@ -10,22 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import numpy as np
 
 from bench.core.errors import AnobenchError, did_you_mean
-from bench.report.board import Board
+from bench.report.board import LOWER, PRINTED, Board
 from bench.report.evidence.comparison import ALPHA, best, compare_methods
 from bench.report.evidence.evidence import Evidence
 from bench.report.numbers import percent
-from bench.report.paper.choice import chosen_columns, chosen_rate, chosen_rows
 from bench.report.table import Table, TableCell, TableColumn, TableRow, marked
 
 By = Literal["task", "dataset", "average"]
-#: Metrics of which the lowest is the best, and what all are called in print.
-LOWER = ("fpr95",)
-PRINTED = {"auroc": "AUROC", "ap": "AP", "fpr95": "FPR95"}
 
 #: The tests that tell ties: of one task, and of means in each scope (`bench.report.evidence.comparison`).
 TESTS = {
@@ -88,7 +85,7 @@ def paper_table(
     known = {name for record in board.records() for name in record.metrics}
     if metric not in known:
         raise AnobenchError(f"no record has the metric {metric!r}{did_you_mean(metric, known)}")
-    at = tuple(chosen_rate(board, rate) for rate in rates) or board.rates[:1]
+    at = tuple(map(board.the_rate, rates)) or board.rates[:1]
     of = chosen_columns(board, datasets, tasks)
     rows = chosen_rows(board, methods, [column for held in of.values() for column in held], at)
     sections = {row: name for name, held in board.unranked.items() for row in held}
@@ -192,3 +189,61 @@ def _ties(evidence: Evidence, rows: list[int], of: _Mean) -> tuple[set[int], str
     top = best(compared)
     alike = np.flatnonzero(~(compared.adjusted[top] <= ALPHA))
     return {compared.rows[at] for at in alike if at != top}, TESTS[compared.scope]
+
+
+def _matches(pattern: str, *names: str) -> bool:
+    return any(pattern == name or fnmatchcase(name, pattern) for name in names)
+
+
+def chosen_columns(board: Board, datasets: Sequence[str], tasks: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the columns chosen of each data set.
+
+    Raises
+    ------
+    AnobenchError
+        A pattern matches nothing.
+    """
+    plan = board.plan
+    for pattern in datasets:
+        if not any(_matches(pattern, name, name.partition("[")[0]) for name in board.datasets):
+            raise AnobenchError(f"no data set {pattern!r}{did_you_mean(pattern, board.datasets)}")
+    of = {
+        name: columns
+        for name, columns in board.datasets.items()
+        if not datasets or any(_matches(pattern, name, name.partition("[")[0]) for pattern in datasets)
+    }
+    names = {plan.columns[column].task for columns in of.values() for column in columns}
+    for pattern in tasks:
+        if not any(_matches(pattern, name) for name in names):
+            raise AnobenchError(f"no task {pattern!r}{did_you_mean(pattern, names)}")
+    kept = {
+        name: tuple(
+            at for at in columns if not tasks or any(_matches(each, plan.columns[at].task) for each in tasks)
+        )
+        for name, columns in of.items()
+    }
+    return {name: columns for name, columns in kept.items() if columns}
+
+
+def chosen_rows(
+    board: Board, methods: Sequence[str], columns: Sequence[int], rates: Sequence[float]
+) -> list[int]:
+    """Return the rows chosen: in the order of the patterns, and within one the best average first.
+
+    Raises
+    ------
+    AnobenchError
+        A pattern matches no method.
+    """
+    others = [row for held in board.unranked.values() for row in held]
+    every = [*board.order(columns, rates), *others]
+    if not methods:
+        return every
+    found: dict[int, None] = {}
+    for pattern in methods:
+        of = [row for row in every if _matches(pattern, board.label(row), board.plan.rows[row].method)]
+        if not of:
+            known = [row.label for row in board.plan.rows]
+            raise AnobenchError(f"no method {pattern!r}{did_you_mean(pattern, known)}")
+        found |= dict.fromkeys(of)
+    return list(found)

@@ -11,10 +11,10 @@ from bench.core.cell import Cell
 from bench.core.plan import Column, Entry, Plan, Row
 from bench.report.board import Board
 from bench.report.leaderboard.leaderboard import leaderboard
-from bench.report.published.beside import published_beside_ours
 from bench.report.published.match import PublishedComparison, comparisons, compatible
 from bench.report.published.network import NetworkName, row_network
 from bench.report.published.row import Published
+from bench.report.published.text import published_beside_ours
 from tests.report.report_factory import columns, failure, make_plan, make_records
 
 MNV2 = """
