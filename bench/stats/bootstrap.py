@@ -120,21 +120,6 @@ def bootstrap_aurocs(test: TestSet, scores: ArrayLike, counts: ImageCounts) -> F
     return 1 - share if rare is anomalous else share
 
 
-def linked(tests: Sequence[TestSet]) -> list[tuple[int, ...]]:
-    """Return the tasks in groups that share no image with another group: these may be resampled apart."""
-    found: list[tuple[set[int], set[int]]] = []
-    for at, test in enumerate(tests):
-        tasks, images = {at}, set(test.images.tolist())
-        apart = []
-        for group in found:
-            if group[1].isdisjoint(images):
-                apart.append(group)
-            else:
-                tasks, images = tasks | group[0], images | group[1]
-        found = [*apart, (tasks, images)]
-    return sorted(tuple(sorted(tasks)) for tasks, _ in found)
-
-
 def with_seeds(by_seed: ArrayLike, replicates: ArrayLike, *, level: float = 0.95) -> Difference:
     """Return a mean, or a difference of means, with what images and seeds leave open about it.
 

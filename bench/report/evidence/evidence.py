@@ -23,7 +23,7 @@ from bench.report.evidence.scored import Resampled, Tested, read_dataset
 from bench.report.groups import CellGroup
 from bench.report.numbers import mean
 from bench.stats import Floats
-from bench.stats.bootstrap import with_seeds
+from bench.stats.bootstrap import plus_seeds, with_seeds
 from bench.stats.delong import auroc_interval
 from bench.stats.multiple import holm
 
@@ -193,7 +193,7 @@ class Evidence:
             return None
         at = tested.rows.index(row)
         held = _by_seed(self.board.group(row, column, rate), self.seeds(rate))
-        variance, freedom = _with_seeds(float(tested.variance[at]), held)
+        variance, freedom = plus_seeds(float(tested.variance[at]), held)
         # The quantile of Student's t in the place of the normal one.
         wider = (stdtrit(freedom, 0.975) / stdtrit(np.inf, 0.975)) ** 2
         low, high = auroc_interval(
@@ -211,7 +211,7 @@ class Evidence:
             return float("nan")
         a, b = tested.rows.index(first), tested.rows.index(second)
         seeds = self.values([column], [first, second], rate)[:, 0]
-        variance, freedom = _with_seeds(float(tested.se[a, b]) ** 2, (seeds[0] - seeds[1]).tolist())
+        variance, freedom = plus_seeds(float(tested.se[a, b]) ** 2, (seeds[0] - seeds[1]).tolist())
         difference = abs(float(tested.difference[a, b]))
         if difference < 1e-13 or variance == 0:
             return 1.0 if difference < 1e-13 else 0.0
@@ -232,16 +232,6 @@ class Evidence:
         adjusted = holm([self.task_p(row, top, column, rate) for row in others])
         ties = {row for row, p in zip(others, adjusted, strict=True) if p > ALPHA}
         return [row in ties for row in rows]
-
-
-def _with_seeds(of_images: float, by_seed: Sequence[float]) -> tuple[float, float]:
-    """Return a variance over images with that of the mean over seeds, and Satterthwaite's degrees of freedom.
-
-    As `bench.stats.bootstrap.with_seeds` does for resampled images.
-    """
-    of_seeds = float(np.var(by_seed, ddof=1)) / len(by_seed) if len(by_seed) > 1 else 0.0
-    variance = of_images + of_seeds
-    return variance, variance**2 * (len(by_seed) - 1) / of_seeds**2 if of_seeds else np.inf
 
 
 def _by_seed(group: CellGroup, seeds: Sequence[int | None]) -> list[float]:

@@ -21,8 +21,8 @@ from bench.report.compare.diff import Change, Diff, diff
 from bench.report.compare.sides import ResultKey, is_export, read_side
 from bench.report.compare.text import diff_text
 from bench.report.export import export_csv
-from bench.stats.delong import delong_test
 from tests.report.report_factory import columns, failure, make_plan, make_record, make_records, row
+from tests.stats.cases import delong_test
 
 DN2, FOREST = row("dn2[k=2]"), row("forest", stochastic=True)
 DIGITS = columns(digits=["0", "1"])

@@ -15,9 +15,9 @@ from bench.report.board import Board
 from bench.report.evidence import scored
 from bench.report.evidence.evidence import Evidence
 from bench.report.leaderboard.robustness import curves
-from bench.stats.delong import delong_test
 from tests.report.evidence.scored_factory import above, balanced, noisy, write_archive
 from tests.report.report_factory import columns, make_plan, row
+from tests.stats.cases import delong_test
 
 A, B, C = row("a"), row("b"), row("c")
 FIRST, SECOND = row("first", stochastic=True), row("second", stochastic=True)
