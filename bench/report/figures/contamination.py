@@ -20,8 +20,7 @@ from bench.report.figures.common import (
     shown_rows,
     the_datasets,
 )
-from bench.report.leaderboard.columns import rate_name
-from bench.report.markdown import percent, points
+from bench.report.numbers import percent, points, rate_name
 
 #: More data sets than this are shown by their average alone.
 MOST_PANELS = 8
@@ -47,7 +46,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class ContaminationPanel:
     title: str
     curves: tuple[Curve, ...]
 
@@ -59,7 +58,7 @@ class ContaminationCurves:
     kind: ClassVar[str] = "contamination"
     suite: str
     rates: tuple[float, ...]
-    panels: tuple[Panel, ...]
+    panels: tuple[ContaminationPanel, ...]
     note: str
 
     @property
@@ -104,7 +103,7 @@ def contamination_curves(board: Board, choice: Choice = ALL) -> ContaminationCur
     panels = []
     for title, of in blocks.items():
         curves = [_curve(board, method, of, rates) for method in methods]
-        panels.append(Panel(title, tuple(curves)))
+        panels.append(ContaminationPanel(title, tuple(curves)))
     banded = any(low is not None for panel in panels for curve in panel.curves for low in curve.lows)
     note = "Band: mean ± one standard deviation over seeds." if banded else ""
     notes = [note, others_note(methods, ranked=choice.setting == ONE_CLASS)]

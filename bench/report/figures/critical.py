@@ -22,8 +22,7 @@ from bench.report.figures.common import (
     the_datasets,
     the_rate,
 )
-from bench.report.leaderboard.columns import rate_name
-from bench.report.markdown import count
+from bench.report.numbers import count, rate_name
 from bench.stats.across import across
 from bench.stats.friedman import Friedman, critical_difference, data_sets_needed
 

@@ -19,8 +19,7 @@ from bench.report.figures.common import (
     the_datasets,
     the_rate,
 )
-from bench.report.leaderboard.columns import hole, rate_name, why_none
-from bench.report.markdown import points
+from bench.report.numbers import points, rate_name
 
 #: More tasks than this are shown by data set, as averages.
 MOST_COLUMNS = 40
@@ -101,9 +100,9 @@ def heat_map(board: Board, choice: Choice = ALL) -> HeatMap:
             tuple(
                 ""
                 if each.mean is not None
-                else hole(board.group(method.row, block[0], rate))
+                else board.group(method.row, block[0], rate).hole
                 if len(block) == 1
-                else why_none(each).strip(" ()")
+                else each.why
                 for each, block in zip(summaries, blocks, strict=True)
             )
         )

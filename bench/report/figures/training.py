@@ -10,21 +10,20 @@ from typing import ClassVar
 from bench.core.cell import Record
 from bench.core.errors import FigureError
 from bench.report.board import Board
-from bench.report.figures.cells import finished, incomplete
 from bench.report.figures.common import (
     ALL,
     ONE_CLASS,
     Choice,
     Named,
     clean,
+    finished,
+    incomplete,
     named,
     shown_rows,
     the_rate,
     the_task,
 )
-from bench.report.leaderboard.columns import rate_name
-from bench.report.markdown import count, points
-from bench.report.numbers import mean
+from bench.report.numbers import count, mean, points, rate_name
 
 #: So many tasks are shown unless one is chosen.
 MOST_PANELS = 4
@@ -56,7 +55,7 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class TrainingPanel:
     title: str
     courses: tuple[Course, ...]
 
@@ -74,7 +73,7 @@ class TrainingCourses:
     kind: ClassVar[str] = "training"
     suite: str
     unit: str
-    panels: tuple[Panel, ...]
+    panels: tuple[TrainingPanel, ...]
     note: str
 
     @property
@@ -132,7 +131,7 @@ def training_courses(board: Board, choice: Choice = ALL) -> TrainingCourses:
         courses = [_named(method, held[method.row]) for method in named(board, list(held))]
         if courses:
             at = board.plan.columns[column]
-            panels.append(Panel(f"{clean(at.dataset)}/{clean(at.task)}", tuple(courses)))
+            panels.append(TrainingPanel(f"{clean(at.dataset)}/{clean(at.task)}", tuple(courses)))
     return TrainingCourses(
         suite=clean(board.plan.title),
         unit={"step": "mini-batches", "epoch": "epochs"}.get(unit, unit),

@@ -16,7 +16,7 @@ from matplotlib.path import Path
 
 from bench.report.figures.draw import canvas
 from bench.report.figures.heatmap import HeatMap
-from bench.report.markdown import points
+from bench.report.numbers import points
 
 #: Pale to dark blue, lightness falling evenly: it prints in grey, and no pair of hues has to be told apart.
 COLOURS = LinearSegmentedColormap.from_list(
