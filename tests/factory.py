@@ -12,7 +12,6 @@ from bench.core.contamination import Contamination
 from bench.core.plan import Column, Entry, Plan, Row
 from bench.run.executors.choose import Options
 from bench.run.launch import Prepared, launch
-from bench.run.remaining import State
 from bench.suite.registry import Registry
 from bench.suite.suite import Suite, adhoc_suite
 
@@ -23,6 +22,7 @@ def make_cell(
     *,
     dataset: str = "digits",
     backbone: str = "",
+    backbone_identity: str = "",
     contamination: Contamination | None = None,
     seed: int | None = None,
     code: tuple[tuple[str, str], ...] = (),
@@ -35,6 +35,7 @@ def make_cell(
         method=method,
         params=tuple(sorted(params.items())),
         backbone=backbone,
+        backbone_identity=backbone_identity,
         contamination=contamination or Contamination(),
         seed=seed,
         code=code,
@@ -92,10 +93,11 @@ def run_cells(
         registry or Registry(),
         archive,
         make_plan_of(todo),
-        State({}, todo),
+        {},
+        todo,
     )
     launch(prepared, Options(**{"executor": "inline", "device": "cpu"} | options))
-    return [prepared.state.records[cell.key] for cell in todo if cell.key in prepared.state.records]
+    return [prepared.records[cell.key] for cell in todo if cell.key in prepared.records]
 
 
 def write_method(folder: Path, name: str, score: str, *, fit: str = "pass", attributes: str = "") -> Path:

@@ -82,7 +82,7 @@ def main() -> None:
     except AnobenchError as error:
         from bench.cli.console import err
 
-        err.print(f"error: {error}", style="red", markup=False)
+        err.print(f"error: {error}", style="red")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

@@ -1,4 +1,4 @@
-"""``anobench cache``: what the feature store holds, whether it is sound, and making it smaller."""
+"""``anobench cache``: what is in the feature store, whether it is intact, and making it smaller."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The feature store: list, verify, prune, and where it is.", no_args_is_help=True)
+app = typer.Typer(help="The feature store: where it is, list, verify, prune.", no_args_is_help=True)
 
 
 def _root() -> Path:
@@ -28,13 +28,9 @@ def _size(nbytes: float) -> str:
 
 def _ago(moment: float) -> str:
     hours = (time.time() - moment) / 3600
-    return (
-        f"{hours * 60:.0f} min ago"
-        if hours < 1
-        else f"{hours:.0f} h ago"
-        if hours < 48
-        else f"{hours / 24:.0f} d ago"
-    )
+    if hours < 1:
+        return f"{hours * 60:.0f} min ago"
+    return f"{hours:.0f} h ago" if hours < 48 else f"{hours / 24:.0f} d ago"
 
 
 @app.command()
@@ -45,11 +41,10 @@ def path() -> None:
 
 @app.command()
 def ls() -> None:
-    """List what is kept: source, backbone, rows, size, last use; most recently used first."""
+    """List what is stored: source, backbone, rows, size, last use; most recently used first."""
     from tabulate import tabulate
 
-    from bench.features import leases as pins
-    from bench.features import upkeep
+    from bench.features import leases, upkeep
 
     found = sorted((upkeep.info(folder) for folder in upkeep.key_folders(_root())), key=lambda key: -key.used)
     if not found:
@@ -64,15 +59,15 @@ def ls() -> None:
             key.described.get("dtype", "?"),
             key.rows,
             _size(key.nbytes),
-            _ago(key.used) + (", in use" if pins.pinned(key.folder) else ""),
+            _ago(key.used) + (", in use" if leases.pinned(key.folder) else ""),
         ]
         for key in found
     ]
     headers = ["key", "source", "backbone", "what", "numbers", "rows", "size", "used"]
     typer.echo(tabulate(table, headers=headers, disable_numparse=True))
     limit = upkeep.cache_limit()
-    said = "no limit" if limit is None else f"limit {_size(limit)}, ANOBENCH_CACHE_LIMIT sets it"
-    typer.echo(f"{_size(sum(key.nbytes for key in found))} in {_root()} ({said})")
+    shown = "no limit" if limit is None else f"limit {_size(limit)}, ANOBENCH_CACHE_LIMIT sets it"
+    typer.echo(f"{_size(sum(key.nbytes for key in found))} in {_root()} ({shown})")
 
 
 @app.command()
@@ -87,20 +82,20 @@ def verify() -> None:
         damaged += bad
     for message in damaged:
         typer.echo(f"damaged: {message}")
-    kept = "their rows will be computed again" if damaged else "all are sound"
-    typer.echo(f"{checked} shards checked, {len(damaged)} damaged; {kept}")
+    verdict = "their rows will be computed again" if damaged else "all are intact"
+    typer.echo(f"{checked} shards checked, {len(damaged)} damaged; {verdict}")
     raise typer.Exit(1 if damaged else 0)
 
 
 @app.command()
 def prune(
     to: Annotated[
-        str | None, typer.Option(help="Size to come down to, e.g. 10GB; by default ANOBENCH_CACHE_LIMIT.")
+        str | None, typer.Option(help="Size to shrink to, e.g. 10GB; by default ANOBENCH_CACHE_LIMIT.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Delete all that no running process uses.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
 ) -> None:
     """Delete damaged shards, and the least recently used features that no running process uses."""
     from bench.features import upkeep
@@ -116,4 +111,4 @@ def prune(
         f"{'would delete' if dry_run else 'deleted'} {len(gone)} keys, {_size(freed)}; {_size(left)} left"
     )
     if limit is not None and left > limit:
-        typer.echo("the rest is in use by running processes and is kept")
+        typer.echo("running processes use the rest, which is kept")

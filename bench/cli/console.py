@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["duration", "err", "hand_out", "log_to_stderr", "out", "table"]
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, markup=False)
 
 
 def table(title: str, *columns: str) -> Table:
-    """Return an empty table in the one style of all commands."""
+    """Return an empty table in the style of all commands."""
     from rich import box
     from rich.table import Table
 
@@ -29,7 +29,7 @@ def table(title: str, *columns: str) -> Table:
 
 
 def hand_out(text: str, file: Path | None) -> None:
-    """Print a text as it is, or write it to a file."""
+    """Print a text, or write it to a file."""
     from bench.core.files import write_atomically
 
     if file is None:

@@ -1,4 +1,4 @@
-"""``anobench data``: which data sets are here, whether they are whole, and getting them."""
+"""``anobench data``: which data sets are here, whether they are complete, and getting them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Name = Annotated[
 
 
 def _open(name: str, folders: list[Path]) -> tuple[str, str, Dataset]:
-    """Return a data set by its selector, after its name as results have it and its adapter's."""
+    """Return a selector's canonical form, its adapter's name, and the data set."""
     from bench.core.errors import SelectorError
     from bench.core.selector import format_selector, parse
 
@@ -37,13 +37,12 @@ def _open(name: str, folders: list[Path]) -> tuple[str, str, Dataset]:
 @app.command("ls")
 def ls(
     name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="Show all that is known of this one.", show_default=False)
+        str,
+        typer.Argument(metavar="[NAME]", help="Show all about this one.", show_default=False),
     ] = "",
     bench: BenchFolders = [],  # noqa: B006
 ) -> None:
     """List every data set: tasks, where it is or how to get it, licence. Downloads nothing."""
-    from rich.markup import escape
-
     from bench.cli.console import out, table
 
     if name:
@@ -52,28 +51,26 @@ def ls(
 
     shown = table("data sets", "name", "tasks", "where", "licence")
     for adapter in registry(bench).datasets.values():
-        shown.add_row(adapter.name, *(escape(cell) for cell in _row(adapter)))
-    # Whole paths and addresses, to be copied from the screen.
+        shown.add_row(adapter.name, *_row(adapter))
+    # Complete paths and addresses, to be copied from the screen.
     shown.columns[2].overflow = "fold"
     out.print(shown)
 
 
 def _card(name: str, folders: list[Path]) -> None:
-    """Show all that is known of one data set, and what its adapter says of itself."""
+    """Show all that is known about one data set, and its adapter's docstring."""
     import inspect
-
-    from rich.markup import escape
 
     from bench.cli.console import out, table
     from bench.data.get.card import card
 
     title, adapter_name, dataset = _open(name, folders)
-    shown = table(escape(title), "what", "")
+    shown = table(title, "what", "")
     shown.columns[1].overflow = "fold"
     for what, text in card(dataset, adapter_name, title):
-        shown.add_row(what, escape(text))
+        shown.add_row(what, text)
     out.print(shown)
-    out.print(inspect.getdoc(inspect.getmodule(type(dataset))) or "", markup=False, highlight=False)
+    out.print(inspect.getdoc(inspect.getmodule(type(dataset))) or "", highlight=False)
 
 
 def _row(adapter: Adapter) -> tuple[str, str, str]:
@@ -81,10 +78,8 @@ def _row(adapter: Adapter) -> tuple[str, str, str]:
     from bench.core.errors import AnobenchError
     from bench.data.copies import MissingData
 
-    if any(repr(p.default) == "required" for p in adapter.parameters.values()):
-        words = ", ".join(
-            f"{name}=..." for name, p in adapter.parameters.items() if repr(p.default) == "required"
-        )
+    if missing := adapter.missing():
+        words = ", ".join(f"{name}=..." for name in missing)
         return "", f"needs parameters: {adapter.name}[{words}]", ""
     try:
         dataset: Dataset = adapter.load()()
@@ -113,20 +108,22 @@ def _mend(name: str, dataset: Dataset) -> str:
 def check(name: Name, bench: BenchFolders = []) -> None:  # noqa: B006
     """Look at every image and mask, and compare counts and fingerprints with the official ones.
 
-    Exit status 0: nothing differs; 1: something does, said line by line; 2: the data is missing.
+    Exit status 0: nothing differs; 1: something does, one line each; 2: the data is missing.
     """
     from bench.cli.console import err, out
     from bench.data.get.check import check as look
 
     title, adapter_name, dataset = _open(name, bench)
     if place := dataset.place():
-        err.print(f"{title}: looking at every image in {place}", markup=False)
+        err.print(f"{title}: looking at every image in {place}")
     found = look(dataset, adapter_name)
     for line in (*found.facts, *found.notes):
-        out.print(line, markup=False)
-    whole = "whole, nothing differs" if found.official else "whole as far as is known, nothing differs"
-    verdict = f"{_plural(len(found.notes), 'thing')} to note" if found.notes else whole
-    out.print(f"{title}: {_plural(len(dataset.tasks()), 'task')}, {verdict}", markup=False)
+        out.print(line)
+    complete = "complete" if found.official else "complete as far as is known"
+    verdict = (
+        f"{_plural(len(found.notes), 'thing')} to note" if found.notes else f"{complete}, nothing differs"
+    )
+    out.print(f"{title}: {_plural(len(dataset.tasks()), 'task')}, {verdict}")
     raise typer.Exit(1 if found.notes else 0)
 
 
@@ -138,19 +135,19 @@ def get(
     ] = False,
     bench: BenchFolders = [],  # noqa: B006
 ) -> None:
-    """Bring a data set here where its licence allows it; else say where to get it and how it must lie."""
+    """Download a data set if its licence allows it; else say where to get it and where to put it."""
     from bench.cli.console import out
     from bench.data.get.download import obtain
 
     title, _, dataset = _open(name, bench)
     place = obtain(dataset, accept=accept_licence)
     if place is None:
-        out.print(f"{title}: embedded, there is nothing to get", markup=False)
+        out.print(f"{title}: embedded, there is nothing to get")
         return
-    out.print(f"{title}: in {place} (licence: {dataset.licence})", markup=False)
+    out.print(f"{title}: in {place} (licence: {dataset.licence})")
     fresh: Any = _open(name, bench)[-1]
     for note in fresh.differences():
-        out.print(note, markup=False)
+        out.print(note)
 
 
 def _plural(n: int, what: str) -> str:

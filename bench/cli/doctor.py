@@ -1,4 +1,4 @@
-"""``anobench doctor``: what is installed, where data and weights are looked for, what is missing."""
+"""``anobench doctor``: what is installed, where data and weights are, what is missing."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ def doctor(bench: BenchFolders = []) -> None:  # noqa: B006
 
     Exit status 1 if an adapter cannot be used or the cache cannot be written.
     """
-    # The doctor looks at what is here; it must not start a download.
+    # The doctor only looks; it must not start a download.
     os.environ["HF_HUB_OFFLINE"] = "1"
-    wrong = _installation() + _places() + _adapters(bench)
+    _installation()
+    wrong = _folders() + _adapters(bench)
     raise typer.Exit(1 if wrong else 0)
 
 
 def _heading(text: str) -> None:
     from bench.cli.console import out
 
-    out.print(f"\n[bold]{text}[/bold]")
+    out.print(f"\n{text}", style="bold")
 
 
-def _installation() -> int:
+def _installation() -> None:
     import bench as package
     from bench.cli.console import out
     from bench.run.environment import cpu_name, git_state, versions
@@ -37,22 +38,21 @@ def _installation() -> int:
     folder = Path(package.__file__).resolve().parent
     git = git_state(folder)
     checkout = f", commit {git['commit'][:12]}{' (changed)' if git['dirty'] else ''}" if git else ""
-    out.print(f"anobench {package.__version__} in {folder}{checkout}", markup=False)
-    out.print(f"Python {platform.python_version()} on {platform.platform()}", markup=False)
-    out.print(", ".join(f"{name} {version}" for name, version in versions().items()), markup=False)
+    out.print(f"anobench {package.__version__} in {folder}{checkout}")
+    out.print(f"Python {platform.python_version()} on {platform.platform()}")
+    out.print(", ".join(f"{name} {version}" for name, version in versions().items()))
     _heading("Devices")
-    out.print(f"CPU: {cpu_name()}, {os.cpu_count()} cores", markup=False)
+    out.print(f"CPU: {cpu_name()}, {os.cpu_count()} cores")
     import torch
 
     for index in range(torch.cuda.device_count()):
         memory = torch.cuda.get_device_properties(index).total_memory / 2**30
-        out.print(f"cuda:{index}: {torch.cuda.get_device_name(index)}, {memory:.0f} GiB", markup=False)
+        out.print(f"cuda:{index}: {torch.cuda.get_device_name(index)}, {memory:.0f} GiB")
     if not torch.cuda.is_available():
-        out.print("GPU: none that torch can use; runs go to the CPU", markup=False)
-    return 0
+        out.print("GPU: none that torch can use; runs use the CPU")
 
 
-def _places() -> int:
+def _folders() -> int:
     from bench.cli.console import out
     from bench.core.errors import AnobenchError
     from bench.core.files import cache_folder, data_folders, write_atomically
@@ -62,26 +62,21 @@ def _places() -> int:
     try:
         folders = data_folders()
         for folder in folders:
-            out.print(f"ANOBENCH_DATA: {folder}", markup=False)
+            out.print(f"ANOBENCH_DATA: {folder}")
             for path in sorted([*folder.glob("weights/*.safetensors"), *folder.glob("weights/*.pt*")]):
-                out.print(f"  weights/{path.name}", markup=False)
+                out.print(f"  weights/{path.name}")
         if not folders:
-            out.print(
-                "ANOBENCH_DATA is not set: only embedded data sets and downloads are at hand", markup=False
-            )
+            out.print("ANOBENCH_DATA is not set: only embedded data sets and downloads are available")
     except AnobenchError as error:
-        out.print(f"wrong: {error}", markup=False)
+        out.print(f"wrong: {error}")
         wrong += 1
     cache = cache_folder()
     try:
         write_atomically(cache / ".probe", b"")
         (cache / ".probe").unlink()
-        out.print(f"cache: {cache} (set ANOBENCH_CACHE to move it)", markup=False)
+        out.print(f"cache: {cache} (set ANOBENCH_CACHE to move it)")
     except AnobenchError:
-        out.print(
-            f"wrong: the cache {cache} cannot be written; set ANOBENCH_CACHE to a folder that can",
-            markup=False,
-        )
+        out.print(f"wrong: the cache {cache} cannot be written; set ANOBENCH_CACHE to a folder that can")
         wrong += 1
     return wrong
 
@@ -96,30 +91,30 @@ def _adapters(folders: list[Path]) -> int:
     for adapter in found.methods.values():
         try:
             adapter.load()
-            out.print(f"ok     {adapter.name}", markup=False)
+            out.print(f"ok     {adapter.name}")
         except AnobenchError as error:
             wrong += 1
-            out.print(f"wrong  {error}", markup=False)
+            out.print(f"wrong  {error}")
     _heading("Data sets")
     for adapter in found.datasets.values():
         try:
             cls = adapter.load()
         except AnobenchError as error:
             wrong += 1
-            out.print(f"wrong  {error}", markup=False)
+            out.print(f"wrong  {error}")
             continue
-        if any(repr(p.default) == "required" for p in adapter.parameters.values()):
-            out.print(f"ok     {adapter.name} (needs parameters)", markup=False)
+        if adapter.missing():
+            out.print(f"ok     {adapter.name} (needs parameters)")
             continue
         try:
             dataset = cls()
             tasks = dataset.tasks()
-            # Names may be known without the data; the fingerprint reads it (once, then it is cached).
+            # Tasks may be known without the data; the fingerprint reads it (once, then it is cached).
             dataset.fingerprint()
             note = " (synthetic)" if dataset.synthetic else ""
-            out.print(f"ok     {adapter.name}: {len(tasks)} tasks{note}", markup=False)
+            out.print(f"ok     {adapter.name}: {len(tasks)} tasks{note}")
         except AnobenchError as error:
-            out.print(f"absent {adapter.name}: {error}", markup=False)
+            out.print(f"absent {adapter.name}: {error}")
     for adapter in found.shadowed:
-        out.print(f"hidden {adapter.path}: an earlier folder has an adapter of the same name", markup=False)
+        out.print(f"hidden {adapter.path}: an earlier folder has an adapter of the same name")
     return wrong

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,17 +13,10 @@ if TYPE_CHECKING:
     from bench.suite.adapter import Adapter
 
 
-class What(StrEnum):
-    """What to list."""
-
-    all = "all"
-    methods = "methods"
-    datasets = "datasets"
-    suites = "suites"
-
-
 def list_(
-    what: Annotated[What, typer.Argument(help="methods, datasets or suites.")] = What.all,
+    what: Annotated[
+        Literal["all", "methods", "datasets", "suites"], typer.Argument(help="methods, datasets or suites.")
+    ] = "all",
     pattern: Annotated[str, typer.Argument(help="A glob, e.g. 'k*'.")] = "*",
     bench: BenchFolders = [],  # noqa: B006
 ) -> None:
@@ -35,16 +27,16 @@ def list_(
 
     found = registry(bench)
     shown = 0
-    for kind, adapters in ((What.methods, found.methods), (What.datasets, found.datasets)):
+    for kind, adapters in (("methods", found.methods), ("datasets", found.datasets)):
         names = fnmatch.filter(adapters, pattern)
-        if what in (What.all, kind) and names:
-            shown_table = table(kind.value, "name", "parameters", "what it is")
+        if what in ("all", kind) and names:
+            shown_table = table(kind, "name", "parameters", "what it is")
             for name in names:
                 shown_table.add_row(name, _parameters(adapters[name]), _summary(adapters[name]))
             out.print(shown_table)
             shown += len(names)
     suites = fnmatch.filter(found.suites, pattern)
-    if what in (What.all, What.suites) and suites:
+    if what in ("all", "suites") and suites:
         shown_table = table("suites", "name", "what it is")
         for name in suites:
             try:
@@ -54,32 +46,24 @@ def list_(
         out.print(shown_table)
         shown += len(suites)
     for adapter in found.shadowed:
-        err.print(
-            f"{adapter.path} is hidden by an adapter of the same name in an earlier folder", markup=False
-        )
+        err.print(f"{adapter.path} is hidden by an adapter of the same name in an earlier folder")
     for problem in found.problems():
-        err.print(f"problem: {problem}", style="yellow", markup=False)
+        err.print(f"problem: {problem}", style="yellow")
     if not shown:
         names = [*found.methods, *found.datasets, *found.suites]
-        err.print(f"nothing is called {pattern!r}{did_you_mean(pattern, names)}", markup=False)
+        err.print(f"nothing is called {pattern!r}{did_you_mean(pattern, names)}")
         raise typer.Exit(2)
 
 
 def _parameters(adapter: Adapter) -> str:
-    from rich.markup import escape
-
-    words = [
-        name if repr(p.default) == "required" else f"{name}={p.default}"
-        for name, p in adapter.parameters.items()
-    ]
-    return escape(", ".join(words))
+    missing = adapter.missing()
+    words = [name if name in missing else f"{name}={p.default}" for name, p in adapter.parameters.items()]
+    return ", ".join(words)
 
 
 def _summary(adapter: Adapter) -> str:
-    from rich.markup import escape
-
     if adapter.problem:
-        return escape(f"cannot be used: {adapter.problem}")
+        return f"cannot be used: {adapter.problem}"
     tags = []
     if adapter.attributes.get("setting", "one-class") != "one-class":
         tags.append(str(adapter.attributes["setting"]))
@@ -87,4 +71,4 @@ def _summary(adapter: Adapter) -> str:
         tags.append("oracle")
     if adapter.attributes.get("synthetic"):
         tags.append("synthetic")
-    return escape(adapter.summary + (f" ({', '.join(tags)})" if tags else ""))
+    return adapter.summary + (f" ({', '.join(tags)})" if tags else "")

@@ -18,22 +18,21 @@ def merge(
 ) -> None:
     """Join the records, scores, labels and plans of several results folders.
 
-    Where two have different scores of the same cell, both places are named and neither is taken.
+    Where two folders have different scores for a cell, both are named and neither is copied.
 
-    Exit status: 0 all that can be read is there, 1 some cells conflict.
+    Exit status: 0 all readable records are there, 1 some cells conflict.
     """
     from bench.cli.console import err, out
     from bench.core.merge import merge as join
 
     merged = join(sources, into)
     for message in (*merged.skipped, *merged.notes):
-        err.print(message, style="yellow", markup=False)
+        err.print(message, style="yellow")
     for conflict in merged.conflicts:
-        err.print(f"conflict: {conflict}", style="red", markup=False)
+        err.print(f"conflict: {conflict}", style="red")
     recovered = f" ({merged.recovered} in place of failures)" if merged.recovered else ""
     out.print(
         f"{merged.copied} cells copied into {into}{recovered}, {merged.same} were there, "
-        f"{len(merged.conflicts)} conflicts, {len(merged.skipped)} files skipped.",
-        markup=False,
+        f"{len(merged.conflicts)} conflicts, {len(merged.skipped)} files skipped."
     )
     raise typer.Exit(merged.exit_status)

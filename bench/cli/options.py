@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 ResultsFolder = Annotated[
     Path,
-    typer.Option("--results", metavar="DIR", help="Where leaderboards and records lie.", show_default=True),
+    typer.Option("--results", metavar="DIR", help="Where leaderboards and records are.", show_default=True),
 ]
 BenchFolders = Annotated[
     list[Path],

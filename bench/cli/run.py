@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,16 +11,8 @@ from bench.core.errors import AnobenchError
 
 if TYPE_CHECKING:
     from bench.report.results import Results
+    from bench.run.ending import EndReason
     from bench.run.launch import Prepared
-    from bench.run.stopping import Why
-
-
-class TimingChoice(StrEnum):
-    """Values of ``--timing``."""
-
-    packed = "packed"
-    exclusive = "exclusive"
-
 
 _Suite = Annotated[
     str | None,
@@ -35,61 +26,63 @@ _Method = Annotated[
     list[str] | None,
     typer.Option("--method", "-m", help="Only these methods, e.g. 'dn2\\[k=5]'. Repeatable."),
 ]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be run and how long.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would run, and for how long.")]
 _Fresh = Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")]
 _RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")]
 _Device = Annotated[
-    str, typer.Option("--device", help="cpu, cuda, cuda:1; auto takes the GPU if there is one.")
+    str, typer.Option("--device", help="cpu, cuda, cuda:1; auto uses all GPUs, if there are any.")
 ]
 _Together = Annotated[
     int | None,
     typer.Option(
         "--together",
         min=1,
-        help="Fit the heads of up to so many cells in the same steps, where a method offers it; "
-        "by default 32 on a GPU and 1 on a CPU, where nothing is gained.",
+        help="Fit the heads of up to so many cells in the same steps, if the method offers it; "
+        "by default 32 on a GPU and 1 on a CPU, where it saves nothing.",
     ),
 ]
 _Executor = Annotated[
     str,
     typer.Option(
         "--executor",
-        help="inline: this process; pool: workers on this machine; auto: the pool where it pays; "
+        help="inline: this process; pool: workers on this machine; auto: the pool if it pays; "
         "ray: a Ray cluster; slurm: a Slurm cluster.",
     ),
 ]
 _Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Processes on each GPU, or on the CPU: by default its cores."),
+    typer.Option("--workers", min=1, help="Processes on each GPU, or on the CPU (default: its cores)."),
 ]
 _Threads = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, help="Threads of a cell, by default 1: another number gives other last bits."
+        "--threads",
+        min=1,
+        help="Threads of a cell, by default 1: others change the last bits of scores.",
     ),
 ]
 _Budget = Annotated[
-    str | None, typer.Option("--budget", help="End after so long, e.g. 90s, 20min, 2h; go on later.")
+    str | None, typer.Option("--budget", help="End after so long, e.g. 90s, 20min, 2h; continue later.")
 ]
 _MaxFailures = Annotated[
     int | None, typer.Option("--max-failures", min=1, help="End after so many failed cells.")
 ]
-_TimingLane = Annotated[
-    TimingChoice,
+_Timing = Annotated[
+    Literal["packed", "exclusive"],
     typer.Option(
         "--timing",
-        help="exclusive: each cell alone on its device, after a warm-up, three times; "
-        "also runs again those whose times were taken beside other cells.",
+        help="exclusive: each cell alone on its device, three times after a warm-up; "
+        "runs cells again that were timed beside others.",
     ),
 ]
 _MemoryLimit = Annotated[
     float | None,
-    typer.Option("--memory-limit", metavar="GIB", help="Memory that a worker may hold (cell_memory)."),
+    typer.Option("--memory-limit", metavar="GIB", help="Memory of a worker (cell_memory)."),
 ]
 _Address = Annotated[
     str | None,
     typer.Option(
-        "--address", metavar="HOST:PORT", help="Of a Ray cluster that runs, or auto; else a local one."
+        "--address", metavar="HOST:PORT", help="Of a running Ray cluster, or auto; by default a local one."
     ),
 ]
 _Slurm = Annotated[
@@ -121,7 +114,7 @@ def run(
     threads: _Threads = None,
     budget: _Budget = None,
     max_failures: _MaxFailures = None,
-    timing: _TimingLane = TimingChoice.packed,
+    timing: _Timing = "packed",
     memory_limit: _MemoryLimit = None,
     address: _Address = None,
     slurm: _Slurm = None,
@@ -129,7 +122,7 @@ def run(
 ) -> None:
     """Run a suite: every cell that is not in the archive yet; then write its leaderboard.
 
-    With a suite, -d and -m pick a part of it; without one they make a suite of their own, called "adhoc".
+    With a suite, -d and -m pick a part of it; without one they make a suite called "adhoc".
     """
     from bench.core.archive import Archive
     from bench.run import live
@@ -144,7 +137,7 @@ def run(
         threads=threads,
         budget=seconds_of(budget),
         max_failures=max_failures,
-        timing=timing.value,
+        timing=timing,
         memory_limit=memory_limit,
         address=address,
         slurm=tuple(slurm or ()),
@@ -158,23 +151,23 @@ def run(
         methods=method or [],
         fresh=fresh,
         retry_failed=retry_failed,
-        retime=timing is TimingChoice.exclusive,
+        retime=timing == "exclusive",
     )
     if dry_run:
         _show_plan(prepared)
         return
     why = launch(prepared, options, view=live.view, say=live.say)
-    _how_it_ended(why, prepared)
+    _report_end(why, prepared)
     raise typer.Exit(finish(prepared.results()))
 
 
 def seconds_of(text: str | None) -> float | None:
-    """Read ``"90s"``, ``"20min"``, ``"2h"``, ``"1.5d"``.
+    """Parse ``"90s"``, ``"20min"``, ``"2h"``, ``"1.5d"``.
 
     Raises
     ------
     AnobenchError
-        It is something else.
+        The text is something else.
     """
     if text is None:
         return None
@@ -190,14 +183,8 @@ def seconds_of(text: str | None) -> float | None:
     return seconds
 
 
-def _how_it_ended(why: Why, prepared: Prepared) -> None:
-    """Say what is kept of a run that ended early, and leave if the user asked for the end.
-
-    Raises
-    ------
-    typer.Exit
-        130 after Ctrl-C, 143 after SIGTERM.
-    """
+def _report_end(why: EndReason, prepared: Prepared) -> None:
+    """Say how many cells a run that ended early has; exit with 130 after Ctrl-C, 143 after SIGTERM."""
     from bench.cli.console import err
 
     if not why:
@@ -205,42 +192,39 @@ def _how_it_ended(why: Why, prepared: Prepared) -> None:
     planned = len({entry.cell.key for entry in prepared.plan.entries})
     err.print(
         f"{'interrupted' if why in ('interrupted', 'terminated') else 'ended early'}; "
-        f"{len(prepared.state.records)} of {planned} cells are kept in {prepared.archive.root}. "
-        "Run the same command again to go on.",
-        markup=False,
+        f"{len(prepared.records)} of {planned} cells are kept in {prepared.archive.root}. "
+        "Run the same command again to continue."
     )
     if why in ("interrupted", "terminated"):
         raise typer.Exit(130 if why == "interrupted" else 143)
 
 
 def _show_plan(prepared: Prepared) -> None:
-    from rich.markup import escape
-
     from bench.cli.console import duration, out, table
     from bench.run.cost import Costs
 
-    plan, archive, state = prepared.plan, prepared.archive, prepared.state
+    plan, archive, records, todo = prepared.plan, prepared.archive, prepared.records, prepared.todo
     keys = {entry.cell.key for entry in plan.entries}
-    left = {cell.key for cell in state.todo}
+    left = {cell.key for cell in todo}
     rows = table(f"{plan.title}: {len(keys)} cells", "method", "cells", "left")
     for at, row in enumerate(plan.rows):
         own = {entry.cell.key for entry in plan.entries if entry.row == at}
-        rows.add_row(escape(row.label), str(len(own)), str(len(own & left)))
+        rows.add_row(row.label, str(len(own)), str(len(own & left)))
     out.print(rows)
-    failed = sum(record.status == "failed" for record in state.records.values())
-    out.print(f"{len(state.records)} of {len(keys)} cells are there ({failed} failed), {len(left)} to run.")
-    if state.todo:
+    failed = sum(record.status == "failed" for record in records.values())
+    out.print(f"{len(records)} of {len(keys)} cells are done ({failed} failed), {len(left)} to run.")
+    if todo:
         past = archive.load_all(archive.keys()).values()
-        seconds, unknown = Costs(past).total(state.todo)
-        known = len(state.todo) - unknown
+        seconds, unknown = Costs(past).total(todo)
+        known = len(todo) - unknown
         if known:
             out.print(
-                f"About {duration(seconds)} for {known} cells, from past timings, features not counted."
+                f"About {duration(seconds)} for {known} cells, from past timings, not counting features."
             )
         if unknown:
             out.print(f"{unknown} cells have no past timing.")
     for problem in plan.problems:
-        out.print(f"problem: {problem}", markup=False)
+        out.print(f"problem: {problem}")
 
 
 def finish(results: Results) -> int:
@@ -248,8 +232,8 @@ def finish(results: Results) -> int:
     from bench.cli.console import err, out
 
     outcome = results.write()
-    out.print(outcome.summary, markup=False)
+    out.print(outcome.summary)
     for message in outcome.problems:
-        err.print(message, style="yellow", markup=False)
-    out.print(f"\n{outcome.state}\nleaderboard: {outcome.leaderboard}", markup=False)
+        err.print(message, style="yellow")
+    out.print(f"\n{outcome.state}\nleaderboard: {outcome.leaderboard}")
     return outcome.exit_status

@@ -17,9 +17,9 @@ def status(
     suite: Annotated[str, typer.Argument(help="A suite's name, as in the leaderboard's file.")],
     results: ResultsFolder = DEFAULT_RESULTS,
 ) -> None:
-    """Show what of a suite is there, and what its running drivers are doing.
+    """Show how many cells of a suite are done, and what its running drivers are doing.
 
-    Exit status 0 if all cells are there, 1 if some failed, 3 if some are missing.
+    Exit status 0 if all cells are done, 1 if some failed, 3 if some are missing.
     """
     from bench.cli.console import duration, out
     from bench.core.archive import Archive
@@ -31,24 +31,23 @@ def status(
     failed = sum(record.status == "failed" for record in records.values())
     missing = len(keys) - len(records)
     out.print(
-        f"{suite}: {len(records) - failed:,} of {len(keys):,} cells are there, {failed:,} failed, "
-        f"{missing:,} not run yet",
-        markup=False,
+        f"{suite}: {len(records) - failed:,} of {len(keys):,} cells are done, {failed:,} failed, "
+        f"{missing:,} not run yet"
     )
     running, gone = _drivers(archive, suite)
     for snapshot in running:
         out.print(f"running for {duration(snapshot.seconds)}:", drawn(snapshot))
     if not running and missing:
-        out.print("nothing is running: anobench run goes on with it")
+        out.print("nothing is running; anobench run continues it")
     if gone:
-        out.print(f"{gone} runs of it were killed; what they had finished is kept")
+        out.print(f"{gone} runs of it were killed; the cells that they finished are kept")
     raise typer.Exit(3 if missing else 1 if failed else 0)
 
 
 def _drivers(archive: Archive, suite: str) -> tuple[list[Snapshot], int]:
-    """Return the drivers that are running, and how many ended without saying so."""
+    """Return the running drivers, and the number of killed ones."""
     from bench.core.errors import ArchiveError
-    from bench.run.locks import lives
+    from bench.run.claims import lives
     from bench.run.progress import Snapshot
 
     running, gone = [], 0
@@ -56,7 +55,7 @@ def _drivers(archive: Archive, suite: str) -> tuple[list[Snapshot], int]:
         try:
             snapshot = Snapshot.from_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, ArchiveError):
-            continue  # it ended this moment, or another anobench wrote it
+            continue  # it just ended, or another version wrote it
         if snapshot.suite == suite and lives(archive.root / "claims", snapshot.driver):
             running.append(snapshot)
         elif snapshot.suite == suite:

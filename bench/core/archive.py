@@ -7,7 +7,7 @@
     results/records/tests/<truth>.npz                          labels and images of each test set, once
     results/records/plans/<suite>.json                         the cells of each suite that was run
 
-Every file is written under a temporary name, fsynced and renamed, the scores and labels before the record: a
+Every file is written under a temporary name, fsynced and renamed, the record after its scores and labels: a
 record that exists is complete. Archives merge by copying.
 """
 
@@ -26,18 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.cell import Record
-from bench.core.errors import ArchiveError
+from bench.core.errors import ArchiveError, did_you_mean
 from bench.core.files import write_atomically
 from bench.core.plan import Plan
 from bench.core.truth import Truth, Truths
-
-__all__ = ["Archive", "write_atomically"]
 
 log = logging.getLogger(__name__)
 
 
 def _packed(scores: NDArray[Any]) -> bytes:
-    """Return the bytes of a scores file: always the same for the same scores."""
+    """Return the bytes of a scores file: equal for equal scores."""
     packed = io.BytesIO()
     np.savez(packed, scores=scores.astype(np.float32, copy=False))
     return packed.getvalue()
@@ -49,7 +47,7 @@ class Archive:
     Parameters
     ----------
     results : Path
-        The results folder; it is made when something is first written.
+        The results folder; created by the first write.
     """
 
     def __init__(self, results: Path) -> None:
@@ -63,7 +61,7 @@ class Archive:
         return self.root / key[:2] / f"{key}.{ending}"
 
     def check_writable(self) -> None:
-        """Check that records can be written, before anything is computed.
+        """Make sure that records can be written.
 
         Raises
         ------
@@ -79,10 +77,7 @@ class Archive:
         return self._path(key, "json").exists()
 
     def load(self, key: str) -> Record | None:
-        """Return the record of a key, or None if there is none that can be read.
-
-        An unreadable file is reported, left where it is, and treated as missing.
-        """
+        """Return the record of a key; None if it is missing, or cannot be read, which is reported."""
         path = self._path(key, "json")
         try:
             text = path.read_text(encoding="utf-8")
@@ -97,7 +92,7 @@ class Archive:
             self._report(path, str(error))
             return None
         if record.cell.key != key:
-            self._report(path, f"it holds the record of another cell, {record.cell.key}")
+            self._report(path, f"it is the record of another cell, {record.cell.key}")
             return None
         return record
 
@@ -135,10 +130,9 @@ class Archive:
             log.warning("%s", message)
 
     def write(self, record: Record, scores: NDArray[np.float32] | None, truth: Truth | None = None) -> Record:
-        """Write one record, its scores and, once, the truth about its test set; return the record as written.
+        """Write a record, its scores and, once, the truth about its test set; return the record as written.
 
-        A file under that name that cannot be read as a record is kept beside it, as
-        ``<key>.json.unreadable``.
+        An unreadable file of that name is renamed to ``<key>.json.unreadable``.
 
         Raises
         ------
@@ -148,7 +142,7 @@ class Archive:
         return self._write(record, b"" if scores is None else _packed(scores), truth)
 
     def adopt(self, record: Record, packed: bytes, truth: Truth | None) -> Record:
-        """Write a record of another archive with its `packed_scores`, byte for byte, as `write` does."""
+        """Write a record of another archive with its `packed_scores`, byte for byte."""
         return self._write(record, packed, truth)
 
     def _write(self, record: Record, packed: bytes, truth: Truth | None) -> Record:
@@ -170,10 +164,9 @@ class Archive:
         return record
 
     def _make_way(self, key: str, digest: str) -> None:
-        """Put an unreadable record aside, and remove one whose scores are about to be replaced by others.
+        """Rename an unreadable record, and remove one whose scores are about to change.
 
-        Otherwise a process killed between the scores and the record would leave a record with the scores of
-        another, which would count as finished.
+        Otherwise a process killed between scores and record would leave a record with the scores of another.
         """
         path = self._path(key, "json")
         if not path.exists():
@@ -195,7 +188,7 @@ class Archive:
         Raises
         ------
         ArchiveError
-            The cell failed and has none, or they are missing, or not those that the record was written with.
+            The cell failed and has none, or they are missing or do not match the record.
         """
         with np.load(io.BytesIO(self.packed_scores(record)), allow_pickle=False) as arrays:
             scores: NDArray[np.float32] = arrays["scores"]
@@ -219,17 +212,17 @@ class Archive:
                 f"{path}: scores cannot be read ({error.strerror}); run the cell again"
             ) from None
         if hashlib.sha256(packed).hexdigest() != record.scores_sha256:
-            raise ArchiveError(f"{path}: scores are not those of the record (checksum); run the cell again")
+            raise ArchiveError(f"{path}: scores do not match the record (checksum); run the cell again")
         return packed
 
     def truth(self, record: Record) -> Truth:
-        """Return the labels and images of the test set that a record's scores are about.
+        """Return the labels and images of the test set of a record's scores.
 
         Raises
         ------
         ArchiveError
-            None were kept (the record is old, or its cell failed), or they cannot be read or are not those
-            that the record was written with.
+            There are none (the record is old, or its cell failed), or they cannot be read or do not match the
+            record.
         """
         if not record.truth:
             raise ArchiveError(f"{record.cell}: no labels were kept; run the cell again with --fresh")
@@ -246,8 +239,6 @@ class Archive:
         ArchiveError
             The suite was never run into this archive, or its plan cannot be read.
         """
-        from bench.core.errors import did_you_mean
-
         path = self.root / "plans" / f"{suite}.json"
         try:
             return Plan.from_json(path.read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
-"""Determinism: texts to hash, seeds from the names of what they should depend on, and a cell's threads.
+"""Determinism: texts to hash, seeds from the names of what they depend on, and the threads of a cell.
 
-Decompositions (Cholesky, eigenvalues, singular values), k-means and the gradients of convolutions give other
-last bits with another number of threads, so that a cell's number must not depend on the machine's cores or on
-how many workers share them. Forward passes of frozen networks give the same bits with any number.
+The last bits of decompositions (Cholesky, eigenvalues, singular values), k-means and convolutions' gradients
+depend on the number of threads, which must therefore not depend on the machine's cores or on how many workers
+share them. The bits of forward passes of frozen networks do not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
-#: Threads that a cell computes with.
+#: Threads of a cell.
 CELL_THREADS = 1
 
 
@@ -24,7 +24,7 @@ def canonical_json(value: Any) -> str:
 
 
 def derive_seed(*names: object, bits: int = 63) -> int:
-    """Return a seed in [0, 2**bits) from the names of what it should depend on; at most 63 bits."""
+    """Return a seed in [0, 2**bits), of at most 63 bits, from the names of what it depends on."""
     digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - bits)
 

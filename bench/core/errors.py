@@ -39,7 +39,7 @@ class PublishedError(AnobenchError):
 
 
 class FigureError(AnobenchError):
-    """A figure that cannot be drawn from what is there: says what is missing, or what can be chosen."""
+    """A figure that cannot be drawn: says what is missing, or what can be chosen."""
 
 
 class FitError(AnobenchError):
@@ -59,6 +59,6 @@ def did_you_mean(given: str, allowed: Iterable[str]) -> str:
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:
-    """Return the allowed name that is most like what was given; empty if none is like it."""
+    """Return the allowed name nearest to the given one; empty if none is near."""
     near = difflib.get_close_matches(given, sorted(set(allowed)), n=1, cutoff=0.6)
     return near[0] if near else ""

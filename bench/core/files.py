@@ -1,4 +1,4 @@
-"""Files: atomic writes, and where data (``ANOBENCH_DATA``) and caches are."""
+"""Files: writing one atomically, and where data (``ANOBENCH_DATA``) and caches are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _UMASK = _umask()
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file so that, whatever happens, it is there completely or not at all.
+    """Write a file so that, whatever happens, it is complete or does not exist.
+
+    With `durable`, it is on the disk when this returns.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def data_folders() -> list[Path]:
 
 
 def cache_folder() -> Path:
-    """Return where features and file hashes are kept: ``ANOBENCH_CACHE`` or the user's cache folder."""
+    """Return the folder of features and file hashes: ``ANOBENCH_CACHE`` or the user's cache folder."""
     given = os.environ.get("ANOBENCH_CACHE")
     if given:
         return Path(given).expanduser()

@@ -1,10 +1,10 @@
-"""Joining archives of several machines: every record that they agree on, and no choice where they do not.
+"""Joining archives of several machines: all records on which they agree.
 
-All archives are read before anything is written, so that the result depends on no order. Of one cell
+For each cell, whatever the order of the archives,
 
-- records with equal scores are one; the destination's stays, else the first is copied, byte for byte;
-- records with different scores are a conflict: reported with their places, and nothing of it is written;
-- a record with scores goes before one of a failure, as after ``--retry-failed``.
+- records with equal scores are one: the destination's stays, else the first is copied, byte for byte;
+- records with different scores are a conflict, which is reported and not written;
+- a record with scores replaces one of a failure, as after ``--retry-failed``.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class Conflict:
     Attributes
     ----------
     cell : Cell
-    places : tuple of (Path, float or None)
-        The results folders, one for each of the different scores, and the AUROC there.
+    found : tuple of (Path, float or None)
+        For each of the different scores a results folder and the AUROC there.
     """
 
     cell: Cell
-    places: tuple[tuple[Path, float | None], ...]
+    found: tuple[tuple[Path, float | None], ...]
 
     def __str__(self) -> str:
         values = (
-            f"{place} (AUROC {'undefined' if value is None else f'{value:.6f}'})"
-            for place, value in self.places
+            f"{folder} (AUROC {'undefined' if value is None else f'{value:.6f}'})"
+            for folder, value in self.found
         )
         return f"{self.cell} [{self.cell.key}]: scores differ: {' / '.join(values)}"
 
@@ -51,14 +51,14 @@ class Merged:
     Attributes
     ----------
     copied, same : int
-        Cells that were written to the destination, and that it had.
+        Cells that were copied to the destination, and that it already had.
     recovered : int
-        Of the copied: in place of a failure.
+        Copied cells that replaced a failure.
     conflicts : list of Conflict
     skipped : list of str
         Files that could not be read, with the reason.
     notes : list of str
-        Plans that were not copied, since the destination has another of that name.
+        Plans that were not copied, as the destination has a different one of that name.
     """
 
     copied: int = 0
@@ -75,13 +75,13 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A readable record, and its archive."""
+    """A complete record and its archive."""
 
     archive: Archive
     record: Record
 
     def same_scores(self, other: _Found) -> bool:
-        """Return whether both have the same scores, whichever library wrote their files."""
+        """Return whether both have the same scores, even in different bytes."""
         if self.record.scores_sha256 == other.record.scores_sha256:
             return True
         ours, theirs = (each.archive.scores(each.record) for each in (self, other))
@@ -96,16 +96,16 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
     sources : sequence of Path
         Results folders; they are only read.
     into : Path
-        The destination's results folder; it may hold an archive, and is made if it is not there.
+        The destination's results folder, with or without an archive; created if missing.
 
     Raises
     ------
     ArchiveError
-        A source holds no archive or is the destination, or the destination cannot be written.
+        A source has no archive or is the destination, or the destination cannot be written.
     """
     for folder in sources:
         if not Archive(folder).root.is_dir():
-            raise ArchiveError(f"{folder} holds no archive; expected a results folder, with records/ in it")
+            raise ArchiveError(f"{folder} has no archive; expected a results folder, with records/ in it")
         if folder.resolve() == into.resolve():
             raise ArchiveError(f"{folder} is both a source and the destination; leave it out of the sources")
     destination, merged = Archive(into), Merged()
@@ -121,15 +121,15 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
 
 def _merge_cell(key: str, archives: Sequence[Archive], merged: Merged) -> None:
     destination = archives[0]
-    found = list(_readable(key, archives, merged))
+    found = list(_complete(key, archives, merged))
     scored = [each for each in found if each.record.status == "ok"]
     different: list[_Found] = []
     for each in scored:
         if not any(each.same_scores(other) for other in different):
             different.append(each)
     if len(different) > 1:
-        places = tuple((each.archive.results, each.record.metrics.get("auroc")) for each in different)
-        merged.conflicts.append(Conflict(different[0].record.cell, places))
+        conflict = tuple((each.archive.results, each.record.metrics.get("auroc")) for each in different)
+        merged.conflicts.append(Conflict(different[0].record.cell, conflict))
         return
     chosen = (scored or found)[:1]
     if not chosen:
@@ -142,8 +142,8 @@ def _merge_cell(key: str, archives: Sequence[Archive], merged: Merged) -> None:
     merged.recovered += found[0].archive is destination
 
 
-def _readable(key: str, archives: Iterable[Archive], merged: Merged) -> Iterable[_Found]:
-    """Yield the records of a cell that can be read, with their scores."""
+def _complete(key: str, archives: Iterable[Archive], merged: Merged) -> Iterable[_Found]:
+    """Yield the readable records of a cell that have their scores."""
     for archive in archives:
         record = archive.load(key)
         if record is None:
@@ -175,13 +175,13 @@ def _merge_plans(archive: Archive, destination: Archive, merged: Merged) -> None
             destination.write_plan(plan)
         elif plan is not None and own is not None and plan.entries != own.entries:
             merged.notes.append(
-                f"{archive.results} has another plan of the suite {suite!r} than {destination.results}, "
-                f"which keeps its own; to plan anew: anobench run {suite} --results {destination.results}"
+                f"{archive.results} has a different plan of the suite {suite!r} than {destination.results}, "
+                f"which keeps its own; to plan again: anobench run {suite} --results {destination.results}"
             )
 
 
 def _plan(archive: Archive, suite: str, merged: Merged) -> Plan | None:
-    """Return a suite's plan, or None if there is none that can be read."""
+    """Return a suite's plan; None if it is missing or unreadable."""
     if suite not in archive.suites():
         return None
     try:

@@ -9,16 +9,15 @@ from bench.core.errors import AnobenchError
 
 
 def optional_import(module: str, name: str, purpose: str) -> ModuleType:
-    """Import a library that one of the extras brings.
+    """Import a library that one of the package's extras installs.
 
     Parameters
     ----------
     module : str
-        What to import.
     name : str
-        The extra's name in ``pip install 'anobench[NAME]'``.
+        The extra: ``pip install 'anobench[NAME]'``.
     purpose : str
-        What needs it.
+        What needs it, for the message.
 
     Raises
     ------

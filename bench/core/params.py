@@ -1,8 +1,8 @@
 """Kinds of adapter parameters, checked before anything runs.
 
 An adapter annotates its parameters with these names, or with ``int``, ``float``, ``str``, ``bool``,
-``Literal[...]`` and unions of them. The registry reads the annotations from the source text, without
-importing the adapter.
+``Literal[...]`` and unions of them. The registry reads annotations from the source text and imports no
+adapter.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
 #: A share above 0, at most all.
 Share = Annotated[float, Field(gt=0, le=1)]
-#: The selector of a registered method, which a `bench.Wrapper` trains; see `bench.suite.wrapping`.
+#: The selector of a method, which a `bench.Wrapper` trains; see `bench.suite.resolve`.
 BaseMethod = Annotated[str, Field(min_length=1)]
 
 #: The names that an annotation may use.
@@ -42,7 +42,7 @@ VOCABULARY = {
     "None": None,
 }
 
-#: What a message calls them.
+#: Their names in messages.
 _WORDS = {
     "None": "none",
     "PositiveInt": "a whole number above 0",
@@ -61,7 +61,7 @@ _WORDS = {
 
 
 def in_words(annotation: str) -> str:
-    """Return what a message calls an annotation: ``PositiveInt | None`` is a whole number above 0 or none."""
+    """Return an annotation in words: ``PositiveInt | None`` is "a whole number above 0 or none"."""
     parts: list[str] = []
     for part in annotation.split(" | "):
         if part.startswith("Literal["):

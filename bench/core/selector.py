@@ -48,7 +48,7 @@ def _text(value: object) -> str:
         return text
     quote = "'" if '"' in text else '"'
     if quote in text:
-        raise SelectorError(f"{text!r} holds both kinds of quotes and cannot be written in a selector")
+        raise SelectorError(f"{text!r} contains both kinds of quotes and cannot be written in a selector")
     return quote + text + quote
 
 
@@ -66,27 +66,27 @@ def parse(text: str) -> Selector:
     ------
     SelectorError
         Unbalanced brackets, an empty name, a parameter without ``=`` or given twice; the message shows the
-        text and the form expected.
+        text and the expected form.
     """
     stripped = text.strip()
     head, bracket, rest = stripped.partition("[")
     head = head.strip()
     if not _NAME.fullmatch(head):
         raise SelectorError(
-            f"{text!r} is no selector: expected a name such as dn2 or dn2[k=5,backbone=pixels]"
+            f"{text!r} is not a selector: expected a name such as dn2 or dn2[k=5,backbone=pixels]"
         )
     if not bracket:
         return Selector(head)
     if not rest.endswith("]"):
         raise SelectorError(
-            f"{text!r} has an opening bracket without its closing one; expected NAME[key=value,...]"
+            f"{text!r} has an opening bracket without a closing one; expected NAME[key=value,...]"
         )
     params: dict[str, str] = {}
     for part in _split(rest[:-1], text):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not key.isidentifier() or not value:
             raise SelectorError(
-                f"{text!r}: {part!r} is no parameter; expected key=value, separated by commas"
+                f"{text!r}: {part!r} is not a parameter; expected key=value, separated by commas"
             )
         if key in params:
             raise SelectorError(f"{text!r}: the parameter {key!r} is given twice")
@@ -97,7 +97,7 @@ def parse(text: str) -> Selector:
 
 
 def _split(inside: str, text: str) -> Iterator[str]:
-    """Split at the commas that lie outside nested brackets and quotes."""
+    """Split at the commas outside nested brackets and quotes."""
     depth, quote, start = 0, "", 0
     for at, char in enumerate(inside):
         if quote:

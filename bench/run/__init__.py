@@ -1,6 +1,6 @@
 """From cells to records: launching, scheduling, executors, the runner and what it measures.
 
-May import report (to hand back results), suite and all below it; only cli lies above.
+May import report (to return results), suite and all below it; only cli is above.
 Start at `launch`, which leads from a suite to the driver, an executor and its runners.
 """
 

@@ -1,6 +1,6 @@
 """What cells cost: seconds and peak memory, learned from past records, else estimated from counts of images.
 
-The one place that knows: the order of running, packing, the dry run and the simulation all ask here. Pure.
+The order of running, packing, the dry run and simulations all ask here. Pure.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from statistics import fmean, median
 
 from bench.core.cell import Cell, Record
 
-#: Of a method that nothing is known of, where no record says otherwise (seconds).
+#: Of a method without records, if there are no records of any method (seconds).
 SECONDS_AN_IMAGE, SECONDS_A_CELL = 1e-4, 1.0
-#: Of a backbone whose features were never extracted, and of reading features that are kept (seconds).
+#: Of a backbone without records: extracting features, and reading stored ones (seconds).
 EXTRACTION_AN_IMAGE, LOADING_AN_IMAGE = 1e-2, 2e-5
-#: Device memory that a process takes before torch counts any (bytes): the CUDA context and its libraries.
+#: Device memory of a process that torch does not count (bytes): the CUDA context and its libraries.
 CONTEXT_BYTES = 600 * 2**20
 
 _Level = tuple[object, ...]
@@ -24,14 +24,14 @@ _Level = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a task holds.
+    """The size of a task.
 
     Attributes
     ----------
     train, test : int
         Numbers of images.
     sources : dict
-        Images by the fingerprint of the source that they lie in: tasks that share one share its features.
+        Numbers of images by the source's fingerprint: tasks that share a source share its features.
     """
 
     train: int
@@ -49,23 +49,23 @@ Sizes = Mapping[tuple[str, str], Size]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds that a cell takes with its features at hand, and whether past cells of its method say so."""
+    """Seconds of a cell with its features in the store, and whether past cells of its method say so."""
 
     seconds: float
     learned: bool
 
 
 class Costs:
-    """What past records say, and what to believe where they say nothing.
+    """Estimates learned from past records, with defaults where there are none.
 
     Parameters
     ----------
     past : iterable of Record
-        Of any suite; failed ones say nothing.
+        Of any suite; failed ones are ignored.
     sizes : mapping, optional
-        Sizes of tasks by (data set, task); those of tasks with records are known from there.
+        Sizes of tasks by (data set, task); others are learned from records.
     device : str, optional
-        ``"cpu"`` or ``"cuda"``: only records of such a device count. All by default.
+        ``"cpu"`` or ``"cuda"``: only records of such a device count; by default all.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Costs:
         self.sizes = dict(sizes or {})
         seconds: dict[_Level, list[float]] = defaultdict(list)
         rates: dict[_Level, list[float]] = defaultdict(list)
-        self._peaks: dict[str, dict[_Level, int]] = {"device_peak_bytes": {}, "host_peak_bytes": {}}
+        self._peaks: dict[_Level, int] = {}
         for record in past:
             if record.timing is None or (device is not None and _device_type(record) != device):
                 continue
@@ -85,11 +85,13 @@ class Costs:
                     rates[level].append(record.timing.warm / images)
             if images:
                 self._learn_features(record, images, rates)
-            self._learn_peaks(record)
+            peak = record.memory.get("device_peak_bytes")
+            for level in _levels(record.cell) if peak is not None else ():
+                self._peaks[level] = max(self._peaks.get(level, 0), int(peak or 0))
         self._seconds = {level: fmean(values) for level, values in seconds.items()}
         self._rates = {level: fmean(values) for level, values in rates.items()}
         methods = [rate for level, rate in self._rates.items() if level[0] == "method"]
-        #: Seconds an image of a method that has no past.
+        #: Seconds an image of a method without records.
         self._typical = median(methods) if methods else SECONDS_AN_IMAGE
 
     def _images_of(self, record: Record) -> int:
@@ -110,30 +112,24 @@ class Costs:
         if timing.features_from == "store":
             rates["loading", cell.backbone_identity].append(timing.features / images)
 
-    def _learn_peaks(self, record: Record) -> None:
-        for kind, peaks in self._peaks.items():
-            peak = record.memory.get(kind)
-            for level in _levels(record.cell) if peak is not None else ():
-                peaks[level] = max(peaks.get(level, 0), int(peak or 0))
-
     def cell(self, cell: Cell) -> Estimate:
-        """Estimate a cell by those of its method: of the same parameters and data set, else of either."""
+        """Estimate a cell from past ones of its method: the same parameters and data set, else either."""
         images = self.images(cell)
         for level in _levels(cell):
             if level in self._seconds:
-                # Over other data sets the seconds follow the number of images, where both are known.
+                # From other data sets, the seconds scale with the number of images, if both are known.
                 elsewhere = level[0] in ("method and parameters", "method")
                 scaled = elsewhere and images and level in self._rates
                 return Estimate(self._rates[level] * images if scaled else self._seconds[level], True)
         return Estimate(self._typical * images if images else SECONDS_A_CELL, False)
 
     def total(self, todo: Iterable[Cell]) -> tuple[float, int]:
-        """Return the seconds of those cells whose method has a past, and how many have none."""
+        """Return the seconds of the cells whose method has records, and the number of those without."""
         estimates = [self.cell(cell) for cell in todo]
         return sum(e.seconds for e in estimates if e.learned), sum(not e.learned for e in estimates)
 
     def images(self, cell: Cell) -> int:
-        """Return the number of images of a cell's task; 0 if nothing is known of it."""
+        """Return the number of images of a cell's task; 0 if unknown."""
         size = self.sizes.get((cell.dataset, cell.task))
         return size.images if size else 0
 
@@ -146,25 +142,18 @@ class Costs:
         return images * self._rates.get(("loading", backbone_identity), LOADING_AN_IMAGE)
 
     def device_bytes(self, cells: Sequence[Cell]) -> int | None:
-        """Return the largest peak of torch on the device that cells like these had; None if none is known.
+        """Return torch's largest peak on the device over cells like these; None if unknown.
 
-        Of cells fitted together each one's record has the peak of all of them, so that the largest counts.
+        Each record of cells fitted together has the peak of all of them.
         """
-        return self._peak("device_peak_bytes", cells)
-
-    def host_bytes(self, cells: Sequence[Cell]) -> int | None:
-        """Return the largest resident set that cells like these had; None if none is known."""
-        return self._peak("host_peak_bytes", cells)
-
-    def _peak(self, kind: str, cells: Sequence[Cell]) -> int | None:
-        peaks = self._peaks[kind]
+        peaks = self._peaks
         found = [next((peaks[level] for level in _levels(cell) if level in peaks), None) for cell in cells]
         known = [peak for peak in found if peak is not None]
         return max(known) if known and len(known) == len(found) else None
 
 
 def _levels(cell: Cell) -> tuple[_Level, ...]:
-    """Return what past cells may have in common with this one, the most first."""
+    """Return what past cells may have in common with this one, the most specific first."""
     return (
         ("all but the task", cell.method, cell.params, cell.backbone, cell.dataset),
         ("data set", cell.method, cell.backbone, cell.dataset),
@@ -190,21 +179,19 @@ def fits(
     Parameters
     ----------
     need : int or None
-        Its learned peak, in bytes; None is unknown: it runs alone, so that its peak is learned.
+        Its learned peak, in bytes; None is unknown: it must run alone, which shows its peak.
     running : sequence of int or None
-        The learned peaks of those there, each in a process of its own.
+        The learned peaks of the running cells, each in a process of its own.
     total : int
         The device's memory, in bytes.
     margin : float
-        Peaks are taken for larger by this share.
+        Added to peaks, as a share of them.
     context : int
-        What each process takes beside them, in bytes.
+        Added for each process, in bytes.
     """
     if not running:
-        return True  # alone it may try, whatever it needs: nothing would make more room
-    if need is None:
+        return True  # nothing would make more room
+    peaks = [peak for peak in (*running, need) if peak is not None]
+    if len(peaks) <= len(running):
         return False
-    known = [peak for peak in running if peak is not None]
-    if len(known) < len(running):
-        return False
-    return sum(peak * (1 + margin) + context for peak in (*known, need)) <= total
+    return sum(peak * (1 + margin) + context for peak in peaks) <= total

@@ -1,7 +1,7 @@
-"""The driver: gives work to an executor, keeps what comes back, and decides what is tried again.
+"""The driver: gives work to an executor, writes what comes back, and decides what is retried.
 
-One policy for every executor (`bench.run.retry`). After a device's memory was too small for the cells beside
-each other half as many run there. A job that another's fault ended is simply given out again.
+One policy for every executor (`bench.run.retry`). Once cells running side by side exceed a device's memory,
+half as many run there. A job that ended through another's fault is simply submitted again.
 """
 
 from __future__ import annotations
@@ -15,27 +15,26 @@ from dataclasses import dataclass, field, replace
 
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
+from bench.run.claims import Claims, PeerRuns
+from bench.run.ending import Ending
 from bench.run.executors.base import Event, Executor, Extracted, Finished, Job, Lost, Slot
-from bench.run.locks import Claims
-from bench.run.peers import PeerRuns
-from bench.run.progress import Watch
+from bench.run.progress import ProgressTracker
 from bench.run.retry import Retries, failed_result
 from bench.run.schedule import Dispatcher
-from bench.run.stopping import Ending
 from bench.run.timing import mark_packed
 from bench.run.units import FeatureGroup, Unit
-from bench.run.writer import Keeper
+from bench.run.writer import RecordWriter
 from bench.suite.resolve import Resolver
 
 log = logging.getLogger(__name__)
 
-#: At the longest between two looks at signals and limits (seconds).
+#: The longest time between two checks of signals and limits (seconds).
 TICK = 0.25
 
 
 @dataclass(slots=True)
 class _Out:
-    """A job that an executor has."""
+    """A job that the executor has."""
 
     job: Job
     slot: Slot
@@ -52,18 +51,18 @@ class Driver:
     executor : Executor
     archive : Archive
     resolver : Resolver
-        For what records of cells without a worker say.
+        For the records of cells that have none from a worker.
     ending : Ending
         Entered by the caller.
     claims : Claims, optional
-        Without them nobody else may run into this archive.
+        Without claims, no other driver may write into this archive.
     known : mapping of str to Record
-        Records that were there before, by key: only another one means that another driver ran the cell.
+        Records from before the run, by key: a different one means that another driver ran the cell.
     alone : bool
         Nothing runs beside a cell on its device.
     max_failures : int, optional
-        After so many failed cells the run ends.
-    watch : Watch, optional
+        The run ends after so many failed cells.
+    tracker : ProgressTracker, optional
     loading : mapping, optional
         Seconds that a worker takes to read a group's features (`bench.run.units.loading_seconds`).
     """
@@ -80,18 +79,18 @@ class Driver:
         known: Mapping[str, Record] | None = None,
         alone: bool = False,
         max_failures: int | None = None,
-        watch: Watch | None = None,
+        tracker: ProgressTracker | None = None,
         loading: Mapping[FeatureGroup, float] | None = None,
     ) -> None:
         self._executor, self._resolver, self._ending = executor, resolver, ending
         self._peers, self._alone = PeerRuns(archive, claims, known or {}), alone
         self._max_failures = max_failures
-        held = dict(loading or {})
+        seconds = dict(loading or {})
         self._dispatcher = Dispatcher(
-            work, devices=len(executor.slots()), loading=lambda group: held.get(group, 0.0)
+            work, devices=len(executor.slots()), loading=lambda group: seconds.get(group, 0.0)
         )
-        self._keeper = Keeper(archive)
-        self._watch = watch or Watch("", [])
+        self._writer = RecordWriter(archive)
+        self._tracker = tracker or ProgressTracker("", [])
         self._out: dict[int, _Out] = {}
         self._again: deque[Job] = deque()
         self._retries = Retries()
@@ -101,7 +100,7 @@ class Driver:
         self._failures = 0
 
     def run(self) -> Generator[Record, None, None]:
-        """Run; yield each record once it is on disk, and those that other drivers wrote meanwhile.
+        """Run; yield each record once it is written, and those that other drivers wrote meanwhile.
 
         Raises
         ------
@@ -113,10 +112,10 @@ class Driver:
             with contextlib.suppress(KeyboardInterrupt):
                 yield from self._loop()
             self._ending.why = self._ending.why or ("interrupted" if self._left() else "")
-            yield from self._keeper.kept(all_of_them=True)
+            yield from self._writer.written(wait=True)
         finally:
             self._executor.close()
-            self._keeper.close()
+            self._writer.close()
             self._peers.close()
 
     def _loop(self) -> Iterator[Record]:
@@ -131,11 +130,11 @@ class Driver:
             if not stopped:
                 self._fill()
             for event in self._executor.events(TICK):
-                self._watch.event(event)
+                self._tracker.event(event)
                 self._handle(event)
-            yield from self._keeper.kept()
-            yield from self._look_elsewhere()
-            self._watch.tick(self._dispatcher.seconds_left, self._ending.why)
+            yield from self._writer.written()
+            yield from self._poll_peers()
+            self._tracker.update(self._dispatcher.seconds_left, self._ending.why)
 
     def _left(self) -> bool:
         if self._out:
@@ -143,16 +142,16 @@ class Driver:
         return not self._ending.why and bool(self._dispatcher.left or self._again or self._peers.waiting)
 
     def _fill(self) -> None:
-        """Give out jobs until no place takes one."""
-        given = True
-        while given:
-            given = False
+        """Submit jobs until no slot takes one."""
+        submitted = True
+        while submitted:
+            submitted = False
             for slot in self._executor.idle():
                 out = self._next(slot)
                 if out is not None:
-                    given = True
+                    submitted = True
                     self._out[out.job.id] = out
-                    self._watch.given(out.job)
+                    self._tracker.submitted(out.job)
                     self._executor.submit(out.job, slot)
 
     def _next(self, slot: Slot) -> _Out | None:
@@ -163,7 +162,7 @@ class Driver:
             if self._executor.fits(job, slot):
                 self._again.remove(job)
                 return _Out(job, slot, None, {cell.key for cell in job.cells})
-        if self._again:  # they need an empty worker or device, which more work would not leave them
+        if self._again:  # they need an empty worker or device, so give out nothing else
             return None
         fits = lambda unit: self._executor.fits(self._job(unit, unit.cells), slot)  # noqa: E731
         while (unit := self._dispatcher.take(slot.name, fits)) is not None:
@@ -185,20 +184,20 @@ class Driver:
             alone=self._alone,
         )
 
-    def _look_elsewhere(self) -> Iterator[Record]:
-        """Yield what other drivers have done; take over what they have left."""
+    def _poll_peers(self) -> Iterator[Record]:
+        """Yield what other drivers have done; take over what they gave up."""
         done, left = self._peers.poll()
         for record in done:
-            self._watch.finished(record)
+            self._tracker.finished(record)
             yield record
         for cell in left:
-            self._try_again(cell)
+            self._retry(cell)
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Finished):
             self._finished(event)
         elif isinstance(event, Extracted):
-            self._over(self._out[event.job])
+            self._close(self._out[event.job])
         elif isinstance(event, Lost):
             out = self._out[event.job]
             if event.why not in ("interrupted", "unstarted"):
@@ -208,9 +207,9 @@ class Driver:
                 self._dispatcher.give_back(out.unit)
                 return
             self._lost(event, out)
-            self._over(out)
+            self._close(out)
 
-    def _over(self, out: _Out) -> None:
+    def _close(self, out: _Out) -> None:
         del self._out[out.job.id]
         if out.unit is not None:
             self._dispatcher.done(out.unit)
@@ -228,24 +227,24 @@ class Driver:
             busy = sum(other.slot.device == device for other in self._out.values())
             self._most[device] = max(1, busy // 2)
             log.warning(
-                "%s: %s has no memory left; %d at once from now on", record.cell, device, self._most[device]
+                "%s: %s is out of memory; %d at once from now on", record.cell, device, self._most[device]
             )
-            self._try_again(record.cell, alone=True)
+            self._retry(record.cell, alone=True)
         else:
-            self._keep(replace(event, record=mark_packed(record)) if event.packed else event)
+            self._write(replace(event, record=mark_packed(record)) if event.packed else event)
         if not out.left:
-            self._over(out)
+            self._close(out)
 
-    def _keep(self, result: Finished) -> None:
+    def _write(self, result: Finished) -> None:
         record = result.record
-        self._watch.finished(record)
-        self._keeper.keep(result, self._peers.release)
+        self._tracker.finished(record)
+        self._writer.write(result, self._peers.release)
         if record.status == "failed":
             self._failures += 1
             if self._failures == self._max_failures:
                 self._ending.ask("failures")
 
-    def _try_again(self, cell: Cell, *, fresh: bool = False, alone: bool = False) -> None:
+    def _retry(self, cell: Cell, *, fresh: bool = False, alone: bool = False) -> None:
         job = Job(id=next(self._numbers), cells=(cell,), fresh=fresh, alone=alone or self._alone)
         self._again.append(job)
 
@@ -255,18 +254,19 @@ class Driver:
                 self._peers.release(cell.key)
             return
         if out.job.part is not None:
-            log.warning("features of %s: %s; its cells will try", out.job.cells[0].dataset, event.reason)
+            dataset = out.job.cells[0].dataset
+            log.warning("features of %s: %s; its cells extract for themselves", dataset, event.reason)
             return
         if event.why == "unstarted":
             self._again.append(replace(out.job, id=next(self._numbers), cells=event.cells))
             return
         for cell in event.cells:
             if self._retries.cell(cell, event, out.job):
-                self._try_again(cell, fresh=event.why != "node")
+                self._retry(cell, fresh=event.why != "node")
             else:
-                self._keep(failed_result(cell, event, self._resolver))
+                self._write(failed_result(cell, event, self._resolver))
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:
-    """Return what cells share whose peaks of memory are alike."""
+    """Return what cells with similar peaks of memory share."""
     return cell.dataset, cell.method, cell.params, cell.backbone

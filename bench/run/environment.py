@@ -24,7 +24,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Return the installed versions of the packages that matter; those not installed are left out."""
+    """Return the versions of `PACKAGES`, as far as they are installed."""
     found = {}
     for package in PACKAGES:
         try:
@@ -35,17 +35,15 @@ def versions() -> dict[str, str]:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Return ``commit`` and ``dirty`` of the checkout that holds `folder`, or None."""
+    """Return ``commit`` and ``dirty`` of the checkout that contains `folder`, or None."""
 
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=20
-        ).stdout.strip()
-
+    git = ("git", "-C", str(folder))
     try:
-        commit = git("rev-parse", "HEAD")
-        # Results are written by runs; they don't make the code another one.
-        status = git("status", "--porcelain", "--untracked-files=all", "--", ".", ":(exclude)results")
+        commit = _output(*git, "rev-parse", "HEAD")
+        # Runs write results; the code stays the same.
+        status = _output(
+            *git, "status", "--porcelain", "--untracked-files=all", "--", ".", ":(exclude)results"
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit, "dirty": bool(status)}
@@ -99,15 +97,13 @@ def describe(device: str) -> dict[str, Any]:
 def _driver() -> str | None:
     try:
         return (
-            subprocess.run(
-                ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=20,
-            )
-            .stdout.splitlines()[0]
+            _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+            .splitlines()[0]
             .strip()
         )
     except (OSError, subprocess.SubprocessError, IndexError):
         return None
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,7 @@ from bench.data.task import Task
 from bench.features.provider import FeatureProvider, FeatureUsage
 from bench.metrics.image import auroc
 from bench.metrics.purification import purification_metrics
-from bench.run.measure import PeakMemory
-from bench.run.timelimit import CellTimeout
+from bench.run.measure import CellTimeout, PeakMemory
 from bench.suite.resolve import ResolvedMethod
 from bench.train.method import Method, Scores
 
@@ -39,7 +38,7 @@ class CellRun:
     """A cell on its way through the runner."""
 
     cell: Cell
-    #: None where the method cannot be resolved, for the reason in `problem`.
+    #: None if the method cannot be resolved; `problem` says why.
     resolved: ResolvedMethod | None
     problem: AnobenchError | None
     header: dict[str, Any]
@@ -56,14 +55,14 @@ class CellRun:
     flags: tuple[str, ...] = ()
 
     def fitted(self, seconds: float, usage: FeatureUsage, *, features: float, together: int = 1) -> None:
-        """Note what fitting took, `features` of it for getting features."""
+        """Note the seconds that fitting took, `features` of them for getting features."""
         self.fit_seconds, self.fit_usage = max(0.0, seconds - features), usage
         self.wall += seconds
         if together > 1:
             self.flags += (f"fitted together with {together - 1} other cells: its time is a share",)
 
     def release(self) -> None:
-        """Let go of what was fitted: the cells after this one need the memory."""
+        """Free what was fitted: later cells need the memory."""
         for name in ("method", "train", "test"):
             if hasattr(self, name):
                 delattr(self, name)
@@ -72,8 +71,8 @@ class CellRun:
 class Shuffled:
     """Images in an order that says nothing about their labels, and that order.
 
-    Test folders are sorted by defect and drawn anomalies come after the normals: a method that looked at
-    positions would see labels. The order depends on the task alone, so that it is the same for all methods.
+    Test folders are sorted by defect, and drawn anomalies come after the normal images: positions would give
+    the labels away. The order depends on the task alone, so it is the same for all methods.
     """
 
     def __init__(self, images: Images, cell: Cell, part: str) -> None:
@@ -83,9 +82,9 @@ class Shuffled:
 
 
 def purified(cell_run: CellRun) -> dict[str, float]:
-    """Return how well a wrapper chose among its training images, which the truth is needed for."""
+    """Return how well a wrapper chose among its training images, according to their true labels."""
     purification, truth = getattr(cell_run.method, "purification", None), cell_run.task.train_labels
-    # An oracle that got the clean images alone had nothing to choose.
+    # An oracle that only got the clean images had nothing to choose.
     if purification is None or truth is None or len(truth) != len(cell_run.train.order):
         return {}
     checked = purification.checked(len(cell_run.train.images))
@@ -95,7 +94,7 @@ def purified(cell_run: CellRun) -> dict[str, float]:
 def record_header(
     cell: Cell, method: ResolvedMethod | None, environment: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what the record of a cell says whatever comes of it."""
+    """Return the fields that a cell's record has, failed or not."""
     return {
         "cell": cell,
         "setting": method.setting if method else "one-class",
@@ -121,25 +120,16 @@ def features_from(*usages: FeatureUsage) -> Any:
     return "computed" if computed else "store" if reused else "none"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ChosenScores:
-    """The scores that are kept.
-
-    Attributes
-    ----------
-    scores : ndarray, shape (n,), float32
-    candidates : dict of str to dict
-        `Record.candidates`.
-    flags : tuple of str
-    """
+class ChosenScores(NamedTuple):
+    """The scores of a record, shape (n,), float32; `Record.candidates`; and flags."""
 
     scores: NDArray[np.float32]
-    candidates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    candidates: Mapping[str, Mapping[str, float]] = {}
     flags: tuple[str, ...] = ()
 
 
 def choose(returned: Scores, labels: NDArray[np.uint8], selection: str) -> ChosenScores:
-    """Return the scores to keep: the method's own, or for an oracle the candidate that the labels favour."""
+    """Return the scores of a record: the method's, or for an oracle the candidate that the labels favour."""
     given = returned.checked(len(labels))
     candidates = returned.checked_candidates(len(labels))
     if not candidates:
@@ -149,10 +139,10 @@ def choose(returned: Scores, labels: NDArray[np.uint8], selection: str) -> Chose
             'candidates are for methods whose selection is "oracle"; this one is tagged '
             f"{selection!r} and must choose without the test labels"
         )
-    told = {name: candidate_summary(scores, labels) for name, scores in candidates.items()}
-    best = max(candidates, key=lambda name: told[name].get("auroc", 0.0))
+    summaries = {name: candidate_summary(scores, labels) for name, scores in candidates.items()}
+    best = max(candidates, key=lambda name: summaries[name].get("auroc", 0.0))
     flag = f"oracle: chose {best} of {len(candidates)} on the test set"
-    return ChosenScores(candidates[best], told, (flag,))
+    return ChosenScores(candidates[best], summaries, (flag,))
 
 
 def candidate_summary(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, float]:
@@ -167,7 +157,7 @@ def candidate_summary(scores: NDArray[np.float32], labels: NDArray[np.uint8]) ->
 
 
 def too_few_images(params: Mapping[str, Value], n: int) -> tuple[str, ...]:
-    """Return which parameters ask for more training images than the task has; methods take what there is."""
+    """Return which parameters ask for more training images than the task has; methods use what there is."""
     return tuple(
         f"{name}={value} is more than the task's training images ({n})"
         for name, value in params.items()

@@ -1,7 +1,7 @@
 """Launching a suite: the one way from a suite to its records, for the command line, Python and tests.
 
-`prepare` plans and looks up what is there; `launch` runs the rest through an executor and writes the archive;
-`run` does both and hands back the results.
+`prepare` plans and looks up which records exist; `launch` runs the remaining cells through an executor and
+writes the archive; `run` does both and returns the results.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.archive import Archive
-from bench.core.cell import Cell
+from bench.core.cell import Cell, Record
 from bench.core.determinism import CELL_THREADS
 from bench.core.errors import AnobenchError, SuiteError, did_you_mean
 from bench.core.plan import Plan
 from bench.run.executors.choose import Options, choose_executor, pick_devices
-from bench.run.progress import View, Watch, quiet
-from bench.run.remaining import State, compare, narrow
+from bench.run.progress import ProgressTracker, View, quiet
+from bench.run.remaining import compare, narrow
 from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
 from bench.suite.resolve import Resolver
@@ -30,48 +30,49 @@ from bench.suite.suite import Suite, adhoc_suite, load_suite
 if TYPE_CHECKING:
     from bench.report.results import Results
     from bench.run.cost import Costs
+    from bench.run.ending import EndReason
     from bench.run.setup import Setup
-    from bench.run.stopping import Why
     from bench.run.units import Unit
 
 log = logging.getLogger(__name__)
 
 #: Why a run is about to end, in words.
 REASONS = {
-    "interrupted": "interrupted: cells in flight come to their end or their next checkpoint; "
-    "Ctrl-C again stops them now",
-    "terminated": "asked to end: cells in flight have some seconds to finish or to keep a checkpoint",
-    "budget": "the budget is spent: cells in flight have a minute to finish or to keep a checkpoint",
-    "failures": "too many failures (--max-failures): cells in flight come to their end",
+    "interrupted": "interrupted: running cells go on to their end or a checkpoint; Ctrl-C again stops them",
+    "terminated": "terminated: running cells have a few seconds to finish or to write a checkpoint",
+    "budget": "the budget is spent: running cells have a minute to finish or to write a checkpoint",
+    "failures": "too many failures (--max-failures): running cells go on to their end",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A suite, its plan, and what of it is there."""
+    """A suite, its plan, and which of its records exist."""
 
     suite: Suite
     registry: Registry
     archive: Archive
     plan: Plan
-    state: State
+    #: The records that exist, by key; `launch` adds to them.
+    records: dict[str, Record]
+    todo: tuple[Cell, ...]
 
     def results(self) -> Results:
         """Return the results so far."""
         from bench.report.results import Results
 
-        return Results(self.plan, self.archive, self.state.records, self.registry)
+        return Results(self.plan, self.archive, self.records, self.registry)
 
 
 def find_suite(
     suite: str | Path | Suite | None, registry: Registry, datasets: Sequence[str], methods: Sequence[str]
 ) -> Suite:
-    """Return the suite that a name or path means, or one made of selectors.
+    """Return the suite of a name or path, or one made of selectors.
 
     Raises
     ------
     SuiteError
-        Neither is given, or the file is not a suite.
+        Neither a suite nor selectors are given, or the file is not a suite.
     """
     if isinstance(suite, Suite):
         return suite
@@ -96,7 +97,7 @@ def prepare(
     retry_failed: bool = False,
     retime: bool = False,
 ) -> Prepared:
-    """Plan a suite and look up what is there.
+    """Plan a suite and look up which records exist.
 
     Parameters
     ----------
@@ -109,34 +110,32 @@ def prepare(
 
     Raises
     ------
-    SuiteError, SelectorError, BackboneError
-        The suite names something that is not there, or gives a parameter of a wrong kind.
-    DataError
-        A data set that it names is missing or damaged.
+    SuiteError, SelectorError, BackboneError, DataError
+        As in `bench.suite.grid.make_plan`.
     """
     found = find_suite(suite, registry, datasets, methods)
     plan = make_plan(found, registry)
-    state = compare(plan, archive, fresh=fresh, retry_failed=retry_failed, retime=retime)
+    records, todo = compare(plan, archive, fresh=fresh, retry_failed=retry_failed, retime=retime)
     if suite is not None and (datasets or methods):
-        state = narrow(plan, state, datasets, methods)
-    return Prepared(found, registry, archive, plan, state)
+        todo = narrow(plan, todo, datasets, methods)
+    return Prepared(found, registry, archive, plan, records, todo)
 
 
 def launch(
     prepared: Prepared,
     options: Options | None = None,
     *,
-    view: Callable[[Watch], AbstractContextManager[View]] = quiet,
+    view: Callable[[ProgressTracker], AbstractContextManager[View]] = quiet,
     say: Callable[[str], None] = log.info,
-) -> Why:
-    """Run what is left, adding each record to ``prepared.state.records`` once it is on disk.
+) -> EndReason:
+    """Run what is left; add each record to ``prepared.records`` once it is written.
 
     Parameters
     ----------
     view : callable
-        Given the run's progress; a context that shows it.
+        Takes the run's progress; returns a context that shows it.
     say : callable
-        Given what a user should read, such as why the run is about to end.
+        Shows a line to the user, such as why the run is about to end.
 
     Returns
     -------
@@ -150,31 +149,30 @@ def launch(
     AnobenchError
         An option cannot be used on this machine.
     """
+    from bench.run.claims import Claims
     from bench.run.driver import Driver
-    from bench.run.locks import Claims
-    from bench.run.stopping import Ending
+    from bench.run.ending import Ending
     from bench.run.units import loading_seconds
 
-    options, archive, state = options or Options(), prepared.archive, prepared.state
+    options, archive, todo = options or Options(), prepared.archive, prepared.todo
     archive.check_writable()
     archive.write_plan(prepared.plan)
-    if not state.todo:
+    if not todo:
         return ""
     resolver = Resolver(prepared.registry)
     devices = pick_devices(options)
     setup = _setup(prepared.suite, prepared.registry, options, devices)
     costs = _costs(prepared, devices[0])
     claims = Claims(archive.root / "claims")
-    watch = Watch(prepared.suite.name, [], total=len(state.todo), driver=claims.name)
-    watch.file = archive.root / "status" / f"{prepared.suite.name}-{claims.name[:8]}.json"
-    with Ending(options.budget, lambda why: say(REASONS[why])) as ending, view(watch) as shown:
-        tell = lambda progress: shown.on_progress(progress)  # noqa: E731
-        chosen = choose_executor(options, setup, devices, costs, state.todo, archive.root, tell)
+    tracker = ProgressTracker(prepared.suite.name, [], total=len(todo), driver=claims.name)
+    tracker.file = archive.root / "status" / f"{prepared.suite.name}-{claims.name[:8]}.json"
+    with Ending(options.budget, lambda why: say(REASONS[why])) as ending, view(tracker) as shown:
+        chosen = choose_executor(options, setup, devices, costs, todo, archive.root, shown.on_progress)
         executor, ending.at_once = chosen.executor, chosen.at_once
-        if state.records:
-            say(f"{len(state.records)} cells are there; running {len(state.todo)}.")
-        work = _work(state.todo, costs, setup, resolver, options, chosen.devices)
-        watch.slots = executor.slots()
+        if prepared.records:
+            say(f"{len(prepared.records)} cells are done; running {len(todo)}.")
+        work = _work(todo, costs, setup, resolver, options, chosen.devices)
+        tracker.slots = executor.slots()
         driver = Driver(
             work,
             executor,
@@ -182,21 +180,21 @@ def launch(
             resolver,
             ending,
             claims=claims,
-            known=state.records,
+            known=prepared.records,
             alone=options.timing == "exclusive",
             max_failures=options.max_failures,
-            watch=watch,
+            tracker=tracker,
             loading=loading_seconds(work, costs),
         )
         try:
             with contextlib.closing(driver.run()) as records:
                 for record in records:
-                    state.records[record.cell.key] = record
-                    shown.kept(record)
+                    prepared.records[record.cell.key] = record
+                    shown.on_record(record)
         except KeyboardInterrupt:
             ending.why = ending.why or "interrupted"
         finally:
-            watch.close()
+            tracker.close()
         return ending.why
 
 
@@ -222,7 +220,7 @@ def _costs(prepared: Prepared, device: str) -> Costs:
     from bench.run.prefetch import survey
 
     past = prepared.archive.load_all(prepared.archive.keys()).values()
-    sizes = survey(prepared.state.todo, prepared.registry)
+    sizes = survey(prepared.todo, prepared.registry)
     return Costs(past, sizes=sizes, device=device.partition(":")[0])
 
 
@@ -269,9 +267,9 @@ def run(
     results : str or Path
         The results folder.
     datasets, methods : str or sequence of str
-        Selectors such as ``"digits[task=3]"`` and ``"dn2[k=5]"``; of a suite they pick a part.
+        Selectors such as ``"digits[task=3]"`` and ``"dn2[k=5]"``; with a suite they pick a part of it.
     folders : sequence of str or Path
-        Bench folders of your own; the working directory is searched too.
+        Your own bench folders; the working directory is searched too.
     fresh, retry_failed : bool
         Run every cell again, or those that failed.
     show : bool
@@ -289,7 +287,7 @@ def run(
     AnobenchError
         A mistake in the suite, the selectors, the options or the data.
     KeyboardInterrupt
-        After Ctrl-C; what had finished is kept.
+        After Ctrl-C; records of finished cells stay.
 
     Examples
     --------

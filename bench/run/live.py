@@ -1,4 +1,4 @@
-"""What a running suite shows: a table that lives on a terminal, plain lines elsewhere."""
+"""What a running suite shows: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rich.console import Console, Group, RenderableType
 if TYPE_CHECKING:
     from bench.core.cell import Record
     from bench.run.executors.base import Progress
-    from bench.run.progress import Snapshot, View, Watch
+    from bench.run.progress import ProgressTracker, Snapshot, View
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-#: Rows of running cells on a terminal; more are counted.
+#: The most rows of running cells on a terminal; the rest is a number.
 MOST_ROWS = 16
-#: Without a terminal, a line at most so often (seconds).
+#: Without a terminal, the least time between two lines (seconds).
 PLAIN_INTERVAL = 10.0
 
 
 def say(text: str) -> None:
     """Print a line to standard error, above the table if there is one."""
-    err.print(text, markup=False)
+    err.print(text)
 
 
 def duration(seconds: float) -> str:
@@ -54,8 +54,8 @@ def drawn(now: Snapshot) -> RenderableType:
 
     rows = Table.grid(padding=(0, 2))
     shown = sorted(now.running)[:MOST_ROWS]
-    for place, what, seconds, note in shown:
-        rows.add_row(place, _plain(what), duration(seconds), _plain(note))
+    for slot, what, seconds, note in shown:
+        rows.add_row(slot, _plain(what), duration(seconds), _plain(note))
     if len(now.running) > len(shown):
         rows.add_row("", f"and {len(now.running) - len(shown)} more", "", "")
     for device, what in now.devices:
@@ -77,50 +77,50 @@ def _failure(record: Record) -> str:
 
 
 class _Live:
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def __init__(self, tracker: ProgressTracker) -> None:
+        self._tracker = tracker
 
     def __rich__(self) -> RenderableType:
-        return drawn(self._watch.snapshot())
+        return drawn(self._tracker.snapshot())
 
-    def kept(self, record: Record) -> None:
+    def on_record(self, record: Record) -> None:
         if record.status == "failed":
-            err.print(_failure(record), style="red", markup=False)
+            err.print(_failure(record), style="red")
 
     def on_progress(self, event: Progress) -> None:
-        self._watch.event(event)
+        self._tracker.event(event)
 
 
 class _Plain:
-    def __init__(self, watch: Watch) -> None:
-        self._watch, self._last = watch, time.monotonic()
+    def __init__(self, tracker: ProgressTracker) -> None:
+        self._tracker, self._last = tracker, time.monotonic()
 
-    def kept(self, record: Record) -> None:
+    def on_record(self, record: Record) -> None:
         now = time.monotonic()
         if record.status == "failed":
-            err.print(_failure(record), markup=False)
-        if self._watch.done == self._watch.total or now - self._last >= PLAIN_INTERVAL:
+            err.print(_failure(record))
+        if self._tracker.done == self._tracker.total or now - self._last >= PLAIN_INTERVAL:
             self._last = now
-            err.print(f"{headline(self._watch.snapshot())}: {record.cell}", markup=False)
+            err.print(f"{headline(self._tracker.snapshot())}: {record.cell}")
 
     def on_progress(self, event: Progress) -> None:
-        self._watch.event(event)
+        self._tracker.event(event)
         now = time.monotonic()
         if now - self._last >= PLAIN_INTERVAL:
             self._last = now
             unit = "images" if event.kind == "features" else "mini-batches"
             doing = "features of" if event.kind == "features" else "training"
-            err.print(f"{doing} {event.what}: {event.done}/{event.total} {unit}", markup=False)
+            err.print(f"{doing} {event.what}: {event.done}/{event.total} {unit}")
 
 
 @contextmanager
-def view(watch: Watch) -> Iterator[View]:
-    """Show a run while it goes on."""
+def view(tracker: ProgressTracker) -> Iterator[View]:
+    """Show a run in progress on standard error."""
     if not err.is_terminal:
-        yield _Plain(watch)
+        yield _Plain(tracker)
         return
     from rich.live import Live
 
-    shown = _Live(watch)
+    shown = _Live(tracker)
     with Live(shown, console=err, refresh_per_second=2, transient=True):
         yield shown

@@ -1,8 +1,12 @@
-"""Seconds and peak memory of a piece of work, with the device synchronised at both ends."""
+"""What a cell costs: seconds, with the device synchronised, and peak memory; and a limit on its seconds."""
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,27 +20,16 @@ _STATUS = Path("/proc/self/status")
 
 
 def synchronised_seconds(device: torch.device) -> float:
-    """Return a clock's seconds once the device has done what it was told."""
+    """Return a clock's seconds once the device has finished its work."""
     synchronise(device)
     return time.perf_counter()
-
-
-class Stopwatch:
-    """Seconds between ``start`` (at construction) and ``stop``, synchronised."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._start = synchronised_seconds(device)
-
-    def stop(self) -> float:
-        return synchronised_seconds(self._device) - self._start
 
 
 class PeakMemory:
     """Peak memory since construction.
 
-    On Linux the kernel's high-water mark of this process is reset, so that each cell has its own; where that
-    is not possible the host's peak is None rather than that of an earlier cell.
+    On Linux this resets the process's high-water mark in the kernel; where that is impossible the host's peak
+    is None rather than that of an earlier cell.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -64,3 +57,27 @@ class PeakMemory:
 
             device = int(torch.cuda.max_memory_allocated(self._device))
         return {"host_peak_bytes": host, "device_peak_bytes": device}
+
+
+class CellTimeout(Exception):
+    """A cell took longer than the suite allows."""
+
+
+@contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise `CellTimeout` after so many seconds, where Python code runs: a call into C code ends first."""
+    usable = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if seconds is None or not usable:
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise CellTimeout(f"took longer than the suite's limit of {seconds:g} s (limits.cell_seconds)")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

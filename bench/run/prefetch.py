@@ -1,6 +1,6 @@
 """Extraction as work of its own: the features that a group of cells will ask for, a part on each device.
 
-Also what planning must know before anything runs: what tasks hold, and which cells ask for features.
+Also what the launcher must know before anything runs: the sizes of tasks, and which cells ask for features.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ log = logging.getLogger(__name__)
 
 
 def extract(runner: Runner, cells: Iterable[Cell], part: tuple[int, int]) -> None:
-    """Bring a part of the features that cells ask for into the store.
+    """Extract a part of the features that cells ask for into the store.
 
     Parameters
     ----------
     cells : iterable of Cell
-        One backbone; every distinct task with its contamination once is enough.
+        Of one backbone; each distinct task and contamination once.
     part : (int, int)
-        Which part of how many. Parts are runs of rows, so that none is computed twice.
+        Which part of how many. Parts are disjoint runs of rows.
 
     Raises
     ------
     AnobenchError
-        The first that a task, its data or the backbone gave, once all others were extracted.
+        The first error of a task, its data or the backbone, after all others were extracted.
     """
     rows: dict[Source, np.ndarray] = {}
-    alive, failure, backbone = [], None, ""
+    tasks, failure, backbone = [], None, ""
     for cell in cells:
         backbone = cell.backbone
         try:
@@ -52,7 +52,7 @@ def extract(runner: Runner, cells: Iterable[Cell], part: tuple[int, int]) -> Non
         except AnobenchError as error:
             failure = failure or error
             continue
-        alive.append(task)
+        tasks.append(task)  # keeps its sources alive
         for images in (task.train, task.test):
             for source, some in pieces(images):
                 rows[source] = np.union1d(rows[source], some) if source in rows else np.unique(some)
@@ -69,16 +69,16 @@ def extract(runner: Runner, cells: Iterable[Cell], part: tuple[int, int]) -> Non
 
 
 def survey(cells: Sequence[Cell], registry: Registry) -> dict[tuple[str, str], Size]:
-    """Return what the cells' tasks hold, by (data set, task); opened, not decoded.
+    """Return the sizes of the cells' tasks, by (data set, task); no image is decoded.
 
-    A task that cannot be opened is left out: running its cells says why.
+    A task that cannot be opened is left out: running its cells shows why.
     """
     found: dict[tuple[str, str], Size] = {}
     for dataset, name in dict.fromkeys((cell.dataset, cell.task) for cell in cells):
         try:
             task = registry.open_dataset(dataset).task(name)
         except Exception as error:
-            log.debug("%s/%s is not counted: %s", dataset, name, error)
+            log.debug("%s/%s cannot be opened: %s", dataset, name, error)
             continue
         sources = {source.fingerprint: len(source) for source in task.sources}
         found[dataset, name] = Size(len(task.train), len(task.test), sources)
@@ -86,10 +86,10 @@ def survey(cells: Sequence[Cell], registry: Registry) -> dict[tuple[str, str], S
 
 
 def asks_for_features(resolver: Resolver, backbones: Backbones) -> Callable[[Cell], bool]:
-    """Return whether a cell asks for pooled features of a backbone that are worth extracting beforehand.
+    """Return a test of whether a cell asks for pooled features that are worth extracting beforehand.
 
-    Methods declare what they need (`bench.train.method.Method.needs`). One that declares it wrongly gets
-    what it asks for when it runs, as without an extraction.
+    Methods declare it (`bench.train.method.Method.needs`); with a wrong declaration they still get what they
+    ask for when they run.
     """
 
     @cache

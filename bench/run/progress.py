@@ -1,4 +1,4 @@
-"""Watching a run: what runs where, how much is done, how long it takes; for live view and other shells."""
+"""A run's progress: what runs where, what is done, how long the rest takes; for a view and other shells."""
 
 from __future__ import annotations
 
@@ -16,25 +16,15 @@ from bench.core.errors import ArchiveError
 from bench.core.files import write_atomically
 from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Progress, Slot, Started
 
-#: Schema of a status file, and seconds between two.
-STATUS_VERSION = 1
-WRITE_EVERY = 2.0
+#: Schema of a status file, and seconds between two of them.
+STATUS_VERSION, WRITE_EVERY = 1, 2.0
 
 
 @dataclass(slots=True)
-class Running:
-    """A job on a slot.
+class _Running:
+    """A running job: its first cell, its start in monotonic seconds, how far a training or extraction is."""
 
-    Attributes
-    ----------
-    what : str
-        The cell, how many more are fitted together with it, or the features it extracts.
-    since : float
-        Monotonic seconds.
-    note : str
-        How far a training or an extraction is.
-    """
-
+    slot: str
     what: str
     since: float
     note: str = ""
@@ -48,16 +38,16 @@ class Snapshot:
     ----------
     suite : str
     driver : str
-        Name of its lock among the claims; empty without.
+        The name of `bench.run.claims.Claims`; empty without claims.
     total, done, failed : int
-        Cells of this run; `failed` are among `done`.
+        Cells of this run; `done` includes `failed`.
     seconds : float
-        Since it began.
+        Since the start.
     left_seconds : float or None
-        Estimate of what it still takes.
+        Estimated.
     running : tuple of (slot, what, seconds, note)
     devices : tuple of (name, what)
-        Use and memory of each GPU, where the system tells.
+        Use and memory of each GPU, as far as known.
     ending : str
         Why it is about to end.
     """
@@ -97,18 +87,18 @@ class Snapshot:
 
 
 @dataclass(slots=True)
-class Watch:
+class ProgressTracker:
     """Follows a run's events.
 
     Attributes
     ----------
-    suite : str
+    suite, driver : str
+        As in `Snapshot`.
     slots : sequence of Slot
     total : int
         Cells to run.
     file : Path, optional
-        Where the status is written for other shells.
-    driver : str
+        Where to write the status for other shells.
     """
 
     suite: str
@@ -119,59 +109,59 @@ class Watch:
     done: int = 0
     failed: int = 0
     ending: str = ""
-    running: dict[int, tuple[str, Running]] = field(default_factory=dict)
-    #: Estimated seconds of jobs in flight, and of those that are over with what they really took.
-    _given: dict[int, float] = field(default_factory=dict)
+    _running: dict[int, _Running] = field(default_factory=dict)
+    #: Estimated seconds of running jobs, by their ids; of finished ones, with the seconds that they took.
+    _submitted: dict[int, float] = field(default_factory=dict)
     _estimated: float = 0.0
     _took: float = 0.0
     _seconds_left: float = 0.0
     _began: float = field(default_factory=time.monotonic)
     _written: float = -float("inf")
 
-    def given(self, job: Job) -> None:
-        """Note that a job was handed out."""
-        # How wrong extractions are estimated says nothing of cells.
-        self._given[job.id] = job.seconds or 0.0 if job.part is None else 0.0
+    def submitted(self, job: Job) -> None:
+        """Note that a job was submitted."""
+        # Wrong estimates of extractions say nothing about cells.
+        self._submitted[job.id] = job.seconds or 0.0 if job.part is None else 0.0
 
     def event(self, event: Event) -> None:
         now = time.monotonic()
         if isinstance(event, Started):
-            self.running[event.job] = (event.slot.name, Running(str(event.cell), now))
-        elif isinstance(event, Progress) and event.job in self.running:
+            self._running[event.job] = _Running(event.slot.name, str(event.cell), now)
+        elif isinstance(event, Progress) and event.job in self._running:
             what = "" if event.kind == "training" else f"features of {event.what}: "
-            self.running[event.job][1].note = f"{what}{event.done:,} of {event.total:,}"
+            self._running[event.job].note = f"{what}{event.done:,} of {event.total:,}"
         elif isinstance(event, Extracted | Lost | Finished):
             self._over(event.job, now)
 
     def _over(self, job: int, now: float) -> None:
-        estimated = self._given.pop(job, None)
-        slot = self.running.pop(job, None)
-        if estimated and slot is not None:
+        estimated = self._submitted.pop(job, None)
+        running = self._running.pop(job, None)
+        if estimated and running is not None:
             self._estimated += estimated
-            self._took += now - slot[1].since
+            self._took += now - running.since
 
     def finished(self, record: Record) -> None:
         """Note that a cell is done, by this or another driver."""
         self.done += 1
         self.failed += record.status == "failed"
 
-    def tick(self, seconds_left: float, ending: str = "") -> None:
-        """Note what is left, and write the status if it is time to."""
+    def update(self, seconds_left: float, ending: str = "") -> None:
+        """Note what is left, and write the status if it is time."""
         self._seconds_left, self.ending = seconds_left, ending
         now = time.monotonic()
         if self.file is not None and now - self._written >= WRITE_EVERY:
             self._written = now
-            with contextlib.suppress(ArchiveError):  # a full disk is for the records to tell
+            with contextlib.suppress(ArchiveError):  # a full disk: the records will say so
                 write_atomically(self.file, self.snapshot().to_json().encode(), durable=False)
 
     def left_seconds(self) -> float | None:
-        """Estimate what is left: learned costs, corrected by how those of this run so far were wrong."""
+        """Estimate what is left: learned costs, corrected by how far off they were in this run."""
         if self.done >= self.total:
             return 0.0
         if not self._estimated or not self.done:
             return None
-        wrong = self._took / self._estimated
-        return wrong * (self._seconds_left + sum(self._given.values())) / max(1, len(self.slots))
+        correction = self._took / self._estimated
+        return correction * (self._seconds_left + sum(self._submitted.values())) / max(1, len(self.slots))
 
     def snapshot(self) -> Snapshot:
         """Return the run at this moment."""
@@ -186,7 +176,7 @@ class Watch:
             failed=self.failed,
             seconds=now - self._began,
             left_seconds=self.left_seconds(),
-            running=tuple((name, r.what, now - r.since, r.note) for name, r in self.running.values()),
+            running=tuple((r.slot, r.what, now - r.since, r.note) for r in self._running.values()),
             devices=usage({slot.device for slot in self.slots}),
             ending=self.ending,
         )
@@ -199,22 +189,22 @@ class Watch:
 
 
 class View(Protocol):
-    """Shows a run while it goes on."""
+    """Shows a run in progress."""
 
-    def kept(self, record: Record) -> None:
-        """A record is on disk."""
+    def on_record(self, record: Record) -> None:
+        """Show a record that was written."""
 
     def on_progress(self, progress: Progress) -> None:
-        """A training or an extraction in this process has come so far."""
+        """Show how far a training or an extraction in this process is."""
 
 
 class _Quiet:
-    def kept(self, record: Record) -> None: ...
+    def on_record(self, record: Record) -> None: ...
 
     def on_progress(self, progress: Progress) -> None: ...
 
 
 @contextmanager
-def quiet(watch: Watch) -> Iterator[View]:  # noqa: ARG001
+def quiet(tracker: ProgressTracker) -> Iterator[View]:  # noqa: ARG001
     """Show nothing."""
     yield _Quiet()

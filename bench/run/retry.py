@@ -1,4 +1,4 @@
-"""What is tried again: how often, and why."""
+"""What is retried: how often, and why."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from bench.run.evaluation import record_header
 from bench.run.executors.base import Finished, Job, Lost
 from bench.suite.resolve import Resolver
 
-#: How often a job may be given out again when the machine under it went away.
+#: How often a job is retried after its machine went away.
 MOST_LEASES = 5
 
 
 class Retries:
-    """Counts what was tried again.
+    """Counts retries.
 
-    A cell whose worker died gets one more try in a new worker; one that was killed for its memory too, unless
-    its worker had held nothing else. One that ran out of a device's memory beside others gets one more try
-    alone. What runs out of time has failed.
+    A cell whose worker died gets one more try in a new worker; so does one that was killed for its memory,
+    unless its worker had run nothing else. One that ran out of a device's memory beside others gets one more
+    try alone. One that ran out of time has failed.
     """
 
     def __init__(self) -> None:
@@ -35,20 +35,20 @@ class Retries:
         return self._may(cell.key, most.get(event.why, 0))
 
     def extraction(self, event: Lost, job: Job) -> bool:
-        """Return whether a lost extraction gets another try; without it cells extract for themselves."""
+        """Return whether a lost extraction gets another try; without one, cells extract for themselves."""
         if event.why in ("unstarted", "node"):
             return True
         return event.why in ("died", "memory") and self._may(f"{job.part} of {job.cells[0].key}", 1)
 
     def out_of_memory(self, event: Finished) -> bool:
-        """Return whether a cell failed for want of the device's memory beside others, and may try alone."""
+        """Return whether a cell ran out of the device's memory beside others and may try alone."""
         error = event.record.error
         full = error is not None and error["kind"] == "OutOfMemoryError"
         return full and event.packed and self._may(event.record.cell.key, 1)
 
 
 def failed_result(cell: Cell, event: Lost, resolver: Resolver) -> Finished:
-    """Return the result of a cell that has none from a worker."""
+    """Return the failed result of a cell that its worker lost."""
     error = {"kind": event.why, "reason": event.reason, "traceback": event.log}
     header = record_header(cell, resolver.find(cell), event.environment)
     record = Record(status="failed", error=error, **header)

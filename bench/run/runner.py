@@ -32,8 +32,7 @@ from bench.run.evaluation import (
     record_header,
     too_few_images,
 )
-from bench.run.measure import PeakMemory, Stopwatch, synchronised_seconds
-from bench.run.timelimit import time_limit
+from bench.run.measure import PeakMemory, synchronised_seconds, time_limit
 from bench.suite.auxiliary import AuxiliaryImages, auxiliary_images
 from bench.suite.registry import Registry
 from bench.suite.resolve import ResolvedMethod, Resolver
@@ -57,7 +56,7 @@ class Runner:
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
     limits : Limits
     storage : {"float32", "float16"}
-        Type in which features are kept.
+        Type in which features are stored.
     threads : int
         Of a cell on the CPU.
     extraction_threads : int, optional
@@ -88,41 +87,41 @@ class Runner:
             backbones, self.device, storage=storage, threads=extraction_threads or cores()
         )
         self.environment = environment.describe(str(self.device)) | {"features": {"stored as": storage}}
-        #: Progress of long trainings: what, mini-batches done, to do.
+        #: Called in long trainings with: what, mini-batches done, mini-batches in all.
         self.progress: Callable[[str, int, int], None] | None = None
-        #: Labels and images of the test sets met so far, by the name that records have for them.
+        #: Labels and images of the test sets so far, by `Record.truth`.
         self.truths: dict[str, Truth] = {}
         self._auxiliary: dict[object, dict[str, AuxiliaryImages]] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
 
     def run(self, cell: Cell) -> Result:
-        """Run one cell; whatever goes wrong becomes a failed record.
+        """Run one cell; any error becomes a failed record.
 
         Returns
         -------
         record : Record
         scores : ndarray, shape (n_test,), float32, or None
-            In the order of the task's test images; None when the cell failed.
+            In the order of the task's test images; None if the cell failed.
         """
         cell_run = self._begin(cell)
         try:
             with time_limit(self.limits.cell_seconds):
                 self._prepare(cell_run)
-                watch = Stopwatch(self.device)
+                started = synchronised_seconds(self.device)
                 cell_run.method.fit(cell_run.train.images)
-                seconds, usage = watch.stop(), cell_run.meter.usage()
+                seconds, usage = synchronised_seconds(self.device) - started, cell_run.meter.usage()
                 cell_run.fitted(seconds, usage, features=usage.seconds)
                 return self._finish(cell_run)
         except Exception as error:
             return failed(cell_run, error)
 
     def run_together(self, cells: Sequence[Cell]) -> Iterator[Result]:
-        """Run cells that differ in task, contamination and seed alone; their heads are fitted together.
+        """Run cells that differ only in task, contamination and seed, and fit their heads together.
 
         Yields
         ------
         record, scores
-            As `run` returns them, in the order of the cells. The time to fit is a share, and a flag says so.
+            As from `run`, in the order of the cells. The time to fit is a share; a flag says so.
         """
         cell_runs = [self._begin(cell) for cell in cells]
         failures: dict[int, Exception] = {}
@@ -161,7 +160,7 @@ class Runner:
         usages = [each.meter.usage() for each in ready.values()]
         shared = [usage.seconds for usage, fit in zip(usages, fits, strict=True) if fit.together > 1]
         for each, fit, usage in zip(ready.values(), fits, usages, strict=True):
-            # The first to ask for an image waits for its features on behalf of all.
+            # The first method to ask for an image waits for its features on behalf of all.
             features = sum(shared) / len(shared) if fit.together > 1 else usage.seconds
             each.fitted(fit.seconds, usage, features=features, together=fit.together)
         return {at: fit.error for at, fit in zip(ready, fits, strict=True) if fit.error is not None}
@@ -195,10 +194,9 @@ class Runner:
 
     def _finish(self, cell_run: CellRun) -> Result:
         """Score the test images and make the record."""
-        task, started = cell_run.task, time.perf_counter()
-        watch = Stopwatch(self.device)
+        task, started = cell_run.task, synchronised_seconds(self.device)
         returned = cell_run.method.score(cell_run.test.images)
-        seconds, usage = watch.stop(), cell_run.meter.usage()
+        seconds, usage = synchronised_seconds(self.device) - started, cell_run.meter.usage()
         labels = task.test_labels
         params = cell_run.resolved.innermost.params if cell_run.resolved else {}
         chosen = choose(returned, labels[cell_run.test.order], cell_run.header["selection"])
@@ -240,7 +238,7 @@ class Runner:
         return record, scores
 
     def _open(self, cell: Cell) -> tuple[Task, dict[str, Any]]:
-        """Open the cell's task, contaminated; the last one stays open, since cells come grouped by task."""
+        """Open the cell's task, contaminated; the last one stays open, as cells come grouped by task."""
         wanted = (cell.dataset, cell.task, cell.contamination)
         if self._task is None or self._task[0] != wanted:
             dataset, how = self.registry.open_dataset(cell.dataset), cell.contamination
@@ -250,31 +248,31 @@ class Runner:
         return self._task[1], self._task[2]
 
     def open_task(self, cell: Cell) -> Task:
-        """Open a cell's task, contaminated, as the cell will see it.
+        """Open a cell's task, contaminated.
 
         Raises
         ------
         AnobenchError
-            The data set or the task is not there or damaged, or the contamination cannot be drawn.
+            The data set or the task is missing or damaged, or the contamination cannot be drawn.
         """
         return self._open(cell)[0]
 
     def _give_auxiliary(self, method: ResolvedMethod, cell_run: CellRun) -> tuple[str, ...]:
-        """Hand auxiliary images to the method that names some; return what the record should say of them."""
+        """Give auxiliary images to a method that names some; return flags about them for the record."""
         asked = (method.adapter.name, tuple(sorted(method.params.items())))
         if asked not in self._auxiliary:
             self._auxiliary = {asked: auxiliary_images(method.adapter, method.params, self.registry)}
         found = self._auxiliary[asked]
-        for parameter, extra in found.items():
-            extra.refuse_overlap(cell_run.task, parameter)
+        for parameter, auxiliary in found.items():
+            auxiliary.refuse_overlap(cell_run.task, parameter)
         if found:
             cell_run.method.auxiliary = {
-                name: extra.images.bind(cell_run.meter) for name, extra in found.items()
+                name: auxiliary.images.bind(cell_run.meter) for name, auxiliary in found.items()
             }
-        return tuple(f"{name}: {len(extra.images)} images of {extra.name}" for name, extra in found.items())
+        return tuple(f"{name}: {len(each.images)} images of {each.name}" for name, each in found.items())
 
     def _make(self, resolved: ResolvedMethod, cell: Cell) -> Method:
-        """Make an unfitted method; the libraries that its adapter brings in get their number of threads."""
+        """Make an unfitted method, and limit the threads of the libraries that its adapter imports."""
         resolved.adapter.load()
         if resolved.adapter.name not in self._limited:
             self._limited.add(resolved.adapter.name)
@@ -288,7 +286,7 @@ class Runner:
 
 
 def _train_images(cell_run: CellRun) -> Images:
-    """Return the images to train on: all of the task's, or the clean ones for an oracle that asks."""
+    """Return the images to train on: the task's, or only the clean ones for an oracle that asks for them."""
     task = cell_run.task
     if not getattr(cell_run.method, "only_clean", False) or task.train_labels is None:
         return task.train

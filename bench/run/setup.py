@@ -1,12 +1,14 @@
-"""Setup: all that a worker needs to make the same `Runner`, as plain data for another process or node."""
+"""Setup: what a worker in another process or on another node needs to make the same `Runner`; plain data."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import TypeAdapter
 
 from bench.core.determinism import CELL_THREADS
 from bench.core.errors import ArchiveError
@@ -28,22 +30,22 @@ class Setup:
     Attributes
     ----------
     folders : tuple of str
-        The bench folders in the order of search, the stock one too; absolute. Adapters' code is read there.
+        The bench folders in the order of search, including the stock folder; absolute paths.
     backbones : tuple of (name, JSON)
         The suite's own tables.
     suite_folder : str or None
-        Where relative paths of weights start.
+        Relative paths of weights start here.
     limits : Limits
     storage : {"float32", "float16"}
-        Type in which features are kept.
+        Type in which features are stored.
     device : str
-        ``"cpu"``, ``"cuda:1"``; an executor that has several gives each worker its own (`on`).
+        ``"cpu"``, ``"cuda:1"``; an executor with several gives each worker its own.
     threads : int
         Of a cell (`bench.features.device`).
     extraction_threads : int or None
         Of forward passes on the CPU; None is all cores.
     repeats : int
-        So many timed runs of each cell after a warm-up; 0 is one run without (`bench.run.timing`).
+        Timed runs of each cell after a warm-up (`bench.run.timing`); 0 is one run without a warm-up.
     """
 
     folders: tuple[str, ...]
@@ -70,12 +72,12 @@ class Setup:
         )
 
     def runner(self) -> Runner:
-        """Return the runner, in this process.
+        """Return a runner in this process.
 
         Raises
         ------
         AnobenchError
-            A bench folder or a backbone is not what it was.
+            A bench folder or a backbone has changed.
         """
         from bench.run.runner import Runner
 
@@ -101,7 +103,7 @@ class Setup:
         return found
 
     def to_json(self) -> str:
-        data: Mapping[str, Any] = asdict(self) | {"limits": self.limits.model_dump(mode="json")}
+        data = TypeAdapter(type(self)).dump_python(self, mode="json")
         return json.dumps({"schema": SETUP_VERSION, **data}, sort_keys=True)
 
     @classmethod
@@ -116,9 +118,7 @@ class Setup:
         try:
             data = json.loads(text)
             if data.pop("schema") != SETUP_VERSION:
-                raise ArchiveError("its schema is another; install the same anobench on all machines")
-            limits = Limits.model_validate_json(json.dumps(data.pop("limits")))
-            backbones = tuple((name, table) for name, table in data.pop("backbones"))
-            return cls(**{**data, "folders": tuple(data["folders"])}, backbones=backbones, limits=limits)
+                raise ArchiveError("it has another schema; install the same anobench on all machines")
+            return TypeAdapter(cls).validate_python(data)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArchiveError(f"not a worker's setup ({type(error).__name__}: {error})") from None

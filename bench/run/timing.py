@@ -1,4 +1,4 @@
-"""The timing lane: a cell run alone, after a warm-up, several times; its record has the median times."""
+"""Exclusive timing: a cell runs alone, several times after a warm-up; its record has the median times."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 #: Timed runs of a cell after its warm-up.
 REPEATS = 3
-#: A cell that takes longer than this needs no warm-up: it is run and timed once (seconds).
+#: A cell that takes longer needs no warm-up: it runs once (seconds).
 LONG = 60.0
-#: Flags of records: how their times were taken. Without one they were taken alone, once.
+#: Flags of records: how their times were taken. Without a flag: alone, once.
 PACKED = "timed beside other cells"
 ALONE = "timed alone: the median of {} runs after a warm-up"
 
 
 def timed(runner: Runner, cell: Cell, repeats: int = REPEATS) -> Result:
-    """Run a cell for its result, which also warms up, then `repeats` times for its seconds alone.
+    """Run a cell for its result, which warms up, then `repeats` times for its seconds.
 
-    The record is that of the first run, which got the features; its seconds to fit and to score are medians.
+    The record is the first run's, which got the features; its seconds to fit and to score are medians.
     """
     record, scores = runner.run(cell)
     if record.timing is None or record.timing.wall > LONG:
@@ -43,7 +43,7 @@ def timed(runner: Runner, cell: Cell, repeats: int = REPEATS) -> Result:
 
 
 def mark_packed(record: Record) -> Record:
-    """Return the record with the flag that its times were taken beside other cells."""
+    """Return the record flagged as timed beside other cells."""
     if record.timing is None or PACKED in record.flags:
         return record
     return replace(record, flags=(*record.flags, PACKED))

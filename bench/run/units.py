@@ -1,7 +1,7 @@
-"""Order: cells as units of work, in groups that share features. `bench.run.schedule` hands them out. Pure.
+"""Units of work: cells, in groups that share features, for `bench.run.schedule`. Pure.
 
-A group is the cells whose images lie in the same sources and that ask for the same backbone. Its features are
-extracted once, by units of their own, before its cells run. Cells that are fitted together are one unit.
+A group is the cells with images from the same sources and the same backbone. Its features are extracted once,
+by units of their own, before its cells run. Cells that are fitted together are one unit.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from bench.core.cell import Cell
 from bench.run.cost import Costs
 
-#: A part of an extraction takes at least so many seconds, and has at least so many images: starting a worker
-#: and a network for less gains nothing.
+#: A part of an extraction takes at least so many seconds and has at least so many images: less is not worth
+#: starting a worker and a network.
 PART_SECONDS, PART_IMAGES = 30.0, 2048
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureGroup:
-    """What cells share: the sources of their images (the data set, where they are unknown) and a backbone."""
+    """What cells share: the sources of their images (the data set, if unknown) and a backbone."""
 
     sources: tuple[str, ...]
     backbone: str
@@ -34,14 +34,14 @@ class Unit:
     Attributes
     ----------
     cells : tuple of Cell
-        To be run, several together; or those whose features are to be extracted.
+        To run, several together; or those whose features to extract.
     group : FeatureGroup
     seconds : float
-        Estimated, with features at hand.
+        Estimated, with features in the store.
     part : tuple of (int, int) or None
         Which part of how many of the group's extraction; None for a unit that runs cells.
-    device_bytes, host_bytes : int or None
-        Learned peak of memory; None is unknown.
+    device_bytes : int or None
+        Peak memory of the device learned from past records; None is unknown.
     """
 
     cells: tuple[Cell, ...]
@@ -49,20 +49,10 @@ class Unit:
     seconds: float
     part: tuple[int, int] | None = None
     device_bytes: int | None = None
-    host_bytes: int | None = None
 
     @property
     def runs_cells(self) -> bool:
         return self.part is None
-
-    @property
-    def name(self) -> str:
-        """Return what a person should read."""
-        if self.part is None:
-            more = f" and {len(self.cells) - 1} more" if len(self.cells) > 1 else ""
-            return f"{self.cells[0]}{more}"
-        which = f", part {self.part[0] + 1} of {self.part[1]}" if self.part[1] > 1 else ""
-        return f"features of {self.cells[0].dataset} · {self.group.backbone}{which}"
 
 
 def group_of(cell: Cell, costs: Costs) -> FeatureGroup:
@@ -81,33 +71,32 @@ def units(
     extracts: Callable[[Cell], bool] = lambda _: False,
     devices: int = 1,
 ) -> list[Unit]:
-    """Return the work: the extraction of a group before its cells, the longest first.
+    """Return the work: a group's extraction before its cells, the longest first.
 
-    Which cells are one unit depends on the plan's order alone, so that every executor gets the same.
+    Which cells form a unit depends only on the plan's order, so it is the same for every executor.
 
     Parameters
     ----------
     together : int
-        The heads of so many cells are fitted in the same steps, where `fits_together` allows it.
+        Fit the heads of up to so many cells in the same steps, where `fits_together` allows it.
     extracts : callable
-        Whether a cell asks for pooled features of its backbone that are worth extracting beforehand.
+        Whether a cell asks for pooled features that are worth extracting beforehand.
     devices : int
-        An extraction is cut into at most so many parts.
+        Cut an extraction into at most so many parts.
     """
-    held: dict[FeatureGroup, list[Unit]] = defaultdict(list)
+    by_group: dict[FeatureGroup, list[Unit]] = defaultdict(list)
     for cells in grouped(todo, fits_together, most=together):
         group = group_of(cells[0], costs)
-        held[group].append(
+        by_group[group].append(
             Unit(
                 cells=tuple(cells),
                 group=group,
                 seconds=sum(costs.cell(cell).seconds for cell in cells),
                 device_bytes=costs.device_bytes(cells),
-                host_bytes=costs.host_bytes(cells),
             )
         )
     ordered = []
-    for group, members in held.items():
+    for group, members in by_group.items():
         asking = [cell for unit in members for cell in unit.cells if extracts(cell)]
         first = _extraction(group, asking, costs, devices) if len(asking) > 1 else []
         ordered.append([*first, *sorted(members, key=lambda unit: -unit.seconds)])
@@ -116,7 +105,7 @@ def units(
 
 
 def _extraction(group: FeatureGroup, asking: Sequence[Cell], costs: Costs, devices: int) -> list[Unit]:
-    """Return the parts of a group's extraction, of about equal size."""
+    """Return the parts of a group's extraction, about equal in size."""
     tasks = {(cell.dataset, cell.task, cell.contamination): cell for cell in asking}
     images = _distinct_images(asking, costs)
     seconds = costs.extraction(group.backbone_identity, images)
@@ -128,7 +117,7 @@ def _extraction(group: FeatureGroup, asking: Sequence[Cell], costs: Costs, devic
 
 
 def _distinct_images(cells: Iterable[Cell], costs: Costs) -> int:
-    """Count the images of the cells' sources, each once; of tasks whose sources are unknown, all."""
+    """Count the distinct images of the cells' sources; for tasks with unknown sources, all images."""
     sources: dict[str, int] = {}
     for cell in cells:
         size = costs.sizes.get((cell.dataset, cell.task))
@@ -138,34 +127,32 @@ def _distinct_images(cells: Iterable[Cell], costs: Costs) -> int:
 
 
 def loading_seconds(work: Iterable[Unit], costs: Costs) -> dict[FeatureGroup, float]:
-    """Return the seconds that a worker takes to read each group's features; 0 for one that asks for none."""
+    """Return the seconds that a worker takes to read each group's features; 0 without a backbone."""
     cells: dict[FeatureGroup, list[Cell]] = defaultdict(list)
     for unit in work:
         cells[unit.group] += unit.cells
-    return {group: _loading(group, members, costs) for group, members in cells.items()}
-
-
-def _loading(group: FeatureGroup, cells: Iterable[Cell], costs: Costs) -> float:
-    return costs.loading(group.backbone_identity, _distinct_images(cells, costs)) if group.backbone else 0.0
+    return {
+        group: costs.loading(group.backbone_identity, _distinct_images(members, costs))
+        if group.backbone
+        else 0.0
+        for group, members in cells.items()
+    }
 
 
 def _chain(work: Iterable[Unit]) -> float:
-    """Return the seconds that a group takes on as many devices as it could use."""
-    extraction = longest = 0.0
+    """Return the seconds that a group takes on as many devices as it can use."""
+    longest = {True: 0.0, False: 0.0}
     for unit in work:
-        if unit.runs_cells:
-            longest = max(longest, unit.seconds)
-        else:
-            extraction = max(extraction, unit.seconds)
-    return extraction + longest
+        longest[unit.runs_cells] = max(longest[unit.runs_cells], unit.seconds)
+    return sum(longest.values())
 
 
 def grouped(
     todo: Iterable[Cell], fits_together: Callable[[Cell], bool], *, most: int
 ) -> Iterator[list[Cell]]:
-    """Yield the cells in their order, together with those that can be fitted in the same steps.
+    """Yield the cells in order, those that can be fitted in the same steps together.
 
-    These are cells of the same data set, method and parameters; they move up to the first of them.
+    These have the same data set, method and parameters; they move up to the first of them.
     """
     cells = list(todo)
     if most == 1:
@@ -174,14 +161,14 @@ def grouped(
     alike: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
         alike[_kind(cell)].append(cell)
-    offers = {kind: fits_together(held[0]) for kind, held in alike.items()}
+    offers = {kind: fits_together(members[0]) for kind, members in alike.items()}
     done: set[str] = set()
     for cell in cells:
         if cell.key not in done:
-            held = alike[_kind(cell)]
-            group = held[:most] if offers[_kind(cell)] else [cell]
-            if offers[_kind(cell)]:
-                del held[:most]
+            kind = _kind(cell)
+            group = alike[kind][:most] if offers[kind] else [cell]
+            if offers[kind]:
+                del alike[kind][:most]
             done.update(each.key for each in group)
             yield group
 

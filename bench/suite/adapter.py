@@ -1,8 +1,8 @@
 """Adapter: one file in ``methods/`` or ``datasets/``, as its source text describes it.
 
-Everything that a listing or a plan needs (summary, parameters with their kinds and defaults, class
-attributes, hash of the code) comes from the syntax tree (`bench.suite.adapterfile`); the file is imported
-only when one of its cells runs or its data is opened.
+Everything that a listing or a plan needs (summary, parameters with kinds and defaults, class attributes, hash
+of the code) comes from the syntax tree (`bench.suite.adapterfile`); the file is only imported when one of its
+cells runs or its data is opened.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from bench.core.cell import Value
@@ -34,9 +35,9 @@ REQUIRED = _Required()
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of an adapter as its source text declares it.
+    """A parameter of an adapter, as its source text declares it.
 
-    `kind` is None where the annotation says nothing that can be checked: any plain value is taken.
+    `kind` is None if the annotation cannot be checked: any plain value is allowed.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Parameter:
     default: Any
 
     def check(self, value: object) -> Value:
-        """Return `value` as this parameter's kind: text (from a selector) is read, typed values are checked.
+        """Return `value` as this parameter's kind: text from a selector is parsed, typed values are checked.
 
         Raises
         ------
@@ -93,11 +94,11 @@ class Adapter:
     attributes : dict
         Literal class attributes (``stochastic``, ``setting``, ``synthetic``, …).
     offers : frozenset of str
-        The methods that its class defines: with ``fit_together`` cells can be fitted in the same steps.
+        The methods that its class defines; ``fit_together`` fits cells in the same steps.
     code : str
         Hash of the syntax tree without comments and docstrings.
     problem : str
-        Why it cannot be used (file, line, reason); empty if it can be read.
+        Why it cannot be used (file, line, reason); empty if it can.
     """
 
     kind: Kind
@@ -131,9 +132,9 @@ class Adapter:
             return "feature maps"
         return str(self.attributes.get("needs", "features"))
 
-    def lacks(self, given: Mapping[str, object]) -> bool:
-        """Return whether a parameter without default is not among those given; a pattern passes it over."""
-        return any(p.default is REQUIRED and name not in given for name, p in self.parameters.items())
+    def missing(self, given: Mapping[str, object] = MappingProxyType({})) -> list[str]:
+        """Return the parameters without default that are not given."""
+        return [name for name, p in self.parameters.items() if p.default is REQUIRED and name not in given]
 
     def check(
         self, given: Mapping[str, object], where: str, *, ignore_unknown: bool = False
@@ -143,7 +144,7 @@ class Adapter:
         Parameters
         ----------
         where : str
-            What an error should name: suite file and key.
+            For error messages: suite file and key.
         ignore_unknown : bool
             Drop parameters that this adapter does not have (for globs).
 
@@ -165,11 +166,8 @@ class Adapter:
                 raise SuiteError(
                     f"{where}: {self.name} has no parameter {name!r}{did_you_mean(name, self.parameters)}"
                 )
-        missing = [name for name in self.parameters if name not in values]
-        if missing:
-            raise SuiteError(
-                f"{where}: {self.name} needs the parameter {missing[0]!r}: {self.name}[{missing[0]}=...]"
-            )
+        for name in self.missing(values):
+            raise SuiteError(f"{where}: {self.name} needs the parameter {name!r}: {self.name}[{name}=...]")
         return values
 
     def load(self) -> type[Any]:
@@ -182,7 +180,7 @@ class Adapter:
         """
         if self.problem:
             raise AdapterError(self.problem)
-        # The code is part of the name: a file that was changed is another module, as it is another key.
+        # The name includes the code: a changed file is another module, as it has another key.
         which = hashlib.sha256(f"{self.path}\0{self.code}".encode()).hexdigest()[:8]
         module_name = f"_anobench_{self.kind}_{self.name}_{which}"
         if module_name in sys.modules:
@@ -213,12 +211,12 @@ class Adapter:
         if not (isinstance(found, type) and issubclass(found, base)):
             raise AdapterError(f"{self.path}: {self.class_name} does not derive from bench.{base.__name__}")
         if abstract := sorted(getattr(found, "__abstractmethods__", ())):
-            raise AdapterError(f"{self.path}: {self.class_name} lacks {', '.join(abstract)}()")
+            raise AdapterError(f"{self.path}: {self.class_name} must define {', '.join(abstract)}()")
         return found
 
 
 def _scalar(value: object) -> Value:
-    """Read a value of unknown kind."""
+    """Return a value of unknown kind; text is parsed."""
     if not isinstance(value, str):
         if isinstance(value, int | float | bool) or value is None:
             return value

@@ -1,4 +1,4 @@
-"""Reading an adapter file: what its source text says, without importing it."""
+"""Reading an adapter file's source text, without importing it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from bench.core.params import VOCABULARY
 from bench.suite.adapter import REQUIRED, Adapter, Kind, Parameter
 
-#: Where adapters lie in a bench folder.
+#: Where adapters are in a bench folder.
 FOLDERS: dict[Kind, str] = {"method": "methods", "dataset": "datasets"}
 #: A class is an adapter if it derives directly from one of these names.
 BASES: dict[Kind, frozenset[str]] = {
@@ -20,7 +20,7 @@ BASES: dict[Kind, frozenset[str]] = {
 
 
 def read_adapter(kind: Kind, path: Path) -> Adapter | None:
-    """Read one adapter file without importing it; None if the file holds no adapter."""
+    """Read one adapter file without importing it; None if it contains no adapter."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -117,8 +117,8 @@ def _literal_attributes(cls: ast.ClassDef) -> dict[str, Any]:
     return found
 
 
-#: Names of the engine that have changed, and what they were: adapters are hashed by the old ones, so that a
-#: rename, which changes no score, changes no key.
+#: Renamed names of the engine, and their old names: adapters are hashed with the old ones, so that renaming,
+#: which changes no score, changes no key.
 RENAMED = {
     "anomaly_pool": "holdout",
     "anomaly_pool_types": "holdout_types",
@@ -133,15 +133,15 @@ RENAMED = {
 }
 
 
-#: Class attributes by which a method tells the scheduler what it needs: they change no score, and no key.
+#: Class attributes that say what a method needs, for the scheduler: they change no score, and so no key.
 DECLARATIONS = frozenset({"needs", "layers_in"})
 
 
 def code_hash(tree: ast.AST) -> str:
     """Return a hash of a syntax tree without comments, docstrings and positions.
 
-    It is the same on every Python version that parses the text to the same meaning, and before and after
-    a rename of the engine's own names (`RENAMED`).
+    It is the same on all Python versions that parse the text to the same meaning, and before and after the
+    engine's own names changed (`RENAMED`).
     """
     return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()[:16]
 
@@ -156,7 +156,7 @@ def _plain(node: Any) -> Any:
     fields = []
     for name, value in ast.iter_fields(node):
         if isinstance(node, ast.ImportFrom) and name == "names" and RENAMED.keys() & {a.name for a in value}:
-            # In the order in which linters keep imported names: classes first.
+            # In the order in which linters sort imported names: classes first.
             value = sorted(value, key=lambda alias: _import_order(RENAMED.get(alias.name, alias.name)))
         if name == "body" and isinstance(
             node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

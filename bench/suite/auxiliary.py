@@ -1,9 +1,9 @@
-"""Auxiliary images that a method is given beside its train images: outliers, textures.
+"""Auxiliary images, which a method gets in addition to its training images: outliers, textures.
 
-A method names the parameters that mean such images in `Method.auxiliary_images`; the value is a data set's
-selector (all images of its train split; with ``task=`` the normal ones of these tasks) or a folder of
-images (absolute, or in a folder of ``ANOBENCH_DATA``). Planning takes their content into the cell's key;
-the runner hands them over, after making sure that none of them is an image of the test set.
+`Method.auxiliary_images` names the parameters for them; the value is a data set's selector (all images of its
+train split; with ``task=`` the normal ones of these tasks) or a folder of images (absolute, or in a folder of
+``ANOBENCH_DATA``). Their content is part of the cell's key; the runner makes sure that none of them is a test
+image.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class AuxiliaryImages:
     fingerprint : str
         sha256 (hex) of the content.
     sources : tuple of Source
-        Keeps the pixels alive.
+        Keeps the images in memory.
     """
 
     name: str
@@ -52,9 +52,9 @@ class AuxiliaryImages:
         return frozenset(pixel_digests(self.images))
 
     def refuse_overlap(self, task: Task, where: str) -> None:
-        """Make sure that no image is one of the task's test images or normal train images.
+        """Make sure that no image is one of the task's test images or normal training images.
 
-        Images are compared as they are decoded, so that it does not matter how their files are called.
+        Images are compared by their decoded pixels, whatever their files are called.
 
         Raises
         ------
@@ -75,12 +75,12 @@ class AuxiliaryImages:
 def auxiliary_images(
     adapter: Adapter, params: Mapping[str, object], registry: Registry
 ) -> dict[str, AuxiliaryImages]:
-    """Open the extra images that a method's parameters name, by parameter.
+    """Open the auxiliary images that a method's parameters name, by parameter.
 
     Raises
     ------
     DataError
-        There is neither such a data set nor such a folder, or it holds no image.
+        There is no such data set or folder, or it contains no image.
     """
     declared: Mapping[str, Mapping[str, str]] = adapter.attributes.get("auxiliary_images", {})
     found = {}
@@ -92,25 +92,25 @@ def auxiliary_images(
         try:
             found[parameter] = open_auxiliary(named, registry)
         except DataError as error:
-            if text not in words:  # a word says "where present"
+            if text not in words:  # a word means "if present"
                 raise DataError(f"{adapter.name}, parameter {parameter}: {error}") from None
     return found
 
 
 def auxiliary_fingerprint(adapter: Adapter, params: Mapping[str, object], registry: Registry) -> str:
-    """Return a sha256 (hex) over all extra images of a method; empty if it has none."""
+    """Return a sha256 (hex) over all auxiliary images of a method; empty if it has none."""
     found = auxiliary_images(adapter, params, registry)
     parts = [f"{parameter}={found[parameter].fingerprint}" for parameter in sorted(found)]
     return hashlib.sha256("/".join(parts).encode()).hexdigest() if parts else ""
 
 
 def open_auxiliary(text: str, registry: Registry) -> AuxiliaryImages:
-    """Open a data set's selector or a folder as extra images.
+    """Open a data set's selector or a folder as auxiliary images.
 
     Raises
     ------
     DataError
-        There is none of this name, or it holds no image.
+        There is none of this name, or it contains no image.
     """
     try:
         selector = parse(text)
@@ -119,14 +119,14 @@ def open_auxiliary(text: str, registry: Registry) -> AuxiliaryImages:
     if selector.name in registry.datasets:
         return _of_dataset(text, selector, registry)
     given = Path(text).expanduser()
-    places = [given] if given.is_absolute() else [folder / given for folder in data_folders()]
-    for place in places:
-        if place.is_dir() and (files := list_images(place, place)):
-            source = FileSource(f"extra/{place.name}", place, files)
+    candidates = [given] if given.is_absolute() else [folder / given for folder in data_folders()]
+    for folder in candidates:
+        if folder.is_dir() and (files := list_images(folder, folder)):
+            source = FileSource(f"extra/{folder.name}", folder, files)
             return AuxiliaryImages(text, Images.of(source), source.fingerprint, (source,))
-    looked = ", ".join(str(place) for place in places) or "no folder, as ANOBENCH_DATA is not set"
+    looked = ", ".join(map(str, candidates)) or "no folder, as ANOBENCH_DATA is not set"
     raise DataError(
-        f"{text!r} is neither a data set nor a folder that holds images (looked at {looked})"
+        f"{text!r} is neither a data set nor a folder of images (looked in {looked})"
         f"{did_you_mean(selector.name or text, registry.datasets)}"
     )
 
@@ -148,9 +148,9 @@ def _of_dataset(text: str, selector: Selector, registry: Registry) -> AuxiliaryI
         task = dataset.task(name)
         views += [task.train] + ([task.anomaly_pool] if task.anomaly_pool is not None and not wanted else [])
         sources += task.sources
-    whole = views[0]
+    images = views[0]
     for view in views[1:]:
-        whole += view
+        images += view
     described = f"{adapter.code}/{dataset.fingerprint()}/{'|'.join(names)}"
     fingerprint = hashlib.sha256(described.encode()).hexdigest()
-    return AuxiliaryImages(text, whole.distinct(), fingerprint, tuple(sources))
+    return AuxiliaryImages(text, images.distinct(), fingerprint, tuple(sources))

@@ -1,15 +1,14 @@
-"""The grid: a suite expanded into its cells. Enumerating is apart from running."""
+"""The grid: a suite expanded into its cells, without running any."""
 
 from __future__ import annotations
 
 import fnmatch
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bench.core.cell import Cell, Value
 from bench.core.contamination import Contamination
-from bench.core.errors import AdapterError, AnobenchError, BackboneError, DataError, SuiteError
+from bench.core.errors import AdapterError, BackboneError, DataError, SuiteError
 from bench.core.files import data_folders
 from bench.core.plan import Column, Entry, Plan, Row
 from bench.core.selector import format_selector
@@ -17,17 +16,15 @@ from bench.data.dataset import Dataset
 from bench.features.backbone import Backbone, Backbones
 from bench.suite.adapter import Adapter
 from bench.suite.auxiliary import auxiliary_fingerprint
-from bench.suite.registry import Registry
+from bench.suite.registry import Registry, blaming
 from bench.suite.resolve import ResolvedMethod, resolve
 from bench.suite.suite import Suite, selections
 from bench.suite.sweep import sweep
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class OpenDataset:
-    """A data set with its parameters, opened, and those of its tasks that the suite asks for."""
+    """An open data set, and those of its tasks that the suite asks for."""
 
     name: str
     adapter: Adapter
@@ -38,7 +35,7 @@ class OpenDataset:
 
 @dataclass(frozen=True, slots=True)
 class ChosenMethod:
-    """A method with its parameters, and what a cell's key depends on beside them."""
+    """A method with its parameters, and what else a cell's key depends on."""
 
     label: str
     method: ResolvedMethod
@@ -46,7 +43,7 @@ class ChosenMethod:
     params: dict[str, Value]
     backbone: Backbone | None
     backbone_identity: str
-    #: Hash of the auxiliary images that its parameters name; empty without.
+    #: Hash of its auxiliary images; empty if there are none.
     auxiliary: str = ""
 
     def row(self) -> Row:
@@ -64,12 +61,12 @@ class ChosenMethod:
 def make_plan(suite: Suite, registry: Registry) -> Plan:
     """Expand a suite into a plan.
 
-    Data sets are opened (not decoded) to learn their tasks and fingerprints; methods are not imported.
+    Data sets are opened for their tasks and fingerprints, without decoding images; methods are not imported.
 
     Raises
     ------
     SuiteError, SelectorError, BackboneError
-        The suite names something that is not there, or gives a parameter of a wrong kind.
+        The suite names something that does not exist, or gives a parameter of the wrong kind.
     DataError
         A data set that the suite names is missing or damaged.
     """
@@ -103,7 +100,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
 
 
 def _short(note: str) -> str:
-    """Leave out of a note where this machine keeps its data: leaderboards are read elsewhere."""
+    """Remove this machine's data folders from a note: leaderboards are read elsewhere."""
     for folder in data_folders():
         note = note.replace(f"{folder}/", "")
     return note.rstrip(".")
@@ -115,7 +112,7 @@ def _datasets(suite: Suite, registry: Registry, problems: list[str]) -> Iterator
     for where, selector, given in selections(suite.file.datasets, "datasets", suite.source):
         wanted = str(given.pop("task", "*"))
         for adapter in registry.match("dataset", selector, where):
-            if selector.is_glob and adapter.lacks(given):
+            if selector.is_glob and adapter.missing(given):
                 continue
             params = (
                 adapter.check(given, where, ignore_unknown=selector.is_glob) if not adapter.problem else {}
@@ -139,19 +136,13 @@ def _datasets(suite: Suite, registry: Registry, problems: list[str]) -> Iterator
 
 def _open(name: str, adapter: Adapter, registry: Registry) -> OpenDataset:
     dataset = registry.open_dataset(name)
-    try:
-        return OpenDataset(name, adapter, dataset, dataset.fingerprint(), ())
-    except AnobenchError:
-        raise
-    except Exception as error:
-        log.debug("opening %s", name, exc_info=True)
-        raise AdapterError(
-            f"{adapter.path}: data set {name!r} cannot be opened: {type(error).__name__}: {error}"
-        ) from error
+    with blaming(adapter, name):
+        fingerprint = dataset.fingerprint()
+    return OpenDataset(name, adapter, dataset, fingerprint, ())
 
 
 def _matching_tasks(dataset: Dataset, wanted: str, where: str) -> list[str]:
-    """Return the tasks that a glob (or several, joined by ``|``) means."""
+    """Return the tasks that match a glob, or several joined by ``|``."""
     tasks = dataset.tasks()
     patterns = [pattern.strip() for pattern in wanted.split("|")]
     for pattern in patterns:
@@ -161,11 +152,11 @@ def _matching_tasks(dataset: Dataset, wanted: str, where: str) -> list[str]:
 
 
 def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator[ChosenMethod]:
-    """Yield each method once: two entries that mean the same are one row."""
+    """Yield each method once: entries with the same meaning are one row."""
     seen: set[object] = set()
     for where, selector, given in selections(suite.file.methods, "methods", suite.source):
         for adapter in registry.match("method", selector, where):
-            if selector.is_glob and adapter.lacks(given):
+            if selector.is_glob and adapter.missing(given):
                 continue
             method = resolve(adapter, given, registry, where, ignore_unknown=selector.is_glob)
             params = dict(method.params)
@@ -186,7 +177,7 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
 
 
 def _auxiliary(method: ResolvedMethod, registry: Registry, where: str) -> str:
-    """Return the content's hash of the auxiliary images that a method's parameters name."""
+    """Return the hash of a method's auxiliary images."""
     try:
         return "" if method.problem else auxiliary_fingerprint(method.adapter, method.params, registry)
     except DataError as error:
@@ -196,7 +187,7 @@ def _auxiliary(method: ResolvedMethod, registry: Registry, where: str) -> str:
 def _backbone(
     suite: Suite, backbones: Backbones, params: dict[str, Value], where: str
 ) -> tuple[Backbone | None, str]:
-    """Take the backbone out of the parameters and resolve it; ``default`` is the suite's."""
+    """Remove the backbone from the parameters and resolve it; ``default`` is the suite's."""
     if "backbone" not in params:
         return None, ""
     name = str(params.pop("backbone"))
@@ -223,7 +214,7 @@ def _entries(
     columns: list[Column],
     notes: list[str],
 ) -> Iterator[Entry]:
-    """Yield the cells in the order of running: one source and backbone after the other stays hot."""
+    """Yield the cells in the order of running: one source and backbone after the other."""
     column_of = {(column.dataset, column.task): at for at, column in enumerate(columns)}
     by_backbone = sorted(
         enumerate(methods), key=lambda item: item[1].backbone.name if item[1].backbone else ""
@@ -236,7 +227,7 @@ def _entries(
                     suite.file.contamination, opened.dataset, opened.name, task, suite.file.seeds
                 )
             except DataError as error:
-                # All tasks that lack anomalies are named at once.
+                # One message names all tasks with too few anomalies.
                 refused.append(f"{suite.source}: contamination: {error}")
                 continue
             notes += left_out

@@ -1,15 +1,16 @@
 """The registry: finds adapters and suites by file.
 
-A bench folder holds ``methods/``, ``datasets/`` and ``suites/``. The stock folder comes with the package;
-folders given with ``--bench`` and the working directory are searched before it, so that a user's adapter of
-the same name wins.
+A bench folder contains ``methods/``, ``datasets/`` or ``suites/``. The stock folder comes with the package;
+folders given with ``--bench`` and the working directory are searched first, so that a user's adapter of the
+same name wins.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,10 +27,24 @@ log = logging.getLogger(__name__)
 
 
 def stock_folder() -> Path:
-    """Return the stock bench folder: inside the installed wheel, or the checkout that holds ``bench``."""
+    """Return the stock bench folder: inside the installed wheel, or the checkout with ``bench``."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "stock"
     return inside if inside.is_dir() else package.parent
+
+
+@contextlib.contextmanager
+def blaming(adapter: Adapter, name: str) -> Iterator[None]:
+    """Turn errors in a data set's own code into an `AdapterError` that names its file."""
+    try:
+        yield
+    except AnobenchError:
+        raise
+    except Exception as error:
+        log.debug("opening %s", name, exc_info=True)
+        raise AdapterError(
+            f"{adapter.path}: data set {name!r} cannot be opened: {type(error).__name__}: {error}"
+        ) from error
 
 
 class Registry:
@@ -38,14 +53,14 @@ class Registry:
     Parameters
     ----------
     folders : iterable of Path
-        Bench folders given by the user, searched first, in this order.
+        The user's bench folders, searched first, in this order.
     working_directory : Path, optional
-        Searched next if it holds adapters or suites.
+        Searched next.
 
     Raises
     ------
     AdapterError
-        A folder given does not exist or is no bench folder.
+        A given folder does not exist or is not a bench folder.
     """
 
     def __init__(self, folders: Iterable[Path] = (), working_directory: Path | None = None) -> None:
@@ -53,14 +68,14 @@ class Registry:
         for folder in given:
             if not any((folder / name).is_dir() for name in ("methods", "datasets", "suites")):
                 raise AdapterError(
-                    f"--bench {folder}: no bench folder; "
-                    "expected a folder that holds methods/, datasets/ or suites/"
+                    f"--bench {folder}: not a bench folder; "
+                    "expected a folder with methods/, datasets/ or suites/"
                 )
         here = [working_directory.resolve()] if working_directory else []
         self.folders = list(dict.fromkeys([*given, *here, stock_folder()]))
         #: Adapters hidden by one of the same name in an earlier folder.
         self.shadowed: list[Adapter] = []
-        #: Files in adapter folders that hold no adapter, by stem.
+        #: Files in adapter folders without an adapter, by stem.
         self.ignored: dict[str, Path] = {}
         self._opened: dict[str, Dataset] = {}
 
@@ -91,7 +106,7 @@ class Registry:
 
     @cached_property
     def suites(self) -> dict[str, Path]:
-        """Suite files by name: the path under ``suites/`` without its ending, e.g. ``quickstart``."""
+        """Suite files by name: the path under ``suites/`` without suffix, e.g. ``quickstart``."""
         found: dict[str, Path] = {}
         for folder in self.folders:
             for path in sorted((folder / "suites").rglob("*.toml")):
@@ -99,16 +114,16 @@ class Registry:
         return dict(sorted(found.items()))
 
     def problems(self) -> list[str]:
-        """Return what is wrong with adapters that cannot be read, one message each."""
+        """Return one message for each adapter that cannot be read."""
         return [a.problem for a in [*self.datasets.values(), *self.methods.values()] if a.problem]
 
     def match(self, kind: Kind, selector: Selector, where: str) -> list[Adapter]:
-        """Return the adapters that a selector's name or glob means.
+        """Return the adapters that match a selector's name or glob.
 
         Raises
         ------
         SelectorError
-            There is none; the message names the nearest and all available.
+            There is none; the message names the nearest and all available ones.
         """
         adapters = self.methods if kind == "method" else self.datasets
         word = "method" if kind == "method" else "data set"
@@ -123,7 +138,7 @@ class Registry:
             why = ""
             if selector.name in self.ignored:
                 bases = " or ".join(sorted(BASES[kind]))
-                why = f" ({self.ignored[selector.name]} holds no class that derives from {bases})"
+                why = f" ({self.ignored[selector.name]} has no class that derives from {bases})"
             raise SelectorError(
                 f"{where}: unknown {word} {selector.name!r}{why}{did_you_mean(selector.name, adapters)}"
             )
@@ -132,7 +147,7 @@ class Registry:
     def open_dataset(self, name: str) -> Dataset:
         """Return the data set that a selector such as ``"digits"`` or ``"textures[size=96]"`` names.
 
-        This is the one place that opens data sets; each is opened once and decodes nothing.
+        This is the only place that opens data sets, each once and without decoding images.
 
         Raises
         ------
@@ -146,15 +161,8 @@ class Registry:
         if name not in self._opened:
             selector = parse(name)
             (adapter,) = self.match("dataset", selector, name)
-            try:
+            with blaming(adapter, name):
                 self._opened[name] = adapter.load()(**adapter.check(selector.params, name))
-            except AnobenchError:
-                raise
-            except Exception as error:
-                log.debug("opening %s", name, exc_info=True)
-                raise AdapterError(
-                    f"{adapter.path}: data set {name!r} cannot be opened: {type(error).__name__}: {error}"
-                ) from error
         return self._opened[name]
 
     def suite_path(self, name: str) -> Path:
@@ -173,7 +181,7 @@ class Registry:
             if name in known:
                 return known[name]
         if as_path.suffix == ".toml":
-            raise SuiteError(f"there is no suite file {name}; stock suites are named without path and ending")
+            raise SuiteError(f"there is no suite file {name}; name a stock suite without folder and suffix")
         raise SuiteError(
             f"unknown suite {name!r}{did_you_mean(name, self.suites)}; or give the path of a .toml file"
         )

@@ -1,8 +1,8 @@
 """Resolving a method, once: its adapter, its parameters, and the method inside a wrapper.
 
-A wrapper's parameter of kind ``BaseMethod`` holds a method's selector. In a cell it stands in its canonical
-form, with every parameter named, so that two ways to write it are one cell and a changed default makes
-another. The base's backbone is the cell's. Nothing here imports an adapter before `ResolvedMethod.make`.
+A wrapper's parameter of kind ``BaseMethod`` is a method's selector. A cell has it in canonical form, with all
+parameters named, so that two ways to write it are one cell and a changed default makes another. The base's
+backbone is the cell's. Nothing here imports an adapter before `ResolvedMethod.make`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ ANNOTATION = "BaseMethod"
 
 @dataclass(frozen=True, slots=True)
 class ResolvedMethod:
-    """A method with all that its cells, its row and its records say of it.
+    """A method with all that its cells, its row and its records say about it.
 
     Attributes
     ----------
     adapter : Adapter
     params : mapping
-        All parameters, checked, as ``__init__`` takes them; the backbone among them, if it has one.
+        All parameters, checked, as for ``__init__``; including the backbone, if it has one.
     base : ResolvedMethod or None
         The method inside a wrapper.
     """
@@ -40,41 +40,41 @@ class ResolvedMethod:
 
     @property
     def innermost(self) -> ResolvedMethod:
-        """The method that is given images: the one inside a wrapper, or this one."""
+        """The method that gets the images: the one inside a wrapper, or this one."""
         return self.base or self
 
     @property
     def selector(self) -> str:
-        """The canonical selector, without the backbone, which the cell holds."""
+        """The canonical selector, without the backbone, which is part of the cell."""
         named = {name: value for name, value in sorted(self.params.items()) if name != "backbone"}
         return format_selector(self.adapter.name, named)
 
     @property
     def problem(self) -> str:
-        """Why it cannot be used; empty if nothing is known to be wrong."""
+        """Why it cannot be used; empty if no reason is known."""
         return self.adapter.problem or (self.base.adapter.problem if self.base else "")
 
     @property
     def setting(self) -> str:
-        """The supervision that it gets: what a base gets, its wrapper gets too."""
+        """Its supervision; a wrapper has that of its base."""
         own = str(self.adapter.attributes.get("setting", "one-class"))
         return self.base.setting if self.base and own == "one-class" else own
 
     @property
     def selection(self) -> str:
-        """How its result is chosen; an oracle stays one inside a wrapper."""
+        """How its result is chosen; a wrapped oracle is still an oracle."""
         own = self.adapter.selection(self.params)
         inner = self.base.selection if self.base else own
         return "oracle" if "oracle" in (own, inner) else inner if own == "last" else own
 
     @property
     def stochastic(self) -> bool:
-        """Whether a seed has an effect, on the method or on the one inside it."""
+        """Whether a seed has an effect, on this method or on its base."""
         return self.adapter.stochastic(self.params) or (self.base is not None and self.base.stochastic)
 
     @property
     def asks_for_features(self) -> bool:
-        """Whether it asks for pooled features of its backbone, which can then be extracted beforehand."""
+        """Whether it asks for pooled features of its backbone, which can be extracted beforehand."""
         return self.innermost.adapter.needs(self.innermost.params) == "features"
 
     def make(self) -> Method:
@@ -83,7 +83,7 @@ class ResolvedMethod:
         Raises
         ------
         AdapterError
-            The import fails, or the class is not what its parameters or attributes say.
+            The import fails, or the class contradicts its parameters or attributes.
         """
         from bench.train.wrapper import Wrapper
 
@@ -127,7 +127,7 @@ class Resolver:
         Raises
         ------
         AnobenchError
-            There is no such method any more, or its base cannot be resolved.
+            The method no longer exists, or its base cannot be resolved.
         """
         known = (cell.method, cell.params, cell.backbone)
         if known not in self._known:
@@ -144,7 +144,7 @@ class Resolver:
         return ResolvedMethod(adapter, params | backbone)
 
     def find(self, cell: Cell) -> ResolvedMethod | None:
-        """Return what `of` does, or None where that fails: running the cell says why."""
+        """Return what `of` does, or None if that fails: running the cell shows why."""
         try:
             return self.of(cell)
         except AnobenchError:
@@ -166,14 +166,14 @@ def resolve(
     given : mapping
         As a suite gives them. A wrapper's ``backbone`` is for its base (``llbnad[base=dn2,backbone=hog]``).
     where : str
-        What an error should name: suite file and key.
+        For error messages: suite file and key.
     ignore_unknown : bool
         Drop parameters that this adapter does not have (for patterns).
 
     Raises
     ------
     SelectorError
-        There is no such base; the nearest is named.
+        There is no such base; the message names the nearest.
     SuiteError
         There is no such parameter or value, or the base is itself a wrapper.
     """
@@ -190,7 +190,7 @@ def resolve(
 
 
 def base_parameter(adapter: Adapter) -> str | None:
-    """Return the parameter by which a wrapper takes another method; None for any other method."""
+    """Return a wrapper's parameter for its base; None for any other method."""
     names = [name for name, p in adapter.parameters.items() if p.annotation == ANNOTATION]
     return names[0] if names else None
 
@@ -216,12 +216,12 @@ def _base(
     (base,) = registry.match("method", selector, where)
     if base_parameter(base) is not None:
         raise SuiteError(
-            f"{where}: {base.name} wraps a method itself, and a wrapper of a wrapper is not offered; "
+            f"{where}: {base.name} is a wrapper itself, and wrappers cannot be nested; "
             f"wrap the inner method: {adapter.name}[{parameter}=...]"
         )
     if "backbone" in adapter.parameters:
         raise SuiteError(
-            f"{where}: a wrapper takes its base's backbone and must have no parameter of this name"
+            f"{where}: a wrapper uses its base's backbone and must not have a parameter of that name"
         )
     given: dict[str, object] = dict(selector.params)
     if backbone is not None and (base.problem or "backbone" in base.parameters):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bench.core.contamination import PRESETS, UNKNOWN_PRESETS, Draw, Shortage
-from bench.core.errors import SuiteError, did_you_mean
+from bench.core.errors import SelectorError, SuiteError, did_you_mean
 from bench.core.selector import Selector, parse
 from bench.features.backbone import NetworkTable
 
@@ -47,7 +48,7 @@ class ContaminationTable(_Table):
     @model_validator(mode="before")
     @classmethod
     def _take_preset(cls, data: object) -> object:
-        """Let a preset say what the table itself does not."""
+        """Fill in from a preset what the table does not set."""
         if isinstance(data, dict) and isinstance(data.get("preset"), str):
             if reason := UNKNOWN_PRESETS.get(data["preset"]):
                 raise ValueError(f"the preset {data['preset']!r} cannot be given: {reason}")
@@ -63,9 +64,9 @@ class Limits(_Table):
     cell_seconds : float, optional
         Soft limit: a cell that takes longer is interrupted and recorded as failed.
     grace_seconds : float
-        A worker that does not end by itself so long after the soft limit (it hangs in C code) is killed.
+        A worker that still runs so long after the soft limit (it hangs in C code) is killed.
     cell_memory : float, optional
-        GiB of resident memory that a worker may hold; one that holds more is killed.
+        GiB of resident memory; a worker that uses more is killed.
     """
 
     cell_seconds: float | None = Field(default=None, gt=0)
@@ -119,11 +120,11 @@ class Suite:
     name : str
         The file's stem: the leaderboard is ``<results>/<name>.md``.
     source : str
-        What a message should call it: the file's path, or "the command line".
+        For messages: the file's path, or "the command line".
     folder : Path or None
         Relative paths of local weights start here.
     text : str
-        The file as it is.
+        The file's text.
     """
 
     name: str
@@ -143,7 +144,7 @@ def load_suite(path: Path) -> Suite:
     Raises
     ------
     SuiteError
-        The file cannot be read, is no TOML, or has a key or value that is not allowed.
+        The file cannot be read, is not TOML, or has a key or value that is not allowed.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -178,7 +179,7 @@ def _validate(data: Mapping[str, Any], source: str) -> SuiteFile:
     try:
         return SuiteFile.model_validate(data)
     except ValidationError as error:
-        # A value that fits no member of a union gives one error a member: the first says enough.
+        # A value that fits no member of a union gives one error for each member: the first is enough.
         seen: dict[str, str] = {}
         for item in error.errors():
             key, message = _explain(item)
@@ -195,7 +196,7 @@ _TABLES: dict[str, type[BaseModel]] = {
 
 
 def _explain(item: Any) -> tuple[str, str]:
-    """Return the key an error is about and a message: file key, what was given, what is allowed."""
+    """Return an error's key, and a message with the key, what was given and what is allowed."""
     where = [part for part in item["loc"] if part not in ("AdapterTable", "str", "int", "float", "bool")]
     where = [part for part in where if not (isinstance(part, str) and part.startswith(("list[", "tuple[")))]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
@@ -205,7 +206,7 @@ def _explain(item: Any) -> tuple[str, str]:
         model = _TABLES.get(str(where[0]), SuiteFile) if len(where) > 1 else SuiteFile
         return key, f"key {key!r} is not known{did_you_mean(str(where[-1]), model.model_fields)}"
     if item["type"] == "missing":
-        return key, f"the key {key!r} is missing; it must be there, e.g. {_EXAMPLES.get(str(where[-1]), key)}"
+        return key, f"the key {key!r} is missing, e.g. {_EXAMPLES.get(str(where[-1]), key)}"
     message = item["msg"].removeprefix("Value error, ")
     hint = f", e.g. {_EXAMPLES[str(where[0])]}" if where and str(where[0]) in _EXAMPLES else ""
     return key, f"key {key!r}: {message[0].lower() + message[1:]}{hint}; got {given}"
@@ -225,12 +226,8 @@ def selections(
 ) -> Iterator[tuple[str, Selector, dict[str, Any]]]:
     """Yield (where, selector, parameters) of each entry, one for each point of a table's grid.
 
-    Parameters from a selector are text; those from a table keep their type.
+    Parameters from a selector are text; those from a table have their type.
     """
-    import itertools
-
-    from bench.core.errors import SelectorError
-
     for index, entry in enumerate(entries):
         where = f"{source}: {key}[{index}]"
         if isinstance(entry, str):
@@ -240,7 +237,7 @@ def selections(
                 raise SuiteError(f"{where}: {error}") from None
             yield where, selector, dict(selector.params)
             continue
-        extra = entry.__pydantic_extra__ or {}
-        axes = [value if isinstance(value, list) else [value] for value in extra.values()]
+        params = entry.__pydantic_extra__ or {}
+        axes = [value if isinstance(value, list) else [value] for value in params.values()]
         for point in itertools.product(*axes):
-            yield where, Selector(entry.name), dict(zip(extra, point, strict=True))
+            yield where, Selector(entry.name), dict(zip(params, point, strict=True))

@@ -21,21 +21,20 @@ def sweep(
     ----------
     name : str
         The data set's canonical name.
-    task : str
 
     Raises
     ------
     SuiteError
-        Official noisy splits are asked for that the data set does not have.
+        The data set does not have an official noisy split that the suite asks for.
     DataError
-        The task has too few anomalies for a rate, and nothing else is to be done about a shortage.
+        The task has too few anomalies for a rate, and the suite does not say what to do then.
     """
     if how.source == "official":
-        lacking = [rate for rate in how.rates if rate and rate not in dataset.official_rates]
-        if lacking:
+        missing = [rate for rate in how.rates if rate and rate not in dataset.official_rates]
+        if missing:
             has = ", ".join(f"{rate:g}" for rate in dataset.official_rates) or "none"
             raise SuiteError(
-                f"contamination: {name} has no official noisy split with a rate of {lacking[0]:g}; "
+                f"contamination: {name} has no official noisy split with a rate of {missing[0]:g}; "
                 f"it has: {has}"
             )
     opened = _opened(dataset, task) if any(how.rates) and how.source != "official" else None
@@ -48,7 +47,7 @@ def sweep(
                 rates.remove(rate)
                 notes[note] = None
         of_seed = [(rate, seed, _contamination(how, dataset, rate, seed, max(rates))) for rate in rates]
-        # The highest rate needs most; which anomalies may be drawn depends on the seed with one class alone.
+        # The highest rate needs the most anomalies; only with one class do they depend on the seed.
         if opened is not None and (seed == seeds[0] or how.draw == "one_class"):
             check_supply(opened, name, max(of_seed, key=lambda item: item[0])[2])
         found += of_seed
@@ -57,7 +56,7 @@ def sweep(
 
 
 def _opened(dataset: Dataset, task: str) -> Task | None:
-    """Open a task without decoding anything; None if it cannot be: its cells will fail and say why."""
+    """Open a task without decoding images; None if that fails: its cells will fail and say why."""
     try:
         return dataset.task(task)
     except DataError:
@@ -70,12 +69,12 @@ def _infeasible(
     """Return the rates for which the task has too few anomalies, and why."""
     found = {}
     for rate in how.rates:
-        lacking = shortfall(task, name, _contamination(how, dataset, rate, seed, rate))
-        if lacking:
-            found[rate] = f"{name}/{task.name} at {rate:.0%} is left out: {lacking} anomalies too few"
+        missing = shortfall(task, name, _contamination(how, dataset, rate, seed, rate))
+        if missing:
+            found[rate] = f"{name}/{task.name} at {rate:.0%} is left out: {missing} anomalies too few"
     if len(found) == len(how.rates):
         raise DataError(
-            f"{name}/{task.name}: no rate of the sweep can be had; add 0.0 to the rates, or lower them"
+            f"{name}/{task.name}: too few anomalies for any rate; add 0.0 to the rates, or lower them"
         )
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.run.executors.base import Event, Job
-from bench.run.executors.remote import travelling
+from bench.run.executors.remote import portable_json
 from bench.run.units import loading_seconds
 from tests.run.driving import bench_folder, cell, drive, finished, jobs_of, remote_of, setup_of
 from tests.run.simulate import simulate
@@ -67,7 +67,7 @@ def test_short_cells_through_ray_against_its_own_tasks(
         ours = lambda: len(finished(drive(executor, jobs, seconds=300.0)))  # noqa: E731
         assert benchmark.pedantic(ours, rounds=ROUNDS) == number
         executor.close()  # else its workers would hold the CPUs that tasks wait for
-        own = _own_tasks(ray, travelling(setup_of(folder)), jobs)
+        own = _own_tasks(ray, portable_json(setup_of(folder)), jobs)
     finally:
         ray.shutdown()
     if benchmark.stats:

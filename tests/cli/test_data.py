@@ -75,7 +75,7 @@ def test_check_of_what_is_whole(anobench: Invoke, data: Path) -> None:
     write_mvtec(data / "mine")
     ended = anobench("data", "check", f"folder[path={data / 'mine'}]")
     assert ended.code == 0, ended.err
-    assert ended.out.endswith("1 task, whole as far as is known, nothing differs\n")
+    assert ended.out.endswith("1 task, complete as far as is known, nothing differs\n")
     assert ended.out.count("no official fingerprint is known for this copy; its fingerprint is") == 2
     assert ended.out.count("no official counts are known either") == 2
 
@@ -84,7 +84,7 @@ def test_check_of_what_is_known_to_be_official(anobench: Invoke) -> None:
     ended = anobench("data", "check", "digits")
     assert ended.code == 0, ended.err
     assert "digits/train: its fingerprint is fc83cb52" in ended.out
-    assert ended.out.endswith("digits: 10 tasks, whole, nothing differs\n")
+    assert ended.out.endswith("digits: 10 tasks, complete, nothing differs\n")
 
 
 def test_check_says_what_differs(anobench: Invoke, data: Path) -> None:

@@ -216,7 +216,7 @@ def test_dry_run_shows_the_plan_and_writes_nothing(
     path = suite(GOOD)
     ended = anobench("run", path, "--bench", toy, "--dry-run")
     assert ended.code == 0
-    assert "0 of 16 cells are there" in ended.out
+    assert "0 of 16 cells are done" in ended.out
     assert "16 cells have no past timing" in ended.out
     assert not (here / "results").exists()
     anobench("run", path, "--bench", toy)
@@ -299,7 +299,7 @@ def test_control_c_leaves_a_resumable_archive(
     assert running.stdout.readline() == "waiting\n"
     running.send_signal(signal.SIGINT)
     assert running.stderr is not None
-    assert "Ctrl-C again stops them now" in running.stderr.readline()
+    assert "Ctrl-C again stops them" in running.stderr.readline()
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130

@@ -32,7 +32,7 @@ def test_status_says_what_is_there_and_what_is_missing(
     assert anobench("run", path, "--bench", toy).code == 1
     ended = anobench("status", "trial")
     assert ended.code == 1
-    assert "2 of 4 cells are there, 2 failed, 0 not run yet" in ended.out
+    assert "2 of 4 cells are done, 2 failed, 0 not run yet" in ended.out
 
 
 def test_a_spent_budget_ends_a_run_that_goes_on_later(

@@ -10,39 +10,31 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
-from bench.core.contamination import Contamination
 from bench.core.errors import ArchiveError
 from bench.core.files import write_atomically
-from bench.core.plan import Column, Entry, Plan, Row
+from bench.core.plan import Plan
+from tests.factory import make_cell, make_plan_of, make_record
 
 SCORES = np.array([0.5, -np.inf, np.inf, 3e38], np.float32)
 
 
 def cell(seed: int = 0) -> Cell:
-    return Cell(
-        dataset="toy", task="a", method="m", params=(), backbone="", contamination=Contamination(), seed=seed
-    )
+    return make_cell("a", "m", dataset="toy", seed=seed)
 
 
 def record(seed: int = 0, auroc: float = 0.75) -> Record:
-    return Record(
-        cell=cell(seed), status="ok", setting="one-class", selection="last", metrics={"auroc": auroc}
-    )
+    return make_record(cell(seed), metrics={"auroc": auroc})
 
 
-def plan(**about: object) -> Plan:
-    row = Row(label="m", method="m", backbone="", setting="one-class", selection="last", stochastic=True)
-    entries = tuple(Entry(row=0, column=0, rate=0.0, cell=cell(seed)) for seed in (0, 1))
-    columns = (Column(dataset="toy", task="a"),)
-    return replace(
-        Plan(suite="toy", title="Toy", seeds=(0, 1), rows=(row,), columns=columns, entries=entries), **about
-    )
+def plan(**about: Any) -> Plan:
+    return replace(make_plan_of([cell(0), cell(1)], "toy"), **about)
 
 
 def json_of(archive: Archive, key: str) -> Path:
@@ -178,6 +170,7 @@ def test_a_failed_cell_has_no_scores_and_leaves_no_old_ones(archive: Archive) ->
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from typing import Any
 sys.path[:0] = sys.argv[4:]
 import numpy as np
 from bench.core.archive import Archive

@@ -11,41 +11,17 @@ import pytest
 
 from bench.core.archive import Archive
 from bench.core.cell import Cell
-from bench.core.contamination import Contamination
 from bench.core.errors import ArchiveError
 from bench.core.merge import merge
-from bench.core.plan import Column, Entry, Plan, Row
-from tests.factory import run_cells
+from tests.factory import make_cell, make_plan_of, run_cells
 
 
 def cell(task: str, method: str = "mean_distance") -> Cell:
-    return Cell(
-        dataset="digits",
-        task=task,
-        method=method,
-        params=(),
-        backbone="pixels[size=4]",
-        contamination=Contamination(),
-        seed=None,
-    )
+    return make_cell(task, method, backbone="pixels[size=4]")
 
 
 CELLS = [cell(task) for task in "01234"]
 FAILS = cell("0", "no such method")
-
-
-def plan(cells: list[Cell], **more: str) -> Plan:
-    row = Row(
-        label="mean",
-        method="mean_distance",
-        backbone="pixels[size=4]",
-        setting="one-class",
-        selection="last",
-        stochastic=False,
-    )
-    columns = tuple(Column(dataset=each.dataset, task=each.task) for each in cells)
-    entries = tuple(Entry(row=0, column=at, rate=0.0, cell=each) for at, each in enumerate(cells))
-    return Plan(suite="trial", title="Trial", rows=(row,), columns=columns, entries=entries, **more)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +34,7 @@ def a(tmp_path: Path) -> Path:
     """The archive of one machine, by a real run: cells 0 to 2, and one that fails."""
     archive = Archive(tmp_path / "a")
     run_cells([*CELLS[:3], FAILS], archive)
-    archive.write_plan(plan(CELLS))
+    archive.write_plan(make_plan_of(CELLS))
     return archive.results
 
 
@@ -67,7 +43,7 @@ def b(tmp_path: Path) -> Path:
     """That of another: cells 2 to 4."""
     archive = Archive(tmp_path / "b")
     run_cells(CELLS[2:], archive)
-    archive.write_plan(plan(CELLS))
+    archive.write_plan(make_plan_of(CELLS))
     return archive.results
 
 
@@ -107,7 +83,7 @@ def test_a_conflict_names_both_places_and_neither_is_taken(a: Path, b: Path, tmp
         merged = merge(order, into)
         assert merged.exit_status == 1
         assert [conflict.cell for conflict in merged.conflicts] == [CELLS[2]]
-        assert {place for place, _ in merged.conflicts[0].places} == {a, b}
+        assert {place for place, _ in merged.conflicts[0].found} == {a, b}
         assert str(a) in str(merged.conflicts[0])
         assert str(b) in str(merged.conflicts[0])
         assert Archive(into).keys() == {each.key for each in (*CELLS, FAILS)} - {CELLS[2].key}
@@ -184,18 +160,18 @@ def test_an_unreadable_record_at_the_destination_is_replaced_and_kept_aside(a: P
 
 
 def test_another_plan_of_the_same_name_is_told(a: Path, b: Path, tmp_path: Path) -> None:
-    Archive(b).write_plan(plan(CELLS[:2]))
+    Archive(b).write_plan(make_plan_of(CELLS[:2]))
     merged = merge([a, b], tmp_path / "c")
     assert len(merged.notes) == 1
-    assert "another plan of the suite 'trial'" in merged.notes[0]
-    assert Archive(tmp_path / "c").plan("trial") == plan(CELLS)
+    assert "different plan of the suite 'trial'" in merged.notes[0]
+    assert Archive(tmp_path / "c").plan("trial") == make_plan_of(CELLS)
     (tmp_path / "c" / "records" / "plans" / "trial.json").write_text("torn")
     assert any("trial.json cannot be read" in told for told in merge([a], tmp_path / "c").skipped)
-    assert Archive(tmp_path / "c").plan("trial") == plan(CELLS)
+    assert Archive(tmp_path / "c").plan("trial") == make_plan_of(CELLS)
 
 
 def test_what_is_no_archive_is_a_clear_error(a: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError, match="holds no archive"):
+    with pytest.raises(ArchiveError, match="has no archive"):
         merge([a, tmp_path / "nowhere"], tmp_path / "c")
     assert not (tmp_path / "c").exists()
     with pytest.raises(ArchiveError, match="both a source and the destination"):

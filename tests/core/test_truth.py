@@ -20,7 +20,7 @@ from bench.data.origins import origins
 from bench.data.source import ArraySource
 from bench.data.task import Task
 from bench.suite.registry import Registry
-from tests.factory import run_cells
+from tests.factory import make_cell, make_record, run_cells
 
 
 def source(name: str, n: int) -> ArraySource:
@@ -41,15 +41,7 @@ def task() -> Task:
 
 
 def digits(method: str = "deep", seed: int | None = None) -> Cell:
-    return Cell(
-        dataset="digits",
-        task="3",
-        method=method,
-        params=(),
-        backbone="",
-        contamination=Contamination(),
-        seed=seed,
-    )
+    return make_cell("3", method, seed=seed)
 
 
 def test_a_truth_tells_labels_and_pictures_in_the_order_of_the_scores(task: Task) -> None:
@@ -150,7 +142,7 @@ def test_the_runner_keeps_the_truth_once_for_all_cells_of_a_task(tmp_path: Path)
 
 
 def test_records_from_before_truths_were_kept_are_read(tmp_path: Path) -> None:
-    record = Record(cell=digits(), status="ok", setting="one-class", selection="last")
+    record = make_record(digits())
     data = json.loads(record.to_json())
     data["schema"] = 1
     del data["truth"]

@@ -45,14 +45,14 @@ def test_ls_of_nothing_and_of_something(cache: Path) -> None:
     assert status == 0
     line = next(line for line in said.splitlines() if "random/train" in line)
     assert line.split()[1:6] == ["random/train", "hog", "pooled", "float32", "20"]
-    assert "in use" in line
+    assert "running processes use the rest" in line
     assert "limit 50.0 GB" in said
     assert str(cache) in said
 
 
 @pytest.mark.usefixtures("kept")
 def test_verify_sets_damaged_shards_aside(cache: Path) -> None:
-    assert run("verify") == (0, "1 shards checked, 0 damaged; all are sound\n")
+    assert run("verify") == (0, "1 shards checked, 0 damaged; all are intact\n")
     values = next(cache.rglob("*.npy"))
     values.write_bytes(values.read_bytes()[:-1])
     status, said = run("verify")
@@ -63,7 +63,7 @@ def test_verify_sets_damaged_shards_aside(cache: Path) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_prune_keeps_what_is_used_and_says_what_it_did(cache: Path) -> None:
-    assert "in use" in run("prune", "--all")[1]
+    assert "running processes use the rest" in run("prune", "--all")[1]
     assert list(cache.rglob("*.npy"))
     pins.unpin_all()
     assert "would delete 1 keys" in run("prune", "--all", "--dry-run")[1]

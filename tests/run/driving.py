@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.cell import Cell
-from bench.core.contamination import Contamination
 from bench.run.executors.base import Event, Executor, Extracted, Finished, Job, Lost
 from bench.run.executors.remote import Remote
 from bench.run.setup import Setup
 from bench.suite.registry import Registry
 from bench.suite.suite import Limits
+from tests.factory import make_cell
 
 METHODS = {
     "brightness": "return Scores(test.features('pixels[size=4]').mean(1))",
@@ -61,16 +61,7 @@ def setup_of(folder: Path, **limits: Any) -> Setup:
 
 def cell(folder: Path, method: str, task: str = "0", *, backbone: str = "", **params: Any) -> Cell:
     """Return a cell as a plan has it, with the hashes of the code."""
-    return Cell(
-        dataset="digits",
-        task=task,
-        method=method,
-        params=tuple(sorted(params.items())),
-        backbone=backbone,
-        contamination=Contamination(),
-        seed=None,
-        code=_code(folder, method),
-    )
+    return make_cell(task, method, backbone=backbone, code=_code(folder, method), **params)
 
 
 @cache
@@ -97,7 +88,7 @@ def drive(
     todo, seen = list(jobs), list[Event]()
     out = {job.id: {each.key for each in job.cells} for job in todo}
     ids = iter(range(10_000_000, 20_000_000))
-    held = {job.id: job for job in todo}
+    known = {job.id: job for job in todo}
     until = time.monotonic() + seconds
     while todo or any(out.values()):
         assert time.monotonic() < until, f"still out after {seconds} s: {len(todo)} jobs, {out}"
@@ -118,8 +109,8 @@ def drive(
             elif isinstance(event, Lost):
                 out[event.job] -= {each.key for each in event.cells}
                 if event.why in again:
-                    job = replace(held[event.job], id=next(ids), cells=event.cells)
-                    held[job.id], out[job.id] = job, {each.key for each in job.cells}
+                    job = replace(known[event.job], id=next(ids), cells=event.cells)
+                    known[job.id], out[job.id] = job, {each.key for each in job.cells}
                     todo.append(job)
     return seen
 

@@ -10,13 +10,13 @@ import psutil
 
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
+from bench.run.claims import Claims
 from bench.run.cost import Costs
 from bench.run.driver import Driver
+from bench.run.ending import Ending
 from bench.run.executors.base import Executor
 from bench.run.executors.pool import Pool
-from bench.run.locks import Claims
 from bench.run.setup import Setup
-from bench.run.stopping import Ending
 from bench.run.units import units
 from bench.suite.grid import make_plan
 from bench.suite.registry import Registry

@@ -10,35 +10,26 @@ from typing import Any
 import pytest
 
 from bench.core.archive import Archive
-from bench.core.cell import Cell, Record, Timing
-from bench.core.contamination import Contamination
+from bench.core.cell import Cell, Record
 from bench.run.cost import Costs
 from bench.run.driver import Driver
+from bench.run.ending import Ending
 from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Slot, Started
-from bench.run.stopping import Ending
 from bench.run.timing import PACKED
 from bench.run.units import units
 from bench.suite.registry import Registry
 from bench.suite.resolve import Resolver
+from tests.factory import make_cell, make_record, make_timing
 
-PLACES = (Slot(name="cuda:0 #1", device="cuda:0"), Slot(name="cuda:0 #2", device="cuda:0"))
+SLOTS = (Slot(name="cuda:0 #1", device="cuda:0"), Slot(name="cuda:0 #2", device="cuda:0"))
 
 
 def cell(seed: int) -> Cell:
-    return Cell(
-        dataset="toy",
-        task="a",
-        method="random",
-        params=(),
-        backbone="",
-        contamination=Contamination(),
-        seed=seed,
-    )
+    return make_cell("a", "random", dataset="toy", seed=seed)
 
 
 def record(which: Cell, **more: Any) -> Record:
-    given: dict[str, Any] = {"status": "ok", "metrics": {"auroc": 0.5}}
-    return Record(cell=which, setting="one-class", selection="last", **(given | more))
+    return make_record(which, **({"metrics": {"auroc": 0.5}} | more))
 
 
 class Scripted:
@@ -53,11 +44,11 @@ class Scripted:
     def start(self) -> None: ...
 
     def slots(self) -> Sequence[Slot]:
-        return PLACES
+        return SLOTS
 
     def idle(self) -> Sequence[Slot]:
         busy = {slot for _, slot in self._jobs}
-        return [slot for slot in PLACES if slot not in busy]
+        return [slot for slot in SLOTS if slot not in busy]
 
     def fits(self, job: Job, slot: Slot) -> bool:  # noqa: ARG002
         return not (job.alone and self._jobs)
@@ -148,11 +139,9 @@ def test_out_of_memory_beside_others_halves_and_is_tried_alone(tmp_path: Path) -
 
 
 def test_times_taken_beside_others_are_marked(tmp_path: Path) -> None:
-    timing = Timing(fit=1, score=1, features=0, features_cold=0, features_from="none", wall=2)
-
     def ends(job: Job, _: int) -> Sequence[Event]:
         packed = job.cells[0].seed == 1
-        timed = record(job.cells[0], timing=timing)
+        timed = record(job.cells[0], timing=make_timing())
         return [Finished(job=job.id, record=timed, scores=None, packed=packed)]
 
     made = drive(tmp_path, Scripted(ends), 2)

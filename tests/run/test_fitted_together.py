@@ -12,13 +12,12 @@ import torch
 
 from bench.core.archive import Archive
 from bench.core.cell import Cell
-from bench.core.contamination import Contamination
 from bench.features.backbone import Backbones
 from bench.run.runner import Runner
 from bench.run.units import grouped
 from bench.suite.registry import Registry
 from bench.train.together import fit_many
-from tests.factory import run_cells
+from tests.factory import make_cell, run_cells
 from tests.features_as_images import images
 
 TEAM = """
@@ -54,15 +53,7 @@ def runner(registry: Registry) -> Runner:
 
 
 def cell(task: str, seed: int, method: str = "team", **params: Any) -> Cell:
-    return Cell(
-        dataset="digits",
-        task=task,
-        method=method,
-        params=tuple(sorted(params.items())),
-        backbone="",
-        contamination=Contamination(),
-        seed=seed,
-    )
+    return make_cell(task, method, seed=seed, **params)
 
 
 CELLS = [cell(task, seed) for task in "038" for seed in (0, 1)]

@@ -16,6 +16,7 @@ from bench.run.prefetch import asks_for_features, extract, survey
 from bench.run.runner import Runner
 from bench.suite.registry import Registry
 from bench.suite.resolve import Resolver
+from tests.factory import make_cell
 
 
 @pytest.fixture(autouse=True)
@@ -24,15 +25,8 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cell(task: str, rate: float = 0.0, *, backbone: str = "hog", method: str = "dn2") -> Cell:
-    return Cell(
-        dataset="digits",
-        task=task,
-        method=method,
-        params=(("k", 2),) if method == "dn2" else (),
-        backbone=backbone,
-        contamination=Contamination(rate=rate),
-        seed=None,
-    )
+    params = {"k": 2} if method == "dn2" else {}
+    return make_cell(task, method, backbone=backbone, contamination=Contamination(rate=rate), **params)
 
 
 def test_parts_cover_every_row_once_and_cells_find_them() -> None:

@@ -7,23 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.cell import Cell, Record
-from bench.core.contamination import Contamination
 from bench.core.errors import ArchiveError
 from bench.run.executors.base import Extracted, Finished, Job, Progress, Slot, Started
-from bench.run.progress import Snapshot, Watch
+from bench.run.progress import ProgressTracker, Snapshot
+from tests.factory import make_cell, make_record
 
-PLACES = [Slot(name=f"cpu #{n}", device="cpu") for n in (1, 2)]
-CELL = Cell(
-    dataset="toy",
-    task="a",
-    method="dn2",
-    params=(),
-    backbone="hog",
-    contamination=Contamination(),
-    seed=None,
-)
-RECORD = Record(cell=CELL, status="ok", setting="one-class", selection="last")
+SLOTS = [Slot(name=f"cpu #{n}", device="cpu") for n in (1, 2)]
+CELL = make_cell("a", "dn2", dataset="toy", backbone="hog")
+RECORD = make_record(CELL)
 
 
 @pytest.fixture
@@ -35,44 +26,44 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_the_time_left_follows_what_cells_really_took(clock: list[float]) -> None:
-    watch = Watch("trial", PLACES, total=5)
-    assert watch.left_seconds() is None
+    tracker = ProgressTracker("trial", SLOTS, total=5)
+    assert tracker.left_seconds() is None
     # An extraction thought to take an hour takes a second: that says nothing of cells.
-    watch.given(Job(id=0, cells=(CELL,), part=(0, 1), seconds=3600.0))
-    watch.event(Started(job=0, cell=CELL, slot=PLACES[0]))
+    tracker.submitted(Job(id=0, cells=(CELL,), part=(0, 1), seconds=3600.0))
+    tracker.event(Started(job=0, cell=CELL, slot=SLOTS[0]))
     clock[0] = 1.0
-    watch.event(Extracted(job=0))
-    watch.given(Job(id=1, cells=(CELL,), seconds=10.0))
-    watch.event(Started(job=1, cell=CELL, slot=PLACES[0]))
+    tracker.event(Extracted(job=0))
+    tracker.submitted(Job(id=1, cells=(CELL,), seconds=10.0))
+    tracker.event(Started(job=1, cell=CELL, slot=SLOTS[0]))
     clock[0] = 21.0
-    watch.event(Finished(job=1, record=RECORD, scores=None))
-    watch.finished(RECORD)
-    watch.tick(40.0)
-    assert watch.left_seconds() == pytest.approx(2 * 40.0 / 2), "twice as slow as thought, on two slots"
+    tracker.event(Finished(job=1, record=RECORD, scores=None))
+    tracker.finished(RECORD)
+    tracker.update(40.0)
+    assert tracker.left_seconds() == pytest.approx(2 * 40.0 / 2), "twice as slow as thought, on two slots"
 
 
 def test_a_snapshot_says_what_runs_where(clock: list[float]) -> None:
-    watch = Watch("trial", PLACES, total=2)
-    watch.given(Job(id=3, cells=(CELL,)))
-    watch.event(Started(job=3, cell=CELL, slot=PLACES[1]))
-    watch.event(Progress(job=3, kind="training", what="Cap", done=1200, total=5000))
+    tracker = ProgressTracker("trial", SLOTS, total=2)
+    tracker.submitted(Job(id=3, cells=(CELL,)))
+    tracker.event(Started(job=3, cell=CELL, slot=SLOTS[1]))
+    tracker.event(Progress(job=3, kind="training", what="Cap", done=1200, total=5000))
     clock[0] = 7.0
-    assert watch.snapshot().running == (("cpu #2", str(CELL), 7.0, "1,200 of 5,000"),)
+    assert tracker.snapshot().running == (("cpu #2", str(CELL), 7.0, "1,200 of 5,000"),)
 
 
 def test_the_status_is_written_now_and_then_and_goes_with_the_run(clock: list[float], tmp_path: Path) -> None:
-    watch = Watch("trial", PLACES, total=2, file=tmp_path / "status" / "trial.json")
-    watch.tick(0.0)
-    assert watch.file is not None
-    first = watch.file.read_text()
+    tracker = ProgressTracker("trial", SLOTS, total=2, file=tmp_path / "status" / "trial.json")
+    tracker.update(0.0)
+    assert tracker.file is not None
+    first = tracker.file.read_text()
     clock[0] = 1.0
-    watch.tick(0.0)
-    assert watch.file.read_text() == first
+    tracker.update(0.0)
+    assert tracker.file.read_text() == first
     clock[0] = 3.0
-    watch.tick(0.0, "budget")
-    assert Snapshot.from_json(watch.file.read_text()).ending == "budget"
-    watch.close()
-    assert not watch.file.exists()
+    tracker.update(0.0, "budget")
+    assert Snapshot.from_json(tracker.file.read_text()).ending == "budget"
+    tracker.close()
+    assert not tracker.file.exists()
 
 
 def test_another_file_is_no_status() -> None:

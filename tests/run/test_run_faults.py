@@ -132,7 +132,7 @@ def test_sigterm_lets_cells_in_flight_end_and_starts_no_other(start: Start, tmp_
     until(lambda: list(tmp_path.glob("waits-*")))
     driver.send_signal(signal.SIGTERM)
     assert driver.stderr is not None
-    assert "asked to end" in driver.stderr.readline()
+    assert "terminated" in driver.stderr.readline()
     (tmp_path / "go").touch()
     _, said = driver.communicate(timeout=PATIENCE)
     assert driver.returncode == 143

@@ -18,6 +18,7 @@ from bench.features.backbone import Backbones
 from bench.run.runner import Runner, derive_seed
 from bench.suite.registry import Registry
 from bench.suite.suite import Limits
+from tests.factory import make_cell
 
 SPY = """
 from bench import Method, Scores
@@ -47,9 +48,8 @@ def runner(folder: Path) -> Runner:
     return Runner(Registry([folder]), Backbones())
 
 
-def cell(method: str = "spy", dataset: str = "digits", task: str = "3", **more: Any) -> Cell:
-    given: dict[str, Any] = {"params": (), "backbone": "", "contamination": Contamination(), "seed": 0}
-    return Cell(dataset=dataset, task=task, method=method, **(given | more))
+def cell(method: str = "spy", dataset: str = "digits", task: str = "3", seed: int = 0, **more: Any) -> Cell:
+    return make_cell(task, method, dataset=dataset, seed=seed, **more)
 
 
 def seen(runner: Runner) -> list[Any]:
@@ -203,7 +203,7 @@ def test_whatever_goes_wrong_is_a_record(runner: Runner, bad: Cell, kind: str, r
 def test_fewer_images_than_a_method_asks_for_are_said(runner: Runner) -> None:
     few = {"dataset": "textures[train=5]", "task": "wood", "backbone": "hog"}
     for wanted, flags in ((5, ()), (6, ("k=6 is more than the task's training images (5)",))):
-        record, _ = runner.run(cell("dn2", params=(("k", wanted),), **few))
+        record, _ = runner.run(cell("dn2", k=wanted, **few))
         assert record.status == "ok"
         assert record.flags == flags
 
@@ -230,9 +230,9 @@ def test_an_oracle_chooses_on_the_test_set_and_says_so(folder: Path) -> None:
     )
     (folder / "methods" / "oracle.py").write_text(text)
     runner = Runner(Registry([folder]), Backbones())
-    own, _ = runner.run(cell("oracle", params=(("own", True), ("selection", "last"))))
-    chosen, _ = runner.run(cell("oracle", params=(("own", False), ("selection", "oracle"))))
-    refused, _ = runner.run(cell("oracle", params=(("own", False), ("selection", "last"))))
+    own, _ = runner.run(cell("oracle", own=True, selection="last"))
+    chosen, _ = runner.run(cell("oracle", own=False, selection="oracle"))
+    refused, _ = runner.run(cell("oracle", own=False, selection="last"))
     assert (own.selection, chosen.selection) == ("last", "oracle")
     assert chosen.metrics == own.metrics
     assert chosen.flags == ("oracle: chose far of 2 on the test set",)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.core.cell import Cell, Record, Timing
-from bench.core.contamination import Contamination
+from bench.core.cell import Cell, Record
 from bench.run.cost import Costs, Size
 from bench.run.units import Unit, units
+from tests.factory import make_cell, make_record, make_timing
 
 #: Fit and score of the quickstart's cells on 725 images of digits, features at hand: means of 30 to 40
 #: recorded cells each, in seconds, on two busy cores.
@@ -38,42 +38,28 @@ def sizes(datasets: int, seed: int = 0) -> dict[tuple[str, str], Size]:
         for task in range(10):
             source = f"{at}" if at % 2 else f"{at}/{task}"
             n = images // 6
-            whole = images if at % 2 else 2 * n
-            found[f"set{at}", str(task)] = Size(n, n, {source: whole})
+            found[f"set{at}", str(task)] = Size(n, n, {source: images if at % 2 else 2 * n})
     return found
 
 
 def cell(dataset: str, task: str, method: str, backbone: str, seed: int) -> Cell:
-    return Cell(
-        dataset=dataset,
-        task=task,
-        method=method,
-        params=(),
-        backbone=backbone,
-        backbone_identity=backbone,
-        contamination=Contamination(),
-        seed=seed,
-    )
+    return make_cell(task, method, dataset=dataset, backbone=backbone, backbone_identity=backbone, seed=seed)
 
 
 def past(tasks: dict[tuple[str, str], Size]) -> list[Record]:
     """Return records that hold the recorded costs, one a method and backbone, on a small data set."""
     size = next(iter(tasks.values()))
     scale = size.images / RECORDED_IMAGES
-    timing = {"features_from": "store", "wall": 0.0, "score": 0.0}
+    timing = {
+        "features": LOADING * size.images,
+        "features_cold": EXTRACTION * size.images,
+        "features_from": "store",
+    }
     return [
-        Record(
-            cell=cell(*next(iter(tasks)), method, backbone, 0),
-            status="ok",
-            setting="one-class",
-            selection="last",
+        make_record(
+            cell(*next(iter(tasks)), method, backbone, 0),
             counts={"train": size.train, "test": size.test},
-            timing=Timing(
-                fit=seconds * scale,
-                features=LOADING * size.images,
-                features_cold=EXTRACTION * size.images,
-                **timing,
-            ),
+            timing=make_timing(seconds * scale, 0.0, **timing),
         )
         for method, seconds in RECORDED.items()
         for backbone in BACKBONES

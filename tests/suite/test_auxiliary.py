@@ -88,7 +88,7 @@ def test_what_is_not_there_is_named(registry: Registry, text: str) -> None:
 
 
 def test_an_empty_folder_is_no_set(tmp_path: Path, registry: Registry) -> None:
-    with pytest.raises(DataError, match="holds images"):
+    with pytest.raises(DataError, match="nor a folder of images"):
         open_auxiliary(str(tmp_path / "bench"), registry)
 
 

@@ -144,7 +144,7 @@ def test_what_cannot_be_used_says_why(folder: Path) -> None:
     assert "trial.py, line 3" in found.methods["trial"].problem
     assert "line 4: the default of parameter 'k' must be a literal" in found.methods["expr"].problem
     assert len(found.problems()) == 2
-    with pytest.raises(AdapterError, match=r"lacks fit, score\(\)"):
+    with pytest.raises(AdapterError, match=r"must define fit, score\(\)"):
         found.methods["abstract"].load()
 
 

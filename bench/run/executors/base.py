@@ -1,7 +1,7 @@
-"""What an executor is: it runs jobs on slots and tells what becomes of them. It neither orders nor keeps.
+"""What an executor is: it runs jobs on slots and reports what becomes of them.
 
-The driver (`bench.run.driver`) decides what runs where, tries again, counts the limits of the whole run and
-writes the archive; an executor knows its workers and devices alone. So each kind is small, and all share one
+The driver (`bench.run.driver`) decides what runs where and what is retried, enforces the run's limits and
+writes the archive; an executor only knows its workers and devices. So each kind is small, and all share one
 policy. An executor is used by one thread::
 
     executor.start()
@@ -12,8 +12,8 @@ policy. An executor is used by one thread::
         for event in executor.events(1.0): ...
     executor.close()
 
-Of each job submitted every cell comes back exactly once, in a `Finished` or in a `Lost`; of a job that
-extracts, one `Extracted` or one `Lost` comes back.
+Each cell of a submitted job comes back exactly once, in a `Finished` or a `Lost`; a job that extracts gives
+one `Extracted` or one `Lost`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from bench.core.truth import Truth
 #: Why cells came back without records:
 #:
 #: ``died``         the worker ended while it ran this cell: a crash, or killed from outside
-#: ``timeout``      killed, since it took longer than the suite's limit and its grace
-#: ``memory``       killed, since it held more memory than the suite's limit
-#: ``interrupted``  the run was stopped; a checkpoint may be there
+#: ``timeout``      killed for taking longer than the suite's limit and its grace
+#: ``memory``       killed for using more memory than the suite's limit
+#: ``interrupted``  the run was stopped; there may be a checkpoint
 #: ``unstarted``    its worker ended before its turn came, through no fault of the cell
 #: ``node``         the machine or its lease went away (preemption, a lost node)
 Fate = Literal["died", "timeout", "memory", "interrupted", "unstarted", "node"]
@@ -41,24 +41,24 @@ Fate = Literal["died", "timeout", "memory", "interrupted", "unstarted", "node"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What one worker does at a stretch; plain data.
+    """What one worker does in one go; plain data.
 
     Attributes
     ----------
     id : int
-        Different for each job of a run, also for one that is tried again.
+        Unique in a run; a retried job gets a new one.
     cells : tuple of Cell
         Several are fitted together (`Runner.run_together`).
     part : tuple of (int, int) or None
-        Which part (from 0) of how many: the job extracts features of the cells' images, and runs no cell.
+        Which part (from 0) of how many: the job extracts features of the cells' images and runs no cell.
     seconds : float or None
-        What it will cost, as far as is known.
+        Estimated.
     device_bytes : int or None
-        What it is thought to need at most on a GPU; None where nothing is known: it then has one to itself.
+        Estimated peak on a GPU; None is unknown: the job then gets the GPU to itself.
     alone : bool
-        Nothing else may run beside it on its device (timing, or after out-of-memory).
+        Nothing else may run on its device meanwhile (timing, or after out-of-memory).
     fresh : bool
-        Only for a worker that has run nothing yet: what it dies of is then its own fault.
+        Only for a worker that has run nothing yet, so that a death is the cell's own fault.
     """
 
     id: int
@@ -72,14 +72,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """Where a job can run: a worker process, or what stands for one elsewhere. It keeps features in memory.
+    """Where a job can run: a worker process or its equivalent elsewhere. It keeps features in memory.
 
     Attributes
     ----------
     name : str
         ``"cpu #1"``, ``"cuda:0 #2"``, ``"node7 cuda:0"``; stays the same when its process is replaced.
     device : str
-        ``"cpu"``, ``"cuda:0"``; with several machines with the machine's name before it.
+        ``"cpu"``, ``"cuda:0"``; with several machines, after the machine's name.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A job began to run; `cell` is the one that runs, of cells fitted together the first."""
+    """A job started; `cell` is its first."""
 
     job: int
     cell: Cell
@@ -97,7 +97,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A job that runs says how far a training or an extraction is."""
+    """How far the training or extraction of a running job is."""
 
     job: int
     kind: Literal["features", "training"]
@@ -108,17 +108,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Finished:
-    """One cell of a job is done, well or not.
+    """The result of one cell of a job, failed or not.
 
     Attributes
     ----------
     scores : ndarray, shape (n_test,), float32, or None
     truth : Truth or None
-        What the record's `truth` names; may be None for one that the executor has handed out before.
+        What the record's `truth` names; may be None if the executor has returned it before.
     packed : bool
-        Something else ran on its device meanwhile: its timing is not that of the cell alone.
+        Something else ran on its device meanwhile, so its timing is not that of the cell alone.
     log : str
-        What the cell's process wrote meanwhile, at least its end; empty where it is not kept.
+        The end of what the cell's process wrote; empty where it is not recorded.
     """
 
     job: int
@@ -131,7 +131,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extracted:
-    """A job that extracts is done; what failed (`reason`) will be said by the cells that need it."""
+    """An extraction is done; the cells that need what failed (`reason`) will say so themselves."""
 
     job: int
     reason: str = ""
@@ -139,19 +139,19 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """A job, or what was left of it, ended without records.
+    """A job, or the rest of it, ended without records.
 
     Attributes
     ----------
     cells : tuple of Cell
-        All of the job that were not in a `Finished`.
+        Those of the job without a `Finished`.
     why : Fate
     reason : str
-        For the record, if it becomes one: ``"its worker was killed by signal 9 (SIGKILL)"``.
+        For the record: ``"its process was killed by signal 9 (SIGKILL)"``.
     fresh : bool
         The worker had run nothing before.
-    packed : bool
-    log : str
+    packed, log
+        As in `Finished`.
     environment : dict
         The worker's (`Record.environment`), as far as it is known.
     """
@@ -168,9 +168,19 @@ class Lost:
 
 Event = Started | Progress | Finished | Extracted | Lost
 
+#: The reason of what is interrupted.
+STOPPED = "the run was stopped"
+
+
+def interrupted(job: Job, cells: Sequence[Cell] | None = None) -> Lost:
+    """Return that a job, or these of its cells, was interrupted."""
+    return Lost(
+        job=job.id, cells=job.cells if cells is None else tuple(cells), why="interrupted", reason=STOPPED
+    )
+
 
 class Executor(Protocol):
-    """Runs jobs somewhere. Not safe for several threads."""
+    """Runs jobs somewhere. Not thread-safe."""
 
     def start(self) -> None:
         """Start workers, or connect to them.
@@ -178,32 +188,32 @@ class Executor(Protocol):
         Raises
         ------
         AnobenchError
-            What is needed is not there: a library, an address, a device.
+            A library, an address or a device is missing.
         """
 
     def slots(self) -> Sequence[Slot]:
-        """Return all slots there are now."""
+        """Return all slots that exist now."""
 
     def idle(self) -> Sequence[Slot]:
-        """Return the slots that would take a job now; one that queues jobs for itself may stay here."""
+        """Return the slots that can take a job now; a slot with a queue of its own may stay idle."""
 
     def fits(self, job: Job, slot: Slot) -> bool:
-        """Return whether an idle place can take the job now: memory, `alone` and `fresh` decide."""
+        """Return whether an idle slot can take the job now: memory, `alone` and `fresh` decide."""
 
     def submit(self, job: Job, slot: Slot) -> None:
         """Give a job that fits to an idle slot."""
 
     def events(self, timeout: float) -> Sequence[Event]:
-        """Return what happened since the last call; wait for something up to so many seconds (monotonic)."""
+        """Return what happened since the last call, after waiting at most `timeout` seconds for something."""
 
     def stop(self) -> None:
-        """Ask the cells in flight to end at their next checkpoint; those that keep none go on to their end.
+        """Ask running cells to end at their next checkpoint; those without checkpoints run to their end.
 
-        What has not begun comes back as `Lost` (``interrupted``), like what was checkpointed.
+        Jobs that have not started, and cells that stop early, come back as `Lost` (``interrupted``).
         """
 
     def kill(self) -> None:
-        """End the cells in flight at once; they come back as `Lost` (``interrupted``)."""
+        """End running cells at once; they come back as `Lost` (``interrupted``)."""
 
     def close(self) -> None:
-        """End all workers, however they are, and leave no process behind. Can be called twice."""
+        """End all workers and leave no process behind. May be called twice."""

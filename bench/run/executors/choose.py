@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 CLUSTERS = ("ray", "slurm")
 EXECUTORS = ("auto", "inline", "pool", *CLUSTERS)
-#: Seconds that workers need before their first cell: the interpreter, torch, the adapters.
+#: Seconds before a worker's first cell: the interpreter, torch, the adapters.
 START_SECONDS = 5.0
-#: Workers on one GPU by default: more would wait for each other, or for the cores.
+#: Workers on one GPU by default: more would wait for each other or for the cores.
 GPU_WORKERS = 4
 #: An extraction is cut into at most so many parts for Slurm, whose size is not known.
 SLURM_DEVICES = 16
@@ -51,7 +51,7 @@ class Options:
     max_failures : int, optional
     timing : {"packed", "exclusive"}
     memory_limit : float, optional
-        GiB that a worker may hold.
+        GiB of memory of a worker.
     address : str, optional
         Of a Ray cluster.
     slurm : tuple of str
@@ -89,11 +89,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """An executor, and how many devices to plan for."""
+    """An executor, and the number of devices to plan for."""
 
     executor: Executor
     devices: int
-    #: Stops at once what runs in this process, from inside a signal handler.
+    #: Stops what runs in this process at once, from inside a signal handler.
     at_once: Callable[[], None] | None = None
 
 
@@ -106,19 +106,19 @@ def choose_executor(
     root: Path,
     on_progress: Callable[[Progress], None],
 ) -> Chosen:
-    """Return the executor, not started but for a cluster's, which must answer first.
+    """Return the executor; one for a cluster is started, to see that the cluster answers.
 
     Parameters
     ----------
     root : Path
         The archive's.
     on_progress : callable
-        Called at once with the progress of long trainings and extractions that run in this process.
+        Called with the progress of long trainings and extractions in this process.
 
     Raises
     ------
     AnobenchError
-        A library is missing, no cluster answers, or an option is not one.
+        A library is missing, no cluster answers, or an option cannot be used.
     """
     if options.executor == "ray":
         from bench.run.executors.ray.executor import RayCluster
@@ -149,13 +149,13 @@ def choose_executor(
 def _pooled(
     options: Options, setup: Setup, devices: Sequence[str], costs: Costs, todo: Sequence[Cell]
 ) -> tuple[bool, int]:
-    """Return whether workers are started, and how many on each device."""
+    """Return whether to start workers, and how many on each device."""
     most = GPU_WORKERS if devices[0] != "cpu" else cores()
     default = 1 if options.timing == "exclusive" else min(cores(), most)
     workers = min(options.workers or default, len(todo))
     if options.executor != "auto":
         return options.executor == "pool", workers
-    # What this process holds cannot be limited from inside.
+    # A process's memory cannot be limited from inside.
     if options.workers is not None or setup.limits.cell_memory is not None:
         return True, workers
     at_once = workers * len(devices)
@@ -166,12 +166,12 @@ def _pooled(
 def pick_devices(options: Options) -> list[str]:
     """Return the torch devices to run on; ``auto`` and ``cuda`` are all GPUs, else the CPU.
 
-    Of a cluster it is ``["cuda"]`` or ``["cpu"]``: what is wanted there, whatever this machine has.
+    For a cluster it is ``["cuda"]`` or ``["cpu"]``, whatever this machine has.
 
     Raises
     ------
     AnobenchError
-        A GPU was asked for that is not there, a library is missing, or no cluster answers.
+        There is no such GPU, a library is missing, or no cluster answers.
     """
     asked = options.device
     if options.clustered:
@@ -211,7 +211,7 @@ def _cluster_device(options: Options) -> list[str]:
 
 
 def _may_have_gpus() -> bool:
-    """Return False where there is surely none, without importing torch."""
+    """Return False where there is certainly no GPU, without importing torch."""
     if sys.platform != "linux":
         return sys.platform != "darwin"
     return any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))  # noqa: PTH110

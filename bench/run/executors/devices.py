@@ -1,4 +1,4 @@
-"""GPUs: how many there are, and how busy they are, as NVML tells where it is installed (``nvidia-ml-py``)."""
+"""GPUs: how busy they are, according to NVML where it is installed (``nvidia-ml-py``), and a worker's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _nvml() -> Any:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # not installed, or no driver: in either case there is nothing to tell
+    except Exception:  # not installed, or no driver: either way there is nothing to show
         return None
     return pynvml
 
@@ -46,7 +46,7 @@ def usage(devices: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 def own_device(device: str) -> tuple[str, str | None]:
-    """Return the device as its worker sees it, and what CUDA is to show it: its own GPU alone.
+    """Return a device as its worker sees it, and its ``CUDA_VISIBLE_DEVICES``: its own GPU alone.
 
     So a record says ``cuda`` whichever GPU it ran on.
     """

@@ -1,12 +1,13 @@
-"""The inline executor: this process, one job after the other. For debugging, and for what takes seconds."""
+"""The inline executor: this process, one job after the other. For debugging, and for runs of seconds."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Progress, Slot, Started
-from bench.run.executors.worker import extract_job, results_of
+from bench.run.executors.base import Event, Job, Progress, Slot, Started
+from bench.run.executors.worker import events_of, forward_progress
 from bench.train import checkpoint
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Inline:
     """An executor (`bench.run.executors.base.Executor`) without processes of its own.
 
-    Only Python code can be interrupted here, and a crash of a method is a crash of the run.
+    Only Python code can be interrupted here, and a method that crashes takes the run with it.
 
     Parameters
     ----------
@@ -24,7 +25,7 @@ class Inline:
     repeats : int
         See `bench.run.setup.Setup`.
     on_progress : callable, optional
-        Progress at once of long trainings and extractions: `events` returns when they are over.
+        Called at once, since `events` returns only after a training or an extraction.
     """
 
     def __init__(
@@ -35,17 +36,9 @@ class Inline:
         self._slot = Slot(name=device, device=device)
         self._job: Job | None = None
         self._going: Iterator[Event] = iter(())
-        self._left: list[str] = []
+        self._sent: set[str] = set()
         if on_progress is not None:
-            runner.progress = lambda *what: self._tell(on_progress, "training", *what)
-            runner.provider.progress = lambda *what: self._tell(on_progress, "features", *what)
-
-    def _tell(
-        self, on_progress: Callable[[Progress], None], kind: Any, what: str, done: int, total: int
-    ) -> None:
-        on_progress(
-            Progress(job=self._job.id if self._job else -1, kind=kind, what=what, done=done, total=total)
-        )
+            forward_progress(runner, lambda: self._job.id if self._job else -1, on_progress)
 
     def start(self) -> None:
         checkpoint.go_on()
@@ -60,34 +53,20 @@ class Inline:
         return True
 
     def submit(self, job: Job, slot: Slot) -> None:  # noqa: ARG002
-        self._job, self._left = job, [cell.key for cell in job.cells]
-        self._going = self._run(job)
+        self._job, self._going = job, self._run(job)
 
     def _run(self, job: Job) -> Iterator[Event]:
         yield Started(job=job.id, cell=job.cells[0], slot=self._slot)
-        try:
-            if job.part is not None:
-                yield Extracted(job=job.id, reason=extract_job(self._runner, job))
-                return
-            for record, scores in results_of(self._runner, job, self._repeats):
-                self._left.remove(record.cell.key)
-                truth = self._runner.truths.get(record.truth)
-                log = record.error["traceback"] if record.error else ""
-                yield Finished(job=job.id, record=record, scores=scores, truth=truth, log=log)
-        except checkpoint.StopRequested:
-            cells = tuple(cell for cell in job.cells if cell.key in self._left)
-            yield Lost(job=job.id, cells=cells, why="interrupted", reason="the run was stopped")
+        yield from events_of(self._runner, job, self._repeats, self._sent)
 
-    def events(self, timeout: float) -> Sequence[Event]:  # noqa: ARG002
-        """Return the next event of the job, once it has come to it."""
+    def events(self, timeout: float) -> Sequence[Event]:
+        """Return the job's next event, after running it that far."""
         if self._job is None:
-            return []
+            time.sleep(timeout)
         event = next(self._going, None)
         if event is None:
             self._job = None
             return []
-        if isinstance(event, Finished) and not self._left:
-            self._job = None
         return [event]
 
     def stop(self) -> None:

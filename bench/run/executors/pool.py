@@ -1,12 +1,9 @@
 """The pool: warm worker processes on this machine, one or more on each device.
 
-A thin layer on `multiprocessing` (spawn, one pipe a worker) and not pebble's `ProcessPool`, which was
-measured (5.2.3): it ran a thousand 1-ms tasks a second on two cores and named the right task each time that
-one crashed, but a few kills of workers between tasks broke the pool for good ("All workers expired"), its
-time-outs follow the clock that an administrator sets, its workers share one pipe, and a task can neither be
-sent to the worker that holds its features nor be asked to end at a checkpoint. loky breaks with its first
-dead worker. Nothing here reads the calendar's clock. A worker starts with its first job, and again after it
-died.
+A thin layer on `multiprocessing` (spawn, one pipe a worker). loky breaks with its first dead worker. pebble's
+`ProcessPool` (5.2.3) is as fast, but killing a few workers between tasks breaks it for good, its time-outs
+follow the wall clock, and a task can neither go to the worker that has its features nor be asked to end at a
+checkpoint. A worker starts with its first job, and again after it died.
 """
 
 from __future__ import annotations
@@ -22,19 +19,28 @@ from pathlib import Path
 
 from bench.core.errors import AnobenchError
 from bench.run.cost import fits
-from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Progress, Slot, Started
-from bench.run.executors.messages import Began, Message, Ready, Stopped, Warned
+from bench.run.executors.base import (
+    STOPPED,
+    Event,
+    Finished,
+    Job,
+    Lost,
+    Progress,
+    Slot,
+    Started,
+)
 from bench.run.executors.process import Process
+from bench.run.executors.worker import Began, Message, Ready, Warned
 from bench.run.setup import Setup
 
 log = logging.getLogger(__name__)
 
 #: Between two looks at deadlines and memory (seconds).
 LOOK_EVERY = 0.1
-#: A worker whose jobs take less than `SHORT` gets the next one while it is at the last, or as many as keep it
-#: busy for `AHEAD_SECONDS`, at most `AHEAD_JOBS`: it must not wait for the driver.
+#: A worker whose jobs take less than `SHORT` gets more ahead of time, so that it never waits for the driver:
+#: as many as keep it busy for `AHEAD_SECONDS`, at least one, at most `AHEAD_JOBS`.
 SHORT, AHEAD_SECONDS, AHEAD_JOBS = 1.0, 0.02, 8
-#: So many workers in a row that end before they are ready are no accident.
+#: The run fails if so many workers in a row end before they are ready.
 FAILED_STARTS = 3
 
 
@@ -64,7 +70,7 @@ class Pool:
         self._stopping = False
         self._failed_starts = 0
         self._looked = -float("inf")
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
         self._waiting: list[Event] = []
 
     def start(self) -> None:
@@ -77,7 +83,7 @@ class Pool:
         if self._stopping:
             return []
         able = [worker for worker in self._workers if self._takes_more(worker)]
-        # Those that hold features before those that would have to start.
+        # Workers that have features in memory come before those that would have to start.
         return [worker.slot for worker in sorted(able, key=lambda w: (len(w.jobs), not w.alive))]
 
     @staticmethod
@@ -98,12 +104,12 @@ class Pool:
         if slot.device == "cpu" or job.part is not None:
             return True
         total = self._free_bytes.get(slot.device)
-        if total is None:  # the first on a device says how much there is
+        if total is None:  # the first worker on a device reports its memory
             return not beside
         return fits(job.device_bytes, [other.device_bytes for other in beside], total)
 
     def _busy_beside(self, worker: Process) -> list[Process]:
-        """Return the other workers of its device that have work."""
+        """Return the other workers on its device that have work."""
         device = worker.slot.device
         return [
             each for each in self._workers if each.slot.device == device and each.jobs and each is not worker
@@ -131,14 +137,14 @@ class Pool:
                 return found
 
     def _read(self, timeout: float) -> list[Event]:
-        """Return what workers told; of a worker that ended, what it told before and what it lost."""
+        """Return the workers' events; of a worker that ended, also what it lost."""
         handles = {handle: worker for worker in self._workers for handle in worker.handles()}
         found: list[Event] = []
         for worker in dict.fromkeys(handles[ready] for ready in wait(list(handles), timeout)):
             for message in worker.messages():
                 found += self._understand(worker, message)
             if worker.ended:
-                found += self._bury(worker)
+                found += self._reap(worker)
         return found
 
     def _understand(self, worker: Process, message: Message) -> Iterator[Event]:
@@ -149,11 +155,11 @@ class Pool:
             worker.ready, worker.environment = True, message.environment
             self._free_bytes.setdefault(worker.slot.device, message.device_bytes)
         elif isinstance(message, Warned):
-            if message.text not in self._said:
-                self._said.add(message.text)
+            if message.text not in self._warned:
+                self._warned.add(message.text)
                 logging.getLogger(message.logger).log(message.level, "%s", message.text)
         elif isinstance(message, Began):
-            job = worker.begun(self._setup.limits)
+            job = worker.started(self._setup.limits)
             worker.packed = bool(self._busy_beside(worker))
             yield Started(job=job.id, cell=job.cells[0], slot=worker.slot)
         elif isinstance(message, Progress):
@@ -162,30 +168,25 @@ class Pool:
             packed = worker.packed
             worker.finished(message.record.cell, self._setup.limits)
             yield replace(message, packed=packed)
-        elif isinstance(message, Extracted):
+        else:
             worker.over()
             yield message
-        elif isinstance(message, Stopped):
-            cells = tuple(worker.left)
-            job = worker.over()
-            yield Lost(job=job.id, cells=cells or job.cells, why="interrupted", reason="the run was stopped")
 
-    def _bury(self, worker: Process) -> list[Event]:
-        """Tell what a dead worker lost: the job it ran by its own fate, those behind it through no fault."""
+    def _reap(self, worker: Process) -> list[Event]:
+        """Return what a dead worker lost: its running job shares its fate, those queued are not blamed."""
+        why, reason = worker.fate, worker.exit_reason()
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts >= FAILED_STARTS and not self._stopping:
                 raise AnobenchError(
                     f"{FAILED_STARTS} worker processes in a row ended before they could run anything "
-                    f"({worker.obituary()}); the last one wrote:\n{worker.log_end()[-2000:] or '(nothing)'}"
+                    f"({reason}); the last one wrote:\n{worker.log_end()[-2000:] or '(nothing)'}"
                 )
-        why, reason = worker.fate, worker.obituary()
         lost: list[Event] = []
         for position, job in enumerate(worker.jobs):
             ran = position == 0 and worker.running
             cells = tuple(worker.left) if ran else job.cells
             blamed = why if ran or why == "interrupted" else "unstarted"
-            written = worker.log_end() if ran else ""
             lost.append(
                 Lost(
                     job=job.id,
@@ -194,11 +195,11 @@ class Pool:
                     reason=reason,
                     fresh=worker.ran == 0,
                     packed=worker.packed,
-                    log=written,
+                    log=worker.log_end() if ran else "",
                     environment=worker.environment,
                 )
             )
-        worker.bury()
+        worker.reap()
         return lost
 
     def stop(self) -> None:
@@ -209,7 +210,7 @@ class Pool:
     def kill(self) -> None:
         self._stopping = True
         for worker in self._workers:
-            worker.kill("interrupted", "the run was stopped")
+            worker.kill("interrupted", STOPPED)
 
     def close(self) -> None:
         for worker in self._workers:

@@ -1,4 +1,4 @@
-"""One worker process as its pool sees it: its pipe, the jobs it was given, its limits and its end."""
+"""One worker process as its pool sees it: its pipe, its jobs, its limits and its end."""
 
 from __future__ import annotations
 
@@ -22,22 +22,21 @@ from bench.core.cell import Cell
 from bench.run.executors import worker
 from bench.run.executors.base import Fate, Job, Slot
 from bench.run.executors.devices import own_device
-from bench.run.executors.messages import Message
 from bench.run.setup import Setup
 from bench.suite.suite import Limits
 
 _SPAWN = multiprocessing.get_context("spawn")
-#: A hanging worker that is to be killed gets so long to write its stack (seconds).
+#: What a hanging worker gets to write its stack before it is killed (seconds).
 STACK_SECONDS = 0.2
-#: Workers that were told to go get so long (seconds).
-GOODBYE_SECONDS = 3.0
-#: A worker that is not ready after so long never will be (seconds).
-START_SECONDS = 300.0
+#: What a dismissed worker gets to exit (seconds).
+EXIT_SECONDS = 3.0
+#: What a worker gets until it is ready (seconds).
+READY_SECONDS = 300.0
 
 
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
-    """Let a process start without the main module: a script that calls `bench.run` would run again there."""
+    """Start a process without the main module: a script that calls `bench.run` would run again there."""
     main: dict[str, Any] = vars(sys.modules["__main__"])
     hidden: dict[str, Any] = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
     main["__spec__"] = None
@@ -49,7 +48,7 @@ def _without_main() -> Iterator[None]:
 
 
 class Process:
-    """A worker and its slot; the process is started with the first job, and anew after it ended."""
+    """A worker and its slot; the process starts with the first job, and again after it ended."""
 
     def __init__(self, slot: Slot, setup: Setup, folder: Path) -> None:
         self.slot = slot
@@ -58,15 +57,15 @@ class Process:
         self._log_file = folder / f"{slot.name.replace(':', '-').replace(' #', '-')}.log"
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
-        #: Seconds that its latest jobs took, smoothed; 0 before the first.
+        #: Smoothed seconds of its latest jobs; 0 before the first.
         self.usual = 0.0
-        #: What its records say of where it runs, once it is ready.
+        #: `Record.environment` of its cells, once it is ready.
         self.environment: Mapping[str, Any] = {}
         self._clear()
 
     def _clear(self) -> None:
         self.jobs: deque[Job] = deque()
-        #: Cells of the first job without a record yet, if it runs.
+        #: Cells of the first job without a record, while it runs.
         self.left: list[Cell] = []
         self.running = self.ready = self.ended = self.packed = False
         self.ran = 0
@@ -83,16 +82,16 @@ class Process:
         return self._killing is not None
 
     def handles(self) -> list[Any]:
-        """Return what becomes ready when it tells something or ends."""
+        """Return what becomes ready when it sends something or ends."""
         return [self._pipe, self._process.sentinel] if self._process and self._pipe else []
 
     def give(self, job: Job) -> None:
-        """Send a job, starting the process if there is none."""
+        """Send a job, after starting the process if there is none."""
         if self._process is None:
             self._start()
         self.jobs.append(job)
         assert self._pipe is not None
-        with contextlib.suppress(OSError):  # it died: its sentinel says so
+        with contextlib.suppress(OSError):  # it died: its sentinel shows it
             self._pipe.send(job)
 
     def _start(self) -> None:
@@ -106,11 +105,11 @@ class Process:
             self._process.start()
         theirs.close()
 
-    def messages(self) -> Iterator[Message]:
-        """Yield what it told so far; after a message that its death cut short, `ended` is set."""
+    def messages(self) -> Iterator[worker.Message]:
+        """Yield its messages so far, and set `ended` if there will be no more."""
         assert self._pipe is not None
         assert self._process is not None
-        alive = self._process.is_alive()  # asked first: what it told before it died is read below
+        alive = self._process.is_alive()  # asked first: what it sent before it died is read below
         try:
             while self._pipe.poll():
                 yield self._pipe.recv()
@@ -118,7 +117,7 @@ class Process:
             alive = False
         self.ended = not alive
 
-    def begun(self, limits: Limits) -> Job:
+    def started(self, limits: Limits) -> Job:
         """Note that the first job runs now."""
         job = self.jobs[0]
         self.left, self.running, self._began = list(job.cells), True, time.monotonic()
@@ -127,12 +126,12 @@ class Process:
 
     def _set_deadline(self, limits: Limits, cells: int) -> None:
         if limits.cell_seconds is not None and self.jobs and self.jobs[0].part is None:
-            # What is fitted together may take as long as its cells would one by one.
+            # Cells that are fitted together may take as long as one by one.
             seconds = limits.cell_seconds * cells * self._runs + limits.grace_seconds
             self._deadline = time.monotonic() + seconds
 
     def finished(self, cell: Cell, limits: Limits) -> None:
-        """Note that a cell of the job that runs is done."""
+        """Note that a cell of the running job is done."""
         self.left = [each for each in self.left if each.key != cell.key]
         self._set_deadline(limits, 1)
         if not self.left:
@@ -150,7 +149,7 @@ class Process:
         return job
 
     def enforce(self, limits: Limits) -> None:
-        """Kill it if it is over a limit."""
+        """Kill it if it exceeds a limit."""
         if self._process is None:
             return
         now = time.monotonic()
@@ -169,11 +168,11 @@ class Process:
         ):
             self.kill(
                 "memory",
-                f"its process held more than the suite's limit of {limits.cell_memory or 0:g} GiB "
+                f"its process used more than the suite's limit of {limits.cell_memory:g} GiB "
                 "(limits.cell_memory); it was killed",
             )
-        elif not self.ready and now - self._began > START_SECONDS:
-            self.kill("died", f"its process was not ready after {START_SECONDS:g} s")
+        elif not self.ready and now - self._began > READY_SECONDS:
+            self.kill("died", f"its process was not ready after {READY_SECONDS:g} s")
 
     def _resident(self) -> int:
         assert self._process is not None
@@ -183,7 +182,7 @@ class Process:
             return 0
 
     def kill(self, why: Fate, reason: str, *, after: float = 0.0) -> None:
-        """Kill it, and what it has started; with `after`, it gets so many seconds to write its stack."""
+        """Kill it and what it has started; with `after`, let it write its stack for so many seconds first."""
         if self._process is None or (self._killing is not None and after):
             return
         self._killing = (why, reason, time.monotonic() + after)
@@ -193,7 +192,7 @@ class Process:
             self._signal(signal.SIGKILL)
 
     def ask_to_stop(self) -> None:
-        """Ask it to end the job it runs at its next checkpoint, and to begin no other."""
+        """Ask it to end its job at the next checkpoint, and to start no other."""
         self._signal(signal.SIGTERM, group=False)
 
     def _signal(self, number: int, *, group: bool = True) -> None:
@@ -209,12 +208,12 @@ class Process:
     def fate(self) -> Fate:
         return "died" if self._killing is None else self._killing[0]
 
-    def obituary(self) -> str:
-        """Say how it ended."""
+    def exit_reason(self) -> str:
+        """Return how it ended."""
         if self._killing is not None:
             return self._killing[1]
         assert self._process is not None
-        self._process.join(GOODBYE_SECONDS)
+        self._process.join(EXIT_SECONDS)
         code = self._process.exitcode
         if code is None:
             return "its process closed its pipe"
@@ -229,12 +228,12 @@ class Process:
     def log_end(self) -> str:
         return worker.read_end(self._log_file)
 
-    def bury(self) -> None:
+    def reap(self) -> None:
         """Forget a process that ended, and end what it had started."""
         if self._process is not None:
             pid = self._process.pid
             self._signal(signal.SIGKILL)
-            self._process.join(GOODBYE_SECONDS)
+            self._process.join(EXIT_SECONDS)
             if pid is not None and hasattr(os, "killpg"):
                 with contextlib.suppress(OSError):
                     os.killpg(pid, signal.SIGKILL)  # its session may have outlived it
@@ -245,7 +244,7 @@ class Process:
         self._clear()
 
     def dismiss(self) -> None:
-        """Let an idle process go, which ends it soon; kill one that is busy."""
+        """Ask an idle process to exit; kill a busy one."""
         if self._pipe is None:
             return
         if self.jobs or not self.ready:
@@ -255,12 +254,12 @@ class Process:
             self._pipe.send(None)
 
     def end(self) -> None:
-        """See to it that the process is gone."""
+        """End the process, now."""
         if self._process is None:
             return
         if self.jobs or not self.ready:
             self._signal(signal.SIGKILL)
         else:
             self.dismiss()
-            self._process.join(GOODBYE_SECONDS)
-        self.bury()
+            self._process.join(EXIT_SECONDS)
+        self.reap()

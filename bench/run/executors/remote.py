@@ -1,7 +1,7 @@
-"""What runs on another machine: a worker made from a setup, that does jobs and returns what they gave.
+"""What runs on another machine: a worker that makes its runner from a setup, and runs jobs.
 
-Ray's actors and Slurm's jobs share it. It makes sure that the machine has the same adapters as the driver: a
-record's key stands for their code.
+Ray's actors and Slurm's jobs share it. It checks that the machine has the driver's adapters, since a record's
+key includes their code.
 """
 
 from __future__ import annotations
@@ -13,33 +13,32 @@ from pathlib import Path
 
 from bench.core.cell import Cell
 from bench.core.errors import AnobenchError
-from bench.run.executors.base import Event, Extracted, Finished, Job, Lost
-from bench.run.executors.worker import extract_job, results_of
+from bench.run.executors.base import Event, Job
+from bench.run.executors.worker import events_of
 from bench.run.setup import Setup
 from bench.suite.registry import stock_folder
-from bench.train import checkpoint
 
-#: Where data and caches lie: the driver's folders, unless the machine has its own.
-PLACES = ("ANOBENCH_DATA", "ANOBENCH_CACHE", "ANOBENCH_CACHE_LIMIT", "HF_HOME")
-#: What numerical libraries read, and records name: as the driver has it, whatever the cluster sets.
+#: Where data and caches are: the driver's folders, unless the machine has its own.
+FOLDERS = ("ANOBENCH_DATA", "ANOBENCH_CACHE", "ANOBENCH_CACHE_LIMIT", "HF_HOME")
+#: What numerical libraries read and records name: the driver's value, whatever the cluster sets.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 #: The driver's stock folder, in a setup for other machines: each has its own.
 STOCK = "<stock>"
 
 
-def travelling(setup: Setup) -> str:
+def portable_json(setup: Setup) -> str:
     """Return a setup's JSON for another machine."""
     stock = str(stock_folder().resolve())
     return replace(setup, folders=tuple(STOCK if each == stock else each for each in setup.folders)).to_json()
 
 
 def environ() -> dict[str, str | None]:
-    """Return the variables of this process that a worker elsewhere should know."""
-    return {name: os.environ.get(name) for name in (*PLACES, *THREADS)}
+    """Return this process's variables for a worker elsewhere."""
+    return {name: os.environ.get(name) for name in (*FOLDERS, *THREADS)}
 
 
-def settle(given: Mapping[str, str | None]) -> None:
-    """Take over the driver's variables; before numerical libraries are loaded."""
+def take_over(given: Mapping[str, str | None]) -> None:
+    """Set the driver's variables here; call it before numerical libraries are loaded."""
     for name, value in given.items():
         if name in THREADS:
             os.environ.pop(name, None)
@@ -55,12 +54,12 @@ class Remote:
     Parameters
     ----------
     setup : str
-        As `travelling` wrote it.
+        From `portable_json`.
 
     Raises
     ------
     AnobenchError
-        A bench folder is not there, a backbone's weights are missing, or anobench is of another version.
+        A bench folder or a backbone's weights are missing, or anobench has another version.
     """
 
     def __init__(self, setup: str) -> None:
@@ -70,7 +69,7 @@ class Remote:
         for folder in folders:
             if not Path(folder).is_dir():
                 raise AnobenchError(
-                    f"the bench folder {folder} is not there on {_host()}; put it where all machines see it"
+                    f"{_host()} has no bench folder {folder}; put it where all machines see it"
                 )
         self._setup = replace(found, folders=folders)
         self.runner = self._setup.runner()
@@ -78,33 +77,19 @@ class Remote:
         self._checked: set[tuple[object, ...]] = set()
 
     def events(self, job: Job) -> Iterator[Event]:
-        """Do a job; yield a `Finished` for each cell, or an `Extracted`, and what was interrupted.
+        """Run a job, as `events_of` does.
 
         Raises
         ------
         AnobenchError
-            This machine has another adapter under that name than the driver.
+            This machine's adapter of that name is not the driver's.
         """
-        left = list(job.cells)
-        for cell in left:
+        for cell in job.cells:
             self._check(cell)
-        try:
-            if checkpoint.stop_asked():
-                raise checkpoint.StopRequested
-            if job.part is not None:
-                yield Extracted(job=job.id, reason=extract_job(self.runner, job))
-                return
-            for record, scores in results_of(self.runner, job, self._setup.repeats):
-                left = [cell for cell in left if cell.key != record.cell.key]
-                truth = self.runner.truths.get(record.truth) if record.truth not in self._sent else None
-                self._sent.add(record.truth)
-                log = record.error["traceback"] if record.error else ""
-                yield Finished(job=job.id, record=record, scores=scores, truth=truth, log=log)
-        except checkpoint.StopRequested:
-            yield Lost(job=job.id, cells=tuple(left), why="interrupted", reason="the run was stopped")
+        return events_of(self.runner, job, self._setup.repeats, self._sent)
 
     def _check(self, cell: Cell) -> None:
-        """Refuse a cell whose method or data set is other code here than where it was planned."""
+        """Refuse a cell whose method or data set has different code here than where it was planned."""
         identity = (cell.method, cell.dataset, cell.code)
         if identity in self._checked:
             return

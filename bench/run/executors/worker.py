@@ -1,7 +1,7 @@
-"""A worker process: makes its runner once, then runs the jobs that come through its pipe, until that ends.
+"""A worker process: it makes its runner once, then runs jobs from its pipe until that closes.
 
-It keeps nothing: records and scores go back through the pipe. What it and its libraries write (also C code,
-also the stack of a crash) goes to a file of its own, emptied before each cell.
+Records and scores go back through the pipe. What the process and its libraries print (C code and the stack of
+a crash too) goes to a file of its own, which is emptied before each cell.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import AnobenchError
-from bench.run.executors.base import Extracted, Finished, Job, Progress
-from bench.run.executors.messages import Began, Ready, Stopped, Warned
+from bench.run.executors.base import Extracted, Finished, Job, Lost, Progress, interrupted
 from bench.run.setup import Setup
 from bench.run.timing import timed
 from bench.train import checkpoint
@@ -32,29 +32,68 @@ if TYPE_CHECKING:
     from bench.run.evaluation import Result
     from bench.run.runner import Runner
 
-#: So much of the end of what a cell's process wrote is kept.
+#: A record's log is the end of what its process printed: at most so many bytes.
 LOG_BYTES = 64 * 1024
 #: Between two reports of a long training or extraction (seconds).
-TELL_EVERY = 0.5
-#: Asks a worker that hangs for its stack, which works inside C code too.
+REPORT_EVERY = 0.5
+#: Asks a worker that hangs for its stack; works inside C code too.
 STACK_SIGNAL = getattr(signal, "SIGUSR1", None)
 
 _PR_SET_PDEATHSIG = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The worker can run jobs, or never will.
+
+    Attributes
+    ----------
+    device_bytes : int
+        Free memory of its GPU at the start; 0 on a CPU.
+    environment : dict
+        `Record.environment` of the cells that it will run.
+    problem : str
+        Why it will run nothing.
+    """
+
+    device_bytes: int = 0
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Began:
+    """The job has started."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """A warning of the library, for the driver's log."""
+
+    logger: str
+    level: int
+    text: str
+
+
+#: What a worker process sends: events for the driver, and what only its executor reads.
+Message = Ready | Began | Warned | Progress | Finished | Extracted | Lost
+
+
 def main(setup: str, connection: Connection, log_file: str, visible: str | None) -> None:
-    """Run jobs until the pipe ends.
+    """Run jobs until the pipe closes.
 
     Parameters
     ----------
     setup : str
         `Setup.to_json`.
     visible : str or None
-        What ``CUDA_VISIBLE_DEVICES`` is to be: the worker's one GPU.
+        For ``CUDA_VISIBLE_DEVICES``: the worker's one GPU.
     """
     _die_with_parent()
     if hasattr(os, "setsid"):
-        os.setsid()  # a terminal's Ctrl-C is for the driver, and what a method starts can be ended with it
+        os.setsid()  # the terminal's Ctrl-C is for the driver; what a method starts can be ended with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: checkpoint.ask_to_stop())
     if visible is not None:
@@ -69,81 +108,97 @@ def main(setup: str, connection: Connection, log_file: str, visible: str | None)
         connection.send(Ready(device_bytes=_free_device_bytes(runner), environment=runner.environment))
         while (job := connection.recv()) is not None:
             worker.do(job)
-    # Everything is with the driver, who waits for this end: taking torch apart would only make that longer.
+    # The driver has everything and waits for this process: taking torch apart would only take time.
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(0)
 
 
 class _Worker:
-    """Does jobs and tells of them."""
+    """Runs jobs and sends back what happens."""
 
     def __init__(self, runner: Runner, connection: Connection, log: _Log, repeats: int) -> None:
         self._runner, self._connection, self._log, self._repeats = runner, connection, log, repeats
         self._sent: set[str] = set()
-        self._job, self._told = -1, 0.0
-        runner.progress = lambda *what: self._tell("training", *what)
-        runner.provider.progress = lambda *what: self._tell("features", *what)
-        handler = _Forward(connection)
-        logging.getLogger("bench").addHandler(handler)
+        self._job = -1
+        forward_progress(runner, lambda: self._job, connection.send, every=REPORT_EVERY)
+        logging.getLogger("bench").addHandler(_Forward(connection))
 
     def do(self, job: Job) -> None:
         self._job = job.id
-        if checkpoint.stop_asked():
-            self._connection.send(Stopped(job=job.id))
-            return
         self._log.empty()
         self._connection.send(Began(job=job.id))
-        try:
-            if job.part is not None:
-                self._extract(job)
-            else:
-                for result in results_of(self._runner, job, self._repeats):
-                    self._finished(job, result)
-        except checkpoint.StopRequested:
-            self._connection.send(Stopped(job=job.id))
+        for event in events_of(self._runner, job, self._repeats, self._sent):
+            if isinstance(event, Finished):
+                log = self._log.end() if event.record.status == "failed" else ""
+                event = replace(event, log=log)
+            self._connection.send(event)
+            self._log.empty()
 
-    def _extract(self, job: Job) -> None:
-        self._connection.send(Extracted(job=job.id, reason=extract_job(self._runner, job)))
 
-    def _finished(self, job: Job, result: Result) -> None:
-        record, scores = result
-        truth = None
-        if record.truth and record.truth not in self._sent:
-            self._sent.add(record.truth)
-            truth = self._runner.truths[record.truth]
-        log = self._log.end() if record.status == "failed" else ""
-        self._connection.send(Finished(job=job.id, record=record, scores=scores, truth=truth, log=log))
-        self._log.empty()
+def forward_progress(
+    runner: Runner, job: Callable[[], int], on_progress: Callable[[Progress], object], *, every: float = 0.0
+) -> None:
+    """Have a runner report its long trainings and extractions, at most once in `every` seconds."""
+    last = -every
 
-    def _tell(self, kind: Any, what: str, done: int, total: int) -> None:
+    def report(kind: Any, what: str, done: int, total: int) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - self._told >= TELL_EVERY:
-            self._told = now
-            self._connection.send(Progress(job=self._job, kind=kind, what=what, done=done, total=total))
+        if now - last >= every:
+            last = now
+            on_progress(Progress(job=job(), kind=kind, what=what, done=done, total=total))
+
+    runner.progress = lambda *what: report("training", *what)
+    runner.provider.progress = lambda *what: report("features", *what)
 
 
-def results_of(runner: Runner, job: Job, repeats: int) -> Iterator[Result]:
-    """Run a job's cells; yield each one's record and scores."""
+def events_of(
+    runner: Runner, job: Job, repeats: int, sent: set[str]
+) -> Iterator[Finished | Extracted | Lost]:
+    """Run a job in this process; yield a `Finished` for each cell or an `Extracted`, and what is interrupted.
+
+    Parameters
+    ----------
+    sent : set of str
+        The truths that this function has yielded already, by `Record.truth`; it adds to them.
+    """
+    left = list(job.cells)
+    try:
+        if checkpoint.stop_asked():
+            raise checkpoint.StopRequested
+        if job.part is not None:
+            yield Extracted(job=job.id, reason=_extract(runner, job, job.part))
+            return
+        for record, scores in _results(runner, job, repeats):
+            left = [cell for cell in left if cell.key != record.cell.key]
+            truth = runner.truths.get(record.truth) if record.truth not in sent else None
+            sent.add(record.truth)
+            log = record.error["traceback"] if record.error else ""
+            yield Finished(job=job.id, record=record, scores=scores, truth=truth, log=log)
+    except checkpoint.StopRequested:
+        yield interrupted(job, left)
+
+
+def _results(runner: Runner, job: Job, repeats: int) -> Iterator[Result]:
     if repeats:
         return (timed(runner, cell, repeats) for cell in job.cells)
     return runner.run_together(job.cells) if len(job.cells) > 1 else iter([runner.run(job.cells[0])])
 
 
-def extract_job(runner: Runner, job: Job) -> str:
-    """Extract a job's features; return what went wrong, which the cells that need them will say too."""
+def _extract(runner: Runner, job: Job, part: tuple[int, int]) -> str:
+    """Extract a job's features; return what went wrong."""
     from bench.run.prefetch import extract
 
-    assert job.part is not None
     try:
-        extract(runner, job.cells, job.part)
+        extract(runner, job.cells, part)
     except Exception as error:
         return str(error) or type(error).__name__
     return ""
 
 
 class _Log:
-    """Standard output and error of this process, in a file that is emptied for each cell."""
+    """A file with what this process prints, emptied for each cell."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -175,7 +230,7 @@ class _Log:
 
 
 def read_end(path: Path) -> str:
-    """Return the end of a worker's log; empty if there is none."""
+    """Return the end of a worker's log; empty without one."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
@@ -185,7 +240,7 @@ def read_end(path: Path) -> str:
 
 
 class _Forward(logging.Handler):
-    """Sends the library's warnings to the driver, who shows each once."""
+    """Sends the library's warnings to the driver, which shows each once."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(logging.WARNING)
@@ -200,7 +255,7 @@ class _Forward(logging.Handler):
 
 
 def _free_device_bytes(runner: Runner) -> int:
-    """Return the memory of the worker's GPU that nobody uses yet; 0 on a CPU."""
+    """Return the free memory of the worker's GPU; 0 on a CPU."""
     if runner.device.type != "cuda":
         return 0
     import torch
@@ -209,16 +264,13 @@ def _free_device_bytes(runner: Runner) -> int:
 
 
 def _die_with_parent() -> None:
-    """End this process when the driver's ends, however that ends.
-
-    Linux kills it, also while it hangs in C code; elsewhere a thread waits.
-    """
+    """End this process with the driver's, however that ends; Linux does so even inside C code."""
     parent = parent_process()
     assert parent is not None
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent.pid:  # it ended before that was said
+            if os.getppid() != parent.pid:  # it ended before this call
                 os._exit(1)
 
     def wait() -> None:

@@ -16,12 +16,12 @@ from bench.core.cell import Cell
 from bench.core.errors import AnobenchError
 from bench.run.cost import Costs
 from bench.run.driver import Driver
+from bench.run.ending import Ending
 from bench.run.executors.base import Event, Executor, Extracted, Job, Lost, Started
 from bench.run.executors.inline import Inline
 from bench.run.executors.ray.executor import RayCluster
-from bench.run.executors.remote import Remote, settle, travelling
+from bench.run.executors.remote import Remote, portable_json, take_over
 from bench.run.executors.slurm.executor import Slurm
-from bench.run.stopping import Ending
 from bench.run.timing import PACKED
 from bench.run.units import units
 from bench.suite.grid import make_plan
@@ -204,15 +204,15 @@ def test_a_node_that_goes_away_in_the_middle_of_a_cell(
 def test_a_node_with_other_code_is_refused(folder: Path) -> None:
     other = replace(cell(folder, "null"), code=(("dataset", "0"), ("method", "0")))
     with pytest.raises(AnobenchError, match=r"has another (method|dataset) adapter"):
-        list(Remote(travelling(setup_of(folder))).events(Job(id=0, cells=(other,))))
+        list(Remote(portable_json(setup_of(folder))).events(Job(id=0, cells=(other,))))
     gone = replace(setup_of(folder), folders=(str(folder / "nowhere"),))
-    with pytest.raises(AnobenchError, match=r"nowhere is not there on .*where all machines see it"):
-        Remote(travelling(gone))
+    with pytest.raises(AnobenchError, match=r"has no bench folder .*nowhere; .*where all machines see it"):
+        Remote(portable_json(gone))
 
 
 def test_each_machine_has_its_own_stock_folder(folder: Path) -> None:
-    assert str(stock_folder()) not in travelling(setup_of(folder))
-    there = Remote(travelling(setup_of(folder))).runner.registry
+    assert str(stock_folder()) not in portable_json(setup_of(folder))
+    there = Remote(portable_json(setup_of(folder))).runner.registry
     assert stock_folder() in there.folders
     assert "dn2" in there.methods
 
@@ -222,7 +222,7 @@ def test_variables_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANOBENCH_CACHE", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     monkeypatch.setenv("MKL_NUM_THREADS", "8")
-    settle(
+    take_over(
         {
             "ANOBENCH_DATA": "theirs",
             "ANOBENCH_CACHE": "cache",

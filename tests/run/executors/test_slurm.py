@@ -20,7 +20,7 @@ from bench.core.errors import AnobenchError
 from bench.run.executors.base import Event, Extracted, Job, Started
 from bench.run.executors.slurm import executor as slurm
 from bench.run.executors.slurm.executor import Slurm
-from bench.run.executors.slurm.journal import Journal
+from bench.run.executors.slurm.job import Journal
 from tests.run.driving import bench_folder, cell, drive, finished, jobs_of, lost, setup_of
 
 pytest.importorskip("submitit", reason="needs submitit: pip install 'anobench[slurm]'")
@@ -118,7 +118,7 @@ def test_what_a_dead_driver_left_is_taken_over(
     cells = [cell(folder, "brightness", str(task)) for task in range(2)] + [cell(folder, "crashes")]
     runner = setup_of(folder).runner()
     spool = tmp_path / "spool"
-    lives = "from bench.run.locks import Claims; from pathlib import Path; import sys\n"
+    lives = "from bench.run.claims import Claims; from pathlib import Path; import sys\n"
     lives += "print(Claims(Path(sys.argv[1])).name, flush=True); input()"
     other = subprocess.Popen(
         [sys.executable, "-c", lives, spool / "drivers"],

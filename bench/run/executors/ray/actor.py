@@ -11,32 +11,32 @@ from typing import Any
 from bench.run.executors.base import Fate, Job, Lost, Slot
 from bench.suite.suite import Limits
 
-#: A call holds short jobs for so long (seconds), at most so many; of two calls one runs and one waits.
+#: A call has short jobs for so many seconds, at most so many jobs; of two calls one runs and one waits.
 CALL_SECONDS, CALL_JOBS, CALLS = 0.1, 256, 2
 
 
 @dataclass(slots=True)
 class Call:
-    """Jobs that an actor was given at once, and Ray's reference to what they will give."""
+    """Jobs that an actor got in one call, and Ray's reference to their results."""
 
     jobs: list[Job]
     ref: Any
-    #: Monotonic seconds at which its turn came; None before.
+    #: When its turn came (monotonic seconds); None before.
     began: float | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Actor:
-    """A slot on a node, and the actor there once it has work.
+    """A slot on a node, and its actor once it has work.
 
     Attributes
     ----------
     usual : float
         Seconds that a job took lately; 0 is unknown.
     ready : object or None
-        The reference that says whether the actor can run; None once it said so.
+        Reference to whether the actor can run anything; None once it can.
     probe : object or None
-        The reference that will say what became of an actor that does not answer.
+        Reference that shows what became of an actor that does not answer.
     """
 
     slot: Slot
@@ -55,7 +55,7 @@ class Actor:
         return [*(job for call in self.calls for job in call.jobs), *self.queued]
 
     def refs(self) -> list[Any]:
-        """Return what is waited for: that it is ready, what became of it, or its first call's end."""
+        """Return the reference to wait for: it is ready, what became of it, or its first call's end."""
         first = self.ready or self.probe or (self.calls[0].ref if self.calls else None)
         return [] if first is None else [first]
 
@@ -67,18 +67,18 @@ class Actor:
         return None
 
     def takes_more(self) -> bool:
-        """Return whether it would have work for too short a time."""
+        """Return whether it has so little work that it should get more."""
         jobs = self.jobs
         if self.probe is not None or (jobs and jobs[0].alone):
             return False
         return not jobs or (self._at_once() > 1 and len(jobs) < CALLS * self._at_once())
 
     def _at_once(self) -> int:
-        """Return how many jobs one call should hold."""
+        """Return how many jobs one call should have."""
         return max(1, min(CALL_JOBS, int(CALL_SECONDS / self.usual))) if self.usual else 1
 
     def send(self, suspects: Set[str]) -> None:
-        """Hand over what is queued, several jobs in a call unless a cell among them may kill its worker."""
+        """Send what is queued, several jobs in a call unless a cell among them may kill its worker."""
         while self.queued and len(self.calls) < CALLS:
             alone = any(cell.key in suspects for job in self.queued for cell in job.cells)
             number = 1 if alone else self._at_once()
@@ -86,7 +86,7 @@ class Actor:
             self.calls.append(Call(jobs, self.handle.run.remote(jobs)))
 
     def over(self) -> Call:
-        """Take the first call off, and learn from it how long a job takes."""
+        """Remove the first call, and learn from it how long a job takes."""
         call = self.calls.popleft()
         if call.began is not None:
             seconds = (time.monotonic() - call.began) / max(1, len(call.jobs))
@@ -95,7 +95,7 @@ class Actor:
         return call
 
     def late(self, limits: Limits) -> float | None:
-        """Return the seconds that its first call was allowed, if it goes on beyond them."""
+        """Return the seconds that its first call was allowed, if it exceeds them."""
         if limits.cell_seconds is None or not self.calls or self.calls[0].began is None:
             return None
         cells = sum(len(job.cells) for job in self.calls[0].jobs)
@@ -103,7 +103,7 @@ class Actor:
         return allowed if time.monotonic() - self.calls[0].began > allowed else None
 
     def end(self, ray: Any) -> None:
-        """Kill the actor, and forget what it had."""
+        """Kill the actor, and forget its jobs."""
         if self.handle is not None:
             ray.kill(self.handle)
         self.handle = self.ready = self.probe = None
@@ -111,9 +111,9 @@ class Actor:
         self.queued, self.ran = [], False
 
     def lost(self, why: Fate, reason: str) -> tuple[list[Lost], set[str]]:
-        """Return what it had, by whose fault as far as is known, and the keys of cells that are suspects.
+        """Return its jobs as lost, blaming the cells at fault as far as known, and the keys of suspects.
 
-        Of several jobs in one call nobody knows which was at fault: each must be tried in a call of its own.
+        Which of several jobs in one call was at fault is unknown: each must be retried in a call of its own.
         """
         found: list[Lost] = []
         suspects: set[str] = set()
@@ -132,6 +132,6 @@ class Actor:
 
 
 def first_line(error: Exception) -> str:
-    """Return what Ray says first of an error, and why an actor died."""
+    """Return the first line of an error of Ray, and why an actor died."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:1] + [line for line in lines[1:] if "cause" in line or "exit" in line][:1])

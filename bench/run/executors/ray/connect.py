@@ -8,7 +8,7 @@ from typing import Any
 from bench.core.errors import AnobenchError
 from bench.run.executors.base import Slot
 
-#: An address that does not answer within so long is not reachable (seconds).
+#: An address that does not answer for so long is unreachable (seconds).
 CONNECT_SECONDS = 5.0
 
 
@@ -18,7 +18,7 @@ def connect(ray: Any, address: str | None) -> bool:
     Parameters
     ----------
     address : str or None
-        ``"host:port"`` or ``"auto"`` of a cluster that runs; None starts one on this machine.
+        ``"host:port"`` or ``"auto"`` of a running cluster; None starts one on this machine.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def connect(ray: Any, address: str | None) -> bool:
 
 
 def slots_of(ray: Any, *, gpu: bool, cpus: int) -> Iterator[tuple[Slot, str]]:
-    """Yield what the nodes that are alive have room for: slots, each with its node's identity.
+    """Yield the slots of the nodes that are alive, each with its node's identity.
 
     Parameters
     ----------
@@ -63,20 +63,14 @@ def slots_of(ray: Any, *, gpu: bool, cpus: int) -> Iterator[tuple[Slot, str]]:
 
 
 def on_node(node: str) -> Any:
-    """Return the strategy that puts an actor on one node and no other."""
+    """Return the strategy that puts an actor on this node only."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
 def _reach(address: str) -> None:
-    """Make sure that somebody listens: Ray itself would try for minutes.
-
-    Raises
-    ------
-    AnobenchError
-        Nobody does, or the address has no port.
-    """
+    """Make sure that something listens at an address: Ray itself would try for minutes."""
     import socket
 
     host, _, port = address.removeprefix("ray://").rpartition(":")

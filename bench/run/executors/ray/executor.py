@@ -1,10 +1,9 @@
 """The ray executor: warm actors on the nodes of a Ray cluster, one on each GPU or on so many CPUs.
 
-The cluster is one that runs (by address) or a local one. GPUs, CPUs and, where cells have a limit, memory are
-claimed as Ray's resources; nodes may come and go. Records come back to the driver, which alone writes. Data
-and feature stores lie on a path that all nodes share, or each node's ``ANOBENCH_DATA`` and
-``ANOBENCH_CACHE`` name its own. Short jobs are handed over several at once: a call of an actor costs about a
-millisecond.
+The cluster is a running one (by address) or a local one. Actors request GPUs, CPUs and, where cells have a
+limit, memory as Ray's resources; nodes may come and go. Records go back to the driver, which alone writes
+them. Data and feature stores are on a path that all nodes share, or each node's ``ANOBENCH_DATA`` and
+``ANOBENCH_CACHE`` name its own. Short jobs go to an actor in batches, as a call costs about a millisecond.
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ from typing import Any
 
 from bench.core.errors import AnobenchError
 from bench.core.optional import optional_import
-from bench.run.executors.base import Event, Fate, Finished, Job, Lost, Slot, Started
-from bench.run.executors.messages import Ready
+from bench.run.executors.base import STOPPED, Event, Fate, Finished, Job, Lost, Slot, Started, interrupted
 from bench.run.executors.ray.actor import Actor, first_line
 from bench.run.executors.ray.connect import connect, on_node, slots_of
 from bench.run.executors.ray.worker import MessageBoard, Worker
-from bench.run.executors.remote import environ, travelling
+from bench.run.executors.remote import environ, portable_json
+from bench.run.executors.worker import Ready
 from bench.run.setup import Setup
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at which nodes there are.
+#: Seconds between two looks at the cluster's nodes.
 LOOK_EVERY = 2.0
-#: A cluster without any node that could run something is given up after so long (seconds).
+#: The run fails if no node could run anything for so long (seconds).
 WITHOUT_NODES = 300.0
-#: A node that was lost gets nothing for so long: Ray itself needs some time to see that it is gone (seconds).
+#: A lost node gets nothing for so long: Ray itself takes a while to notice that it is gone (seconds).
 SHUN_SECONDS = 60.0
-#: So many actors in a row that end before they can run anything, on nodes that live, are no accident.
+#: The run fails if so many actors in a row end before they can run anything, on nodes that are alive.
 FAILED_STARTS = 3
 
 
@@ -43,9 +42,9 @@ class RayCluster:
     Parameters
     ----------
     setup : Setup
-        Its `device` says what is wanted: ``"cpu"``, or ``"cuda"`` for the GPUs.
+        Its `device` is ``"cpu"``, or ``"cuda"`` for the GPUs.
     address : str or None
-        ``"host:6379"`` or ``"auto"`` of a cluster that runs; None starts one on this machine.
+        ``"host:6379"`` or ``"auto"`` of a running cluster; None starts one on this machine.
     cpus : int
         Of each actor.
     """
@@ -71,7 +70,7 @@ class RayCluster:
             return
         self._ray = ray = optional_import("ray", "ray", "the executor ray")
         self._connected = connect(ray, self._address)
-        # Beside the driver: whatever node goes away, not this one.
+        # On the driver's node, the one that cannot go away.
         here = on_node(ray.get_runtime_context().get_node_id())
         board = ray.remote(MessageBoard).options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)
         self._board = board.remote()
@@ -84,19 +83,19 @@ class RayCluster:
             )
 
     def _look(self) -> None:
-        """Take note of the nodes that there are now."""
+        """Update the actors to the nodes that exist now."""
         self._looked = time.monotonic()
-        kept = {
+        present = {
             slot.name: self._actors.get(slot.name) or Actor(slot, node)
             for slot, node in slots_of(self._ray, gpu=self._gpu, cpus=self._cpus)
         }
-        gone = {name: actor for name, actor in self._actors.items() if name not in kept and actor.jobs}
-        self._actors = kept | gone
-        if kept:
+        gone = {name: actor for name, actor in self._actors.items() if name not in present and actor.jobs}
+        self._actors = present | gone
+        if present:
             self._last_node = self._looked
         elif self._looked - self._last_node > WITHOUT_NODES:
             raise AnobenchError(f"the Ray cluster has had no node for {WITHOUT_NODES:.0f} s; see ray status")
-        self._alive = {actor.node for actor in kept.values()}
+        self._alive = {actor.node for actor in present.values()}
 
     def slots(self) -> Sequence[Slot]:
         return [actor.slot for actor in self._actors.values()]
@@ -120,7 +119,7 @@ class RayCluster:
         return not (beside and (job.alone or any(other.jobs[0].alone for other in beside)))
 
     def _beside(self, actor: Actor) -> list[Actor]:
-        """Return the other actors that have work on its device."""
+        """Return the other actors with work on its device."""
         device = actor.slot.device
         return [a for a in self._actors.values() if a.slot.device == device and a.jobs and a is not actor]
 
@@ -131,7 +130,7 @@ class RayCluster:
         actor.queued.append(job)
 
     def _send(self) -> None:
-        """Hand over what was submitted."""
+        """Send what was submitted to the actors."""
         for actor in self._actors.values():
             if actor.queued and actor.handle is None:
                 self._begin(actor)
@@ -149,7 +148,7 @@ class RayCluster:
                 scheduling_strategy=on_node(actor.node),
                 **options,
             )
-            .remote(travelling(self._setup), environ(), self._board)
+            .remote(portable_json(self._setup), environ(), self._board)
         )
         actor.ready, actor.ran = actor.handle.ready.remote(), False
 
@@ -170,7 +169,7 @@ class RayCluster:
             for ref in ready:
                 found += self._understand(refs[ref], ref)
         elif not found:
-            time.sleep(min(timeout, 0.05))  # nothing runs: only nodes can come
+            time.sleep(min(timeout, 0.05))  # nothing runs: there is only news of nodes to wait for
         for actor in self._actors.values():
             call = actor.turn()
             found += [
@@ -186,7 +185,7 @@ class RayCluster:
             answer = self._ray.get(ref)
         except ActorUnavailableError as error:
             if actor.probe is None:
-                # A lost connection: what it lost is known once Ray knows whether actor or node are gone.
+                # A lost connection: Ray will know later whether the actor or its node is gone.
                 actor.ready, actor.probe = None, actor.handle.ready.remote()
                 return
             yield from self._lost(actor, "node", f"its node cannot be reached: {first_line(error)}")
@@ -214,7 +213,7 @@ class RayCluster:
                 yield from (replace(e, packed=packed) if isinstance(e, Finished) else e for e in answer)
 
     def _count_start(self, actor: Actor, *, failed: bool, what: str) -> None:
-        """Give up when actors that nobody disturbs end before they are ready."""
+        """Fail the run when too many actors in a row end before they are ready."""
         if actor.ready is None or not failed:
             return
         self._failed_starts += 1
@@ -228,7 +227,7 @@ class RayCluster:
         return self._alive
 
     def _lost(self, actor: Actor, why: Fate, reason: str) -> list[Lost]:
-        """End an actor, and return what it had."""
+        """End an actor, and return the jobs that it had."""
         if why == "node":
             self._shunned[actor.node] = time.monotonic() + SHUN_SECONDS
         found, suspects = actor.lost(why, reason)
@@ -240,17 +239,14 @@ class RayCluster:
         self._stopping = True
         self._board.stop.remote()
         for actor in self._actors.values():
-            for job in actor.queued:
-                self._waiting.append(
-                    Lost(job=job.id, cells=job.cells, why="interrupted", reason="the run was stopped")
-                )
+            self._waiting += [interrupted(job) for job in actor.queued]
             actor.queued = []
 
     def kill(self) -> None:
         self._stopping = True
         for actor in self._actors.values():
-            for lost in self._lost(actor, "interrupted", "the run was stopped"):
-                self._waiting.append(replace(lost, why="interrupted"))
+            lost = self._lost(actor, "interrupted", STOPPED)
+            self._waiting += [replace(each, why="interrupted") for each in lost]
 
     def close(self) -> None:
         if not hasattr(self, "_board"):

@@ -4,42 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.core.errors import AnobenchError
 from bench.run.executors.base import Event, Job, Progress
-from bench.run.executors.messages import Ready
+from bench.run.executors.worker import Ready, forward_progress
 from bench.train import checkpoint
 
 #: Seconds between two reports of a long training or extraction.
-TELL_EVERY = 1.0
+REPORT_EVERY = 1.0
 
 
 class Worker:
-    """The class of the actors: warm, it keeps its runner, and one job runs at a time.
+    """The class of the actors: it makes its runner once and runs one job at a time.
 
     Parameters
     ----------
     setup : str
-        As `bench.run.executors.remote.travelling` wrote it.
+        From `bench.run.executors.remote.portable_json`.
     variables : mapping
-        As `bench.run.executors.remote.environ` returned them.
+        From `bench.run.executors.remote.environ`.
     board : actor handle
         Of a `MessageBoard`.
     """
 
     def __init__(self, setup: str, variables: Mapping[str, str | None], board: Any) -> None:
-        from bench.run.executors.remote import Remote, settle
+        from bench.run.executors.remote import Remote, take_over
 
-        settle(variables)
-        self._board, self._told, self._job = board, 0.0, -1
+        take_over(variables)
+        self._board, self._job = board, -1
         self._problem, self._remote = "", None
         try:
             self._remote = Remote(setup)
-            self._remote.runner.progress = lambda *what: self._tell("training", *what)
-            self._remote.runner.provider.progress = lambda *what: self._tell("features", *what)
+            runner, report = self._remote.runner, board.report.remote
+            forward_progress(runner, lambda: self._job, report, every=REPORT_EVERY)
         except AnobenchError as error:
             self._problem = str(error)
         threading.Thread(target=self._wait_for_stop, daemon=True, name="stop").start()
@@ -50,7 +49,7 @@ class Worker:
         return Ready(problem=self._problem, environment=environment)
 
     def run(self, jobs: Sequence[Job]) -> list[Event] | str:
-        """Do jobs one after the other; return all events, or what is wrong with this machine."""
+        """Run jobs one after the other; return all events, or what is wrong with this machine."""
         found: list[Event] = []
         assert self._remote is not None
         for job in jobs:
@@ -61,35 +60,30 @@ class Worker:
                 return str(error)
         return found
 
-    def _tell(self, kind: Any, what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._told >= TELL_EVERY:
-            self._told = now
-            self._board.tell.remote(Progress(job=self._job, kind=kind, what=what, done=done, total=total))
-
     def _wait_for_stop(self) -> None:
-        """Ask the cell in flight to end at its next checkpoint once the driver says so."""
+        """Ask the running cell to end at its next checkpoint once the driver says so."""
         import ray
 
-        with contextlib.suppress(Exception):  # the board is gone: so is the driver, and this worker with it
+        with contextlib.suppress(Exception):  # the board is gone, and with it the driver and this worker
             ray.get(self._board.stopped.remote())
             checkpoint.ask_to_stop()
 
 
 class MessageBoard:
-    """A small actor between driver and workers: a worker that runs a cell can be told nothing directly."""
+    """A small actor between driver and workers: a worker that runs a cell takes no calls."""
 
     def __init__(self) -> None:
         import asyncio
 
-        self._stop, self._told = asyncio.Event(), list[Progress]()
+        self._stop, self._reports = asyncio.Event(), list[Progress]()
 
-    async def tell(self, progress: Progress) -> None:
-        self._told.append(progress)
+    async def report(self, progress: Progress) -> None:
+        self._reports.append(progress)
 
     async def read(self) -> list[Progress]:
-        told, self._told = self._told, []
-        return told
+        """Return the reports since the last call."""
+        reports, self._reports = self._reports, []
+        return reports
 
     async def stop(self) -> None:
         self._stop.set()

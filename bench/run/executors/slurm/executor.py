@@ -1,11 +1,10 @@
 """The slurm executor: jobs go to a Slurm cluster through submitit, in one array for each group of cells.
 
-Each element of an array runs a chunk of jobs (`bench.run.executors.slurm.job`) and leaves its results in a
-folder of the spool, which lies with the archive on a path that all machines see; the driver alone writes the
-archive.
-After a preemption Slurm starts a chunk again, and it goes on where it was. What was done for a driver that is
-gone is taken over by the next one. submitit pickles chunks between its own processes, in its own folder;
-nothing else is ever unpickled.
+Each element of an array runs a chunk of jobs (`bench.run.executors.slurm.job`) and leaves its results in the
+spool, a folder in the archive, on a path that all machines see; only the driver writes the archive. After a
+preemption Slurm restarts a chunk, which continues where it was. The next driver takes over what was finished
+for one that is gone. submitit pickles chunks between its own processes, in its own folder; nothing else is
+ever unpickled.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from pathlib import Path
 from bench.core.archive import Archive
 from bench.core.errors import AnobenchError
 from bench.core.optional import optional_import
-from bench.run.executors.base import Event, Job, Lost, Slot
-from bench.run.executors.remote import environ, travelling
+from bench.run.claims import Claims, lives
+from bench.run.executors.base import Event, Job, Slot, interrupted
+from bench.run.executors.remote import environ, portable_json
 from bench.run.executors.slurm.job import Chunk
 from bench.run.executors.slurm.task import ArrayTask, result
-from bench.run.locks import Claims, lives
 from bench.run.setup import Setup
 
-#: A chunk has work for about so long (seconds): waiting in Slurm's queue for less is a waste.
+#: A chunk has work for about so long (seconds): less is not worth the wait in Slurm's queue.
 CHUNK_SECONDS = 600.0
 #: An array has at most so many elements; Slurm's own limit is 1001 by default.
 MOST_CHUNKS = 500
@@ -86,7 +85,7 @@ class Slurm:
                 "there is no sbatch here: --executor slurm is for a login node of a Slurm cluster; "
                 "on this machine use --executor pool"
             )
-        self._settle()
+        self._make_folder()
         memory = self._setup.limits.cell_memory
         self._submitit = submitit.AutoExecutor(folder=self._folder / "submitit", cluster=self._cluster)
         try:
@@ -100,11 +99,11 @@ class Slurm:
         except (NameError, ValueError, TypeError) as error:
             raise AnobenchError(f"--slurm {self._options}: {error}") from None
 
-    def _settle(self) -> None:
-        """Make this run's folder in the spool, and look at those of drivers that are gone."""
+    def _make_folder(self) -> None:
+        """Make this run's folder in the spool, and inherit those of drivers that are gone."""
         drivers = self._spool / "drivers"
         folders = [folder for folder in self._spool.glob("?" * 32) if folder.is_dir()]
-        # Asked before this process holds a lock there itself: asking would let go of it.
+        # Asked before this process has a lock there itself: asking would release it.
         self._inherited = [folder for folder in folders if not lives(drivers, folder.name)]
         self._claims = Claims(drivers)
         self._folder = self._spool / self._claims.name
@@ -131,7 +130,7 @@ class Slurm:
         self._pending.append(job)
 
     def _take_over(self, job: int, key: str) -> bool:
-        """Return whether a chunk of a driver that is gone has done a cell, and tell its result."""
+        """Return whether a chunk of a driver that is gone has run a cell; if so, take its result."""
         archive = self._left_behind.pop(key, None)
         if archive is None:
             return False
@@ -157,7 +156,7 @@ class Slurm:
 
     def _chunk(self, jobs: Sequence[Job], name: str) -> Chunk:
         return Chunk(
-            setup=travelling(self._setup),
+            setup=portable_json(self._setup),
             variables=environ(),
             jobs=tuple(jobs),
             folder=str(self._folder / name),
@@ -180,13 +179,10 @@ class Slurm:
     def stop(self) -> None:
         self._stopping = True
         (self._folder / "stop").write_text("")
-        for job in self._pending:
-            self._waiting.append(
-                Lost(job=job.id, cells=job.cells, why="interrupted", reason="the run was stopped")
-            )
+        self._waiting += [interrupted(job) for job in self._pending]
         self._pending = []
         for task in self._tasks:
-            if task.left and not task.begun:  # it waits in the queue
+            if task.left and not task.started:  # it waits in the queue
                 task.cancel()
 
     def kill(self) -> None:
@@ -205,8 +201,8 @@ class Slurm:
             time.sleep(LOOK_EVERY["local"])
         if self._claims is None:
             return
-        kept = {archive.results.parent for archive in self._left_behind.values()}
-        for folder in (self._folder, *(each for each in self._inherited if each not in kept)):
+        in_use = {archive.results.parent for archive in self._left_behind.values()}
+        for folder in (self._folder, *(each for each in self._inherited if each not in in_use)):
             shutil.rmtree(folder, ignore_errors=True)
         self._tasks, self._inherited = [], []
         self._claims.close()
@@ -214,7 +210,7 @@ class Slurm:
 
 
 def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
-    """Cut jobs, as they come, into chunks of about equal seconds; one that must be fresh is its own."""
+    """Cut jobs, in order, into chunks of about equal seconds; a job that must be fresh has its own."""
     total = sum(job.seconds or 0.0 for job in jobs)
     most = max(CHUNK_SECONDS, total / MOST_CHUNKS)
     chunk: list[Job] = []

@@ -1,51 +1,90 @@
-"""What one Slurm job does: a chunk of jobs, one after the other; their results go to a folder for the driver.
+"""What one Slurm job does: it runs a chunk of jobs and leaves the results in a folder for the driver.
 
 ::
 
     <chunk's folder>/records/…        an archive: records, scores, labels
-                     journal.jsonl    what happened, a line each, written once its record is whole
+                     journal.jsonl    what happened, a line each, written after the record
 
-A chunk that is preempted begins again where it was: what the journal says is done is not run again.
+A preempted chunk continues where it was: cells and extractions that are done do not run again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.core.archive import Archive
 from bench.core.errors import AnobenchError
-from bench.run.executors.base import Extracted, Finished, Job
-from bench.run.executors.remote import Remote, settle
-from bench.run.executors.slurm.journal import Journal
+from bench.run.executors.base import Extracted, Finished, Job, Progress
+from bench.run.executors.remote import Remote, take_over
+from bench.run.executors.worker import forward_progress
 from bench.train import checkpoint
 
-#: Between two looks at whether the driver wants the run to end (seconds).
+#: Between two checks whether the driver wants the run to end (seconds).
 LOOK_EVERY = 1.0
 #: Between two reports of a long training or extraction (seconds).
-TELL_EVERY = 5.0
+REPORT_EVERY = 5.0
+
+
+class Journal:
+    """Lines of JSON that one process writes and another reads, however the first ends.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def add(self, **line: Any) -> None:
+        """Add a line, after closing one that a killed process left incomplete."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab") as file:
+            file.write(b"\n" + json.dumps(line).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the lines since the last call; an unfinished line waits, a torn one is skipped."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                text = file.read()
+        except FileNotFoundError:
+            return
+        complete = text[: text.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        for line in complete.splitlines():
+            with contextlib.suppress(ValueError):
+                found = json.loads(line) if line else None
+                if isinstance(found, dict):
+                    yield found
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What submitit hands to a Slurm job, and again after a preemption.
+    """What submitit gives to a Slurm job, and again after a preemption.
 
     Attributes
     ----------
     setup : str
-        As `bench.run.executors.remote.travelling` wrote it.
+        From `bench.run.executors.remote.portable_json`.
     variables : mapping
-        As `bench.run.executors.remote.environ` returned them.
+        From `bench.run.executors.remote.environ`.
     jobs : tuple of Job
     folder : str
         For its results; on a path that the driver sees.
     stop : str
-        A file that is there once the run should end.
+        A file that exists once the run should end.
     """
 
     setup: str
@@ -56,16 +95,18 @@ class Chunk:
 
     def __call__(self) -> None:
         """Do what is not done yet."""
-        settle(self.variables)
+        take_over(self.variables)
         journal, archive = Journal(Path(self.folder) / "journal.jsonl"), Archive(Path(self.folder))
         done = {line.get("extracted") for line in journal.read()}
         threading.Thread(target=self._wait_for_stop, daemon=True, name="stop").start()
+
+        def report(progress: Progress) -> None:
+            journal.add(progress=asdict(progress))
+
         try:
             remote = Remote(self.setup)
             journal.add(environment=remote.runner.environment, pid=os.getpid())
-            tell = _teller(journal)
-            remote.runner.progress = lambda *what: tell("training", *what)
-            remote.runner.provider.progress = lambda *what: tell("features", *what)
+            forward_progress(remote.runner, lambda: -1, report, every=REPORT_EVERY)
             for job in self.jobs:
                 left = tuple(cell for cell in job.cells if not archive.has(cell.key))
                 if checkpoint.stop_asked() or (job.id in done if job.part else not left):
@@ -94,14 +135,3 @@ def _do(remote: Remote, job: Job, archive: Archive, journal: Journal) -> None:
             journal.add(finished=job.id, cell=event.record.cell.key, log=event.log)
         elif isinstance(event, Extracted):
             journal.add(extracted=job.id, reason=event.reason)
-
-
-def _teller(journal: Journal) -> Any:
-    last = [0.0]
-
-    def tell(kind: str, what: str, done: int, total: int) -> None:
-        if time.monotonic() - last[0] >= TELL_EVERY:
-            last[0] = time.monotonic()
-            journal.add(on_progress=kind, what=what, done=done, total=total)
-
-    return tell

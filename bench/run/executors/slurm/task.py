@@ -1,4 +1,4 @@
-"""One element of a Slurm array as its executor sees it: what its journal says, its limits and its end."""
+"""One element of a Slurm array as its executor sees it: its journal, its limits and its end."""
 
 from __future__ import annotations
 
@@ -10,21 +10,32 @@ from typing import Any
 
 from bench.core.archive import Archive
 from bench.core.errors import AnobenchError, ArchiveError
-from bench.run.executors.base import Event, Extracted, Fate, Finished, Job, Lost, Progress, Slot, Started
-from bench.run.executors.slurm.journal import Journal
+from bench.run.executors.base import (
+    STOPPED,
+    Event,
+    Extracted,
+    Fate,
+    Finished,
+    Job,
+    Lost,
+    Progress,
+    Slot,
+    Started,
+)
+from bench.run.executors.slurm.job import Journal
 from bench.suite.suite import Limits
 
-#: What became of a Slurm job, where it says more than that it died.
+#: States of Slurm that say more than that a job died.
 _FATES: dict[str, Fate] = {
     "OUT_OF_MEMORY": "memory",
     **dict.fromkeys(("NODE_FAIL", "PREEMPTED", "TIMEOUT", "BOOT_FAIL", "DEADLINE", "REVOKED"), "node"),
 }
-#: So much of the end of what a job wrote is kept.
+#: A record's log is the end of what its Slurm job printed: at most so many characters.
 LOG_BYTES = 64 * 1024
 
 
 class ArrayTask:
-    """A chunk of jobs that was submitted.
+    """A submitted chunk of jobs.
 
     Parameters
     ----------
@@ -32,22 +43,22 @@ class ArrayTask:
     folder : Path
         The chunk's.
     jobs : sequence of Job
-    place : Slot
+    slot : Slot
     """
 
     def __init__(self, submitted: Any, folder: Path, jobs: Sequence[Job], slot: Slot) -> None:
         self._submitted, self._folder, self._slot = submitted, folder, slot
         self._jobs = {job.id: job for job in jobs}
         self._journal = Journal(folder / "journal.jsonl")
-        #: Keys of what is not done, by job.
+        #: Keys of the cells that are left, by job.
         self.left = {job.id: {cell.key for cell in job.cells} for job in jobs}
         self._environment: Mapping[str, Any] = {}
-        #: The job that runs, and since when as far as was seen here (monotonic).
+        #: The running job, and when its start was seen here (monotonic).
         self._running, self._since = -1, 0.0
         self._fate: tuple[Fate, str] | None = None
 
     @property
-    def begun(self) -> bool:
+    def started(self) -> bool:
         return bool(self._environment)
 
     @property
@@ -55,14 +66,14 @@ class ArrayTask:
         return bool(self._submitted.done())
 
     def look(self, limits: Limits, grace: float, *, stopping: bool) -> Iterator[Event]:
-        """Yield what happened since the last look; cancel what goes on beyond its limits.
+        """Yield what happened since the last look; cancel the job if it exceeds its limits.
 
         Parameters
         ----------
         grace : float
-            Seconds more, for how late its journal is read.
+            Additional seconds, for how late its journal is read.
         """
-        ended = self.ended  # asked first: what was written before the end is read below
+        ended = self.ended  # asked first: what it wrote before its end is read below
         for line in self._journal.read():
             yield from self._understand(line)
         if self.left and ended:
@@ -75,9 +86,8 @@ class ArrayTask:
             raise AnobenchError(f"Slurm job {self._submitted.job_id}: {line['problem']}")
         if "environment" in line:
             self._environment = line["environment"]
-        elif "told" in line and self._running in self.left:
-            what, done, total = line["what"], line["done"], line["total"]
-            yield Progress(job=self._running, kind=line["told"], what=what, done=done, total=total)
+        elif "progress" in line and self._running in self.left:
+            yield Progress(**{**line["progress"], "job": self._running})
         elif line.get("started") in self.left:
             self._running, self._since = line["started"], time.monotonic()
             job = self._jobs[self._running]
@@ -97,7 +107,7 @@ class ArrayTask:
             del self.left[job]
 
     def lost(self, *, stopping: bool) -> Iterator[Lost]:
-        """Tell what a job that ended has not done; what it ran at its end is blamed."""
+        """Yield what a job that ended has not done; the cells that it ran last are blamed."""
         state = str(self._submitted.state).split(" ", maxsplit=1)[0]
         default: Fate = "interrupted" if stopping else _FATES.get(state, "died")
         why, reason = self._fate or (default, f"its Slurm job {self._submitted.job_id} ended: {state}")
@@ -116,21 +126,21 @@ class ArrayTask:
             )
 
     def _enforce(self, limits: Limits, grace: float) -> None:
-        """Cancel the job if its cell goes on beyond the limit and its grace, as it was seen to begin."""
+        """Cancel the job if its cell exceeds the limit and its grace, counted from its start as seen here."""
         if limits.cell_seconds is None or self._running not in self.left or self._fate:
             return
         allowed = limits.cell_seconds * len(self._jobs[self._running].cells) + limits.grace_seconds
         if time.monotonic() - self._since > allowed + grace:
             self.cancel("timeout", f"killed: it took longer than {allowed:g} s")
 
-    def cancel(self, why: Fate = "interrupted", reason: str = "the run was stopped") -> None:
-        """End the job, wherever it is."""
+    def cancel(self, why: Fate = "interrupted", reason: str = STOPPED) -> None:
+        """Cancel the job, queued or running."""
         self._fate = (why, reason)
         self._submitted.cancel()
 
 
 def result(archive: Archive, job: int, key: str) -> Finished | None:
-    """Read a cell's result from the spool; None if it is not whole."""
+    """Read a cell's result from the spool; None if it is incomplete."""
     record = archive.load(key)
     if record is None:
         return None

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.run.locks import Claims, lives
+from bench.run.claims import Claims, lives
 
 KEY, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
@@ -14,7 +14,7 @@ KEY, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 ANOTHER = f"""
 import sys
 from pathlib import Path
-from bench.run.locks import Claims
+from bench.run.claims import Claims
 claims = Claims(Path(sys.argv[1]))
 print(claims.take("{KEY}"), claims.name, flush=True)
 sys.stdin.read()
