@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bench.run.executors.base import Progress
     from bench.run.progress import ProgressTracker, Snapshot, View
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 #: The most rows of running cells on a terminal; the rest is a number.
 MOST_ROWS = 16
