@@ -127,14 +127,14 @@ class Board:
         groups = [[self.group(row, column, rate) for column in block] for block in blocks]
         flat = [group for block in groups for group in block]
         values = [[group.by_seed(metric) for group in block] for block in groups]
-        whole: float | None = None
+        average: float | None = None
         spread: float | None = None
         if flat and all(value is not None for block in values for value in block):
             held = [[value for value in block if value is not None] for block in values]
-            whole = mean(mean(mean(value.values()) for value in block) for block in held)
+            average = mean(mean(mean(value.values()) for value in block) for block in held)
             spread = spread_over_seeds(held)
         return Summary(
-            mean=whole,
+            mean=average,
             sd=spread,
             cells=sum(len(group.cells) for group in flat),
             failed=sum(group.failed for group in flat),

@@ -70,7 +70,7 @@ class Summary:
     Attributes
     ----------
     mean : float or None
-        None if any cell lacks the metric.
+        None unless every cell has the metric.
     sd : float or None
         Standard deviation (n - 1) of the mean over seeds; None for fewer than two, or unlike, seeds.
     cells, failed, missing : int

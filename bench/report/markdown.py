@@ -41,8 +41,8 @@ _SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=[(\[])|\[(?=[ xX]\]))")
 def escape(text: str) -> str:
     """Return text that Markdown shows as it is, on one line, also inside a table."""
     # A file name in an error message may hold bytes that are no text.
-    whole = text.encode("utf-8", "replace").decode()
-    plain = " ".join(whole.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = text.encode("utf-8", "replace").decode()
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", plain)
 
 

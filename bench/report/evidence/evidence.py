@@ -141,7 +141,7 @@ class Evidence:
         return None if found is None else found.mean[[found.rows.index(row) for row in rows]]
 
     def rank_interval(self, rate: float) -> dict[int, tuple[float, float]]:
-        """Return the 95 % intervals of the mean ranks over all tasks, of those that can be told."""
+        """Return the 95 % intervals of the mean ranks over all tasks, where they are known."""
         compared = self.overall(rate)
         if compared is None or len(compared.rows) < 2:
             return {}

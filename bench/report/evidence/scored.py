@@ -114,16 +114,16 @@ def read_dataset(
         Scores or labels are not there or cannot be read, or methods were tested on different images.
     """
     columns = board.datasets[name]
-    whole = {rate: _whole(board, columns, rate) for rate in board.rates}
-    images = _test_images(board, archive, columns, whole, seed=zlib.crc32(name.encode()))
+    complete = {rate: _complete_rows(board, columns, rate) for rate in board.rates}
+    images = _test_images(board, archive, columns, complete, seed=zlib.crc32(name.encode()))
     return {
         rate: _at_rate(board, archive, columns, rate, rows, ranked[rate], images)
-        for rate, rows in whole.items()
+        for rate, rows in complete.items()
         if rows
     }
 
 
-def _whole(board: Board, columns: Sequence[int], rate: float) -> tuple[int, ...]:
+def _complete_rows(board: Board, columns: Sequence[int], rate: float) -> tuple[int, ...]:
     """Return the rows whose cells are all there on all columns."""
     return tuple(
         row
@@ -133,12 +133,17 @@ def _whole(board: Board, columns: Sequence[int], rate: float) -> tuple[int, ...]
 
 
 def _test_images(
-    board: Board, archive: Archive, columns: Sequence[int], whole: Mapping[float, Sequence[int]], *, seed: int
+    board: Board,
+    archive: Archive,
+    columns: Sequence[int],
+    complete: Mapping[float, Sequence[int]],
+    *,
+    seed: int,
 ) -> _TestImages:
     names: dict[int, dict[str, None]] = {column: {} for column in columns}
     truths: dict[str, Truth] = {}
     for column in columns:
-        for rate, rows in whole.items():
+        for rate, rows in complete.items():
             sets = set()
             for row in rows:
                 held = [record for record in board.group(row, column, rate).records if record is not None]

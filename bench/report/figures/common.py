@@ -24,7 +24,7 @@ from bench.report.numbers import count, rate_name
 ONE_CLASS = "one-class"
 #: So many methods get a colour, a marker and a name; the others are grey.
 HIGHLIGHTED = 8
-#: Characters of a name in a figure; the tables have it whole.
+#: Characters of a name in a figure; the tables have all of it.
 LONGEST_NAME = 44
 
 
@@ -117,13 +117,13 @@ def distinct(labels: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
     """
     short: list[str] = []
     every = [clean(label) for label in labels]
-    for whole in every:
-        cut = whole if len(whole) <= longest else _cut(_telling(whole, every), longest)
+    for text in every:
+        cut = text if len(text) <= longest else _cut(_telling(text, every), longest)
         number = 1
         while cut in short:
             number += 1
             tail = f" ({number})"
-            cut = _cut(whole, longest - len(tail)) + tail
+            cut = _cut(text, longest - len(tail)) + tail
         short.append(cut)
     return short
 

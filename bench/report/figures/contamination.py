@@ -69,14 +69,14 @@ class ContaminationCurves:
     def description(self) -> str:
         first = self.panels[0]
         rates = ", ".join(percent(rate) for rate in self.rates)
-        told = [
-            f"{curve.method.label} {', '.join(_told(mean) for mean in curve.means)}"
+        listed = [
+            f"{curve.method.label} {', '.join(_printed(mean) for mean in curve.means)}"
             for curve in first.curves
             if curve.method.style is not None
         ]
-        more = len(first.curves) - len(told)
+        more = len(first.curves) - len(listed)
         rest = f"; and {more} others" if more else ""
-        return f"Mean AUROC in points at {rates} contamination, {first.title}: {'; '.join(told)}{rest}."
+        return f"Mean AUROC in points at {rates} contamination, {first.title}: {'; '.join(listed)}{rest}."
 
 
 def contamination_curves(board: Board, choice: Choice = ALL) -> ContaminationCurves:
@@ -136,5 +136,5 @@ def _seedless(board: Board, row: int, blocks: Sequence[Sequence[int]], rate: flo
     return all(set(group.by_seed("auroc") or ()) == {None} for group in groups)
 
 
-def _told(mean: float | None) -> str:
+def _printed(mean: float | None) -> str:
     return "none" if mean is None else points(mean)

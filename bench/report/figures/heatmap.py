@@ -56,17 +56,17 @@ class HeatMap:
 
     @property
     def description(self) -> str:
-        told = []
+        listed = []
         for method, values in zip(self.methods[:8], self.values, strict=False):
             held = [value for value in values if value is not None]
             extent = f"{points(min(held))} to {points(max(held))}" if held else "no values"
-            told.append(f"{method.label} {extent}")
-        more = len(self.methods) - len(told)
+            listed.append(f"{method.label} {extent}")
+        more = len(self.methods) - len(listed)
         what = "tasks" if self.groups else "data sets"
         rest = f"; and {more} others" if more else ""
         return (
             f"AUROC in points of {len(self.methods)} methods on {len(self.columns)} {what}, "
-            f"lowest to highest: {'; '.join(told)}{rest}. The tables by task have all numbers."
+            f"lowest to highest: {'; '.join(listed)}{rest}. The tables by task have all numbers."
         )
 
 

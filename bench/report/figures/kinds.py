@@ -80,7 +80,7 @@ KINDS: dict[str, FigureKind] = {
         ("setting", "dataset", "methods"),
     ),
     "critical-difference": FigureKind(
-        "mean ranks over data sets, and which methods are not told apart",
+        "mean ranks over data sets, and which methods do not differ significantly",
         lambda of, choice: critical_differences(of.board, choice),
         ("setting", "rate", "methods"),
     ),

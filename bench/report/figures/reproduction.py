@@ -89,12 +89,12 @@ class Reproduction:
             typical = mean(abs(pair.difference) for pair in alike)
             words.append(f"These differ by {points(typical)} on average.")
         shown = sorted(alike or self.pairs, key=lambda pair: -abs(pair.difference))[:6]
-        told = [
+        listed = [
             f"{pair.method.label} on {pair.where} {points(pair.theirs)} against {points(pair.ours)} "
             f"({signed_points(pair.difference)})"
             for pair in shown
         ]
-        words.append(f"Furthest apart: {'; '.join(told)}.")
+        words.append(f"Furthest apart: {'; '.join(listed)}.")
         return " ".join(words)
 
 

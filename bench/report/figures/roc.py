@@ -83,8 +83,8 @@ class RocCurves:
 
     @property
     def description(self) -> str:
-        told = [f"{curve.label} {points(curve.auroc)}" for curve in self.curves]
-        return f"ROC curves on {self.where}. AUROC in points: {'; '.join(told)}."
+        areas = [f"{curve.label} {points(curve.auroc)}" for curve in self.curves]
+        return f"ROC curves on {self.where}. AUROC in points: {'; '.join(areas)}."
 
 
 def roc_curves(board: Board, scored: ScoresOf, choice: Choice = ALL) -> RocCurves:

@@ -83,10 +83,10 @@ class TrainingCourses:
     @property
     def description(self) -> str:
         return f"AUROC in points by {self.unit} trained. " + " ".join(
-            f"{panel.title}: {'; '.join(map(self._told, panel.courses))}." for panel in self.panels
+            f"{panel.title}: {'; '.join(map(self._summary, panel.courses))}." for panel in self.panels
         )
 
-    def _told(self, course: Course) -> str:
+    def _summary(self, course: Course) -> str:
         best = max(range(len(course.at)), key=lambda at: course.aurocs[at])
         return (
             f"{course.method.label} {points(course.aurocs[0])} after {course.at[0]:,}, at best "
@@ -121,7 +121,7 @@ def training_courses(board: Board, choice: Choice = ALL) -> TrainingCourses:
     }
     if not found:
         raise FigureError(
-            "no record of this suite tells of states along training (records of older versions do not; "
+            "no record of this suite holds states along training (records of older versions do not; "
             "those of methods whose oracle chooses parameters have none)"
         )
     unit = next(iter(found.values()))[0]

@@ -188,10 +188,10 @@ def _folded(evidence: Evidence) -> list[list[str]]:
 def _tasks(evidence: Evidence, name: str) -> list[str]:
     """Return a data set's tables by task at each rate, and its pairs at the first, folded."""
     board = evidence.board
-    whole = len(board.plan.rows) * len(board.plan.columns) * len(board.rates) <= MOST_VALUES
-    rates = board.rates if whole else board.rates[:1]
+    every = len(board.plan.rows) * len(board.plan.columns) * len(board.rates) <= MOST_VALUES
+    rates = board.rates if every else board.rates[:1]
     lines = tables.at_each(rates, lambda rate: tables.by_task(evidence, name, rate))
-    note = [] if whole or len(board.rates) == 1 else [f"{rate_name(rates[0])} only; {_ELSEWHERE}"]
+    note = [] if every or len(board.rates) == 1 else [f"{rate_name(rates[0])} only; {_ELSEWHERE}"]
     pairs = significance.within(evidence, name, rates[0]) if len(board.datasets) > 1 else []
     return folded(f"<b>{escape(board.dataset_title(name))}</b> by task", blocks(note, lines, pairs))
 

@@ -33,7 +33,7 @@ class Embedded:
     title, alternative : str
         What is written below it, and what is said in its place.
     address : str
-        The whole figure, as text that is not escaped for HTML.
+        The figure itself, as text that is not yet escaped for HTML.
     file : str
         Where it lies, seen from the page.
     """

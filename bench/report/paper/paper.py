@@ -24,7 +24,7 @@ from bench.report.table import Table, TableCell, TableColumn, TableRow, marked
 
 By = Literal["task", "dataset", "average"]
 
-#: The tests that tell ties: of one task, and of means in each scope (`bench.report.evidence.comparison`).
+#: The tests behind ties: of one task, and of means in each scope (`bench.report.evidence.comparison`).
 TESTS = {
     "task": "DeLong's paired test on tasks",
     "images": "paired bootstrap over test images on means",
@@ -159,7 +159,7 @@ def _means(by: By, of: dict[str, tuple[int, ...]], board: Board, rates: Sequence
 def _cells(
     evidence: Evidence, rows: Sequence[int], ranked: set[int], of: _Mean, metric: str, *, spread: bool
 ) -> tuple[list[TableCell], str]:
-    """Return the cells of a column with its ties, and the test that told them, if any."""
+    """Return the cells of a column with its ties, and the test behind them, if any."""
     found = [evidence.board.summary(row, of.blocks, of.rate, metric) for row in rows]
     complete = [rows[at] for at, each in enumerate(found) if at in ranked and each.mean is not None]
     ties, test = set[int](), ""
@@ -182,7 +182,7 @@ def _ties(evidence: Evidence, rows: list[int], of: _Mean) -> tuple[set[int], str
         return {row for row, tie in zip(rows, marks, strict=True) if tie}, TESTS["task"]
     names = [board.plan.columns[block[0]].dataset for block in of.blocks]
     if any(set(block) != set(board.datasets[name]) for name, block in zip(names, of.blocks, strict=True)):
-        return set(), ""  # the images were resampled for whole data sets
+        return set(), ""  # the images were resampled for entire data sets
     compared = compare_methods(evidence.samples(names, tuple(rows), rate))
     if not compared.scope:
         return set(), ""

@@ -115,7 +115,7 @@ def _compared(
     cells = [cell for group in groups for cell in group.cells]
     if not cells or not compatible(theirs, cells[0]) or not _measured(board, row, theirs.metric):
         return
-    whole = board.summary(row, [of], rate, theirs.metric)
+    ours = board.summary(row, [of], rate, theirs.metric)
     differs = [
         *_networks(theirs, network),
         *_supervision(board.plan, row, theirs),
@@ -127,7 +127,7 @@ def _compared(
         row=row,
         columns=of,
         rate=rate,
-        ours=whole.mean,
+        ours=ours.mean,
         interval=interval(row, of, rate) if interval and theirs.metric == "auroc" else None,
         differs=tuple(differs),
         unknown=tuple(_unknown(theirs, network, len({cell.seed for cell in cells}))),

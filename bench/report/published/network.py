@@ -1,4 +1,4 @@
-"""Which network a row's backbone is, as far as the plan tells, to set beside a published number's."""
+"""Which network a row's backbone is, as far as the plan says, to compare with a published number's."""
 
 from __future__ import annotations
 

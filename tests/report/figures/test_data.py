@@ -367,17 +367,17 @@ def test_a_training_course_is_in_order_and_the_mean_over_seeds() -> None:
     assert "seeds" not in training_courses(trained(["a"], {"x": ["0"]}, seeds=1)).note
 
 
-def test_a_training_course_needs_records_that_tell_of_it() -> None:
+def test_a_training_course_needs_records_that_hold_states() -> None:
     with pytest.raises(FigureError, match="selection=oracle"):
         training_courses(board_of(["a"], {"x": ["0"]}))
     board = trained(["a"], {"x": ["0"]})
     old = {record.cell.key: replace(record, candidates={}) for record in board.records()}
-    with pytest.raises(FigureError, match="no record of this suite tells"):
+    with pytest.raises(FigureError, match="no record of this suite holds"):
         training_courses(Board(board.plan, old))
     parameters = {
         key: replace(record, candidates={"nu=0.1, gamma=2": {"auroc": 0.5}}) for key, record in old.items()
     }
-    with pytest.raises(FigureError, match="no record of this suite tells"):
+    with pytest.raises(FigureError, match="no record of this suite holds"):
         training_courses(Board(board.plan, parameters))
 
 

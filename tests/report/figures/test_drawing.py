@@ -104,7 +104,7 @@ def test_every_kind_in_every_format(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_stands_alone_and_is_drawn_in_lines(kind: str) -> None:
+def test_a_figure_stands_alone_and_is_drawn_in_lines(kind: str) -> None:
     text = svg_of(drawing(kind))
     root = ElementTree.fromstring(text)
     there = {each.get("id") for each in root.iter()}
@@ -259,7 +259,7 @@ def _fields(data: Any) -> dict[str, Any]:
     return {name: getattr(data, name) for name in data.__dataclass_fields__ if name != "kind"}
 
 
-def test_the_words_of_a_picture_are_xml() -> None:
+def test_the_words_of_a_figure_are_xml() -> None:
     made = svg.finish('<svg width="1pt"></svg>', title="<a & b>\x00", description='"\x0b\uffff ok')
     root = ElementTree.fromstring(made)
     assert [each.text for each in root][:2] == ["<a & b>", '" ok']

@@ -24,7 +24,7 @@ from bench.report.page.embedded import embed, embedded
 from bench.report.page.page import is_ours
 from bench.report.page.page import page as page_of
 from bench.report.write import write_reports
-from tests.report.page.page_factory import HOSTILE, PICTURE, Tags, named, report, toy
+from tests.report.page.page_factory import FIGURE, HOSTILE, Tags, named, report, toy
 
 ROOT = Path(__file__).resolve().parents[3]
 #: A page of the repository's own results stays below (bytes a suite; most of them are figures).
@@ -164,12 +164,12 @@ def test_the_policy_allows_this_style_and_this_script_alone(tmp_path: Path) -> N
 def test_figures_are_carried_whole(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     for name in ("toy-roc", "toy-more-roc", "other-roc"):
-        (tmp_path / "figures" / f"{name}.svg").write_text(PICTURE)
+        (tmp_path / "figures" / f"{name}.svg").write_text(FIGURE)
     page = Tags(report(tmp_path, *toy()))
     assert "Figures (2)" in page.text
     assert page.values["alt"] == ['Curves of "toy" & more. AUROC against the rate.'] * 2
     carried = [value for value in page.values["src"] if value.startswith("data:")]
-    assert [unquote(value).partition(",")[2] for value in carried] == [PICTURE, PICTURE]
+    assert [unquote(value).partition(",")[2] for value in carried] == [FIGURE, FIGURE]
     assert [tag for tag, _ in page.tags].count("script") == 1, "those inside figures are none of the page"
     assert "./figures/toy-roc.svg" in page.values["href"]
     names = {"toy", "toy-more"}

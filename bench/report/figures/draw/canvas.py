@@ -104,7 +104,7 @@ def style() -> Iterator[None]:
     import matplotlib.style
 
     with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
-        # The font may lack a character of a name; the description has it.
+        # A name may hold a character that the font has not; the description has it.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield
 

@@ -16,7 +16,7 @@ from bench.report.figures.draw import canvas
 from bench.report.figures.pareto import Pareto, Spot
 from bench.report.figures.reproduction import Pair, Reproduction
 
-#: Seconds are shown from here on: the clock tells no less.
+#: Seconds are shown from here on: no clock measures less.
 SHORTEST = 1e-4
 #: Names of at most so many characters stand beside their points; of longer ones so many are listed below.
 DIRECT_NAME, MOST_NUMBERED = 24, 16
