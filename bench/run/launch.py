@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -149,17 +149,24 @@ def launch(
     AnobenchError
         An option cannot be used on this machine.
     """
+    prepared.archive.check_writable()
+    prepared.archive.write_plan(prepared.plan)
+    return _drive(prepared, options or Options(), view, say) if prepared.todo else ""
+
+
+def _drive(
+    prepared: Prepared,
+    options: Options,
+    view: Callable[[ProgressTracker], AbstractContextManager[View]],
+    say: Callable[[str], None],
+) -> EndReason:
+    """Put together what a run needs, and let the driver work through it."""
     from bench.run.claims import Claims
     from bench.run.driver import Driver
     from bench.run.ending import Ending
     from bench.run.units import loading_seconds
 
-    options, archive, todo = options or Options(), prepared.archive, prepared.todo
-    archive.check_writable()
-    archive.write_plan(prepared.plan)
-    if not todo:
-        return ""
-    resolver = Resolver(prepared.registry)
+    archive, todo, resolver = prepared.archive, prepared.todo, Resolver(prepared.registry)
     devices = pick_devices(options)
     setup = _setup(prepared.suite, prepared.registry, options, devices)
     costs = _costs(prepared, devices[0])
@@ -168,14 +175,13 @@ def launch(
     tracker.file = archive.root / "status" / f"{prepared.suite.name}-{claims.name[:8]}.json"
     with Ending(options.budget, lambda why: say(REASONS[why])) as ending, view(tracker) as shown:
         chosen = choose_executor(options, setup, devices, costs, todo, archive.root, shown.on_progress)
-        executor, ending.at_once = chosen.executor, chosen.at_once
+        ending.at_once, tracker.slots = chosen.at_once, chosen.executor.slots()
         if prepared.records:
             say(f"{len(prepared.records)} cells are done; running {len(todo)}.")
         work = _work(todo, costs, setup, resolver, options, chosen.devices)
-        tracker.slots = executor.slots()
         driver = Driver(
             work,
-            executor,
+            chosen.executor,
             archive,
             resolver,
             ending,
@@ -295,10 +301,9 @@ def run(
     >>> results = bench.run(datasets="digits[task=3]", methods=["dn2[backbone=hog]", "random"])
     >>> results.frame().query("metric == 'auroc'")
     """
-    known = [field.name for field in fields(Options)]
-    for name in options:
-        if name not in known:
-            raise AnobenchError(f"bench.run has no option {name!r}{did_you_mean(name, known)}")
+    from bench.run import live
+
+    chosen = _options(options)
     prepared = prepare(
         suite,
         Registry([Path(folder) for folder in folders], Path.cwd()),
@@ -307,14 +312,19 @@ def run(
         methods=[methods] if isinstance(methods, str) else methods,
         fresh=fresh,
         retry_failed=retry_failed,
-        retime=options.get("timing") == "exclusive",
+        retime=chosen.timing == "exclusive",
     )
-    from bench.run import live
-
-    showing: dict[str, Any] = {"view": live.view, "say": live.say} if show else {}
-    why = launch(prepared, Options(**options), **showing)
+    why = launch(prepared, chosen, view=live.view, say=live.say) if show else launch(prepared, chosen)
     found = prepared.results()
     found.write()
     if why in ("interrupted", "terminated"):
         raise KeyboardInterrupt
     return found
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    known = [field.name for field in fields(Options)]
+    for name in given:
+        if name not in known:
+            raise AnobenchError(f"bench.run has no option {name!r}{did_you_mean(name, known)}")
+    return Options(**given)
