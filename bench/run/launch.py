@@ -1,7 +1,7 @@
 """Launching a suite: the one way from a suite to its records, for the command line, Python and tests.
 
-`prepare` plans and looks up which records exist; `launch` runs the remaining cells through an executor and
-writes the archive; `run` does both and returns the results.
+`bench.run.prepare` plans and looks up which records exist; `launch` runs the remaining cells through an
+executor and writes the archive; `run` does both and returns the results.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.archive import Archive
-from bench.core.cell import Cell, Record
+from bench.core.cell import Cell
 from bench.core.determinism import CELL_THREADS
-from bench.core.errors import AnobenchError, SuiteError, did_you_mean
-from bench.core.plan import Plan
+from bench.core.errors import AnobenchError, did_you_mean
 from bench.run.executors.choose import Options, choose_executor, pick_devices
+from bench.run.prepare import Prepared, prepare
 from bench.run.progress import ProgressTracker, View, quiet
-from bench.run.remaining import compare, narrow
-from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
 from bench.suite.resolve import Resolver
-from bench.suite.suite import Suite, adhoc_suite, load_suite
+from bench.suite.suite import Suite
 
 if TYPE_CHECKING:
     from bench.report.results import Results
@@ -43,82 +41,6 @@ REASONS = {
     "budget": "the budget is spent: running cells have a minute to finish or to write a checkpoint",
     "failures": "too many failures (--max-failures): running cells go on to their end",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A suite, its plan, and which of its records exist."""
-
-    suite: Suite
-    registry: Registry
-    archive: Archive
-    plan: Plan
-    #: The records that exist, by key; `launch` adds to them.
-    records: dict[str, Record]
-    todo: tuple[Cell, ...]
-
-    def results(self) -> Results:
-        """Return the results so far."""
-        from bench.report.results import Results
-
-        return Results(self.plan, self.archive, self.records, self.registry)
-
-
-def find_suite(
-    suite: str | Path | Suite | None, registry: Registry, datasets: Sequence[str], methods: Sequence[str]
-) -> Suite:
-    """Return the suite of a name or path, or one made of selectors.
-
-    Raises
-    ------
-    SuiteError
-        Neither a suite nor selectors are given, or the file is not a suite.
-    """
-    if isinstance(suite, Suite):
-        return suite
-    if suite is not None:
-        return load_suite(registry.suite_path(str(suite)))
-    if not (datasets and methods):
-        raise SuiteError(
-            "give a suite (anobench list suites shows them), or both --dataset and --method, "
-            "e.g. anobench run -d digits -m 'dn2[backbone=pixels]'"
-        )
-    return adhoc_suite(list(datasets), list(methods))
-
-
-def prepare(
-    suite: str | Path | Suite | None,
-    registry: Registry,
-    archive: Archive,
-    *,
-    datasets: Sequence[str] = (),
-    methods: Sequence[str] = (),
-    fresh: bool = False,
-    retry_failed: bool = False,
-    retime: bool = False,
-) -> Prepared:
-    """Plan a suite and look up which records exist.
-
-    Parameters
-    ----------
-    suite : str, Path, Suite or None
-        A stock suite's name, a file, or None for one made of the selectors.
-    datasets, methods : sequence of str
-        Selectors that pick a part of the suite.
-    fresh, retry_failed, retime : bool
-        See `bench.run.remaining.compare`.
-
-    Raises
-    ------
-    SuiteError, SelectorError, BackboneError, DataError
-        As in `bench.suite.grid.make_plan`.
-    """
-    found = find_suite(suite, registry, datasets, methods)
-    plan = make_plan(found, registry)
-    records, todo = compare(plan, archive, fresh=fresh, retry_failed=retry_failed, retime=retime)
-    if suite is not None and (datasets or methods):
-        todo = narrow(plan, todo, datasets, methods)
-    return Prepared(found, registry, archive, plan, records, todo)
 
 
 def launch(
