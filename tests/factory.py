@@ -11,7 +11,8 @@ from bench.core.cell import Cell, Record, Timing
 from bench.core.contamination import Contamination
 from bench.core.plan import Column, Entry, Plan, Row
 from bench.run.executors.choose import Options
-from bench.run.launch import Prepared, launch
+from bench.run.launch import launch
+from bench.run.prepare import Prepared
 from bench.suite.registry import Registry
 from bench.suite.suite import Suite, adhoc_suite
 

@@ -25,7 +25,7 @@ class Form(StrEnum):
 class Time(StrEnum):
     """Which seconds."""
 
-    marginal = "marginal"
+    warm = "warm"
     cold = "cold"
 
 

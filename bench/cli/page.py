@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry
+from bench.cli.options import DEFAULT_RESULTS, ResultsFolder
 
 
-def page(results: ResultsFolder = DEFAULT_RESULTS, bench: BenchFolders = []) -> None:  # noqa: B006
-    """Write index.html again from the CSVs in the results folder: one file, no server, no network.
+def page(results: ResultsFolder = DEFAULT_RESULTS) -> None:
+    """Write index.html again from the suites' JSON files in the results folder: one file, no network.
 
-    Records are not needed; where they are, they say the seconds. Methods of your own that nothing else tells
-    about are looked up in the bench folders.
+    Records, data and adapters are not needed.
     """
     from bench.cli.console import out
-    from bench.core.archive import Archive
     from bench.core.errors import ArchiveError
-    from bench.report.page import writer
+    from bench.report.overview import overviews
+    from bench.report.page.page import PAGE
+    from bench.report.page.page import page as html_of
     from bench.report.write import write_text
 
-    archive = Archive(results)
-    path = results / writer.PAGE
-    if not writer.suites_in(results):
+    path, found = results / PAGE, overviews(results)
+    if not found:
         raise ArchiveError(
-            f"{results} holds no CSV of anobench export; run a suite first: "
-            f"anobench run quickstart --results {results}"
+            f"{results} holds no JSON file of anobench report; where there are records, write it with "
+            f"anobench report SUITE --results {results}, else run a suite first"
         )
-    html = writer.page(archive, writer.abouts(archive), registry(bench))
+    html = html_of(results, found)
     if html is None:
         raise ArchiveError(
             f"{path} was not written by anobench and is left alone; move it away, or use --results"

@@ -23,8 +23,8 @@ def published(
 ) -> None:
     """Print the published numbers of a method, each with its source, setting, backbone and protocol."""
     from bench.cli.console import out
-    from bench.report.published.listing import listing
     from bench.report.published.read import load_published, named
+    from bench.report.published.text import listing
 
     rows = named(load_published(registry(bench).folders), method, dataset=dataset, task=task)
     out.print(listing(rows), markup=False)

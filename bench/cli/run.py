@@ -12,7 +12,7 @@ from bench.core.errors import AnobenchError
 if TYPE_CHECKING:
     from bench.report.results import Results
     from bench.run.ending import EndReason
-    from bench.run.launch import Prepared
+    from bench.run.prepare import Prepared
 
 _Suite = Annotated[
     str | None,
@@ -127,7 +127,8 @@ def run(
     from bench.core.archive import Archive
     from bench.run import live
     from bench.run.executors.choose import Options
-    from bench.run.launch import launch, prepare
+    from bench.run.launch import launch
+    from bench.run.prepare import prepare
 
     options = Options(
         executor=executor,

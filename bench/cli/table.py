@@ -46,7 +46,7 @@ def table(
         list[float],
         typer.Option("--rate", help="Contamination rate, as 0.1; the suite's first by default. Repeatable."),
     ] = [],  # noqa: B006
-    metric: Annotated[str, typer.Option("--metric", help="Ties are told for auroc alone.")] = "auroc",
+    metric: Annotated[str, typer.Option("--metric", help="Ties are shown for auroc alone.")] = "auroc",
     decimals: Annotated[int, typer.Option("--decimals", help="Of points.")] = 1,
     spread: Annotated[bool, typer.Option("--sd/--no-sd", help="Standard deviations over seeds.")] = True,
     transpose: Annotated[bool, typer.Option("--transpose", help="Methods as columns.")] = False,
@@ -62,14 +62,17 @@ def table(
     from bench.cli.report import suite_name
     from bench.core.archive import Archive
     from bench.report.board import Board
+    from bench.report.csv import table_csv
     from bench.report.evidence.evidence import Evidence
+    from bench.report.html import table_html
+    from bench.report.latex import latex
+    from bench.report.markdown import table_markdown
     from bench.report.paper.paper import paper_table
-    from bench.report.paper.papertext import render
 
     archive = Archive(results)
     plan = archive.plan(suite_name(suite))
     evidence = Evidence(Board(plan, archive.load_all(entry.cell.key for entry in plan.entries)), archive)
-    held = paper_table(
+    found = paper_table(
         evidence,
         by=by.value,
         methods=method,
@@ -78,8 +81,17 @@ def table(
         rates=rate,
         metric=metric,
         decimals=decimals,
+        spread=spread,
     )
-    text = render(held, form.value, caption=caption, label=label, spread=spread, transpose=transpose)
+    found = found.turned() if transpose else found
+    if form is Format.latex:
+        text = latex(found, caption=caption, label=label)
+    elif form is Format.html:
+        text = table_html(found, caption=caption)
+    elif form is Format.csv:
+        text = table_csv(found, spread=spread)
+    else:
+        text = table_markdown(found, caption=caption)
     for name, why in evidence.why.items():
-        err.print(f"ties on {name} are not told: {why}", style="yellow", markup=False)
+        err.print(f"ties on {name} are not shown: {why}", style="yellow", markup=False)
     hand_out(text, out)

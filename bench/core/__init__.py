@@ -1,5 +1,7 @@
-"""What is pure data, and files: cells, records, plans, the archive, errors, selectors; no image and no torch.
+"""Pure data and files: cells, records, plans, selectors, errors, the archive; no image and no torch.
 
 May import nothing of ours. Everything else may import it.
-Start at `cell`: `Cell`, its key, and `Record`; then `archive`, where records lie on disk.
+Start at `cell`: `Cell`, how its key is made, and `Record`; then `plan` (the cells of a suite, in their
+places) and `archive` (records on disk). `contamination` only describes one; `bench.data.contaminate` draws
+it.
 """

@@ -153,7 +153,7 @@ class Timing:
     wall: float
 
     @property
-    def marginal(self) -> float:
+    def warm(self) -> float:
         """Return the seconds a cell costs when its features are in the store."""
         return self.fit + self.score
 

@@ -1,5 +1,6 @@
-"""What images are: sources of pixels, views on them, tasks, data sets and their layouts, contamination.
+"""What images are: sources of pixels, views on them, tasks, data sets and their layouts.
 
 May import core.
-Start at `images`, all that a method ever sees, then `task` and `dataset`; `get` downloads and checks.
+Start at `images`, all that a method ever sees, then `task` and `dataset`; `contaminate` draws anomalies
+into a train set, and `get` downloads, unpacks and checks data sets.
 """

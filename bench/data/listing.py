@@ -115,15 +115,7 @@ def mvtec_listing(
     DataError
         A folder is missing, a mask belongs to no image, or an image has no mask.
     """
-    for folder in (train, test):
-        if not (root / folder).is_dir():
-            found = ", ".join(sorted(path.name for path in root.iterdir())) if root.is_dir() else "nothing"
-            raise DataError(f"{root}: expected the folder {folder}, found {found or 'an empty folder'}")
-    beside = [p.name for p in (root / train).parent.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    if "/" in train and beside != [Path(train).name]:
-        raise DataError(
-            f"{root / train}: expected no other folder beside it, found {', '.join(sorted(beside))}"
-        )
+    _check_folders(root, train, test)
     masks = _masks_by_image(root, truth, suffix)
     normal = [Sample(file, NORMAL_TYPE) for file in list_images(root / good, root)]
     samples = []
@@ -146,6 +138,19 @@ def mvtec_listing(
         )
     with_masks = (root / truth).is_dir()
     return Listing(root, list_images(root / train, root), [*normal, *samples], with_masks).checked(root.name)
+
+
+def _check_folders(root: Path, train: str, test: str) -> None:
+    """Raise if a folder is missing, or if there is another one beside the train images."""
+    for folder in (train, test):
+        if not (root / folder).is_dir():
+            found = ", ".join(sorted(path.name for path in root.iterdir())) if root.is_dir() else "nothing"
+            raise DataError(f"{root}: expected the folder {folder}, found {found or 'an empty folder'}")
+    beside = [p.name for p in (root / train).parent.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    if "/" in train and beside != [Path(train).name]:
+        raise DataError(
+            f"{root / train}: expected no other folder beside it, found {', '.join(sorted(beside))}"
+        )
 
 
 def _masks_by_image(root: Path, truth: str, suffix: str) -> dict[str, tuple[str, ...]]:

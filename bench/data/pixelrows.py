@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.images import Images, Resizing
-from bench.data.rowcache import RowArray
+from bench.data.rowarray import RowArray
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError
-from bench.data.rowcache import RowArray
+from bench.data.rowarray import RowArray
 
 if TYPE_CHECKING:
     from PIL import Image

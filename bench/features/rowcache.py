@@ -9,7 +9,7 @@ import torch
 
 from bench.core.errors import BackboneError
 from bench.data.resize import to_tensor
-from bench.data.rowcache import RowArray
+from bench.data.rowarray import RowArray
 from bench.data.source import Source
 from bench.features.shards import Rows
 from bench.features.store import KeyRows

@@ -8,75 +8,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from bench.core.cell import Cell, Record
+from bench.core.cell import Record
+from bench.core.errors import AnobenchError
 from bench.core.plan import Plan, Row
-from bench.report.numbers import average_ranks, mean, sd
+from bench.report.groups import CellGroup, Summary, groups_of, spread_over_seeds
+from bench.report.numbers import average_ranks, count, mean
+
+#: How metrics are called in print, and those of which less is better.
+PRINTED, LOWER = {"auroc": "AUROC", "ap": "AP", "fpr95": "FPR95"}, ("fpr95",)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Group:
-    """The distinct cells of one row, column and rate: one for each seed, in the order of the seeds.
+class Seconds(NamedTuple):
+    """Mean seconds per cell, with the features at hand (warm) and without (cold)."""
 
-    Attributes
-    ----------
-    cells : tuple of Cell
-    keys : tuple of str
-        Of the cells.
-    records : tuple of Record or None
-        None where there is no record.
-    """
-
-    cells: tuple[Cell, ...]
-    keys: tuple[str, ...]
-    records: tuple[Record | None, ...]
-
-    @property
-    def failed(self) -> int:
-        return sum(record is not None and record.status == "failed" for record in self.records)
-
-    @property
-    def missing(self) -> int:
-        return sum(record is None for record in self.records)
-
-    def by_seed(self, metric: str) -> dict[int | None, float] | None:
-        """Return the metric for each seed, or None unless every cell has it.
-
-        The seed is None where there is one value for all seeds: a deterministic method, and nothing drawn.
-        """
-        values: dict[int | None, list[float]] = {}
-        for cell, record in zip(self.cells, self.records, strict=True):
-            if record is None or record.status != "ok" or metric not in record.metrics:
-                return None
-            values.setdefault(cell_seed(cell), []).append(record.metrics[metric])
-        return {seed: mean(held) for seed, held in values.items()} or None
-
-    def mean(self, metric: str) -> float | None:
-        """Return the metric's mean over seeds, or None unless every cell has it."""
-        values = self.by_seed(metric)
-        return None if values is None else mean(values.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A mean over cells, and what it stands on.
-
-    Attributes
-    ----------
-    mean : float or None
-        None if any cell lacks the metric.
-    sd : float or None
-        Standard deviation (n - 1) of the mean over seeds; None for fewer than two, or unlike, seeds.
-    cells, failed, missing : int
-        How many were planned; how many of them failed, and have no record.
-    """
-
-    mean: float | None
-    sd: float | None
-    cells: int
-    failed: int
-    missing: int
+    warm: float
+    cold: float
 
 
 class Board:
@@ -101,7 +49,7 @@ class Board:
 
     def __init__(self, plan: Plan, records: Mapping[str, Record]) -> None:
         self.plan = plan
-        self._groups = _groups(plan, records)
+        self._groups = groups_of(plan, records)
         self.rates = tuple(dict.fromkeys(plan.rates)) or (0.0,)
         self.datasets: dict[str, tuple[int, ...]] = {}
         for at, column in enumerate(plan.columns):
@@ -116,13 +64,35 @@ class Board:
     def columns(self) -> Sequence[int]:
         return range(len(self.plan.columns))
 
-    def group(self, row: int, column: int, rate: float) -> Group:
+    def label(self, row: int) -> str:
+        return self.plan.rows[row].label
+
+    def dataset_title(self, name: str) -> str:
+        """Return a data set's name, with a word on generated ones."""
+        synthetic = any(self.plan.columns[column].synthetic for column in self.datasets[name])
+        return f"{name} (synthetic)" if synthetic else name
+
+    def the_rate(self, given: float) -> float:
+        """Return the contamination rate that is meant.
+
+        Raises
+        ------
+        AnobenchError
+            The suite has no such rate.
+        """
+        for rate in self.rates:
+            if abs(rate - given) < 1e-9:
+                return rate
+        there = ", ".join(f"{rate:g}" for rate in self.rates)
+        raise AnobenchError(f"the suite has no contamination rate {given:g}; available: {there}")
+
+    def group(self, row: int, column: int, rate: float) -> CellGroup:
         """Return the cells of one place; an empty group where none were planned."""
-        return self._groups.get((row, column, rate), Group((), (), ()))
+        return self._groups.get((row, column, rate), CellGroup((), (), ()))
 
     def groups(
         self, *, row: int | None = None, rate: float | None = None
-    ) -> Iterable[tuple[int, int, float, Group]]:
+    ) -> Iterable[tuple[int, int, float, CellGroup]]:
         """Yield row, column, rate and group, in the plan's order."""
         for at in range(len(self.plan.rows)) if row is None else (row,):
             for column in self.columns:
@@ -157,14 +127,14 @@ class Board:
         groups = [[self.group(row, column, rate) for column in block] for block in blocks]
         flat = [group for block in groups for group in block]
         values = [[group.by_seed(metric) for group in block] for block in groups]
-        whole: float | None = None
+        average: float | None = None
         spread: float | None = None
         if flat and all(value is not None for block in values for value in block):
             held = [[value for value in block if value is not None] for block in values]
-            whole = mean(mean(mean(value.values()) for value in block) for block in held)
-            spread = _spread(held)
+            average = mean(mean(mean(value.values()) for value in block) for block in held)
+            spread = spread_over_seeds(held)
         return Summary(
-            mean=whole,
+            mean=average,
             sd=spread,
             cells=sum(len(group.cells) for group in flat),
             failed=sum(group.failed for group in flat),
@@ -177,7 +147,7 @@ class Board:
         """Return the mean rank (1 = best) of each ranked row that is complete on all columns and rates.
 
         Within a task the rows are ranked by their unrounded mean over seeds; equal ones share the mean of
-        their ranks.
+        their ranks. Of the metrics in `LOWER` the lowest is the best.
         """
         places = [(column, rate) for column in columns for rate in rates]
         complete: dict[int, list[float]] = {}
@@ -190,7 +160,46 @@ class Board:
         for at in range(len(places)):
             for row, rank in average_ranks({row: values[at] for row, values in complete.items()}).items():
                 totals[row] += rank
-        return {row: total / len(places) for row, total in totals.items()}
+        ranks = {row: total / len(places) for row, total in totals.items()}
+        return {row: len(ranks) + 1 - rank for row, rank in ranks.items()} if metric in LOWER else ranks
+
+    def averages(self, columns: Sequence[int], rates: Sequence[float]) -> dict[int, float]:
+        """Return the average AUROC of each complete row that ranks: over tasks, data sets, then rates.
+
+        It is what the tables show and the tests compare.
+        """
+        blocks = [held for of in self.datasets.values() if (held := [at for at in of if at in columns])]
+        means = {
+            row: [self.summary(row, blocks, rate).mean for rate in rates]
+            for row in self.mean_ranks(columns, rates)
+            if blocks
+        }
+        return {row: mean(value or 0.0 for value in held) for row, held in means.items()}
+
+    def order(self, columns: Sequence[int], rates: Sequence[float]) -> list[int]:
+        """Return the rows that rank: the complete ones by average AUROC, then the others in plan order."""
+        ranks, auroc = self.mean_ranks(columns, rates), self.averages(columns, rates)
+        first = sorted(auroc, key=lambda row: (-auroc[row], ranks[row], self.label(row)))
+        return [*first, *(row for row in self.ranked if row not in auroc)]
+
+    def seconds(self, row: int, rate: float, columns: Sequence[int] | None = None) -> Seconds | None:
+        """Return the mean seconds of a row's cells at one rate, or None unless every cell has a timing."""
+        groups = self.groups(row=row, rate=rate)
+        every = [
+            record
+            for _, column, _, group in groups
+            if columns is None or column in columns
+            for record in group.records
+        ]
+        timings = [record.timing for record in every if record is not None and record.timing is not None]
+        if not timings or len(timings) != len(every):
+            return None
+        return Seconds(mean(each.warm for each in timings), mean(each.cold for each in timings))
+
+    def machines(self) -> dict[str, int]:
+        """Return the machines that the timed cells ran on, and how many of them each."""
+        timed = Counter(machine(record.environment) for record in self.records() if record.timing)
+        return dict(sorted(timed.items()))
 
 
 def ranks(row: Row) -> bool:
@@ -205,37 +214,19 @@ def setting_name(row: Row) -> str:
     return row.setting
 
 
-def cell_seed(cell: Cell) -> int | None:
-    """Return the method's seed; for a deterministic method that of the draw, None where nothing is drawn."""
-    if cell.seed is not None:
-        return cell.seed
-    return cell.contamination.seed if cell.contamination.rate or cell.contamination.reserve else None
+def machine(environment: Mapping[str, Any]) -> str:
+    """Return what of an environment makes timings comparable: processor, GPU, threads."""
+    words = [_part_name(environment.get("cpu"), "cores"), _part_name(environment.get("gpu"))]
+    threads = environment.get("threads")
+    if isinstance(threads, Mapping):
+        threads = threads.get("torch")
+    words.append(count(threads, "thread") if isinstance(threads, int) else "")
+    return ", ".join(word for word in words if word) or "unknown machine"
 
 
-def _spread(values: Sequence[Sequence[Mapping[int | None, float]]]) -> float | None:
-    """Return the standard deviation over seeds of the mean over blocks of the means over their columns."""
-    seeds = sorted({seed for block in values for value in block for seed in value if seed is not None})
-    if len(seeds) < 2 or any(set(value) not in ({None}, set(seeds)) for block in values for value in block):
-        return None
-
-    def at(seed: int) -> float:
-        return mean(mean(value[seed if seed in value else None] for value in block) for block in values)
-
-    return sd([at(seed) for seed in seeds])
-
-
-def _groups(plan: Plan, records: Mapping[str, Record]) -> dict[tuple[int, int, float], Group]:
-    places: dict[tuple[int, int, float], dict[str, Cell]] = {}
-    for entry in plan.entries:
-        places.setdefault((entry.row, entry.column, entry.rate), {})[entry.cell.key] = entry.cell
-    groups = {}
-    for place, cells in places.items():
-        # In the order of the seeds, whatever order the cells run in.
-        ordered = sorted(
-            cells.items(), key=lambda item: (cell_seed(item[1]) or 0, item[1].contamination.seed)
-        )
-        keys = tuple(key for key, _ in ordered)
-        groups[place] = Group(
-            tuple(cell for _, cell in ordered), keys, tuple(records.get(key) for key in keys)
-        )
-    return groups
+def _part_name(part: Any, number: str = "") -> str:
+    """Return the name of a processor or GPU, given as text or as a table with its name."""
+    if not isinstance(part, Mapping):
+        return str(part or "")
+    name = str(part.get("name") or "")
+    return f"{name} ({part[number]} {number})" if name and part.get(number) else name

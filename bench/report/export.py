@@ -20,7 +20,7 @@ from bench.core.plan import Entry, Plan
 from bench.core.selector import format_selector
 from bench.metrics.image import IMAGE_METRICS
 from bench.metrics.purification import PURIFICATION_METRICS
-from bench.report.board import cell_seed
+from bench.report.groups import cell_seed
 
 #: The columns of the CSV.
 HEADER = (

@@ -1,122 +1,76 @@
-"""The index of the leaderboards, ``results/README.md``: a line for each page that lies beside it.
-
-A line says what its page says. So the line of the suite that is being reported is made anew, the others are
-kept as they stand; one that is not there yet is made from the archive, or, without records, from the page.
-"""
+"""The index of the leaderboards, ``results/README.md``: a line for each leaderboard that lies beside it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.core.archive import Archive
-from bench.core.cell import Record
-from bench.core.errors import ArchiveError
-from bench.core.plan import Plan
-from bench.report.board import Board
-from bench.report.leaderboard.columns import averages, dataset_name, order
-from bench.report.markdown import NOTHING, blocks, escape, points
+from bench.report.markdown import blocks, escape
+from bench.report.numbers import NOTHING, points
+from bench.report.overview import Overview
 
 #: The first line of an index; a README without it is somebody's own and is left alone.
 MARK = "<!-- Written by anobench report; do not edit. -->"
 _HEAD = ("Leaderboard", "Methods", "Data sets", "Cells", "State", "Best method")
-_LINE = re.compile(r"^\| \[.*\]\((?P<suite>[^()]+)\.md\) \|.*\|$")
+_ABOUT = (
+    "One line for each leaderboard in this folder. A page is made from archived records alone "
+    "(`anobench report SUITE`); beside it lies its tidy CSV with every cell and metric. *Best method* "
+    "has the highest AUROC averaged over data sets and contamination rates; the page says which "
+    "differences from it are real."
+)
+_PUBLISHED = "[published.csv](published.csv) holds the numbers that papers print, each with its source."
 
 
-def index(archive: Archive, plan: Plan, records: Mapping[str, Record]) -> str | None:
-    """Return the index of an archive's folder after the page of `plan` was written.
+def index(results: Path, found: Mapping[str, Overview]) -> str | None:
+    """Return the index of a results folder.
 
     Parameters
     ----------
-    archive : Archive
-    plan : Plan
-        Of the suite whose page was written.
-    records : mapping of str to Record
-        By key.
+    results : Path
+    found : mapping of str to Overview
+        By suite; a leaderboard without one, as older versions left it, has a line that says no more.
 
     Returns
     -------
     str or None
         Markdown, with a newline at the end; None where the folder's README is not ours.
     """
-    path = archive.results / "README.md"
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else MARK
-    if not text.startswith(MARK):
+    path = results / "README.md"
+    if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(MARK):
         return None
-    kept = known_lines(text) | {plan.suite: index_line(plan, records)}
-    pages = {page.stem: page for page in archive.results.glob("*.md") if page.name != "README.md"}
-    lines = [kept.get(suite) or _from_archive(archive, page) for suite, page in sorted(pages.items())]
-    return index_text(lines, published=(archive.results / "published.csv").is_file())
-
-
-def index_text(lines: list[str], *, published: bool) -> str:
-    """Return the index with these lines of its table."""
-    about = (
-        "One line for each leaderboard in this folder. A page is made from archived records alone "
-        "(`anobench report SUITE`); beside it lies its tidy CSV with every cell and metric. *Best method* "
-        "has the highest AUROC averaged over data sets and contamination rates; the page says which "
-        "differences from it are real."
-    )
-    numbers = "[published.csv](published.csv) holds the numbers that papers print, each with its source."
+    pages = sorted(page.stem for page in results.glob("*.md") if page.name != "README.md")
+    empty = [NOTHING] * (len(_HEAD) - 1)
+    lines = [
+        index_line(found[suite]) if suite in found else _joined([f"[{suite}]({suite}.md)", *empty])
+        for suite in pages
+    ]
     table = [_joined(_HEAD), f"|{'---|' * len(_HEAD)}", *lines]
-    parts = ([MARK], ["# Leaderboards"], [about], table, [numbers] if published else [])
-    return "\n".join(blocks(*parts)) + "\n"
+    numbers = [_PUBLISHED] if (results / "published.csv").is_file() else []
+    return "\n".join(blocks([MARK], ["# Leaderboards"], [_ABOUT], table, numbers)) + "\n"
 
 
-def index_line(plan: Plan, records: Mapping[str, Record]) -> str:
+def index_line(found: Overview) -> str:
     """Return a suite's line: title, methods, data sets, cells, state, best method."""
-    board = Board(plan, records)
-    cells, failed, missing = board.cells()
-    holes = [f"{number:,} {what}" for number, what in ((failed, "failed"), (missing, "missing")) if number]
-    holes += ["some adapters could not be used"] if plan.problems else []
-    names = ", ".join(dataset_name(board, name) for name in board.datasets)
-    state = ", ".join(holes) if holes else "complete" if cells else "empty"
-    words = (
-        _link(plan.suite, escape(plan.title)),
-        f"{len(plan.rows):,}",
-        names or NOTHING,
-        f"{cells:,}",
-        state,
+    holes = ((found.failed, "failed"), (found.missing, "missing"))
+    state = [f"{number:,} {what}" for number, what in holes if number]
+    state += ["some adapters could not be used"] if found.problems else []
+    return _joined(
+        (
+            f"[{escape(found.title)}]({found.suite}.md)",
+            f"{len(found.rows):,}",
+            ", ".join(map(escape, found.datasets.values())) or NOTHING,
+            f"{found.cells:,}",
+            ", ".join(state) or ("complete" if found.cells else "empty"),
+            _best(found),
+        )
     )
-    return _joined((*words, _best(board)))
 
 
-def known_lines(text: str) -> dict[str, str]:
-    """Return the lines of an index by suite."""
-    found = ((_LINE.match(line), line) for line in text.splitlines())
-    return {match["suite"]: line for match, line in found if match}
+def _best(found: Overview) -> str:
+    if found.best_auroc is None:
+        return f"{NOTHING} (one method to rank)" if found.ranked else NOTHING
+    return f"{' and '.join(map(escape, found.best))} ({points(found.best_auroc)})"
 
 
-def _best(board: Board) -> str:
-    """Return the method with the highest average, or those that share it as printed."""
-    found = {row: points(value) for row, value in averages(board, board.columns, board.rates).items()}
-    if not found:
-        return NOTHING
-    if len(found) == 1:
-        return f"{NOTHING} (one method to rank)"
-    most = max(found.values(), key=float)
-    first = [row for row in order(board, board.columns, board.rates) if found.get(row) == most]
-    return f"{' and '.join(escape(board.plan.rows[row].label) for row in first)} ({most})"
-
-
-def _from_archive(archive: Archive, page: Path) -> str:
-    """Return the line of another page: from its plan and records, or as much as the page itself says."""
-    if page.stem in archive.suites():
-        try:
-            plan = archive.plan(page.stem)
-        except ArchiveError:
-            pass
-        else:
-            return index_line(plan, archive.load_all(entry.cell.key for entry in plan.entries))
-    text = page.read_text(encoding="utf-8", errors="replace")
-    title = next((line[2:] for line in text.splitlines() if line.startswith("# ")), page.stem)
-    return _joined((_link(page.stem, title), *[NOTHING] * (len(_HEAD) - 1)))
-
-
-def _link(suite: str, title: str) -> str:
-    return f"[{title}]({suite}.md)"
-
-
-def _joined(cells: tuple[str, ...]) -> str:
+def _joined(cells: tuple[str, ...] | list[str]) -> str:
     return f"| {' | '.join(cells)} |"

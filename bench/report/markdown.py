@@ -1,18 +1,39 @@
-"""Pieces of Markdown as GitHub shows it: tables, folded sections, numbers and marks. No data of ours."""
+"""Markdown as GitHub shows it: tables, folded sections, escaped text.
+
+A table that would be wider than a page is cut into several, below one another.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from tabulate import tabulate
 
-#: Shown where there is no number.
-NOTHING = "—"
-#: Stands around ± so that a browser does not break a line there.
-NBSP = "\u00a0"
+from bench.report.numbers import NBSP
+from bench.report.table import Table, TableCell, TableColumn, TableRow
+
 #: Characters that a page of GitHub holds beside one another, and what a column needs beside its text.
 PAGE_WIDTH, COLUMN_GAP = 112, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How marks look: of equal best numbers, of ties with the best, before a deviation.
+
+    A table is `fitted` into the page unless it is for a paper.
+    """
+
+    shared: str = ""
+    tie: str = "†"
+    tie_behind: bool = True
+    spread: str = " ± "
+    fitted: bool = False
+
+
+PAPER = Marks()
+LEADERBOARD = Marks(shared="=", tie="≈", tie_behind=False, spread=f"{NBSP}±{NBSP}", fitted=True)
 
 _SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=[(\[])|\[(?=[ xX]\]))")
 
@@ -20,25 +41,121 @@ _SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=[(\[])|\[(?=[ xX]\]))")
 def escape(text: str) -> str:
     """Return text that Markdown shows as it is, on one line, also inside a table."""
     # A file name in an error message may hold bytes that are no text.
-    whole = text.encode("utf-8", "replace").decode()
-    plain = " ".join(whole.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = text.encode("utf-8", "replace").decode()
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", plain)
 
 
 def breakable(text: str, longest: int = 32) -> str:
-    """Return a long selector with places where a browser may break it, which copying leaves out."""
+    """Return an escaped selector, a long one with places to break it, which copying leaves out."""
+    text = escape(text)
     return text if len(text) <= longest else re.sub(r",|(?<!^)(?=\[)", lambda found: f"{found[0]}<wbr>", text)
 
 
-def table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, words: int = 0
+def grid(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: int = 1,
+    words: int = 0,
+    form: str = "pipe",
 ) -> list[str]:
-    """Return a table's lines; the first `left` and last `words` columns aligned left, others right."""
+    """Return the lines of a table of text; nothing without rows.
+
+    The first `left` and the last `words` columns are aligned left, others right; `form` is tabulate's name of
+    a format, ``"simple"`` for a terminal.
+    """
     if not rows:
         return []
     align = ["left" if at < left or at >= len(header) - words else "right" for at in range(len(header))]
-    text: str = tabulate(rows, headers=header, tablefmt="pipe", colalign=align, disable_numparse=True)
+    text: str = tabulate(rows, headers=header, tablefmt=form, colalign=align, disable_numparse=True)
     return text.splitlines()
+
+
+def table_lines(table: Table, marks: Marks = LEADERBOARD) -> list[str]:
+    """Return a table's lines; in several pieces where `marks` fit it into a page that is too narrow."""
+    labels = [_label(row, marks) for row in table.rows]
+    texts = _texts(table, marks)
+    cuts = [(0, len(texts))]
+    if marks.fitted:
+        widths, room = list(map(narrowest, texts)), _room(escape(table.corner), labels)
+        cuts = _cuts(widths, room)
+        # As few pieces as the width allows, and among those about equal ones.
+        for narrower in range(sum(widths) // len(cuts), room):
+            if len(even := _cuts(widths, narrower)) == len(cuts):
+                cuts = even
+                break
+    heads = [escape(table.corner), *labels]
+    return blocks(*(_joined([heads, *texts[start:end]]) for start, end in cuts))
+
+
+def table_markdown(table: Table, *, caption: str | None = None) -> str:
+    """Return a table of a paper with a caption (by default its own) below, and a newline at the end."""
+    return "\n".join([*table_lines(table, PAPER), "", table.caption if caption is None else caption]) + "\n"
+
+
+def fits(table: Table) -> bool:
+    """Return whether a table is no wider than a page."""
+    labels = [_label(row, LEADERBOARD) for row in table.rows]
+    return sum(map(narrowest, _texts(table, LEADERBOARD))) <= _room(escape(table.corner), labels)
+
+
+def cell_text(table: Table, column: TableColumn, cell: TableCell, marks: Marks = LEADERBOARD) -> str:
+    """Return a cell with its marks, and behind it its deviation, its interval, or why it is empty."""
+    text, tie = table.text(column, cell), marks.tie if cell.tie else ""
+    if cell.mark:
+        shared = marks.shared if cell.shared else ""
+        text = f"{shared}**{text}**" if cell.mark == "best" else f"<u>{text}</u>"
+    text = f"{text}{tie}" if marks.tie_behind else f"{tie}{text}"
+    text += f"{marks.spread}{table.spread(cell)}" if cell.spread is not None else ""
+    text += f" ({column.interval_text(cell.interval)})" if cell.interval is not None else ""
+    text += f" ({cell.note})" if cell.note else ""
+    return text.replace(" (", f"{NBSP}(") if column.nowrap else text
+
+
+def _label(row: TableRow, marks: Marks) -> str:
+    label = breakable(row.label) if marks.fitted else escape(row.label)
+    place = "" if row.place is None else f"{row.place}. "
+    return f"{place}{label}" + (f" ({escape(row.section)})" if row.section else "")
+
+
+def _head(text: str, marks: Marks) -> str:
+    if not marks.fitted:
+        return escape(text)
+    # Inside a table nothing begins a quotation.
+    return NBSP.join(map(escape, text.split(NBSP))).replace("&gt;", ">")
+
+
+def _texts(table: Table, marks: Marks) -> list[list[str]]:
+    """Return the texts of each column, its head first."""
+    return [
+        [
+            _head(" ".join(filter(None, (column.group, column.head))), marks),
+            *(cell_text(table, column, row.cells[at], marks) for row in table.rows),
+        ]
+        for at, column in enumerate(table.columns)
+    ]
+
+
+def _room(corner: str, labels: Sequence[str]) -> int:
+    """Return the width left beside the labels; very long ones get a scroll bar, not a table a column."""
+    return max(PAGE_WIDTH - narrowest([*labels, corner]), PAGE_WIDTH // 2)
+
+
+def _cuts(widths: Sequence[int], room: int) -> list[tuple[int, int]]:
+    """Return the first and the last column (exclusive) of each piece that fits the room."""
+    starts, used = [0], 0
+    for at, width in enumerate(widths):
+        if used + width > room and at > starts[-1]:
+            starts.append(at)
+            used = 0
+        used += width
+    return list(zip(starts, [*starts[1:], len(widths)], strict=True))
+
+
+def _joined(columns: Sequence[Sequence[str]]) -> list[str]:
+    header, *rows = map(list, zip(*columns, strict=True))
+    return grid(header, rows)
 
 
 def narrowest(texts: Iterable[str]) -> int:
@@ -69,93 +186,3 @@ def blocks(*parts: Sequence[str]) -> list[str]:
         if part:
             lines += [*([""] if lines else []), *part]
     return lines
-
-
-def points(value: float) -> str:
-    """Return a share of 1 as points with one decimal, ``0.9534`` as ``95.3``."""
-    return f"{100 * value:.1f}"
-
-
-def signed_points(value: float) -> str:
-    """Return a difference of shares as points with its sign, ``-0.0213`` as ``−2.1``."""
-    text = f"{100 * value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
-
-
-def span_points(low: float, high: float) -> str:
-    """Return an interval of shares of 1 in points: ``93.8–96.7``, with a negative end ``−1.2 to 0.3``."""
-    if low < 0:
-        return f"{signed_points(low).lstrip('+')}{NBSP}to{NBSP}{signed_points(high).lstrip('+')}"
-    return f"{points(low)}–{points(high)}"
-
-
-def probability(p: float) -> str:
-    """Return a p value with two significant digits, or as less than 0.001."""
-    if p != p:
-        return NOTHING
-    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
-
-
-def percent(rate: float) -> str:
-    """Return a rate without needless digits, ``0.1`` as ``10 %`` (which a browser does not break)."""
-    return f"{100 * rate:.4g}{NBSP}%"
-
-
-def seconds(value: float) -> str:
-    """Return seconds with about three significant digits."""
-    if value < 0.0005:
-        return "<0.001" if value > 0 else "0"
-    if value < 1:
-        return f"{value:.3f}"
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def size(value: int) -> str:
-    """Return bytes in MiB or GiB."""
-    mebibytes = value / 2**20
-    return f"{mebibytes:.0f} MiB" if mebibytes < 1000 else f"{mebibytes / 1024:.1f} GiB"
-
-
-def count(number: int, what: str) -> str:
-    """Return ``"1 cell"``, ``"2,000 cells"``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def span(values: Iterable[float], digits: int | None = None) -> str:
-    """Return the range of at least one number, ``5,000`` or ``209 to 391``."""
-    held = list(values)
-    low, high = (
-        f"{value:,}" if digits is None else f"{value:.{digits}f}" for value in (min(held), max(held))
-    )
-    return low if low == high else f"{low} to {high}"
-
-
-def marked(
-    texts: Sequence[str | None], rest: Sequence[str], *, lowest: bool = False, ties: Sequence[bool] = ()
-) -> list[str]:
-    """Set the best numbers of a column in bold; several that look the same are all bold and marked ``=``.
-
-    Parameters
-    ----------
-    texts : sequence of str or None
-        The numbers at the precision shown; None where there is none.
-    rest : sequence of str
-        What stands behind each number, or in the place of one that is None.
-    lowest : bool
-        The lowest is the best.
-    ties : sequence of bool, optional
-        Which are not significantly different from the best: they are marked ``≈`` unless they are bold.
-    """
-    numbers = [float(text) for text in texts if text is not None]
-    if len(numbers) < 2:
-        return [f"{text or ''}{tail}" for text, tail in zip(texts, rest, strict=True)]
-    best = min(numbers) if lowest else max(numbers)
-    tie = "=" if numbers.count(best) > 1 else ""
-    return [
-        tail if text is None else f"{tie}**{text}**{tail}" if float(text) == best else f"{near}{text}{tail}"
-        for text, tail, near in zip(texts, rest, _near(ties, len(texts)), strict=True)
-    ]
-
-
-def _near(ties: Sequence[bool], n: int) -> list[str]:
-    return ["≈" if tie else "" for tie in ties] if ties else [""] * n

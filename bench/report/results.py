@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +24,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """A leaderboard: Markdown as text, and a page in a notebook."""
+    """A leaderboard: all of it as Markdown, and its main tables as HTML for a notebook."""
 
     markdown: str
+    html: str
 
     def __str__(self) -> str:
         return self.markdown
 
     def _repr_markdown_(self) -> str:
         return self.markdown
+
+    def _repr_html_(self) -> str:
+        return self.html
 
 
 class Results:
@@ -158,9 +163,19 @@ class Results:
 
     def leaderboard(self) -> Leaderboard:
         """Return the leaderboard, which shows itself in a notebook; ``str()`` of it is Markdown."""
+        from bench.report.board import Board
+        from bench.report.evidence.evidence import Evidence
+        from bench.report.html import table_html
         from bench.report.leaderboard.leaderboard import leaderboard
+        from bench.report.paper.paper import paper_table
 
-        return Leaderboard(leaderboard(self.plan, self.records, published=self._published()))
+        board = Board(self.plan, self.records)
+        evidence = Evidence(board, self.archive)
+        text = leaderboard(self.plan, self.records, published=self._published(), evidence=evidence)
+        tables = []
+        if any(record.metrics for record in self.records.values()):
+            tables = [table_html(paper_table(evidence, rates=[rate])) for rate in board.rates]
+        return Leaderboard(text, "\n".join(tables) or f"<p>{escape(repr(self))}</p>")
 
     def write(self) -> Outcome:
         """Write the leaderboard, the CSV, the figures and the pages of all suites.

@@ -16,8 +16,9 @@ from bench.report.export import export_csv
 from bench.report.figures.standard import standard
 from bench.report.index import index
 from bench.report.leaderboard.leaderboard import leaderboard, summary_table
-from bench.report.page.about import about_plan
-from bench.report.page.writer import PAGE, page
+from bench.report.overview import overviews, to_json
+from bench.report.page.page import PAGE, page
+from bench.report.page.tables import overview
 from bench.report.published.row import Published
 
 
@@ -50,23 +51,24 @@ def write_reports(
 ) -> Outcome:
     """Write the suite's leaderboard and CSV from the plan and its records alone, then the indexes.
 
-    They are ``<results>/<suite>.md``, ``<suite>.csv``, ``figures/<suite>-<kind>.svg``, ``README.md`` and
-    ``index.html``; of the last two somebody else's stay. The page shows the figures and comes last.
+    They are ``<suite>.md``, ``<suite>.csv``, ``<suite>.json`` and ``figures/<suite>-<kind>.svg`` in the
+    results folder, and its ``README.md`` and ``index.html`` unless these are somebody else's.
     """
-    board = archive.results / f"{plan.suite}.md"
+    results = archive.results
+    board = results / f"{plan.suite}.md"
     evidence = Evidence(Board(plan, records), archive)
-    pictures = standard(plan, records, published=published, interval=evidence.interval)
-    for picture in pictures:
-        write_text(archive.results / picture.path, picture.svg)
-    text = leaderboard(plan, records, published=published, evidence=evidence, pictures=pictures)
-    write_text(board, text)
-    write_text(board.with_suffix(".csv"), export_csv(plan, records))
-    contents = index(archive, plan, records)
-    if contents is not None:
-        write_text(archive.results / "README.md", contents)
-    html = page(archive, {plan.suite: about_plan(plan, records)})
-    if html is not None:
-        write_text(archive.results / PAGE, html)
+    figures = standard(plan, records, published=published, interval=evidence.interval)
+    for figure in figures:
+        write_text(results / figure.path, figure.svg)
+    write_text(board, leaderboard(plan, records, published=published, evidence=evidence, figures=figures))
+    write_text(results / f"{plan.suite}.csv", export_csv(plan, records))
+    about = overview(evidence, figures=[figure.path.name for figure in figures])
+    write_text(results / f"{plan.suite}.json", to_json(about))
+    # The page carries the figures, and comes last.
+    found = overviews(results)
+    for name, text in (("README.md", index(results, found)), (PAGE, page(results, found))):
+        if text is not None:
+            write_text(results / name, text)
     keys = {entry.cell.key for entry in plan.entries}
     failed = sum(records[key].status == "failed" for key in keys if key in records)
     missing = sum(key not in records for key in keys)

@@ -1,7 +1,9 @@
-"""From cells to records: launching, scheduling, executors, the runner and what it measures.
+"""From cells to records: preparing, launching, scheduling, running, measuring.
 
-May import report (to return results), suite and all below it; only cli is above.
-Start at `launch`, which leads from a suite to the driver, an executor and its runners.
+May import report (to hand back results), metrics, suite and all below it; only cli lies above.
+Start at `prepare`, which says what is left to run, and `launch`, which runs it through an executor.
+`driver` hands out work, `retry` says what is tried again when a worker dies, `ending` how a run stops
+early; `runner` runs one cell and `evaluation` asks the metrics.
 """
 
 import sys

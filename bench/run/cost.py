@@ -80,9 +80,9 @@ class Costs:
                 continue
             images = self._images_of(record)
             for level in _levels(record.cell):
-                seconds[level].append(record.timing.marginal)
+                seconds[level].append(record.timing.warm)
                 if images:
-                    rates[level].append(record.timing.marginal / images)
+                    rates[level].append(record.timing.warm / images)
             if images:
                 self._learn_features(record, images, rates)
             peak = record.memory.get("device_peak_bytes")

@@ -1,31 +1,29 @@
 """Launching a suite: the one way from a suite to its records, for the command line, Python and tests.
 
-`prepare` plans and looks up which records exist; `launch` runs the remaining cells through an executor and
-writes the archive; `run` does both and returns the results.
+`bench.run.prepare` plans and looks up which records exist; `launch` runs the remaining cells through an
+executor and writes the archive; `run` does both and returns the results.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.archive import Archive
-from bench.core.cell import Cell, Record
+from bench.core.cell import Cell
 from bench.core.determinism import CELL_THREADS
-from bench.core.errors import AnobenchError, SuiteError, did_you_mean
-from bench.core.plan import Plan
+from bench.core.errors import AnobenchError, did_you_mean
 from bench.run.executors.choose import Options, choose_executor, pick_devices
+from bench.run.prepare import Prepared, prepare
 from bench.run.progress import ProgressTracker, View, quiet
-from bench.run.remaining import compare, narrow
-from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
 from bench.suite.resolve import Resolver
-from bench.suite.suite import Suite, adhoc_suite, load_suite
+from bench.suite.suite import Suite
 
 if TYPE_CHECKING:
     from bench.report.results import Results
@@ -43,82 +41,6 @@ REASONS = {
     "budget": "the budget is spent: running cells have a minute to finish or to write a checkpoint",
     "failures": "too many failures (--max-failures): running cells go on to their end",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A suite, its plan, and which of its records exist."""
-
-    suite: Suite
-    registry: Registry
-    archive: Archive
-    plan: Plan
-    #: The records that exist, by key; `launch` adds to them.
-    records: dict[str, Record]
-    todo: tuple[Cell, ...]
-
-    def results(self) -> Results:
-        """Return the results so far."""
-        from bench.report.results import Results
-
-        return Results(self.plan, self.archive, self.records, self.registry)
-
-
-def find_suite(
-    suite: str | Path | Suite | None, registry: Registry, datasets: Sequence[str], methods: Sequence[str]
-) -> Suite:
-    """Return the suite of a name or path, or one made of selectors.
-
-    Raises
-    ------
-    SuiteError
-        Neither a suite nor selectors are given, or the file is not a suite.
-    """
-    if isinstance(suite, Suite):
-        return suite
-    if suite is not None:
-        return load_suite(registry.suite_path(str(suite)))
-    if not (datasets and methods):
-        raise SuiteError(
-            "give a suite (anobench list suites shows them), or both --dataset and --method, "
-            "e.g. anobench run -d digits -m 'dn2[backbone=pixels]'"
-        )
-    return adhoc_suite(list(datasets), list(methods))
-
-
-def prepare(
-    suite: str | Path | Suite | None,
-    registry: Registry,
-    archive: Archive,
-    *,
-    datasets: Sequence[str] = (),
-    methods: Sequence[str] = (),
-    fresh: bool = False,
-    retry_failed: bool = False,
-    retime: bool = False,
-) -> Prepared:
-    """Plan a suite and look up which records exist.
-
-    Parameters
-    ----------
-    suite : str, Path, Suite or None
-        A stock suite's name, a file, or None for one made of the selectors.
-    datasets, methods : sequence of str
-        Selectors that pick a part of the suite.
-    fresh, retry_failed, retime : bool
-        See `bench.run.remaining.compare`.
-
-    Raises
-    ------
-    SuiteError, SelectorError, BackboneError, DataError
-        As in `bench.suite.grid.make_plan`.
-    """
-    found = find_suite(suite, registry, datasets, methods)
-    plan = make_plan(found, registry)
-    records, todo = compare(plan, archive, fresh=fresh, retry_failed=retry_failed, retime=retime)
-    if suite is not None and (datasets or methods):
-        todo = narrow(plan, todo, datasets, methods)
-    return Prepared(found, registry, archive, plan, records, todo)
 
 
 def launch(
@@ -149,17 +71,24 @@ def launch(
     AnobenchError
         An option cannot be used on this machine.
     """
+    prepared.archive.check_writable()
+    prepared.archive.write_plan(prepared.plan)
+    return _drive(prepared, options or Options(), view, say) if prepared.todo else ""
+
+
+def _drive(
+    prepared: Prepared,
+    options: Options,
+    view: Callable[[ProgressTracker], AbstractContextManager[View]],
+    say: Callable[[str], None],
+) -> EndReason:
+    """Put together what a run needs, and let the driver work through it."""
     from bench.run.claims import Claims
     from bench.run.driver import Driver
     from bench.run.ending import Ending
     from bench.run.units import loading_seconds
 
-    options, archive, todo = options or Options(), prepared.archive, prepared.todo
-    archive.check_writable()
-    archive.write_plan(prepared.plan)
-    if not todo:
-        return ""
-    resolver = Resolver(prepared.registry)
+    archive, todo, resolver = prepared.archive, prepared.todo, Resolver(prepared.registry)
     devices = pick_devices(options)
     setup = _setup(prepared.suite, prepared.registry, options, devices)
     costs = _costs(prepared, devices[0])
@@ -168,14 +97,13 @@ def launch(
     tracker.file = archive.root / "status" / f"{prepared.suite.name}-{claims.name[:8]}.json"
     with Ending(options.budget, lambda why: say(REASONS[why])) as ending, view(tracker) as shown:
         chosen = choose_executor(options, setup, devices, costs, todo, archive.root, shown.on_progress)
-        executor, ending.at_once = chosen.executor, chosen.at_once
+        ending.at_once, tracker.slots = chosen.at_once, chosen.executor.slots()
         if prepared.records:
             say(f"{len(prepared.records)} cells are done; running {len(todo)}.")
         work = _work(todo, costs, setup, resolver, options, chosen.devices)
-        tracker.slots = executor.slots()
         driver = Driver(
             work,
-            executor,
+            chosen.executor,
             archive,
             resolver,
             ending,
@@ -295,10 +223,9 @@ def run(
     >>> results = bench.run(datasets="digits[task=3]", methods=["dn2[backbone=hog]", "random"])
     >>> results.frame().query("metric == 'auroc'")
     """
-    known = [field.name for field in fields(Options)]
-    for name in options:
-        if name not in known:
-            raise AnobenchError(f"bench.run has no option {name!r}{did_you_mean(name, known)}")
+    from bench.run import live
+
+    chosen = _options(options)
     prepared = prepare(
         suite,
         Registry([Path(folder) for folder in folders], Path.cwd()),
@@ -307,14 +234,19 @@ def run(
         methods=[methods] if isinstance(methods, str) else methods,
         fresh=fresh,
         retry_failed=retry_failed,
-        retime=options.get("timing") == "exclusive",
+        retime=chosen.timing == "exclusive",
     )
-    from bench.run import live
-
-    showing: dict[str, Any] = {"view": live.view, "say": live.say} if show else {}
-    why = launch(prepared, Options(**options), **showing)
+    why = launch(prepared, chosen, view=live.view, say=live.say) if show else launch(prepared, chosen)
     found = prepared.results()
     found.write()
     if why in ("interrupted", "terminated"):
         raise KeyboardInterrupt
     return found
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    known = [field.name for field in fields(Options)]
+    for name in given:
+        if name not in known:
+            raise AnobenchError(f"bench.run has no option {name!r}{did_you_mean(name, known)}")
+    return Options(**given)

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.stats import Floats
 from bench.stats.friedman import Friedman, critical_difference, friedman
 from bench.stats.friedman import data_sets_needed as friedman_needs
 from bench.stats.multiple import holm_pairs
 from bench.stats.signedrank import SignedRank, pairs_needed, wilcoxon
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

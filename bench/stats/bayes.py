@@ -17,9 +17,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from bench.stats import Floats
 
 #: Half a point of AUROC: a smaller difference is none for practical purposes.
 ROPE = 0.005

@@ -23,13 +23,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.stats import t as student
 
+from bench.stats import Floats
 from bench.stats.delong import Difference
 
-Floats = NDArray[np.float64]
 #: How often each image was drawn, shape (images, draws); no image is drawn 65,536 times.
-Counts = NDArray[np.uint16]
+ImageCounts = NDArray[np.uint16]
 
-#: Counts are worked through in pieces of so many draws, which stay in the processor's cache.
+#: ImageCounts are worked through in pieces of so many draws, which stay in the processor's cache.
 PIECE = 250
 
 
@@ -52,7 +52,7 @@ class TestSet:
     images: NDArray[np.int64]
 
 
-def resample(tests: Sequence[TestSet], *, draws: int = 1000, seed: int = 0) -> Counts:
+def resample(tests: Sequence[TestSet], *, draws: int = 1000, seed: int = 0) -> ImageCounts:
     """Return how often each image of a data set is drawn, for many resamples.
 
     Parameters
@@ -80,7 +80,7 @@ def resample(tests: Sequence[TestSet], *, draws: int = 1000, seed: int = 0) -> C
     return counts
 
 
-def bootstrap_aurocs(test: TestSet, scores: ArrayLike, counts: Counts) -> Floats:
+def bootstrap_aurocs(test: TestSet, scores: ArrayLike, counts: ImageCounts) -> Floats:
     """Return the AUROC of one method on one task in every resample.
 
     Parameters
@@ -118,21 +118,6 @@ def bootstrap_aurocs(test: TestSet, scores: ArrayLike, counts: Counts) -> Floats
         with np.errstate(invalid="ignore"):
             share[start : start + PIECE] = np.einsum("ij,ij->j", above[1:], below) / total
     return 1 - share if rare is anomalous else share
-
-
-def linked(tests: Sequence[TestSet]) -> list[tuple[int, ...]]:
-    """Return the tasks in groups that share no image with another group: these may be resampled apart."""
-    found: list[tuple[set[int], set[int]]] = []
-    for at, test in enumerate(tests):
-        tasks, images = {at}, set(test.images.tolist())
-        apart = []
-        for group in found:
-            if group[1].isdisjoint(images):
-                apart.append(group)
-            else:
-                tasks, images = tasks | group[0], images | group[1]
-        found = [*apart, (tasks, images)]
-    return sorted(tuple(sorted(tasks)) for tasks, _ in found)
 
 
 def with_seeds(by_seed: ArrayLike, replicates: ArrayLike, *, level: float = 0.95) -> Difference:

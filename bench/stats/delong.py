@@ -24,17 +24,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 from scipy.stats import norm
 
+from bench.stats import Floats
 from bench.stats.interval import auroc_interval as auroc_interval
 from bench.stats.interval import newcombe_interval as newcombe_interval
 from bench.stats.interval import square_and_add
 from bench.stats.placements import Placements as Placements
 from bench.stats.placements import placements as placements
-
-Floats = NDArray[np.float64]
 
 #: With fewer errors than this, in images of the smaller class, an AUROC counts as near to 0 or 1.
 FEW = 2.0
@@ -112,34 +110,6 @@ def delong_pairs(held: Placements, *, level: float = 0.95) -> Pairs:
     se = np.sqrt(variance)
     low, high = _intervals(held, covariance, difference, se, level)
     return Pairs(difference, se, _p(difference, se), low, high)
-
-
-def delong_test(labels: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> Difference:
-    """Return the difference of two AUROCs on the same images, its interval and its paired test.
-
-    Parameters
-    ----------
-    labels : array_like, shape (n,)
-    first, second : array_like, shape (n,)
-        Scores of two methods.
-    level : float
-        Of the interval.
-
-    Raises
-    ------
-    ValueError
-        As for `placements`.
-    """
-    pairs = delong_pairs(placements(labels, np.stack([_row(first), _row(second)])), level=level)
-    held = (pairs.difference, pairs.low, pairs.high, pairs.se, pairs.p)
-    return Difference(*(float(matrix[0, 1]) for matrix in held))
-
-
-def _row(scores: ArrayLike) -> Floats:
-    values: Floats = np.asarray(scores, np.float64)
-    if values.ndim != 1:
-        raise ValueError(f"expected the scores of one method, shape (n,), got {values.shape}")
-    return values
 
 
 def _intervals(

@@ -24,12 +24,11 @@ from functools import lru_cache
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import chi2, f, rankdata, studentized_range
 
+from bench.stats import Floats
 from bench.stats.signedrank import DIGITS
-
-Floats = NDArray[np.float64]
 
 #: Up to so many arrangements of the ranks all are counted.
 ARRANGEMENTS = 60_000
@@ -181,26 +180,3 @@ def critical_difference(n: int, k: int, *, alpha: float = 0.05) -> float:
     """
     q = float(studentized_range.ppf(1 - alpha, k, np.inf)) / math.sqrt(2)
     return q * math.sqrt(k * (k + 1) / (6 * n))
-
-
-def nemenyi(ranks: ArrayLike, n: int) -> Floats:
-    """Return Nemenyi's p values of all pairs, from the mean ranks of k methods on n data sets.
-
-    Parameters
-    ----------
-    ranks : array_like, shape (k,)
-    n : int
-
-    Returns
-    -------
-    ndarray, shape (k, k)
-        Symmetric, adjusted for all pairs, 1 on the diagonal.
-    """
-    mean: Floats = np.asarray(ranks, np.float64)
-    k = len(mean)
-    p = np.ones((k, k))
-    upper = np.triu_indices(k, 1)
-    q = np.abs(mean[upper[0]] - mean[upper[1]]) / math.sqrt(k * (k + 1) / (12 * n))
-    p[upper] = np.clip(studentized_range.sf(q, k, np.inf), 0, 1)
-    p.T[upper] = p[upper]
-    return p

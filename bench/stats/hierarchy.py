@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from bench.stats import Floats
+
 LEVELS = ("datasets", "tasks", "seeds")
 #: Resampled data sets are ranked in pieces of about so many values.
 PIECE_VALUES = 2_000_000

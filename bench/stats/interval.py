@@ -14,11 +14,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
 
-Floats = NDArray[np.float64]
+from bench.stats import Floats
 
 
 def auroc_interval(

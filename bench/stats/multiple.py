@@ -9,9 +9,9 @@ Piepho, "An algorithm for a letter-based representation of all-pairwise comparis
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from bench.stats import Floats
 
 
 def holm(p: ArrayLike) -> Floats:

@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import t
 
+from bench.stats import Floats
 from bench.stats.hierarchy import hierarchical
 
-Floats = NDArray[np.float64]
 #: Fewer blocks than this get Student's interval.
 LEAST = 5
 

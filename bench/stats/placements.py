@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-Floats = NDArray[np.float64]
+from bench.stats import Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,13 +21,11 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import nct, t
 
+from bench.stats import Floats
 from bench.stats.signedrank import walsh_cut
-
-Floats = NDArray[np.float64]
 
 #: Of the signed-rank test relative to the t test, for normal differences.
 SIGNED_RANK_EFFICIENCY = 3 / math.pi

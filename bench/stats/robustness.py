@@ -1,20 +1,17 @@
 """Contamination robustness: what is left of a method when its train set holds anomalies.
 
-Three summaries of a curve of AUROC against the contamination rate, each for one method on one data set. They
-are compared between methods with data sets as blocks: slopes and areas by `bench.stats.across.across`, first
-breakdowns, of which some never come, by order alone (`later`).
+Three summaries of a curve of AUROC against the contamination rate, each for one method on one data set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.integrate import trapezoid
 
-Floats = NDArray[np.float64]
+from bench.stats import Floats
 
 #: A loss of so much AUROC is a breakdown: two points.
 DELTA = 0.02
@@ -115,31 +112,6 @@ def breakdown(rates: ArrayLike, drops: ArrayLike, lows: ArrayLike, *, delta: flo
         return float(at[order][beyond.argmax()]) if beyond.any() else None
 
     return Breakdown(first(drops), first(lows))
-
-
-def later(first: Sequence[float | None], second: Sequence[float | None]) -> Floats:
-    """Return 1 where the first method breaks down later than the second, -1 where earlier, else 0.
-
-    Parameters
-    ----------
-    first, second : sequence of float or None
-        Breakdown rate of each method on each data set; None where it never breaks down: later than any rate.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        For `bench.stats.signedrank.sign_test` and `win_share`.
-
-    Raises
-    ------
-    ValueError
-        Unlike numbers of data sets.
-    """
-    if len(first) != len(second):
-        raise ValueError(f"expected the same data sets for both, got {len(first)} and {len(second)} rates")
-    a, b = (np.array([np.inf if at is None else at for at in each], np.float64) for each in (first, second))
-    order: Floats = (a > b).astype(np.float64) - (a < b)
-    return order
 
 
 def _checked(rates: ArrayLike, aurocs: ArrayLike) -> tuple[Floats, Floats]:

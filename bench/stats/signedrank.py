@@ -1,4 +1,4 @@
-"""Paired tests across data sets: Wilcoxon's signed-rank test and the sign test, with effect sizes.
+"""Wilcoxon's signed-rank test across data sets, with its effect size.
 
 A pair is one data set: means over its tasks and seeds, which are not independent of one another. The
 signed-rank test is exact up to `EXACT` pairs, ties and zeros included: given the ranks of the absolute
@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom, binomtest, norm, rankdata
+from scipy.stats import norm, rankdata
 
-Floats = NDArray[np.float64]
+from bench.stats import Floats
 
 #: The signed-rank test counts exactly up to so many pairs; the normal approximation is good beyond.
 EXACT = 100
@@ -111,47 +111,8 @@ def signed_rank_p(ranks: Floats, smaller: float) -> float:
     return float(min(1.0, 2 * norm.cdf((smaller + 0.5 - centre) / spread)))
 
 
-def sign_test(differences: ArrayLike) -> float:
-    """Return the two-sided p value of the exact sign test; zeros are left out, and without others it is 1.
-
-    Raises
-    ------
-    ValueError
-        As for `wilcoxon`.
-    """
-    d = _checked(differences)
-    wins, losses = int((d > 0).sum()), int((d < 0).sum())
-    return float(min(1.0, 2 * binom.cdf(min(wins, losses), wins + losses, 0.5))) if wins + losses else 1.0
-
-
-def win_share(differences: ArrayLike, *, level: float = 0.95) -> tuple[float, float, float]:
-    """Return the share of data sets won, without ties, and its interval: the effect beside the sign test.
-
-    Returns
-    -------
-    share, low, high : float
-        Clopper and Pearson's exact interval; NaN, 0 and 1 where all are ties.
-
-    Raises
-    ------
-    ValueError
-        As for `wilcoxon`.
-
-    References
-    ----------
-    Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
-    Biometrika 26, 1934.
-    """
-    d = _checked(differences)
-    wins, decided = int((d > 0).sum()), int((d != 0).sum())
-    if not decided:
-        return math.nan, 0.0, 1.0
-    interval = binomtest(wins, decided).proportion_ci(level, method="exact")
-    return wins / decided, float(interval.low), float(interval.high)
-
-
 def least_p(n: int) -> float:
-    """Return the smallest two-sided p value that a signed-rank or sign test of n pairs can have."""
+    """Return the smallest two-sided p value that a signed-rank test of n pairs can have."""
     return min(1.0, 2.0 ** (1 - n))
 
 

@@ -120,6 +120,8 @@ def _literal_attributes(cls: ast.ClassDef) -> dict[str, Any]:
 #: Renamed names of the engine, and their old names: adapters are hashed with the old ones, so that renaming,
 #: which changes no score, changes no key.
 RENAMED = {
+    "anomaly_pool": "holdout",
+    "anomaly_pool_types": "holdout_types",
     "PixelRows": "Pictures",
     "auxiliary": "extra",
     "auxiliary_images": "extra_images",

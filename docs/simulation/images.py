@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from bench.stats.bootstrap import TestSet, bootstrap_aurocs, plus_seeds, resample, with_seeds
-from bench.stats.delong import Difference, Placements, auroc_interval, delong_pairs, delong_test, placements
+from bench.stats.delong import Difference, Placements, auroc_interval, delong_pairs, placements
 from simulation.counting import ALPHA, Floats, Share, counted, naive_p
 
 CLASSES = 10
@@ -90,7 +90,7 @@ def null_on_images(reps: int, *, draws: int = 300, seed: int = 0) -> list[Share]
             p_values = (
                 with_seeds(d.mean(axis=0), drawn[0] - drawn[1]).p,
                 _one_task(tests[0], scores).p,
-                delong_test(tests[0].labels, scores[0, 0, 0], scores[1, 0, 0]).p,
+                delong_pairs(placements(tests[0].labels, scores[:, 0, 0])).p[0, 1],
                 naive_p(d.mean(axis=1)),
                 naive_p(d),
                 float(stats.ttest_1samp(d.mean(axis=0), 0).pvalue),
@@ -142,11 +142,14 @@ def coverage_on_one_task(
         for _ in range(reps):
             noise = np.sqrt(0.5) * (rng.normal(size=len(labels)) + rng.normal(size=(2, len(labels))))
             scores = noise + gap[:, None] * labels
-            found, held = delong_test(labels, *scores), placements(labels, scores[0])
+            pairs, held = delong_pairs(placements(labels, scores)), placements(labels, scores[0])
             low, high = auroc_interval(
                 float(held.auroc[0]), float(held.covariance[0, 0]), anomalous=sizes[1], normal=sizes[0]
             )
-            happened = (found.low <= aurocs[0] - aurocs[1] <= found.high, low <= aurocs[0] <= high)
+            happened = (
+                pairs.low[0, 1] <= aurocs[0] - aurocs[1] <= pairs.high[0, 1],
+                low <= aurocs[0] <= high,
+            )
             yield dict(zip(names, happened, strict=True))
 
     return counted(names, events())

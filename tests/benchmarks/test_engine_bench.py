@@ -11,7 +11,7 @@ import pytest
 
 from bench.core.archive import Archive
 from bench.core.plan import Plan
-from bench.run.remaining import compare
+from bench.run.prepare import compare
 from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
 from bench.suite.suite import load_suite

@@ -140,9 +140,9 @@ def test_a_record_survives_its_file(record: Record) -> None:
     assert text.isascii()
 
 
-def test_timing_separates_cold_from_marginal() -> None:
+def test_timing_separates_cold_from_warm() -> None:
     assert RECORD.timing is not None
-    assert RECORD.timing.marginal == pytest.approx(0.3)
+    assert RECORD.timing.warm == pytest.approx(0.3)
     assert RECORD.timing.cold == pytest.approx(0.7)
 
 

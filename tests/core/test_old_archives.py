@@ -14,7 +14,7 @@ import pytest
 
 from bench.core.archive import Archive
 from bench.report.export import export_csv
-from bench.run.launch import prepare
+from bench.run.prepare import prepare
 from bench.suite.registry import Registry
 
 UNCHANGED = {"random", "dn2", "mean_distance", "mahalanobis", "lof", "cap", "trim", "oc_svm_oracle"}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.core.errors import BackboneError, DataError
 from bench.data.images import Images
-from bench.data.rowcache import RowArray
+from bench.data.rowarray import RowArray
 from bench.data.source import EncodedSource, Source
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.provider import FeatureProvider

@@ -160,6 +160,8 @@ def test_the_range_tests_rate_is_noted(make: Make) -> None:
     scores(method, TRAIN, TEST)
     assert method.notes[0].startswith("learning rate ")
     assert "found by the range test" in method.notes[0]
+    # 0.001 is what is taken where none is found; this one was.
+    assert float(method.notes[0].split()[2]) != 0.001
 
 
 def test_a_last_batch_of_one_is_no_batch(make: Make) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.report import markdown
+from bench.report import markdown, numbers
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_text_shows_as_it_is(text: str, shown: str) -> None:
 
 
 def test_a_table_aligns_its_columns() -> None:
-    assert markdown.table(["Method", "A"], [["x", "1.0"], ["long name", "10.0"]]) == [
+    assert markdown.grid(["Method", "A"], [["x", "1.0"], ["long name", "10.0"]]) == [
         "| Method    |    A |",
         "|:----------|-----:|",
         "| x         |  1.0 |",
@@ -35,13 +35,13 @@ def test_a_table_aligns_its_columns() -> None:
 
 
 def test_a_table_keeps_numbers_as_they_were_written() -> None:
-    assert "| 1e5 | 0.10 |" in "\n".join(markdown.table(["A", "B"], [["1e5", "0.10"]], left=2)).replace(
+    assert "| 1e5 | 0.10 |" in "\n".join(markdown.grid(["A", "B"], [["1e5", "0.10"]], left=2)).replace(
         "  ", ""
     )
 
 
 def test_a_table_without_rows_is_nothing() -> None:
-    assert markdown.table(["A"], []) == []
+    assert markdown.grid(["A"], []) == []
     assert markdown.folded("x", []) == []
 
 
@@ -55,42 +55,27 @@ def test_a_fence_is_longer_than_those_inside() -> None:
     [(0, "0"), (0.0001, "<0.001"), (0.0123, "0.012"), (1.234, "1.23"), (12.34, "12.3"), (1234.5, "1,234")],
 )
 def test_seconds(value: float, shown: str) -> None:
-    assert markdown.seconds(value) == shown
+    assert numbers.seconds(value) == shown
 
 
 def test_numbers() -> None:
-    assert markdown.points(0.95349) == "95.3"
-    assert markdown.percent(0.1) == f"10{markdown.NBSP}%"
-    assert markdown.percent(0.005) == f"0.5{markdown.NBSP}%"
-    assert markdown.signed_points(0.0213) == "+2.1"
-    assert markdown.signed_points(-0.0213) == "−2.1"
-    assert markdown.signed_points(-0.0001) == "0.0"
-    assert markdown.size(300 * 2**20) == "300 MiB"
-    assert markdown.size(5 * 2**30) == "5.0 GiB"
-    assert markdown.count(1, "cell") == "1 cell"
-    assert markdown.count(2000, "cell") == "2,000 cells"
-    assert markdown.span([209, 391, 5000]) == "209 to 5,000"
-    assert markdown.span([9.0901, 9.0909], 2) == "9.09"
-
-
-def test_the_best_is_bold() -> None:
-    assert markdown.marked(["1.0", "3.0", None], ["", " ± 1", "—"]) == ["1.0", "**3.0** ± 1", "—"]
-    assert markdown.marked(["1.0", "3.0"], ["", ""], lowest=True) == ["**1.0**", "3.0"]
-
-
-def test_equal_ones_at_the_precision_shown_are_all_marked() -> None:
-    assert markdown.marked(["9.5", "9.5", "1.0"], ["", "", ""]) == ["=**9.5**", "=**9.5**", "1.0"]
-    # Bold and sign apart, the numbers compare as numbers.
-    assert markdown.marked(["100.0", "99.9"], ["", ""]) == ["**100.0**", "99.9"]
-
-
-def test_one_alone_is_not_the_best() -> None:
-    assert markdown.marked(["9.5", None], ["", "failed"]) == ["9.5", "failed"]
+    assert numbers.points(0.95349) == "95.3"
+    assert numbers.percent(0.1) == f"10{numbers.NBSP}%"
+    assert numbers.percent(0.005) == f"0.5{numbers.NBSP}%"
+    assert numbers.signed_points(0.0213) == "+2.1"
+    assert numbers.signed_points(-0.0213) == "−2.1"
+    assert numbers.signed_points(-0.0001) == "0.0"
+    assert numbers.size(300 * 2**20) == "300 MiB"
+    assert numbers.size(5 * 2**30) == "5.0 GiB"
+    assert numbers.count(1, "cell") == "1 cell"
+    assert numbers.count(2000, "cell") == "2,000 cells"
+    assert numbers.span([209, 391, 5000]) == "209 to 5,000"
+    assert numbers.span([9.0901, 9.0909], 2) == "9.09"
 
 
 def test_a_column_is_as_wide_as_its_longest_word() -> None:
     assert markdown.narrowest(["textures (synthetic)", "**95.3**"]) == len("(synthetic)") + 3
-    assert markdown.narrowest([f"95.3{markdown.NBSP}±{markdown.NBSP}0.2"]) == len("95.3 ± 0.2") + 3
+    assert markdown.narrowest([f"95.3{numbers.NBSP}±{numbers.NBSP}0.2"]) == len("95.3 ± 0.2") + 3
 
 
 def test_a_long_selector_may_be_broken() -> None:

@@ -181,3 +181,16 @@ def test_an_extraction_whose_worker_died_is_given_out_again_and_its_cells_wait(t
         made = list(Driver(work, executor, Archive(tmp_path), Resolver(Registry()), ending).run())
     assert len(made) == 3
     assert [job.part is None for job in executor.taken] == [False, False, True, True, True]
+
+
+def test_the_peak_of_earlier_cells_is_what_later_ones_ask_for(tmp_path: Path) -> None:
+    def ends(job: Job, _: int) -> list[Event]:
+        memory = {"device_peak_bytes": 1000 + (job.cells[0].seed or 0)}
+        return [Finished(job=job.id, record=record(each, memory=memory), scores=None) for each in job.cells]
+
+    executor = Scripted(ends)
+    drive(tmp_path, executor, n=4)
+    asked = [job.device_bytes for job in executor.taken]
+    assert asked[:2] == [None, None], "nothing is known of the first two, which run at once"
+    assert asked[2] == 1000 + (executor.taken[0].cells[0].seed or 0)
+    assert asked[3] == max(1000 + (job.cells[0].seed or 0) for job in executor.taken[:2])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.stats.delong import Difference, delong_pairs, placements
+
 Floats = NDArray[np.float64]
 
 #: Seeds of random cases, ten a test: a test of its own for each of hundreds costs more than what it tests.
@@ -51,3 +53,10 @@ def table(seed: int, *, least: int = 2, data_sets: int = 12, methods: int = 7) -
     n, k = int(rng.integers(least, data_sets + 1)), int(rng.integers(2, methods + 1))
     values = rng.normal(size=(n, k)) + rng.choice([0.0, 0.3, 2.0]) * np.arange(k)
     return np.round(values) if seed % 2 == 0 else values
+
+
+def delong_test(labels: NDArray[np.uint8], first: Floats, second: Floats) -> Difference:
+    """Return the difference of two AUROCs on the same images, its interval and its paired test."""
+    pairs = delong_pairs(placements(labels, np.stack([first, second])))
+    found = (pairs.difference, pairs.low, pairs.high, pairs.se, pairs.p)
+    return Difference(*(float(matrix[0, 1]) for matrix in found))

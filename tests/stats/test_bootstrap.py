@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
-from bench.stats.bootstrap import TestSet, bootstrap_aurocs, linked, plus_seeds, resample, with_seeds
+from bench.stats.bootstrap import TestSet, bootstrap_aurocs, plus_seeds, resample, with_seeds
 from bench.stats.delong import placements
 from tests.stats.cases import TENS, images
 
@@ -61,7 +61,6 @@ def test_tasks_of_their_own_images_are_drawn_apart() -> None:
     counts = resample(tests, draws=2000, seed=0).astype(float)
     assert abs(np.corrcoef(counts[0], counts[4])[0, 1]) < 0.1
     assert np.corrcoef(counts[0], counts[1])[0, 1] < -0.9
-    assert linked(tests) == [(0,), (1,)]
 
 
 def test_an_image_that_no_task_has_is_never_drawn() -> None:
@@ -101,13 +100,6 @@ def test_shared_images_correlate_tasks() -> None:
     apart = sum(placements(t.labels, s).covariance[0, 0] for t, s in zip(tests, scores, strict=True)) / 25
     assert drawn.var() == pytest.approx(variance, rel=0.12)
     assert abs(drawn.var() / apart - 1) > 0.2, "tasks would be independent"
-
-
-def test_linked() -> None:
-    def on(*places: int) -> TestSet:
-        return TestSet(np.zeros(len(places), np.uint8), np.array(places))
-
-    assert linked([on(0, 1), on(2, 3), on(1, 2), on(9), on(8, 7), on(7)]) == [(0, 1, 2), (3,), (4, 5)]
 
 
 def test_with_seeds_by_its_formula() -> None:

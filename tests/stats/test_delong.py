@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from bench.stats.delong import FEW, Placements, delong_pairs, delong_test, placements
-from tests.stats.cases import TENS, images
+from bench.stats.delong import FEW, Placements, delong_pairs, placements
+from tests.stats.cases import TENS, delong_test, images
 
 
 def by_definition(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

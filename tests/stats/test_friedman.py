@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-import scikit_posthocs
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -19,7 +18,6 @@ from bench.stats.friedman import (
     data_sets_needed,
     friedman,
     least_p,
-    nemenyi,
 )
 from tests.stats.cases import TENS, table
 
@@ -123,24 +121,6 @@ def test_critical_values_of_the_table() -> None:
             n = 11
             found = critical_difference(n, k, alpha=alpha) / math.sqrt(k * (k + 1) / (6 * n))
             assert found == pytest.approx(q, abs=1.1e-3)
-
-
-@pytest.mark.parametrize("seeds", TENS[:20], ids=str)
-def test_nemenyi_is_that_of_scikit_posthocs(seeds: range) -> None:
-    for seed in seeds:
-        values = table(seed, methods=4)
-        expected = scikit_posthocs.posthoc_nemenyi_friedman(values).to_numpy()
-        found = nemenyi(friedman(values).ranks, len(values))
-        np.testing.assert_allclose(found, expected, atol=1e-9, err_msg=str(seed))
-
-
-def test_nemenyi_and_the_critical_difference_say_the_same() -> None:
-    for n, k in ((5, 3), (12, 6), (30, 10)):
-        edge = critical_difference(n, k)
-        for gap, p in ((edge * 1.001, 0.05), (edge * 0.999, 0.05)):
-            ranks = np.full(k, 1.0)
-            ranks[1] += gap
-            assert (nemenyi(ranks, n)[0, 1] < p) == (gap > edge)
 
 
 def test_all_equal_and_all_agreeing() -> None:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import auc
 
-from bench.stats.robustness import DELTA, Breakdown, breakdown, later, relative_area, slope
-from bench.stats.signedrank import sign_test, win_share
+from bench.stats.robustness import DELTA, Breakdown, breakdown, relative_area, slope
 
 RATES = [0.0, 0.05, 0.1, 0.2]
 
@@ -44,15 +43,6 @@ def test_breakdown() -> None:
     assert breakdown(RATES, [0, DELTA, 0, 0], np.zeros(4)) == Breakdown(None, None)
     assert breakdown(RATES, [0, 0.5, 0, 0], np.full(4, np.nan)) == Breakdown(0.05, None)
     assert breakdown([0.2, 0.0, 0.1], [0.3, 0.0, 0.1], [0.2, 0.0, 0.0]) == Breakdown(0.1, 0.2)
-
-
-def test_breakdowns_of_two_methods_are_compared_by_order() -> None:
-    order = later([None, 0.1, 0.2, None, 0.05], [0.2, 0.1, 0.1, None, None])
-    assert order.tolist() == [1, 0, 1, 0, -1]
-    assert sign_test(order) == 1.0
-    assert win_share(order)[0] == 2 / 3
-    with pytest.raises(ValueError, match="same data sets"):
-        later([None], [])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import warnings
 
 import numpy as np
@@ -18,10 +17,8 @@ from bench.stats.signedrank import (
     EXACT,
     least_p,
     pairs_needed,
-    sign_test,
     walsh_cut,
     wilcoxon,
-    win_share,
 )
 from tests.stats.cases import TENS, differences
 
@@ -70,28 +67,9 @@ def test_the_approximation_is_near_where_exact_ends() -> None:
         assert wilcoxon(d).p == pytest.approx(near, abs=2e-3)
 
 
-@pytest.mark.parametrize("seeds", TENS[:25], ids=str)
-def test_sign_test_is_scipys(seeds: range) -> None:
-    for seed in seeds:
-        d = differences(seed)
-        wins, n = int((d > 0).sum()), int((d != 0).sum())
-        if not n:
-            assert sign_test(d) == 1.0
-            continue
-        reference = stats.binomtest(wins, n)
-        assert sign_test(d) == pytest.approx(reference.pvalue, abs=1e-9), seed
-        share, low, high = win_share(d)
-        # Clopper and Pearson by the beta distribution.
-        assert share == wins / n
-        assert low == pytest.approx(stats.beta.ppf(0.025, wins, n - wins + 1) if wins else 0.0, abs=1e-9)
-        assert high == pytest.approx(stats.beta.ppf(0.975, wins + 1, n - wins) if wins < n else 1.0, abs=1e-9)
-
-
 def test_nothing_but_ties() -> None:
     found = wilcoxon(np.zeros(9))
     assert (found.p, found.estimate, found.effect, found.zeros) == (1.0, 0.0, 0.0, 9)
-    share, low, high = win_share(np.zeros(3))
-    assert (math.isnan(share), low, high) == (True, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("seeds", TENS[:21], ids=str)
@@ -131,14 +109,12 @@ def test_rounding_makes_no_order() -> None:
     d = np.array([0.9 - 0.8, 0.8 - 0.7, 0.7 - 0.8, 0.3 - 0.3, 0.1 + 0.2 - 0.3])
     assert len(set(np.abs(d))) > 2
     assert wilcoxon(d) == wilcoxon(np.array([0.1, 0.1, -0.1, 0.0, 0.0]))
-    assert sign_test(d) == sign_test(np.array([1, 1, -1, 0, 0]))
     assert DIGITS == 12
 
 
 def test_how_many_pairs_it_takes() -> None:
     for n in range(1, 20):
         assert least_p(n) == pytest.approx(wilcoxon(np.arange(1.0, n + 1)).p)
-        assert least_p(n) == pytest.approx(sign_test(np.ones(n)))
     assert [pairs_needed(0.05, m) for m in (1, 3, 45)] == [6, 7, 11]
     for alpha in (0.1, 0.05, 0.01):
         n = pairs_needed(alpha, 10)
@@ -149,9 +125,8 @@ def test_how_many_pairs_it_takes() -> None:
 
 @pytest.mark.parametrize("bad", [[], [[0.1, 0.2]], [np.nan, 1.0], [np.inf, 1.0]])
 def test_bad_input_is_refused(bad: list[float]) -> None:
-    for test in (wilcoxon, sign_test, win_share):
-        with pytest.raises(ValueError, match="expected finite differences"):
-            test(bad)
+    with pytest.raises(ValueError, match="expected finite differences"):
+        wilcoxon(bad)
 
 
 values = arrays(np.float64, st.integers(1, 25), elements=st.integers(-8, 8).map(lambda x: x / 4))
@@ -162,7 +137,6 @@ def test_turning_the_sign_turns_the_result(d: np.ndarray) -> None:
     one, other = wilcoxon(d), wilcoxon(-d)
     assert (one.p, one.estimate, one.low, one.high) == (other.p, -other.estimate, -other.high, -other.low)
     assert one.effect == -other.effect
-    assert sign_test(d) == sign_test(-d)
 
 
 @given(values, st.randoms())

@@ -189,3 +189,10 @@ def test_a_rename_of_the_engines_names_changes_no_hash() -> None:
         assert code_hash(ast.parse(after.replace(one, other))) != code_hash(ast.parse(after)), one
     # A text is data, not a name.
     assert code_hash(ast.parse("x = 'patches'")) != code_hash(ast.parse("x = 'feature_maps'"))
+
+
+def test_required_parameters_are_those_without_a_default_that_are_not_given() -> None:
+    methods = Registry().methods
+    assert methods["panda_oe"].missing({}) == ["outliers"]
+    assert methods["panda_oe"].missing({"outliers": "digits"}) == []
+    assert methods["dn2"].missing({}) == []

@@ -18,12 +18,12 @@ from scipy.stats import norm
 from bench.core.archive import Archive
 from bench.core.cell import Record
 from bench.core.errors import ArchiveError
-from bench.report.compare.sides import Measured, Place, Side
+from bench.report.compare.sides import Measured, ResultKey, Side
 from bench.report.numbers import mean
 from bench.stats.delong import Placements, delong_pairs, placements
 from bench.stats.multiple import holm
 
-State = Literal["same", "moved", "failed", "mended", "holes"]
+ChangeState = Literal["same", "moved", "failed", "mended", "holes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Change:
 
     Attributes
     ----------
-    place : Place
+    place : ResultKey
     state : {"same", "moved", "failed", "mended", "holes"}
         The metric is the same to the last digit; another one; cells that were finished have failed; failed
         ones have finished; nothing to compare.
@@ -46,8 +46,8 @@ class Change:
         What differs in the cells' keys: ``method's code``, ``data``, …
     """
 
-    place: Place
-    state: State
+    place: ResultKey
+    state: ChangeState
     before: float | None = None
     after: float | None = None
     se: float | None = None
@@ -73,7 +73,7 @@ class Diff:
     tolerance : float
         Share of 1: what was not tested has moved if it moved by more.
     changes : tuple of Change
-    only_before, only_after : tuple of Place
+    only_before, only_after : tuple of ResultKey
     """
 
     metric: str
@@ -81,8 +81,8 @@ class Diff:
     alpha: float
     tolerance: float
     changes: tuple[Change, ...]
-    only_before: tuple[Place, ...]
-    only_after: tuple[Place, ...]
+    only_before: tuple[ResultKey, ...]
+    only_after: tuple[ResultKey, ...]
 
     def verdict(self, change: Change) -> Literal["worse", "better", ""]:
         """Return whether a change is real: significant, or, where nothing was tested, above the tolerance."""
@@ -137,7 +137,7 @@ def diff(
     )
 
 
-def _change(place: Place, before: Side, after: Side, metric: str) -> Change:
+def _change(place: ResultKey, before: Side, after: Side, metric: str) -> Change:
     old, new = before.cells[place], after.cells[place]
     seeds = sorted(set(old) & set(new))
     pairs = [(old[seed], new[seed]) for seed in seeds]
@@ -150,7 +150,7 @@ def _change(place: Place, before: Side, after: Side, metric: str) -> Change:
     if not held:
         return Change(place=place, state="holes", changed=changed)
     if any(a.metrics[metric] != b.metrics[metric] for a, b in held):
-        state: State = "moved"
+        state: ChangeState = "moved"
     else:
         state = "same"
     found = Change(

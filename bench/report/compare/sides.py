@@ -25,7 +25,7 @@ from bench.report.export import HEADER, place_fields
 DEFAULT_FOLDER = "results"
 
 
-class Place(NamedTuple):
+class ResultKey(NamedTuple):
     """What is compared: the cells of one method on one task at one rate, whatever their seeds."""
 
     suite: str
@@ -63,14 +63,14 @@ class Side:
     ----------
     name : str
         As it was given.
-    cells : dict of Place to (dict of str to Measured)
+    cells : dict of ResultKey to (dict of str to Measured)
         The seed is a text, empty where nothing depends on one.
     archive : Archive or None
         Where the scores are.
     """
 
     name: str
-    cells: dict[Place, dict[str, Measured]]
+    cells: dict[ResultKey, dict[str, Measured]]
     archive: Archive | None = None
 
     @property
@@ -117,7 +117,7 @@ def read_side(given: str, suite: str | None = None) -> Side:
 
 
 def _of_archive(name: str, archive: Archive, suite: str | None) -> Side:
-    cells: dict[Place, dict[str, Measured]] = {}
+    cells: dict[ResultKey, dict[str, Measured]] = {}
     for each in archive.suites() if suite is None else [suite]:
         plan = archive.plan(each)
         records = archive.load_all(entry.cell.key for entry in plan.entries)
@@ -127,7 +127,7 @@ def _of_archive(name: str, archive: Archive, suite: str | None) -> Side:
             measured = Measured("missing")
             if record is not None:
                 measured = Measured(record.status, dict(record.metrics), record)
-            cells.setdefault(Place(*place), {})[seed] = measured
+            cells.setdefault(ResultKey(*place), {})[seed] = measured
     return Side(name, cells, archive)
 
 
@@ -139,7 +139,7 @@ def side_of_texts(name: str, texts: Iterable[tuple[str, str]]) -> Side:
     ArchiveError
         A text is no export; the message names its file and line.
     """
-    cells: dict[Place, dict[str, Measured]] = {}
+    cells: dict[ResultKey, dict[str, Measured]] = {}
     for file, text in texts:
         for place, seed, metric, value, status in _lines(file, text):
             measured = cells.setdefault(place, {}).setdefault(seed, Measured(status))
@@ -148,7 +148,7 @@ def side_of_texts(name: str, texts: Iterable[tuple[str, str]]) -> Side:
     return Side(name, cells)
 
 
-def _lines(file: str, text: str) -> Iterator[tuple[Place, str, str, float, str]]:
+def _lines(file: str, text: str) -> Iterator[tuple[ResultKey, str, str, float, str]]:
     """Yield place, seed, metric, value (NaN where there is none) and status of each line."""
     reader = csv.reader(io.StringIO(text, newline=""))
     header = next(reader, [])
@@ -157,7 +157,7 @@ def _lines(file: str, text: str) -> Iterator[tuple[Place, str, str, float, str]]
     for fields in reader:
         try:
             *place, seed, metric, value, status = fields
-            yield Place(*place), seed, metric, float(value) if value else math.nan, status
+            yield ResultKey(*place), seed, metric, float(value) if value else math.nan, status
         except (ValueError, TypeError):
             raise ArchiveError(
                 f"{file}, line {reader.line_num}: not a line of anobench export; write the file again"

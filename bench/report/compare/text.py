@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from bench.core.selector import format_selector, parse
 from bench.report.compare.diff import Change, Diff
-from bench.report.compare.sides import Place
-from bench.report.markdown import NOTHING, count, percent, points, signed_points
-from bench.report.numbers import mean
+from bench.report.compare.sides import ResultKey
+from bench.report.markdown import grid
+from bench.report.numbers import NOTHING, count, mean, percent, points, signed_points
 
 #: Lines of each table, unless all are asked for.
 MOST = 20
@@ -47,12 +45,12 @@ def _table(title: str, found: Diff, changes: Sequence[Change], limit: int) -> st
     ordered = sorted(changes, key=lambda each: (-round(abs(each.difference), 9), each.place))
     lines = [_line(each) for each in ordered[:limit]]
     heads = ["method", "task", "before", "after", "difference", "p (Holm)", "changed too"]
-    align = ["left", "left", "right", "right", "right", "right", "left"]
-    if not any(line[-1] for line in lines):
-        lines, heads, align = [line[:-1] for line in lines], heads[:-1], align[:-1]
-    text: str = tabulate(lines, headers=heads, tablefmt="simple", disable_numparse=True, colalign=align)
+    changed = any(line[-1] for line in lines)
+    if not changed:
+        lines, heads = [line[:-1] for line in lines], heads[:-1]
+    table = grid(heads, lines, left=2, words=int(changed), form="simple")
     more = [f"… and {count(len(ordered) - limit, 'other')}"] if len(ordered) > limit else []
-    return "\n".join([f"{title}: {found.metric}", text, *more])
+    return "\n".join([f"{title}: {found.metric}", *table, *more])
 
 
 def _line(change: Change) -> list[str]:
@@ -77,17 +75,11 @@ def _by_method(found: Diff, limit: int) -> str:
         return ""
     ordered = sorted(moved.items(), key=lambda item: (-abs(mean(item[1])), item[0]))[:limit]
     lines = [[name, f"{len(values)}", signed_points(mean(values))] for name, values in ordered]
-    text: str = tabulate(
-        lines,
-        headers=["method", "tasks", "mean difference"],
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=["left", "right", "right"],
-    )
-    return f"By method, over all its tasks and rates (not tested)\n{text}"
+    table = grid(["method", "tasks", "mean difference"], lines, form="simple")
+    return "\n".join(["By method, over all its tasks and rates (not tested)", *table])
 
 
-def _only(title: str, places: Sequence[Place], limit: int) -> str:
+def _only(title: str, places: Sequence[ResultKey], limit: int) -> str:
     if not places:
         return ""
     names = Counter(method_of(place) for place in places)
@@ -121,13 +113,13 @@ def _counts(found: Diff) -> str:
     return "\n".join(said)
 
 
-def method_of(place: Place) -> str:
+def method_of(place: ResultKey) -> str:
     """Return the method's selector with its backbone."""
     params = dict(parse(f"{place.method}[{place.params}]").params) if place.params else {}
     return format_selector(place.method, params | ({"backbone": place.backbone} if place.backbone else {}))
 
 
-def task_of(place: Place) -> str:
+def task_of(place: ResultKey) -> str:
     """Return ``"cifar10/bird, 10 %"``, behind the suite where there are several."""
     rate = float(place.contamination)
     words = f"{place.dataset}/{place.task}" + (f", {percent(rate)}" if rate else "")

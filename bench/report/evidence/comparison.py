@@ -1,9 +1,9 @@
-"""Standing: what may be said of methods' means, and of their differences. Numbers only, no text.
+"""Comparison: what may be said of methods' means, and of their differences. Numbers only, no text.
 
 Two scopes. Over *data sets* the blocks are independent data sets, and what is found holds for data sets like
 these; it takes many of them. On *images* the data sets are fixed and their test images (and the methods'
 seeds) are what is resampled: what is found holds for these data sets and no others. Which of the two a
-standing has, it says.
+compared has, it says.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.stats import Floats
 from bench.stats.across import Across, across
 from bench.stats.bootstrap import with_seeds
 from bench.stats.multiple import holm_pairs, letters
@@ -22,7 +22,6 @@ from bench.stats.overall import LEAST, overall
 from bench.stats.power import smallest_difference, smallest_difference_of
 from bench.stats.signedrank import pairs_needed
 
-Floats = NDArray[np.float64]
 Scope = Literal["data sets", "images", ""]
 
 ALPHA = 0.05
@@ -32,7 +31,7 @@ ENOUGH_FOR_INTERVAL = LEAST
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Quantity:
+class Samples:
     """What is compared: a metric, or a summary of a curve, of m methods on n data sets.
 
     Attributes
@@ -76,7 +75,7 @@ class Quantity:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Standing:
+class Comparison:
     """Means of m methods and what separates them; matrices of shape (m, m), row minus column.
 
     Attributes
@@ -138,25 +137,25 @@ class Standing:
         return self.over_datasets if self.interval_scope == "data sets" else self.on_images
 
 
-def stand(quantity: Quantity) -> Standing:
-    """Return what may be said of a quantity.
+def compare_methods(samples: Samples) -> Comparison:
+    """Return what may be said of a samples.
 
     Pairs are tested over data sets by the signed-rank test if they are enough for any pair to be significant
     after Holm's correction; else, where scores are at hand, on the images of these data sets.
     """
-    m, n = len(quantity.rows), quantity.n
-    blocks = quantity.by_block
-    over = across(blocks) if n > 1 and m > 1 and quantity.comparable else None
-    means, ranks = _over_datasets(quantity)
-    on = _on_images(quantity)
+    m, n = len(samples.rows), samples.n
+    blocks = samples.by_block
+    over = across(blocks) if n > 1 and m > 1 and samples.comparable else None
+    means, ranks = _over_datasets(samples)
+    on = _on_images(samples)
     difference = blocks.mean(axis=0)[:, None] - blocks.mean(axis=0)[None, :]
     if over is not None and over.enough:
         scope: Scope = "data sets"
         low, high, adjusted = over.low, over.high, over.adjusted
         smallest = _smallest_over(blocks)
-    elif quantity.replicates is not None and m > 1 and quantity.comparable:
+    elif samples.replicates is not None and m > 1 and samples.comparable:
         scope = "images"
-        difference, low, high, p, se = _pairs(quantity)
+        difference, low, high, p, se = _pairs(samples)
         adjusted = holm_pairs(p)
         comparisons = m * (m - 1) // 2
         smallest = smallest_difference_of(
@@ -165,9 +164,9 @@ def stand(quantity: Quantity) -> Standing:
     else:
         scope, smallest = "", float("nan")
         low, high, adjusted = (np.full((m, m), np.nan) for _ in range(3))
-    mean = quantity.by_seed.mean(axis=1)
-    return Standing(
-        rows=quantity.rows,
+    mean = samples.by_seed.mean(axis=1)
+    return Comparison(
+        rows=samples.rows,
         n=n,
         needed=pairs_needed(ALPHA, m * (m - 1) // 2) if m > 1 else 0,
         mean=mean,
@@ -183,7 +182,7 @@ def stand(quantity: Quantity) -> Standing:
         smallest=smallest,
         across=over,
         by_block=blocks,
-        why=quantity.why,
+        why=samples.why,
     )
 
 
@@ -194,30 +193,30 @@ def _letters(mean: Floats, adjusted: Floats) -> tuple[str, ...]:
     return tuple(of[at] for at in range(len(mean)))
 
 
-def _over_datasets(quantity: Quantity) -> tuple[Floats, Floats]:
+def _over_datasets(samples: Samples) -> tuple[Floats, Floats]:
     """Return the intervals of means and of mean ranks over data sets; NaN for a single one."""
-    m = len(quantity.rows)
-    if quantity.n < 2 or not quantity.comparable:
+    m = len(samples.rows)
+    if samples.n < 2 or not samples.comparable:
         return np.full((m, 2), np.nan), np.full((m, 2), np.nan)
-    found = overall(quantity.values, blocks=quantity.blocks)
+    found = overall(samples.values, blocks=samples.blocks)
     return np.stack([found.mean.low, found.mean.high], axis=1), np.stack(
         [found.rank.low, found.rank.high], axis=1
     )
 
 
-def _on_images(quantity: Quantity) -> Floats:
-    m = len(quantity.rows)
-    if quantity.replicates is None:
+def _on_images(samples: Samples) -> Floats:
+    m = len(samples.rows)
+    if samples.replicates is None:
         return np.full((m, 2), np.nan)
-    drawn, seeds = np.mean(quantity.replicates, axis=0), quantity.by_seed
+    drawn, seeds = np.mean(samples.replicates, axis=0), samples.by_seed
     found = [with_seeds(seeds[at], drawn[at]) for at in range(m)]
     return np.array([(each.low, each.high) for each in found])
 
 
-def _pairs(quantity: Quantity) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+def _pairs(samples: Samples) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Return difference, low, high, p and standard error of all pairs under one resample of the images."""
-    drawn: Floats = np.mean(quantity.replicates or (), axis=0)
-    seeds, m = quantity.by_seed, len(quantity.rows)
+    drawn: Floats = np.mean(samples.replicates or (), axis=0)
+    seeds, m = samples.by_seed, len(samples.rows)
     difference, low, high, se = (np.zeros((m, m)) for _ in range(4))
     p = np.ones((m, m))
     for a in range(m):
@@ -237,7 +236,7 @@ def _smallest_over(blocks: Floats) -> float:
     return smallest_difference(float(np.median(spreads)), n, alpha=ALPHA / len(spreads))
 
 
-def best(standing: Standing, rows: Sequence[int] | None = None) -> int:
+def best(compared: Comparison, rows: Sequence[int] | None = None) -> int:
     """Return the position of the method with the best mean (among some rows)."""
-    held = [at for at, row in enumerate(standing.rows) if rows is None or row in rows]
-    return max(held, key=lambda at: (standing.mean[at], -at))
+    held = [at for at, row in enumerate(compared.rows) if rows is None or row in rows]
+    return max(held, key=lambda at: (compared.mean[at], -at))

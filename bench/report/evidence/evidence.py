@@ -7,25 +7,25 @@ settings are never mixed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from bench.core.archive import Archive
+from bench.core.cell import Cell
 from bench.core.errors import ArchiveError
 from bench.core.selector import parse
-from bench.report.board import Board, Group
-from bench.report.evidence.comparison import Quantity, Standing, stand
+from bench.report.board import Board
+from bench.report.evidence.comparison import ALPHA, Comparison, Samples, compare_methods
 from bench.report.evidence.scored import Resampled, Tested, read_dataset
-from bench.report.leaderboard.checks import different_protocols
+from bench.report.groups import CellGroup
 from bench.report.numbers import mean
-from bench.stats.bootstrap import with_seeds
+from bench.stats import Floats
+from bench.stats.bootstrap import plus_seeds, with_seeds
 from bench.stats.delong import auroc_interval
-
-Floats = NDArray[np.float64]
+from bench.stats.multiple import holm
 
 NO_ARCHIVE = "the scores are not at hand"
 
@@ -85,20 +85,20 @@ class Evidence:
             )
         )
 
-    def _overall(self, rate: float) -> Standing | None:
-        """Return the standing of the mean over all data sets; None with no complete method."""
-        return self._standing(tuple(self.board.datasets), rate)
+    def _overall(self, rate: float) -> Comparison | None:
+        """Return the compared of the mean over all data sets; None with no complete method."""
+        return self._compared(tuple(self.board.datasets), rate)
 
-    def _within(self, dataset: str, rate: float) -> Standing | None:
-        """Return the standing on one data set."""
-        return self._standing((dataset,), rate)
+    def _within(self, dataset: str, rate: float) -> Comparison | None:
+        """Return the compared on one data set."""
+        return self._compared((dataset,), rate)
 
-    def _standing(self, names: tuple[str, ...], rate: float) -> Standing | None:
+    def _compared(self, names: tuple[str, ...], rate: float) -> Comparison | None:
         columns = [column for name in names for column in self.board.datasets[name]]
         rows = self.complete(columns, rate)
-        return stand(self.quantity(names, rows, rate)) if rows else None
+        return compare_methods(self.samples(names, rows, rate)) if rows else None
 
-    def quantity(self, names: Sequence[str], rows: tuple[int, ...], rate: float) -> Quantity:
+    def samples(self, names: Sequence[str], rows: tuple[int, ...], rate: float) -> Samples:
         """Return the AUROC of complete rows on some data sets at a rate."""
         values = tuple(self.values(self.board.datasets[name], rows, rate) for name in names)
         drawn = [self.replicates(name, rows, rate) for name in names]
@@ -106,7 +106,7 @@ class Evidence:
         if len({each.shape[1] for each in held}) > 1:  # large data sets have fewer resamples
             fewest = min(each.shape[1] for each in held)
             held = tuple(each[:, :fewest] for each in held)
-        return Quantity(
+        return Samples(
             rows=rows,
             blocks=tuple(self.blocks[name] for name in names),
             values=values,
@@ -141,14 +141,14 @@ class Evidence:
         return None if found is None else found.mean[[found.rows.index(row) for row in rows]]
 
     def rank_interval(self, rate: float) -> dict[int, tuple[float, float]]:
-        """Return the 95 % intervals of the mean ranks over all tasks, of those that can be told."""
-        standing = self.overall(rate)
-        if standing is None or len(standing.rows) < 2:
+        """Return the 95 % intervals of the mean ranks over all tasks, where they are known."""
+        compared = self.overall(rate)
+        if compared is None or len(compared.rows) < 2:
             return {}
-        if standing.interval_scope == "data sets":
-            return dict(zip(standing.rows, map(tuple, standing.rank_interval.tolist()), strict=True))
+        if compared.interval_scope == "data sets":
+            return dict(zip(compared.rows, map(tuple, compared.rank_interval.tolist()), strict=True))
         held = [self.images[name][rate] for name in self.board.datasets if rate in self.images.get(name, {})]
-        if standing.interval_scope != "images" or len(held) < len(self.board.datasets):
+        if compared.interval_scope != "images" or len(held) < len(self.board.datasets):
             return {}
         draws = min(each.ranks.shape[1] for each in held)
         total = sum(each.ranks[:, :draws] * len(each.tasks) for each in held)
@@ -180,10 +180,10 @@ class Evidence:
 
     def overall_interval(self, row: int, rate: float) -> tuple[float, float] | None:
         """Return the interval of a row's average over all data sets, or None where there is none."""
-        standing = self.overall(rate)
-        if standing is None or not standing.interval_scope or row not in standing.rows:
+        compared = self.overall(rate)
+        if compared is None or not compared.interval_scope or row not in compared.rows:
             return None
-        low, high = standing.interval[standing.rows.index(row)].tolist()
+        low, high = compared.interval[compared.rows.index(row)].tolist()
         return low, high
 
     def task_interval(self, row: int, column: int, rate: float) -> tuple[float, float] | None:
@@ -193,7 +193,7 @@ class Evidence:
             return None
         at = tested.rows.index(row)
         held = _by_seed(self.board.group(row, column, rate), self.seeds(rate))
-        variance, freedom = _with_seeds(float(tested.variance[at]), held)
+        variance, freedom = plus_seeds(float(tested.variance[at]), held)
         # The quantile of Student's t in the place of the normal one.
         wider = (stdtrit(freedom, 0.975) / stdtrit(np.inf, 0.975)) ** 2
         low, high = auroc_interval(
@@ -211,26 +211,57 @@ class Evidence:
             return float("nan")
         a, b = tested.rows.index(first), tested.rows.index(second)
         seeds = self.values([column], [first, second], rate)[:, 0]
-        variance, freedom = _with_seeds(float(tested.se[a, b]) ** 2, (seeds[0] - seeds[1]).tolist())
+        variance, freedom = plus_seeds(float(tested.se[a, b]) ** 2, (seeds[0] - seeds[1]).tolist())
         difference = abs(float(tested.difference[a, b]))
         if difference < 1e-13 or variance == 0:
             return 1.0 if difference < 1e-13 else 0.0
         return float(2 * stdtr(freedom, -difference / np.sqrt(variance)))
 
+    def ties_to_best(self, rows: Sequence[int], column: int, rate: float) -> list[bool]:
+        """Return which rows are not significantly different from the best of them on a task; not itself.
 
-def _with_seeds(of_images: float, by_seed: Sequence[float]) -> tuple[float, float]:
-    """Return a variance over images with that of the mean over seeds, and Satterthwaite's degrees of freedom.
+        By DeLong's paired test with Holm's correction for those given.
+        """
+        tested = self.task(column, rate)
+        held = [row for row in rows if tested is not None and row in tested.rows]
+        if len(held) < 2:
+            return [False] * len(rows)
+        auroc = {row: self.board.group(row, column, rate).mean("auroc") or 0.0 for row in held}
+        top = max(held, key=lambda row: auroc[row])
+        others = [row for row in held if row != top]
+        adjusted = holm([self.task_p(row, top, column, rate) for row in others])
+        ties = {row for row, p in zip(others, adjusted, strict=True) if p > ALPHA}
+        return [row in ties for row in rows]
 
-    As `bench.stats.bootstrap.with_seeds` does for resampled images.
-    """
-    of_seeds = float(np.var(by_seed, ddof=1)) / len(by_seed) if len(by_seed) > 1 else 0.0
-    variance = of_images + of_seeds
-    return variance, variance**2 * (len(by_seed) - 1) / of_seeds**2 if of_seeds else np.inf
 
-
-def _by_seed(group: Group, seeds: Sequence[int | None]) -> list[float]:
+def _by_seed(group: CellGroup, seeds: Sequence[int | None]) -> list[float]:
     """Return a complete group's AUROC for each seed; its mean for all of them where it has not just these."""
     held = group.by_seed("auroc") or {}
     if set(held) == set(seeds):
         return [held[seed] for seed in seeds]
     return [mean(held.values())] * len(seeds)
+
+
+def different_protocols(board: Board) -> dict[str, str]:
+    """Return the data sets whose cells do not mean the same at one rate, and in what they differ."""
+    found = {}
+    for name, columns in board.datasets.items():
+        differ = []
+        for rate in board.rates:
+            cells = [
+                cell for _, at, _, group in board.groups(rate=rate) if at in columns for cell in group.cells
+            ]
+            ways: tuple[tuple[str, Callable[[Cell], object]], ...] = (
+                ("protocol version", lambda cell: cell.protocol),
+                ("copy of the data", lambda cell: cell.data_fingerprint),
+                ("meaning of contamination", _meaning),
+            )
+            differ += [what for what, of in ways if len({of(cell) for cell in cells}) > 1]
+        if differ:
+            found[name] = ", ".join(dict.fromkeys(differ))
+    return found
+
+
+def _meaning(cell: Cell) -> object:
+    how = cell.contamination
+    return (how.of, how.mode, how.source, how.draw, how.shortage, how.reserve)

@@ -22,10 +22,9 @@ from bench.core.archive import Archive
 from bench.core.errors import ArchiveError
 from bench.core.truth import Truth
 from bench.report.board import Board
+from bench.stats import Floats
 from bench.stats.bootstrap import TestSet, bootstrap_aurocs, resample
 from bench.stats.delong import Placements, delong_pairs, placements
-
-Floats = NDArray[np.float64]
 
 #: Resamples of the images, and how many counts are kept at most: large data sets get fewer resamples.
 DRAWS, MOST_COUNTS = 1000, 20_000_000
@@ -85,8 +84,8 @@ class Resampled:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Pictures:
-    """The test images of a data set: a number for each picture, and how often each resample drew it."""
+class _TestImages:
+    """The test images of a data set: a number for each image, and how often each resample drew it."""
 
     of_truth: Mapping[str, TestSet]
     of_column: Mapping[int, TestSet]
@@ -115,16 +114,16 @@ def read_dataset(
         Scores or labels are not there or cannot be read, or methods were tested on different images.
     """
     columns = board.datasets[name]
-    whole = {rate: _whole(board, columns, rate) for rate in board.rates}
-    pictures = _pictures(board, archive, columns, whole, seed=zlib.crc32(name.encode()))
+    complete = {rate: _complete_rows(board, columns, rate) for rate in board.rates}
+    images = _test_images(board, archive, columns, complete, seed=zlib.crc32(name.encode()))
     return {
-        rate: _at_rate(board, archive, columns, rate, rows, ranked[rate], pictures)
-        for rate, rows in whole.items()
+        rate: _at_rate(board, archive, columns, rate, rows, ranked[rate], images)
+        for rate, rows in complete.items()
         if rows
     }
 
 
-def _whole(board: Board, columns: Sequence[int], rate: float) -> tuple[int, ...]:
+def _complete_rows(board: Board, columns: Sequence[int], rate: float) -> tuple[int, ...]:
     """Return the rows whose cells are all there on all columns."""
     return tuple(
         row
@@ -133,13 +132,18 @@ def _whole(board: Board, columns: Sequence[int], rate: float) -> tuple[int, ...]
     )
 
 
-def _pictures(
-    board: Board, archive: Archive, columns: Sequence[int], whole: Mapping[float, Sequence[int]], *, seed: int
-) -> _Pictures:
+def _test_images(
+    board: Board,
+    archive: Archive,
+    columns: Sequence[int],
+    complete: Mapping[float, Sequence[int]],
+    *,
+    seed: int,
+) -> _TestImages:
     names: dict[int, dict[str, None]] = {column: {} for column in columns}
     truths: dict[str, Truth] = {}
     for column in columns:
-        for rate, rows in whole.items():
+        for rate, rows in complete.items():
             sets = set()
             for row in rows:
                 held = [record for record in board.group(row, column, rate).records if record is not None]
@@ -165,7 +169,7 @@ def _pictures(
     of_column = {column: _union([tests[name] for name in names[column]]) for column in columns}
     draws = max(200, min(DRAWS, MOST_COUNTS // len(every)))
     counts = resample(list(of_column.values()), draws=draws, seed=seed)
-    return _Pictures(tests, of_column, counts, counts.astype(np.float32))
+    return _TestImages(tests, of_column, counts, counts.astype(np.float32))
 
 
 def _union(tests: Sequence[TestSet]) -> TestSet:
@@ -181,13 +185,13 @@ def _at_rate(
     rate: float,
     rows: tuple[int, ...],
     ranked: Sequence[int],
-    pictures: _Pictures,
+    images: _TestImages,
 ) -> Resampled:
     among = np.array([rows.index(row) for row in ranked], np.int64)
-    draws = pictures.counts.shape[1]
+    draws = images.counts.shape[1]
     mean, ranks, tasks = np.zeros((len(rows), draws)), np.zeros((len(among), draws)), {}
     for column in columns:
-        tasks[column], drawn = _task(board, archive, column, rate, rows, pictures)
+        tasks[column], drawn = _task(board, archive, column, rate, rows, images)
         mean += drawn / len(columns)
         if len(among):
             ranks += rankdata(-drawn[among], axis=0) / len(columns)
@@ -195,12 +199,12 @@ def _at_rate(
 
 
 def _task(
-    board: Board, archive: Archive, column: int, rate: float, rows: tuple[int, ...], pictures: _Pictures
+    board: Board, archive: Archive, column: int, rate: float, rows: tuple[int, ...], images: _TestImages
 ) -> tuple[Tested, Floats]:
     """Return a task's tests, and each method's AUROC in each resample, shape (m, draws)."""
-    test = pictures.of_column[column]
+    test = images.of_column[column]
     exact = len(test.labels) <= EXACT_IMAGES
-    auroc, drawn = np.zeros(len(rows)), np.zeros((len(rows), pictures.counts.shape[1]))
+    auroc, drawn = np.zeros(len(rows)), np.zeros((len(rows), images.counts.shape[1]))
     #: What each image adds to the mean AUROC over seeds, so that the sum over all images is 0.
     part = np.zeros((len(rows), len(test.labels)))
     by_truth: dict[str, list[tuple[int, float, NDArray[np.float32]]]] = {}
@@ -210,7 +214,7 @@ def _task(
             scores = archive.scores(record)
             by_truth.setdefault(record.truth, []).append((at, 1 / len(records), scores))
     for name, held in by_truth.items():
-        of = pictures.of_truth[name]
+        of = images.of_truth[name]
         found = placements(of.labels, np.stack([scores for *_, scores in held]))
         where = np.searchsorted(test.images, of.images)
         anomalous = of.labels == 1
@@ -221,11 +225,11 @@ def _task(
             part[at, where[anomalous]] += share * (one - value) / len(one)
             part[at, where[~anomalous]] += share * (other - value) / len(other)
             if exact:
-                again = bootstrap_aurocs(of, scores, pictures.counts)
+                again = bootstrap_aurocs(of, scores, images.counts)
                 # A resample may hold no image of a class that is rare in the test set of one seed.
                 drawn[at] += share * np.where(np.isnan(again), value, again)
     if not exact:
-        drawn = auroc[:, None] + part.astype(np.float32) @ pictures.weights[test.images]
+        drawn = auroc[:, None] + part.astype(np.float32) @ images.weights[test.images]
     anomalous = test.labels == 1
     both = (part[:, here] * here.sum() + auroc[:, None] for here in (anomalous, ~anomalous))
     pooled = Placements(*both)

@@ -6,22 +6,32 @@ draw it and compute nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.cell import Record
 from bench.core.errors import FigureError, SelectorError, did_you_mean
 from bench.core.selector import Selector, format_selector, parse
 from bench.report.board import Board
-from bench.report.leaderboard.columns import order
-from bench.report.markdown import count
+from bench.report.groups import cell_seed
+from bench.report.numbers import count, rate_name
 
 #: The setting of the methods that rank.
 ONE_CLASS = "one-class"
 #: So many methods get a colour, a marker and a name; the others are grey.
 HIGHLIGHTED = 8
-#: Characters of a name in a figure; the tables have it whole.
+#: Characters of a name in a figure; the tables have all of it.
 LONGEST_NAME = 44
+
+
+#: Labels and scores of a test set's images, two arrays (n,).
+Run = tuple[NDArray[np.uint8], NDArray[np.float32]]
+#: Gives those of a record.
+ScoresOf = Callable[[Record], Run]
 
 
 class Drawing(Protocol):
@@ -54,7 +64,7 @@ class Choice:
     methods : tuple of str
         Labels of rows as the leaderboard shows them; empty for all.
     seed : int or None
-    time : {"marginal", "cold"}
+    time : {"warm", "cold"}
         Which seconds.
     """
 
@@ -64,7 +74,7 @@ class Choice:
     task: str | None = None
     methods: tuple[str, ...] = ()
     seed: int | None = None
-    time: str = "marginal"
+    time: str = "warm"
 
 
 #: Nothing chosen.
@@ -107,13 +117,13 @@ def distinct(labels: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
     """
     short: list[str] = []
     every = [clean(label) for label in labels]
-    for whole in every:
-        cut = whole if len(whole) <= longest else _cut(_telling(whole, every), longest)
+    for text in every:
+        cut = text if len(text) <= longest else _cut(_telling(text, every), longest)
         number = 1
         while cut in short:
             number += 1
             tail = f" ({number})"
-            cut = _cut(whole, longest - len(tail)) + tail
+            cut = _cut(text, longest - len(tail)) + tail
         short.append(cut)
     return short
 
@@ -150,7 +160,7 @@ def shown_rows(board: Board, choice: Choice, columns: Sequence[int], rates: Sequ
         No such setting, or no such method in it.
     """
     if choice.setting == ONE_CLASS:
-        rows = order(board, columns, rates)
+        rows = board.order(columns, rates)
     elif choice.setting in board.unranked:
         rows = list(board.unranked[choice.setting])
     else:
@@ -158,7 +168,7 @@ def shown_rows(board: Board, choice: Choice, columns: Sequence[int], rates: Sequ
         raise FigureError(
             f"no method of this suite has the setting {choice.setting!r}{did_you_mean(choice.setting, there)}"
         )
-    labels = {board.plan.rows[row].label: row for row in rows}
+    labels = {board.label(row): row for row in rows}
     for method in choice.methods:
         if method not in labels:
             raise FigureError(
@@ -182,8 +192,8 @@ def named(board: Board, rows: Sequence[int], *, longest: int = LONGEST_NAME) -> 
     A method looks the same in all figures of a suite that show it among the `HIGHLIGHTED` best by average
     over everything. Others get what styles are left, in the order given; where those run out they are grey.
     """
-    labels = distinct([board.plan.rows[row].label for row in rows], longest)
-    first = order(board, board.columns, board.rates)[:HIGHLIGHTED]
+    labels = distinct([board.label(row) for row in rows], longest)
+    first = board.order(board.columns, board.rates)[:HIGHLIGHTED]
     styles = {row: first.index(row) for row in rows if row in first}
     free = [style for style in range(HIGHLIGHTED) if style not in styles.values()]
     styles |= dict(zip([row for row in rows if row not in styles], free, strict=False))
@@ -195,16 +205,10 @@ def the_rate(board: Board, choice: Choice) -> float:
 
     Raises
     ------
-    FigureError
+    AnobenchError
         The suite has no such rate.
     """
-    if choice.rate is None:
-        return board.rates[0]
-    near = [rate for rate in board.rates if abs(rate - choice.rate) < 1e-9]
-    if not near:
-        there = ", ".join(f"{rate:g}" for rate in board.rates)
-        raise FigureError(f"--rate {choice.rate:g}: this suite has the rates {there}")
-    return near[0]
+    return board.rates[0] if choice.rate is None else board.the_rate(choice.rate)
 
 
 def the_datasets(board: Board, choice: Choice) -> dict[str, tuple[int, ...]]:
@@ -253,9 +257,8 @@ def independent(board: Board, names: Iterable[str]) -> list[list[tuple[int, ...]
 
 
 def dataset_title(board: Board, name: str) -> str:
-    """Return a data set's name, with a word on generated ones."""
-    synthetic = any(board.plan.columns[column].synthetic for column in board.datasets[name])
-    return f"{shortened([name])[0]} (synthetic)" if synthetic else shortened([name])[0]
+    """Return a data set's name, cut to what a figure holds, with a word on generated ones."""
+    return board.dataset_title(name).replace(name, shortened([name])[0], 1)
 
 
 def others_note(all_named: Sequence[Named], *, ranked: bool) -> str:
@@ -265,3 +268,34 @@ def others_note(all_named: Sequence[Named], *, ranked: bool) -> str:
         return ""
     which = f"{len(all_named) - grey} best by average over everything" if ranked else "first ones"
     return f"Coloured: the {which}; grey: {count(grey, 'other')}."
+
+
+def finished(board: Board, row: int, column: int, rate: float) -> dict[int | None, Record]:
+    """Return the records of one place by seed.
+
+    Raises
+    ------
+    FigureError
+        A cell failed or is missing.
+    """
+    group = board.group(row, column, rate)
+    held = {
+        cell_seed(cell): record
+        for cell, record in zip(group.cells, group.records, strict=True)
+        if record is not None and record.status == "ok"
+    }
+    if not held:
+        label = board.label(row)
+        where = place(board, column, rate)
+        raise FigureError(f"{label} has no scores on {where}: {group.hole}")
+    return held
+
+
+def incomplete(board: Board, row: int, column: int, rate: float) -> bool:
+    """Return whether a cell of one place has no AUROC."""
+    return board.group(row, column, rate).mean("auroc") is None
+
+
+def place(board: Board, column: int, rate: float) -> str:
+    at = board.plan.columns[column]
+    return f"{clean(at.dataset)}/{clean(at.task)}, {rate_name(rate)}"

@@ -20,8 +20,7 @@ from bench.report.figures.common import (
     shown_rows,
     the_datasets,
 )
-from bench.report.leaderboard.columns import rate_name
-from bench.report.markdown import percent, points
+from bench.report.numbers import percent, points, rate_name
 
 #: More data sets than this are shown by their average alone.
 MOST_PANELS = 8
@@ -47,7 +46,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class ContaminationPanel:
     title: str
     curves: tuple[Curve, ...]
 
@@ -59,7 +58,7 @@ class ContaminationCurves:
     kind: ClassVar[str] = "contamination"
     suite: str
     rates: tuple[float, ...]
-    panels: tuple[Panel, ...]
+    panels: tuple[ContaminationPanel, ...]
     note: str
 
     @property
@@ -70,14 +69,14 @@ class ContaminationCurves:
     def description(self) -> str:
         first = self.panels[0]
         rates = ", ".join(percent(rate) for rate in self.rates)
-        told = [
-            f"{curve.method.label} {', '.join(_told(mean) for mean in curve.means)}"
+        listed = [
+            f"{curve.method.label} {', '.join(_printed(mean) for mean in curve.means)}"
             for curve in first.curves
             if curve.method.style is not None
         ]
-        more = len(first.curves) - len(told)
+        more = len(first.curves) - len(listed)
         rest = f"; and {more} others" if more else ""
-        return f"Mean AUROC in points at {rates} contamination, {first.title}: {'; '.join(told)}{rest}."
+        return f"Mean AUROC in points at {rates} contamination, {first.title}: {'; '.join(listed)}{rest}."
 
 
 def contamination_curves(board: Board, choice: Choice = ALL) -> ContaminationCurves:
@@ -104,7 +103,7 @@ def contamination_curves(board: Board, choice: Choice = ALL) -> ContaminationCur
     panels = []
     for title, of in blocks.items():
         curves = [_curve(board, method, of, rates) for method in methods]
-        panels.append(Panel(title, tuple(curves)))
+        panels.append(ContaminationPanel(title, tuple(curves)))
     banded = any(low is not None for panel in panels for curve in panel.curves for low in curve.lows)
     note = "Band: mean ± one standard deviation over seeds." if banded else ""
     notes = [note, others_note(methods, ranked=choice.setting == ONE_CLASS)]
@@ -137,5 +136,5 @@ def _seedless(board: Board, row: int, blocks: Sequence[Sequence[int]], rate: flo
     return all(set(group.by_seed("auroc") or ()) == {None} for group in groups)
 
 
-def _told(mean: float | None) -> str:
+def _printed(mean: float | None) -> str:
     return "none" if mean is None else points(mean)

@@ -1,4 +1,4 @@
-"""Data of the critical-difference diagram: mean ranks over data sets, and who is not told apart."""
+"""Data of the critical-difference diagram: mean ranks over data sets, and which methods do not differ."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from bench.report.figures.common import (
     the_datasets,
     the_rate,
 )
-from bench.report.leaderboard.columns import rate_name
-from bench.report.markdown import count
+from bench.report.numbers import count, rate_name
 from bench.stats.across import across
 from bench.stats.friedman import Friedman, critical_difference, data_sets_needed
 
@@ -47,7 +46,7 @@ class CriticalDifference:
         Mean ranks that differ by no more are not significantly different (Nemenyi); None where Friedman's
         test finds no difference among all methods, so that none is looked for between two.
     groups : tuple of (int, int)
-        First and last method of each largest group that is not told apart.
+        First and last method of each largest group that it does not separate.
     words : str
         The result of the test over all methods, and who is left out.
     """
@@ -68,10 +67,10 @@ class CriticalDifference:
 
     @property
     def description(self) -> str:
-        told = [
+        listed = [
             f"{method.label} {rank:.2f}" for method, rank in zip(self.methods[:10], self.ranks, strict=False)
         ]
-        more = len(self.methods) - len(told)
+        more = len(self.methods) - len(listed)
         rest = f"; and {count(more, 'other')}" if more else ""
         tied = [
             f"{self.methods[first].label} to {self.methods[last].label}" for first, last in self.groups[:6]
@@ -79,7 +78,7 @@ class CriticalDifference:
         same = f" Not significantly different: {'; '.join(tied)}." if tied else ""
         critical = "" if self.difference is None else f" Critical difference {self.difference:.2f}."
         return (
-            f"Mean ranks over {self.datasets} data sets, 1 = best: {'; '.join(told)}{rest}."
+            f"Mean ranks over {self.datasets} data sets, 1 = best: {'; '.join(listed)}{rest}."
             f"{critical} {self.words}{same}"
         )
 

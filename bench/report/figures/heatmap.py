@@ -19,8 +19,7 @@ from bench.report.figures.common import (
     the_datasets,
     the_rate,
 )
-from bench.report.leaderboard.columns import hole, rate_name, why_none
-from bench.report.markdown import points
+from bench.report.numbers import points, rate_name
 
 #: More tasks than this are shown by data set, as averages.
 MOST_COLUMNS = 40
@@ -57,17 +56,17 @@ class HeatMap:
 
     @property
     def description(self) -> str:
-        told = []
+        listed = []
         for method, values in zip(self.methods[:8], self.values, strict=False):
             held = [value for value in values if value is not None]
             extent = f"{points(min(held))} to {points(max(held))}" if held else "no values"
-            told.append(f"{method.label} {extent}")
-        more = len(self.methods) - len(told)
+            listed.append(f"{method.label} {extent}")
+        more = len(self.methods) - len(listed)
         what = "tasks" if self.groups else "data sets"
         rest = f"; and {more} others" if more else ""
         return (
             f"AUROC in points of {len(self.methods)} methods on {len(self.columns)} {what}, "
-            f"lowest to highest: {'; '.join(told)}{rest}. The tables by task have all numbers."
+            f"lowest to highest: {'; '.join(listed)}{rest}. The tables by task have all numbers."
         )
 
 
@@ -101,9 +100,9 @@ def heat_map(board: Board, choice: Choice = ALL) -> HeatMap:
             tuple(
                 ""
                 if each.mean is not None
-                else hole(board.group(method.row, block[0], rate))
+                else board.group(method.row, block[0], rate).hole
                 if len(block) == 1
-                else why_none(each).strip(" ()")
+                else each.why
                 for each, block in zip(summaries, blocks, strict=True)
             )
         )

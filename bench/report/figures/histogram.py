@@ -11,9 +11,19 @@ from numpy.typing import NDArray
 from bench.core.errors import FigureError
 from bench.metrics.image import auroc
 from bench.report.board import Board
-from bench.report.figures.cells import Scored, finished, place
-from bench.report.figures.common import ALL, Choice, clean, named, shown_rows, the_rate, the_task
-from bench.report.markdown import points
+from bench.report.figures.common import (
+    ALL,
+    Choice,
+    ScoresOf,
+    clean,
+    finished,
+    named,
+    place,
+    shown_rows,
+    the_rate,
+    the_task,
+)
+from bench.report.numbers import points
 
 #: Bars of a histogram at most.
 MOST_BINS = 60
@@ -70,7 +80,7 @@ class ScoreHistogram:
         )
 
 
-def score_histogram(board: Board, scored: Scored, choice: Choice = ALL) -> ScoreHistogram:
+def score_histogram(board: Board, scored: ScoresOf, choice: Choice = ALL) -> ScoreHistogram:
     """Return the histogram of one cell: of a method, a task, a rate and a seed.
 
     Raises
@@ -83,7 +93,7 @@ def score_histogram(board: Board, scored: Scored, choice: Choice = ALL) -> Score
     rate, column = the_rate(board, choice), the_task(board, choice)
     rows = shown_rows(board, choice, [column], [rate])
     if len(rows) > 1:
-        labels = ", ".join(board.plan.rows[row].label for row in rows)
+        labels = ", ".join(board.label(row) for row in rows)
         raise FigureError(f"this figure shows one method; choose it with --method; available: {labels}")
     records = finished(board, rows[0], column, rate)
     seed = choice.seed if choice.seed is not None else next(iter(records))

@@ -9,8 +9,7 @@ from bench.core.archive import Archive
 from bench.core.cell import Record
 from bench.core.errors import ArchiveError, FigureError, did_you_mean
 from bench.report.board import Board
-from bench.report.figures.cells import Run
-from bench.report.figures.common import ALL, Choice, Drawing
+from bench.report.figures.common import ALL, Choice, Drawing, Run
 from bench.report.figures.contamination import contamination_curves
 from bench.report.figures.critical import critical_differences
 from bench.report.figures.heatmap import heat_map
@@ -56,7 +55,7 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FigureKind:
     """A kind of figure.
 
     Attributes
@@ -74,43 +73,43 @@ class Kind:
     choices: tuple[str, ...]
 
 
-KINDS: dict[str, Kind] = {
-    "contamination": Kind(
+KINDS: dict[str, FigureKind] = {
+    "contamination": FigureKind(
         "AUROC against the contamination rate, with bands",
         lambda of, choice: contamination_curves(of.board, choice),
         ("setting", "dataset", "methods"),
     ),
-    "critical-difference": Kind(
-        "mean ranks over data sets, and which methods are not told apart",
+    "critical-difference": FigureKind(
+        "mean ranks over data sets, and which methods do not differ significantly",
         lambda of, choice: critical_differences(of.board, choice),
         ("setting", "rate", "methods"),
     ),
-    "heatmap": Kind(
+    "heatmap": FigureKind(
         "AUROC of every method on every task",
         lambda of, choice: heat_map(of.board, choice),
         ("setting", "rate", "dataset", "methods"),
     ),
-    "histogram": Kind(
+    "histogram": FigureKind(
         "one method's scores of normal and anomalous test images",
         lambda of, choice: score_histogram(of.board, of.scored, choice),
         ("setting", "rate", "task", "methods", "seed"),
     ),
-    "pareto": Kind(
+    "pareto": FigureKind(
         "AUROC against time, and which methods no other beats in both",
         lambda of, choice: pareto(of.board, choice),
         ("setting", "rate", "dataset", "methods", "time"),
     ),
-    "reproduction": Kind(
+    "reproduction": FigureKind(
         "published AUROCs against ours",
         lambda of, choice: reproduction(of.board, of.published, choice, interval=of.interval),
         ("dataset", "methods"),
     ),
-    "roc": Kind(
+    "roc": FigureKind(
         "ROC curves on one task, with bands",
         lambda of, choice: roc_curves(of.board, of.scored, choice),
         ("setting", "rate", "task", "methods", "seed"),
     ),
-    "training": Kind(
+    "training": FigureKind(
         "AUROC and mean scores along training, of methods that kept what they were on the way",
         lambda of, choice: training_courses(of.board, choice),
         ("setting", "rate", "task", "methods"),

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.core.errors import FigureError
-from bench.report.board import Board
+from bench.report.board import Board, machine
 from bench.report.figures.common import ALL, Choice, Named, clean, named, shown_rows, the_datasets, the_rate
-from bench.report.leaderboard.columns import rate_name
-from bench.report.leaderboard.timing import machine
-from bench.report.markdown import points, seconds
-from bench.report.numbers import mean
+from bench.report.numbers import points, rate_name, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,7 @@ class Pareto:
 
     Attributes
     ----------
-    time : {"marginal", "cold"}
+    time : {"warm", "cold"}
     spots : tuple of Spot
         From fast to slow.
     """
@@ -78,9 +75,9 @@ def pareto(board: Board, choice: Choice = ALL) -> Pareto:
     points_of = {}
     for row in rows:
         auroc = board.summary(row, list(datasets.values()), rate).mean
-        time = _seconds(board, row, columns, rate, choice.time)
-        if auroc is not None and time is not None:
-            points_of[row] = (time, auroc)
+        seconds = board.seconds(row, rate, columns)
+        if auroc is not None and seconds is not None:
+            points_of[row] = (seconds.cold if choice.time == "cold" else seconds.warm, auroc)
     if not points_of:
         raise FigureError("no method has all of its cells with timing; run the missing cells first")
     on_front = front(list(points_of.values()))
@@ -103,15 +100,6 @@ def front(spots: Sequence[tuple[float, float]]) -> list[bool]:
         not any(other[0] <= spot[0] and other[1] >= spot[1] and other != spot for other in spots)
         for spot in spots
     ]
-
-
-def _seconds(board: Board, row: int, columns: Sequence[int], rate: float, time: str) -> float | None:
-    """Return mean seconds per cell; None unless all cells have them."""
-    records = [record for column in columns for record in board.group(row, column, rate).records]
-    timings = [record.timing for record in records if record is not None and record.timing is not None]
-    if not timings or len(timings) != len(records):
-        return None
-    return mean(timing.cold if time == "cold" else timing.marginal for timing in timings)
 
 
 def _one_machine(board: Board, rows: Sequence[int]) -> None:

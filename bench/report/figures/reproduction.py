@@ -8,9 +8,8 @@ from typing import ClassVar
 from bench.core.errors import FigureError, did_you_mean
 from bench.report.board import Board
 from bench.report.figures.common import ALL, Choice, Named, clean, named, shortened, the_datasets
-from bench.report.markdown import count, percent, points, signed_points
-from bench.report.numbers import mean
-from bench.report.published.match import Comparison, Interval, comparisons
+from bench.report.numbers import count, mean, percent, points, signed_points
+from bench.report.published.match import Interval, PublishedComparison, comparisons
 from bench.report.published.row import Published
 
 
@@ -90,12 +89,12 @@ class Reproduction:
             typical = mean(abs(pair.difference) for pair in alike)
             words.append(f"These differ by {points(typical)} on average.")
         shown = sorted(alike or self.pairs, key=lambda pair: -abs(pair.difference))[:6]
-        told = [
+        listed = [
             f"{pair.method.label} on {pair.where} {points(pair.theirs)} against {points(pair.ours)} "
             f"({signed_points(pair.difference)})"
             for pair in shown
         ]
-        words.append(f"Furthest apart: {'; '.join(told)}.")
+        words.append(f"Furthest apart: {'; '.join(listed)}.")
         return " ".join(words)
 
 
@@ -125,7 +124,7 @@ def reproduction(
     """
     datasets = the_datasets(board, choice)
     columns = {column for of in datasets.values() for column in of}
-    labels = {board.plan.rows[row].label for row in range(len(board.plan.rows))}
+    labels = {board.label(row) for row in range(len(board.plan.rows))}
     for method in choice.methods:
         if method not in labels:
             raise FigureError(f"no method {method!r} in this suite{did_you_mean(method, labels)}")
@@ -147,7 +146,7 @@ def reproduction(
     return Reproduction(clean(board.plan.title), tuple(methods.values()), tuple(pairs))
 
 
-def _pair(board: Board, method: Named, each: Comparison) -> Pair:
+def _pair(board: Board, method: Named, each: PublishedComparison) -> Pair:
     assert each.ours is not None
     name = board.plan.columns[each.columns[0]].dataset
     task = each.published.task

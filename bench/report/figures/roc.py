@@ -13,18 +13,29 @@ from bench.core.cell import Record
 from bench.core.errors import FigureError
 from bench.metrics.image import auroc
 from bench.report.board import Board
-from bench.report.figures.cells import Run, Scored, finished, incomplete, place
-from bench.report.figures.common import ALL, HIGHLIGHTED, Choice, clean, named, shown_rows, the_rate, the_task
-from bench.report.markdown import count, points
-from bench.report.numbers import mean
+from bench.report.figures.common import (
+    ALL,
+    HIGHLIGHTED,
+    Choice,
+    Run,
+    ScoresOf,
+    clean,
+    finished,
+    incomplete,
+    named,
+    place,
+    shown_rows,
+    the_rate,
+    the_task,
+)
+from bench.report.numbers import count, mean, points
+from bench.stats import Floats
 from bench.stats.bootstrap import TestSet, resample
 
 #: So many methods are shown unless others are chosen: more bands hide each other.
 MOST_CURVES = 5
 #: Resampled test sets behind a band.
 RESAMPLES = 200
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,11 +83,11 @@ class RocCurves:
 
     @property
     def description(self) -> str:
-        told = [f"{curve.label} {points(curve.auroc)}" for curve in self.curves]
-        return f"ROC curves on {self.where}. AUROC in points: {'; '.join(told)}."
+        areas = [f"{curve.label} {points(curve.auroc)}" for curve in self.curves]
+        return f"ROC curves on {self.where}. AUROC in points: {'; '.join(areas)}."
 
 
-def roc_curves(board: Board, scored: Scored, choice: Choice = ALL) -> RocCurves:
+def roc_curves(board: Board, scored: ScoresOf, choice: Choice = ALL) -> RocCurves:
     """Return the ROC curves of the best methods, or of those chosen, on one task at one rate.
 
     Raises
@@ -114,7 +125,7 @@ def roc_curves(board: Board, scored: Scored, choice: Choice = ALL) -> RocCurves:
     )
 
 
-def _runs(records: dict[int | None, Record], scored: Scored, seed: int | None) -> list[Run]:
+def _runs(records: dict[int | None, Record], scored: ScoresOf, seed: int | None) -> list[Run]:
     """Return the runs of one place, of all seeds or of one; what does not depend on a seed has any."""
     if seed is not None and None not in records:
         if seed not in records:

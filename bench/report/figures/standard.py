@@ -39,7 +39,7 @@ _HEADINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class LeaderboardFigure:
     """A figure as a leaderboard links it.
 
     Attributes
@@ -64,7 +64,7 @@ def standard(
     *,
     published: tuple[Published, ...] = (),
     interval: Interval | None = None,
-) -> list[Picture]:
+) -> list[LeaderboardFigure]:
     """Return a suite's figures: the same bytes for the same plan and records.
 
     Contamination curves where there are several rates, the critical difference where there are enough data
@@ -93,7 +93,7 @@ def standard(
     from bench.report.figures.draw import render
 
     return [
-        Picture(
+        LeaderboardFigure(
             drawing.kind,
             FOLDER / file_name(plan.suite, drawing.kind),
             drawing.description,
@@ -115,16 +115,16 @@ def file_name(suite: str, kind: str, ending: str = "svg") -> str:
     return f"{suite}-{kind}.{ending}"
 
 
-def shown(pictures: Sequence[Picture]) -> list[str]:
+def shown(figures: Sequence[LeaderboardFigure]) -> list[str]:
     """Return the page's section on figures: the first one openly, the others folded; nothing for none."""
-    if not pictures:
+    if not figures:
         return []
-    first, *others = pictures
+    first, *others = figures
     rest = [folded(f"<b>{_HEADINGS[each.kind]}</b>", _image(each)) for each in others]
     return blocks(["## Figures"], [f"**{_HEADINGS[first.kind]}**"], _image(first), *rest)
 
 
-def _image(picture: Picture) -> list[str]:
+def _image(figure: LeaderboardFigure) -> list[str]:
     # Brackets inside alternative text would end it, or begin a link.
-    alt = re.sub(r"(?<!\\)[\[\]]", r"\\\g<0>", escape(picture.alt))
-    return [f"![{alt}]({quote(str(picture.path))})"]
+    alt = re.sub(r"(?<!\\)[\[\]]", r"\\\g<0>", escape(figure.alt))
+    return [f"![{alt}]({quote(str(figure.path))})"]

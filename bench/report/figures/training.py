@@ -10,21 +10,20 @@ from typing import ClassVar
 from bench.core.cell import Record
 from bench.core.errors import FigureError
 from bench.report.board import Board
-from bench.report.figures.cells import finished, incomplete
 from bench.report.figures.common import (
     ALL,
     ONE_CLASS,
     Choice,
     Named,
     clean,
+    finished,
+    incomplete,
     named,
     shown_rows,
     the_rate,
     the_task,
 )
-from bench.report.leaderboard.columns import rate_name
-from bench.report.markdown import count, points
-from bench.report.numbers import mean
+from bench.report.numbers import count, mean, points, rate_name
 
 #: So many tasks are shown unless one is chosen.
 MOST_PANELS = 4
@@ -56,7 +55,7 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class TrainingPanel:
     title: str
     courses: tuple[Course, ...]
 
@@ -74,7 +73,7 @@ class TrainingCourses:
     kind: ClassVar[str] = "training"
     suite: str
     unit: str
-    panels: tuple[Panel, ...]
+    panels: tuple[TrainingPanel, ...]
     note: str
 
     @property
@@ -84,10 +83,10 @@ class TrainingCourses:
     @property
     def description(self) -> str:
         return f"AUROC in points by {self.unit} trained. " + " ".join(
-            f"{panel.title}: {'; '.join(map(self._told, panel.courses))}." for panel in self.panels
+            f"{panel.title}: {'; '.join(map(self._summary, panel.courses))}." for panel in self.panels
         )
 
-    def _told(self, course: Course) -> str:
+    def _summary(self, course: Course) -> str:
         best = max(range(len(course.at)), key=lambda at: course.aurocs[at])
         return (
             f"{course.method.label} {points(course.aurocs[0])} after {course.at[0]:,}, at best "
@@ -122,7 +121,7 @@ def training_courses(board: Board, choice: Choice = ALL) -> TrainingCourses:
     }
     if not found:
         raise FigureError(
-            "no record of this suite tells of states along training (records of older versions do not; "
+            "no record of this suite holds states along training (records of older versions do not; "
             "those of methods whose oracle chooses parameters have none)"
         )
     unit = next(iter(found.values()))[0]
@@ -132,7 +131,7 @@ def training_courses(board: Board, choice: Choice = ALL) -> TrainingCourses:
         courses = [_named(method, held[method.row]) for method in named(board, list(held))]
         if courses:
             at = board.plan.columns[column]
-            panels.append(Panel(f"{clean(at.dataset)}/{clean(at.task)}", tuple(courses)))
+            panels.append(TrainingPanel(f"{clean(at.dataset)}/{clean(at.task)}", tuple(courses)))
     return TrainingCourses(
         suite=clean(board.plan.title),
         unit={"step": "mini-batches", "epoch": "epochs"}.get(unit, unit),

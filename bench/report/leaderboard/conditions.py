@@ -1,13 +1,14 @@
-"""What the numbers were measured under: what contamination means here, and which data it was."""
+"""What the numbers were measured under: contamination, data, and what keeps numbers from being compared."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from bench.core.cell import Record
 from bench.report.board import Board
-from bench.report.leaderboard.columns import dataset_name
-from bench.report.markdown import NOTHING, blocks, percent, span, table
+from bench.report.evidence.evidence import different_protocols
+from bench.report.markdown import blocks, escape, grid
+from bench.report.numbers import NOTHING, count, percent, span
 
 _RATE_OF = {
     "set": "the share of anomalies in the resulting train set",
@@ -45,7 +46,7 @@ _DRAW = (
 
 
 #: What must be said of a contamination: of, mode, source, draw, shortage.
-Kind = tuple[str, str, str, str, str]
+_Kind = tuple[str, str, str, str, str]
 
 
 def contamination(board: Board) -> list[str]:
@@ -55,12 +56,12 @@ def contamination(board: Board) -> list[str]:
 
 def _meaning(board: Board) -> list[str]:
     """Return what contamination means, by data set where it does not mean the same for all."""
-    reserves: dict[Kind, float] = {}
-    of_dataset: dict[str, set[Kind]] = {}
+    reserves: dict[_Kind, float] = {}
+    of_dataset: dict[str, set[_Kind]] = {}
     for entry in board.plan.entries:
         how = entry.cell.contamination
         if how.rate or how.reserve:
-            kind: Kind = (how.of, how.mode, how.source, how.draw, how.shortage)
+            kind: _Kind = (how.of, how.mode, how.source, how.draw, how.shortage)
             reserves[kind] = max(reserves.get(kind, 0.0), how.rate, how.reserve)
             of_dataset.setdefault(entry.cell.dataset, set()).add(kind)
     if not reserves:
@@ -68,7 +69,11 @@ def _meaning(board: Board) -> list[str]:
     lines = []
     for kind, reserve in sorted(reserves.items()):
         rate_of, how_mode, source_of, draw, when_short = kind
-        names = [dataset_name(board, name) for name in board.datasets if kind in of_dataset.get(name, set())]
+        names = [
+            escape(board.dataset_title(name))
+            for name in board.datasets
+            if kind in of_dataset.get(name, set())
+        ]
         where = _SOURCE[source_of].format(reserve=percent(reserve))
         who = f"**{', '.join(names)}**: the" if len(reserves) > 1 else "The"
         lines.append(
@@ -91,17 +96,19 @@ def _data_table(board: Board) -> list[str]:
             ]
             if records:
                 rows.append(
-                    [dataset_name(board, name), percent(rate), f"{len(columns)}", *_data_row(records)]
+                    [escape(board.dataset_title(name)), percent(rate), f"{len(columns)}", *_data_row(records)]
                 )
     head = ["Data set", "Rate", "Tasks", "Train images", "of them anomalous", "realised rate"]
-    return table([*head, "Test images", "of them anomalous", "removed from test"], rows)
+    return grid([*head, "Test images", "of them anomalous", "removed from test"], rows)
 
 
 def _fingerprints(board: Board) -> list[str]:
     """Return what tells whether another copy of the data is the same."""
     found = {entry.cell.dataset: entry.cell.data_fingerprint for entry in board.plan.entries}
     words = [
-        f"{dataset_name(board, name)} `{found[name][:16]}`" for name in board.datasets if found.get(name)
+        f"{escape(board.dataset_title(name))} `{found[name][:16]}`"
+        for name in board.datasets
+        if found.get(name)
     ]
     return [f"Content of the data (start of its sha256): {', '.join(words)}."] if words else []
 
@@ -123,3 +130,73 @@ def _data_row(records: Sequence[Record]) -> list[str]:
         counts("test_anomalous"),
         span(removed) if removed else NOTHING,
     ]
+
+
+def mixed(board: Board) -> list[str]:
+    """Return one line for each way in which cells of one page were not measured alike."""
+    lines = [*_protocols(board), *_data(board), *_features(board)]
+    held = board.machines()
+    if len(held) > 1:
+        listed = "; ".join(f"{escape(name)}: {count(number, 'cell')}" for name, number in held.items())
+        lines.append(f"**Mixed hardware** ({listed}): timings are not compared.")
+    lines += _versions(board)
+    return blocks(["**Not all cells were measured alike**"], [f"- {line}" for line in lines]) if lines else []
+
+
+def _protocols(board: Board) -> Iterable[str]:
+    for name, what in different_protocols(board).items():
+        yield (
+            f"**Mixed protocols** on {escape(board.dataset_title(name))}: its cells differ in {what}; "
+            "their numbers stand side by side, but no difference is tested."
+        )
+
+
+def _data(board: Board) -> Iterable[str]:
+    """Yield where the methods of a task had unlike numbers of images."""
+    for name, columns in board.datasets.items():
+        unlike = [
+            board.plan.columns[column].task
+            for column in columns
+            if any(len(_sizes(board, column, rate)) > 1 for rate in board.rates)
+        ]
+        if unlike:
+            yield (
+                f"**Different test sets** on {escape(board.dataset_title(name))} "
+                f"({escape(', '.join(unlike[:3]))}{' …' if len(unlike) > 3 else ''}): methods were tested on "
+                "unlike numbers of images."
+            )
+
+
+def _sizes(board: Board, column: int, rate: float) -> set[frozenset[object]]:
+    groups = (board.group(row, column, rate) for row in range(len(board.plan.rows)))
+    held = [[record for record in group.records if record and record.counts] for group in groups]
+    return {
+        frozenset((each.counts.get("test"), each.counts.get("test_anomalous")) for each in records)
+        for records in held
+        if records and all(record.status == "ok" for record in records)
+    }
+
+
+def _features(board: Board) -> Iterable[str]:
+    stored = _distinct(board.records(), lambda record: record.environment.get("features"))
+    if len(stored) > 1:
+        yield "**Mixed precision** of the features that were kept; see *What ran where*."
+
+
+def _versions(board: Board) -> Iterable[str]:
+    records = board.records()
+    for what, of in (
+        ("anobench", lambda record: record.environment.get("anobench")),
+        ("torch", _torch),
+    ):
+        if len(_distinct(records, of)) > 1:
+            yield f"Different versions of {what}; see *What ran where*."
+
+
+def _torch(record: Record) -> object:
+    environment = record.environment
+    return environment.get("torch") or (environment.get("packages") or {}).get("torch")
+
+
+def _distinct(records: Iterable[Record], of: Callable[[Record], object]) -> set[str]:
+    return {repr(of(record)) for record in records}

@@ -9,33 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tabulate import tabulate
-
 from bench.core.cell import Record
 from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
-from bench.report.figures.standard import Picture, shown
-from bench.report.leaderboard import (
-    checks,
-    conditions,
-    holes,
-    provenance,
-    purification,
-    robustness,
-    significance,
-    tables,
-    timing,
-)
-from bench.report.leaderboard.columns import dataset_name, order, rate_name
-from bench.report.leaderboard.legend import legend
-from bench.report.markdown import NOTHING, blocks, count, escape, folded, percent, points
-from bench.report.published.beside import published_beside_ours
+from bench.report.figures.standard import LeaderboardFigure, shown
+from bench.report.leaderboard import conditions, provenance, robustness, significance, tables
+from bench.report.leaderboard.significance import headline
+from bench.report.markdown import blocks, escape, folded, grid
+from bench.report.numbers import NOTHING, count, percent, points, rate_name
 from bench.report.published.row import Published
+from bench.report.published.text import published_beside_ours
 
 #: With more methods × tasks × rates the tables by task stop at the first rate: GitHub shows half a megabyte.
 MOST_VALUES = 4000
 _ELSEWHERE = "the other rates are in the CSV beside this page, and `anobench table` prints them."
+
+
+_BY_RATE = (
+    "Mean AUROC over data sets at each contamination rate; mean rank over all tasks at all rates; "
+    "drop = AUROC lost from the lowest rate to the highest, in points."
+)
 
 
 def leaderboard(
@@ -44,7 +38,7 @@ def leaderboard(
     *,
     published: tuple[Published, ...] = (),
     evidence: Evidence | None = None,
-    pictures: Sequence[Picture] = (),
+    figures: Sequence[LeaderboardFigure] = (),
 ) -> str:
     """Return the leaderboard of a suite.
 
@@ -58,7 +52,7 @@ def leaderboard(
     evidence : Evidence, optional
         Of the same plan and records, with the archive that holds their scores. Without it the page has no
         intervals from test images, and tests over data sets alone.
-    pictures : sequence of Picture
+    figures : sequence of LeaderboardFigure
         Files that the page links, as `bench.report.figures.standard.standard` makes them.
 
     Returns
@@ -69,10 +63,10 @@ def leaderboard(
     evidence = evidence or Evidence(Board(plan, records))
     board = evidence.board
     notes = [f"- {escape(note)}." for note in plan.notes]
-    parts = [_head(board), _problems(plan), checks.mixed(board), notes]
+    parts = [_head(board), _problems(plan), conditions.mixed(board), notes]
     if plan.rows and plan.columns:
         beside = published_beside_ours(board, published, evidence.interval)
-        parts += [*_results(evidence), *_holes(board), beside, shown(pictures), *_folded(evidence)]
+        parts += [*_results(evidence), *_holes(board), beside, shown(figures), *_folded(evidence)]
     parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))
     return "\n".join(blocks(*parts)) + "\n"
 
@@ -97,7 +91,7 @@ def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10)
     every = list(board.datasets.values())
     ranks = board.mean_ranks(board.columns, board.rates)
     others = [row for rows in board.unranked.values() for row in rows]
-    shown = [*order(board, board.columns, board.rates), *others]
+    shown = [*board.order(board.columns, board.rates), *others]
     lines = []
     for row in shown[:limit]:
         means = [board.summary(row, every, rate).mean for rate in board.rates]
@@ -105,15 +99,10 @@ def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10)
         rank = f"{ranks[row]:.2f}" if row in ranks else NOTHING if row in board.ranked else "not ranked"
         lines.append([plan.rows[row].label, *averages, rank])
     heads = ["AUROC" if not rate else f"AUROC at {percent(rate)}" for rate in board.rates]
-    text: str = tabulate(
-        lines,
-        headers=["Method", *heads, "Mean rank"],
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=["left", *["right"] * (len(heads) + 1)] if lines else None,
-    )
+    head = ["Method", *heads, "Mean rank"]
+    table = grid(head, lines, form="simple") or ["  ".join(head)]
     more = [f"… and {count(len(shown) - limit, 'other')}"] if len(shown) > limit else []
-    return "\n".join([text, *more])
+    return "\n".join([*table, *more])
 
 
 def _head(board: Board) -> list[str]:
@@ -176,14 +165,8 @@ def _overall(evidence: Evidence, rate: float) -> list[str]:
     return blocks(tables.overall(evidence, rate), tables.by_dataset(evidence, rate))
 
 
-_BY_RATE = (
-    "Mean AUROC over data sets at each contamination rate; mean rank over all tasks at all rates; "
-    "drop = AUROC lost from the lowest rate to the highest, in points."
-)
-
-
 def _holes(board: Board) -> list[list[str]]:
-    return [holes.failed_cells(board), holes.missing_cells(board), holes.flags(board)]
+    return [provenance.failed_cells(board), provenance.missing_cells(board), provenance.flags(board)]
 
 
 def _folded(evidence: Evidence) -> list[list[str]]:
@@ -194,10 +177,10 @@ def _folded(evidence: Evidence) -> list[list[str]]:
         folded("<b>Which differences are real</b>: every pair, effect sizes, power", real),
         *(_tasks(evidence, name) for name in board.datasets),
         folded("<b>Other metrics</b>", others),
-        folded("<b>Purification of the training images</b>", purification.purification(board)),
+        folded("<b>Purification of the training images</b>", robustness.purification(board)),
         folded("<b>Methods</b>", provenance.methods(board)),
         folded("<b>Data and contamination</b>", conditions.contamination(board)),
-        folded("<b>Timing and memory</b>", timing.timing(board)),
+        folded("<b>Timing and memory</b>", provenance.timing(board)),
         folded("<b>What ran where</b>", provenance.environments(board)),
     ]
 
@@ -205,9 +188,83 @@ def _folded(evidence: Evidence) -> list[list[str]]:
 def _tasks(evidence: Evidence, name: str) -> list[str]:
     """Return a data set's tables by task at each rate, and its pairs at the first, folded."""
     board = evidence.board
-    whole = len(board.plan.rows) * len(board.plan.columns) * len(board.rates) <= MOST_VALUES
-    rates = board.rates if whole else board.rates[:1]
+    every = len(board.plan.rows) * len(board.plan.columns) * len(board.rates) <= MOST_VALUES
+    rates = board.rates if every else board.rates[:1]
     lines = tables.at_each(rates, lambda rate: tables.by_task(evidence, name, rate))
-    note = [] if whole or len(board.rates) == 1 else [f"{rate_name(rates[0])} only; {_ELSEWHERE}"]
+    note = [] if every or len(board.rates) == 1 else [f"{rate_name(rates[0])} only; {_ELSEWHERE}"]
     pairs = significance.within(evidence, name, rates[0]) if len(board.datasets) > 1 else []
-    return folded(f"<b>{dataset_name(board, name)}</b> by task", blocks(note, lines, pairs))
+    return folded(f"<b>{escape(board.dataset_title(name))}</b> by task", blocks(note, lines, pairs))
+
+
+def legend(evidence: Evidence, rate: float) -> list[str]:
+    """Return how to read the tables: a few lines, and the rest folded."""
+    several = len(evidence.board.ranked) > 1
+    short = ["Mean AUROC in points (× 100), higher is better"]
+    short += ["best in bold, `=` marks equal ones at the precision shown"] if several else []
+    short += ["± is a standard deviation over seeds"] if _spread(evidence.board) else []
+    claims, reach = headline(evidence, rate)
+    return blocks(
+        [" ".join(["; ".join(short) + ".", *claims])],
+        [" ".join([*reach, *_supervision(evidence.board)])],
+        folded("How to read the tables", [f"- {word}." for word in _reading(evidence)]),
+    )
+
+
+def _reading(evidence: Evidence) -> list[str]:
+    board = evidence.board
+    words = ["AUROC is averaged over seeds, then over the tasks of a data set"]
+    if len(board.datasets) > 1:
+        words[0] += "; *Average* is the mean over data sets, each with the same weight"
+    if len(board.ranked) > 1:
+        words.append(
+            "Tables are sorted by the average. *Mean rank*: within each task the complete methods are ranked "
+            "by unrounded AUROC (1 = best, equal ones share the mean of their ranks); shown is the mean over "
+            f"{count(len(board.columns), 'task')}"
+        )
+    if len(board.ranked) > 1 and evidence.images:
+        words.append(
+            "By task, brackets are DeLong's 95 % intervals (on the logit scale, with the variance over seeds "
+            "added), and `≈` marks what is not significantly different from the best (DeLong's paired test, "
+            "with the variance over seeds, Holm)"
+        )
+    words.append(
+        "A method with failed or missing cells has no average and no rank, and stands in a table of its own; "
+        "so does every setting but one-class"
+    )
+    if spread := _spread(board):
+        words.append(spread)
+        if len(board.ranked) > 1 and evidence.images:
+            words.append(
+                "Few seeds tell little of how much seeds vary, which the tests take into account: a method "
+                "whose seeds differ much can share a letter with others that are far from it"
+            )
+    words.append(
+        "*Warm s* and *Cold s* are mean seconds per cell: fit + score, without and with the extraction "
+        "of the features used"
+    )
+    return words
+
+
+def _supervision(board: Board) -> list[str]:
+    """Return setting and selection of what ranks; the selection is a column where it differs."""
+    rules = {board.plan.rows[row].selection for row in board.ranked}
+    if not rules:
+        return []
+    rule = f"selection `{rules.pop()}`" if len(rules) == 1 else "selection as shown"
+    return [f"Ranked: setting `one-class`, {rule}."]
+
+
+def _spread(board: Board) -> str:
+    """Return what ± is, if there is any: over the methods' seeds, the contamination's draws, or both."""
+    plan, groups = board.plan, [group for *_, group in board.groups() if group.mean("auroc") is not None]
+    methods = any(len({cell.seed for cell in group.cells}) > 1 for group in groups)
+    draws = any(len({cell.contamination.seed for cell in group.cells}) > 1 for group in groups)
+    if not methods and not draws:
+        return ""
+    sources = (("the methods' own seeds", methods), ("the draws of anomalies", draws))
+    over = [source for source, there in sources if there]
+    seeds = ", ".join(str(seed) for seed in plan.seeds)
+    return (
+        f"± is the standard deviation (n − 1) over {' and '.join(over)} (seeds {seeds}) of the mean shown; "
+        "it is no interval of confidence. What does not depend on a seed has none"
+    )

@@ -11,20 +11,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.metrics.purification import PURIFICATION_METRICS
 from bench.report.board import Board
-from bench.report.evidence.comparison import Quantity, Standing, stand
+from bench.report.evidence.comparison import Comparison, Samples, compare_methods
 from bench.report.evidence.evidence import Evidence
-from bench.report.leaderboard.columns import TextColumn, dataset_name, label, pieces, rate_name
-from bench.report.leaderboard.tables import group_column
-from bench.report.markdown import NBSP, NOTHING, blocks, folded, percent, signed_points, span_points
+from bench.report.leaderboard.columns import group_column, means_column, summaries
+from bench.report.leaderboard.tables import at_each
+from bench.report.markdown import blocks, escape, folded, table_lines
+from bench.report.numbers import NBSP, percent, rate_name
+from bench.report.table import Filled, TableCell, TableColumn, table_of
+from bench.stats import Floats
 from bench.stats.bootstrap import with_seeds
 from bench.stats.robustness import DELTA, breakdown, relative_area, slope
 
-Floats = NDArray[np.float64]
 #: Of rates and curves (..., rates) to (...).
 Summarise = Callable[[Floats, Floats], Floats]
+
+_HEADS = {
+    "kept_anomalous": f"kept anomalous{NBSP}↓",
+    "filter_auroc": "filter AUROC",
+    "normals_lost": f"normals lost{NBSP}↓",
+}
+_PURIFICATION = (
+    "Of the methods that choose among their training images, by the truth that they do not see: the share of "
+    "anomalies among the images kept, the AUROC of the scores that they filter by over all training images, "
+    "and the share of the normal images that they left out. In points; means over seeds, then tasks."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,9 +65,9 @@ class Curves:
     replicates: tuple[Floats, ...] | None
     comparable: bool
 
-    def quantity(self, summarise: Summarise) -> Quantity:
-        """Return a summary of each curve as a quantity to compare."""
-        return Quantity(
+    def samples(self, summarise: Summarise) -> Samples:
+        """Return a summary of each curve as a samples to compare."""
+        return Samples(
             rows=self.rows,
             blocks=self.blocks,
             values=tuple(summarise(self.rates, value) for value in self.values),
@@ -100,7 +113,10 @@ def robustness(evidence: Evidence) -> list[str]:
     lines = summary_table(evidence, names)
     if not lines:
         return []
-    each = [blocks([f"**{dataset_name(board, name)}**"], summary_table(evidence, [name])) for name in names]
+    each = [
+        blocks([f"**{escape(board.dataset_title(name))}**"], summary_table(evidence, [name]))
+        for name in names
+    ]
     more = folded("Robustness by data set", blocks(*each)) if len(names) > 1 else []
     return blocks(lines, [_legend(evidence)], more)
 
@@ -110,18 +126,18 @@ def summary_table(evidence: Evidence, names: Sequence[str]) -> list[str]:
     board, held = evidence.board, curves(evidence, names)
     if held is None:
         return []
-    slopes, areas = stand(held.quantity(slope)), stand(held.quantity(relative_area))
+    slopes, areas = compare_methods(held.samples(slope)), compare_methods(held.samples(relative_area))
     at = sorted(range(len(held.rows)), key=lambda each: (-slopes.mean[each], each))
     rows = [held.rows[each] for each in at]
     breaks = _breakdowns(held)
-    columns: list[TextColumn] = [
-        ("Slope per 10 points", [_slope(slopes, each) for each in at]),
+    filled: list[Filled] = [
+        (TableColumn("Slope per 10 points", "difference"), [_estimate(slopes, each) for each in at]),
         *(group_column(slopes, rows) if len(rows) > 1 else []),
-        ("Area relative to clean", [_area(areas, each) for each in at]),
+        (TableColumn("Area relative to clean", "percent"), [_estimate(areas, each) for each in at]),
         *(group_column(areas, rows) if len(rows) > 1 else []),
-        (f"Drop > {100 * DELTA:g} points at", [breaks[each] for each in at]),
+        (TableColumn(f"Drop > {100 * DELTA:g} points at", "words"), [TableCell(breaks[each]) for each in at]),
     ]
-    return pieces("Method", [label(board, row) for row in rows], columns)
+    return table_lines(table_of(map(board.label, rows), filled))
 
 
 def _breakdowns(held: Curves) -> list[str]:
@@ -147,18 +163,11 @@ def _breakdowns(held: Curves) -> list[str]:
     return texts
 
 
-def _slope(standing: Standing, at: int) -> str:
-    low, high = standing.interval[at]
-    text = signed_points(standing.mean[at])
-    return text if np.isnan(low) else f"{text} ({signed_points(low)}{NBSP}to{NBSP}{signed_points(high)})"
-
-
-def _area(standing: Standing, at: int) -> str:
-    low, high = standing.interval[at]
-    if np.isnan(standing.mean[at]):
-        return NOTHING
-    text = f"{100 * standing.mean[at]:.1f}{NBSP}%"
-    return text if np.isnan(low) else f"{text} ({span_points(low, high)})"
+def _estimate(compared: Comparison, at: int) -> TableCell:
+    value, (low, high) = float(compared.mean[at]), compared.interval[at].tolist()
+    if np.isnan(value):
+        return TableCell()
+    return TableCell(value, interval=None if np.isnan(low) else (low, high))
 
 
 def _legend(evidence: Evidence) -> str:
@@ -167,7 +176,7 @@ def _legend(evidence: Evidence) -> str:
     held = curves(evidence, list(board.datasets))
     brackets = ""
     if held is not None:
-        scope = stand(held.quantity(slope)).interval_scope
+        scope = compare_methods(held.samples(slope)).interval_scope
         over = {"data sets": "data sets like these", "images": "test images and seeds of these data sets"}
         brackets = f" In brackets 95{NBSP}% intervals over {over[scope]}." if scope else ""
     return (
@@ -176,4 +185,41 @@ def _legend(evidence: Evidence) -> str:
         f"*Drop >*: the first rate at which more than {100 * DELTA:g} points are lost; *certain* where the "
         f"whole paired interval of the drop, over test images and seeds, lies beyond.{brackets} Methods that "
         "share a *Group* letter are not significantly different in the column before."
+    )
+
+
+def purification(board: Board) -> list[str]:
+    """Return one table a contamination rate; nothing if no method chose among its training images."""
+    tables = at_each(board.rates, lambda rate: _at(board, rate))
+    return blocks([_PURIFICATION], tables) if tables else []
+
+
+def _at(board: Board, rate: float) -> list[str]:
+    rows = [
+        row
+        for row in range(len(board.plan.rows))
+        if any("kept_anomalous" in record.metrics for record in board.records(row=row, rate=rate))
+    ]
+    if not rows:
+        return []
+    filled = [
+        means_column(
+            TableColumn(f"{board.dataset_title(name)}: {_HEADS[metric]}"),
+            summaries(board, rows, [of], rate, metric),
+            compare=False,
+        )
+        for name, of in board.datasets.items()
+        for metric in PURIFICATION_METRICS
+        if _is_there(board, rows, of, rate, metric)
+    ]
+    return table_lines(table_of(map(board.label, rows), filled))
+
+
+def _is_there(board: Board, rows: Sequence[int], of: Sequence[int], rate: float, metric: str) -> bool:
+    """Return whether any record has the metric: a clean training set has no AUROC."""
+    return any(
+        record is not None and metric in record.metrics
+        for row in rows
+        for column in of
+        for record in board.group(row, column, rate).records
     )

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from bench.report.board import Board
-from bench.report.evidence.comparison import ALPHA, ENOUGH_FOR_INTERVAL, Standing, best
+from bench.report.evidence.comparison import ALPHA, ENOUGH_FOR_INTERVAL, Comparison, best
 from bench.report.evidence.evidence import Evidence
-from bench.report.leaderboard.columns import TextColumn, clipped, dataset_name, label, pieces
-from bench.report.markdown import (
-    NBSP,
-    NOTHING,
-    blocks,
-    count,
-    escape,
-    folded,
-    points,
-    probability,
-    signed_points,
-    table,
-)
+from bench.report.markdown import blocks, breakable, escape, folded, grid, table_lines
+from bench.report.numbers import NBSP, NOTHING, count, points, probability, signed_points
+from bench.report.table import Filled, TableCell, TableColumn, table_of
 from bench.stats.bayes import ROPE, signed_rank_probabilities
 
 #: With more methods the pairs are shown over all data sets alone.
 MOST_PAIRED = 16
+_POINTS = TableColumn("")
 
 _MATRIX = (
     "Above the diagonal: the difference of the averages in points, row minus column; below it: its p value, "
@@ -33,163 +26,167 @@ _MATRIX = (
 
 def significance(evidence: Evidence, rate: float) -> list[str]:
     """Return what separates the methods overall at one rate; nothing for fewer than two complete methods."""
-    standing = evidence.overall(rate)
-    if standing is None or len(standing.rows) < 2:
+    compared = evidence.overall(rate)
+    if compared is None or len(compared.rows) < 2:
         return []
     return blocks(
-        _about(evidence, standing),
-        _against_best(evidence, standing),
-        _across(standing),
-        _sight(standing),
-        matrix(evidence.board, standing),
+        _about(evidence, compared),
+        _against_best(evidence, compared),
+        _across(compared),
+        _sight(compared),
+        matrix(evidence.board, compared),
     )
 
 
-def matrix(board: Board, standing: Standing | None) -> list[str]:
+def matrix(board: Board, compared: Comparison | None) -> list[str]:
     """Return the pairwise matrix with its legend; nothing where nothing was tested."""
-    if standing is None or not standing.scope:
+    if compared is None or not compared.scope:
         return []
-    at = sorted(range(len(standing.rows)), key=lambda each: (-standing.mean[each], each))
-    labels = [f"{place}. {label(board, standing.rows[each])}" for place, each in enumerate(at, 1)]
-    columns: list[TextColumn] = []
+    at = sorted(range(len(compared.rows)), key=lambda each: (-compared.mean[each], each))
+    labels = [board.label(compared.rows[each]) for each in at]
+    filled: list[Filled] = []
     for place, column in enumerate(at):
-        texts = []
+        cells = []
         for other, row in enumerate(at):
-            text = signed_points(standing.difference[row, column])
-            text = probability(standing.adjusted[row, column]) if other > place else text
-            bold = standing.adjusted[row, column] <= ALPHA
-            texts.append("" if row == column else f"**{text}**" if bold else text)
-        columns.append((f"{place + 1}", texts))
-    return blocks([_MATRIX], pieces("Method", labels, columns))
+            text = signed_points(compared.difference[row, column])
+            text = probability(compared.adjusted[row, column]) if other > place else text
+            bold = compared.adjusted[row, column] <= ALPHA
+            cells.append(TableCell("" if row == column else text, mark="best" if bold else ""))
+        filled.append((TableColumn(f"{place + 1}", "words"), cells))
+    table = table_of(labels, filled)
+    rows = tuple(replace(row, place=place) for place, row in enumerate(table.rows, 1))
+    return blocks([_MATRIX], table_lines(replace(table, rows=rows)))
 
 
 def within(evidence: Evidence, dataset: str, rate: float) -> list[str]:
     """Return the pairwise matrix of one data set, folded: by its test images."""
-    standing = evidence.within(dataset, rate)
-    if standing is None or len(standing.rows) > MOST_PAIRED:
+    compared = evidence.within(dataset, rate)
+    if compared is None or len(compared.rows) > MOST_PAIRED:
         return []
-    return folded("Every pair on this data set", matrix(evidence.board, standing))
+    return folded("Every pair on this data set", matrix(evidence.board, compared))
 
 
 def headline(evidence: Evidence, rate: float) -> tuple[list[str], list[str]]:
     """Return what stands below the first table: what intervals and groups are, and how far they reach."""
-    standing = evidence.overall(rate)
-    if standing is None:
+    compared = evidence.overall(rate)
+    if compared is None:
         return [], []
-    n = count(standing.n, "independent data set")
+    n = count(compared.n, "independent data set")
     claims = []
-    if standing.interval_scope == "data sets":
+    if compared.interval_scope == "data sets":
         claims.append(
             f"In brackets: 95{NBSP}% intervals over data sets like these (hierarchical bootstrap of the {n}, "
             "their tasks and seeds)."
         )
-    elif standing.interval_scope == "images":
+    elif compared.interval_scope == "images":
         claims.append(f"In brackets: 95{NBSP}% intervals over test images and seeds.")
-    if standing.letters:
+    if compared.letters:
         test = (
             f"Wilcoxon's signed-rank test over the {n}"
-            if standing.scope == "data sets"
+            if compared.scope == "data sets"
             else "paired bootstrap of the test images"
         )
         claims.append(
             "Methods that share a *Group* letter are not significantly different in their average "
-            f"({test}, Holm for {count(_pairs(standing), 'pair')})."
+            f"({test}, Holm for {count(_pairs(compared), 'pair')})."
         )
-    return claims, _reach(evidence, standing) if len(standing.rows) > 1 else []
+    return claims, _reach(evidence, compared) if len(compared.rows) > 1 else []
 
 
-def _reach(evidence: Evidence, standing: Standing) -> list[str]:
+def _reach(evidence: Evidence, compared: Comparison) -> list[str]:
     """Return for what the groups hold, where it is not for data sets like these."""
-    n = count(standing.n, "independent data set")
-    if standing.scope == "images":
-        what = "Intervals and groups" if standing.interval_scope == "images" else "Groups"
+    n = count(compared.n, "independent data set")
+    if compared.scope == "images":
+        what = "Intervals and groups" if compared.interval_scope == "images" else "Groups"
         these = "this data set" if len(evidence.board.datasets) == 1 else "these data sets"
         return [
             f"**{what} hold for {these} alone: {n} cannot show which method is better on others** (with "
-            f"{count(len(standing.rows), 'method')} it takes at least {standing.needed})."
+            f"{count(len(compared.rows), 'method')} it takes at least {compared.needed})."
         ]
-    if standing.scope:
+    if compared.scope:
         return []
-    why = f"; on their images: {escape(standing.why)}" if standing.why else ""
-    return [f"No groups: {n}, and a test over data sets takes at least {standing.needed}{why}."]
+    why = f"; on their images: {escape(compared.why)}" if compared.why else ""
+    return [f"No groups: {n}, and a test over data sets takes at least {compared.needed}{why}."]
 
 
-def _pairs(standing: Standing) -> int:
-    return len(standing.rows) * (len(standing.rows) - 1) // 2
+def _pairs(compared: Comparison) -> int:
+    return len(compared.rows) * (len(compared.rows) - 1) // 2
 
 
-def _about(evidence: Evidence, standing: Standing) -> list[str]:
+def _about(evidence: Evidence, compared: Comparison) -> list[str]:
     """Return how many independent data sets stand behind the page, and what was tested on what."""
     board = evidence.board
-    names = ", ".join(dataset_name(board, name) for name in board.datasets)
-    together = len(board.datasets) - standing.n
+    names = ", ".join(escape(board.dataset_title(name)) for name in board.datasets)
+    together = len(board.datasets) - compared.n
     shared = f" ({together} more share their images with one of them)" if together else ""
     lines = [
-        f"- {count(standing.n, 'independent data set')}: {names}{shared}. Tasks of one data set and seeds of "
+        f"- {count(compared.n, 'independent data set')}: {names}{shared}. Tasks of one data set and seeds of "
         "one method are not independent and never count as more."
     ]
-    if standing.scope == "data sets":
+    if compared.scope == "data sets":
         lines.append(
             "- Tested: means over the tasks and seeds of each data set, by Wilcoxon's signed-rank test "
-            f"(exact), with Holm's correction for {count(_pairs(standing), 'pair')}."
+            f"(exact), with Holm's correction for {count(_pairs(compared), 'pair')}."
         )
         return lines
     lines.append(
         f"- **Not enough data sets** to say which method is better on data sets like these: for "
-        f"{count(len(standing.rows), 'method')} ({count(_pairs(standing), 'pair')}, Holm) no outcome of the "
-        f"signed-rank test could be significant with fewer than {standing.needed}."
+        f"{count(len(compared.rows), 'method')} ({count(_pairs(compared), 'pair')}, Holm) no outcome of the "
+        f"signed-rank test could be significant with fewer than {compared.needed}."
     )
     lines.append(
         "- Tested instead, on these very data sets: the test images of each were resampled, one resample for "
         "all its tasks and all methods (bootstrap, within images of the same labels); the variance over "
-        f"seeds is added; Student's t and Holm's correction for {count(_pairs(standing), 'pair')}."
-        if standing.scope
-        else f"- Nothing was tested on their images: {escape(standing.why)}."
+        f"seeds is added; Student's t and Holm's correction for {count(_pairs(compared), 'pair')}."
+        if compared.scope
+        else f"- Nothing was tested on their images: {escape(compared.why)}."
     )
     return lines
 
 
-def _against_best(evidence: Evidence, standing: Standing) -> list[str]:
+def _against_best(evidence: Evidence, compared: Comparison) -> list[str]:
     """Return everyone's difference from the best average, its interval, effect size and probabilities."""
-    board, top = evidence.board, best(standing)
-    at = sorted(range(len(standing.rows)), key=lambda each: (-standing.mean[each], each))
+    board, top = evidence.board, best(compared)
+    at = sorted(range(len(compared.rows)), key=lambda each: (-compared.mean[each], each))
     head = ["Method", "Average"]
-    head += ["95 % interval on these images"] if np.isfinite(standing.on_images).all() else []
-    head += ["… over data sets like these"] if standing.n > 1 else []
-    head += ["Behind the best", "95 % interval", "p (Holm)"] if standing.scope else ["Behind the best"]
-    over = standing.across
-    head += ["Effect size r"] if over is not None and standing.n >= ENOUGH_FOR_INTERVAL else []
-    bayes = standing.n >= ENOUGH_FOR_INTERVAL
+    head += ["95 % interval on these images"] if np.isfinite(compared.on_images).all() else []
+    head += ["… over data sets like these"] if compared.n > 1 else []
+    head += ["Behind the best", "95 % interval", "p (Holm)"] if compared.scope else ["Behind the best"]
+    over = compared.across
+    head += ["Effect size r"] if over is not None and compared.n >= ENOUGH_FOR_INTERVAL else []
+    bayes = compared.n >= ENOUGH_FOR_INTERVAL
     head += ["P(better)", "P(equivalent)", "P(worse)"] if bayes else []
     rows = []
     for each in at:
-        line = [label(board, standing.rows[each]), points(standing.mean[each])]
-        line += [clipped(standing.on_images[each])] if np.isfinite(standing.on_images).all() else []
-        line += [clipped(standing.over_datasets[each])] if standing.n > 1 else []
+        line = [breakable(board.label(compared.rows[each])), points(compared.mean[each])]
+        line += (
+            [_POINTS.interval_text(compared.on_images[each])] if np.isfinite(compared.on_images).all() else []
+        )
+        line += [_POINTS.interval_text(compared.over_datasets[each])] if compared.n > 1 else []
         same = each == top
-        line.append(NOTHING if same else signed_points(standing.difference[each, top]))
-        if standing.scope:
-            interval = _interval(standing.low[each, top], standing.high[each, top])
-            line += [NOTHING, NOTHING] if same else [interval, probability(standing.adjusted[each, top])]
-        if over is not None and standing.n >= ENOUGH_FOR_INTERVAL:
+        line.append(NOTHING if same else signed_points(compared.difference[each, top]))
+        if compared.scope:
+            interval = _interval(compared.low[each, top], compared.high[each, top])
+            line += [NOTHING, NOTHING] if same else [interval, probability(compared.adjusted[each, top])]
+        if over is not None and compared.n >= ENOUGH_FOR_INTERVAL:
             line.append(NOTHING if same else f"{over.effect[each, top]:+.2f}".replace("-", "−"))
         if bayes:
-            line += _probabilities(standing, each, top)
+            line += _probabilities(compared, each, top)
         rows.append(line)
-    return blocks(table(head, rows), _legend(standing, bayes=bayes))
+    return blocks(grid(head, rows), _legend(compared, bayes=bayes))
 
 
-def _legend(standing: Standing, *, bayes: bool) -> list[str]:
+def _legend(compared: Comparison, *, bayes: bool) -> list[str]:
     words = [
         "The best average was picked by these same numbers: its lead is a little flattered",
         "the interval of a difference is that of a single comparison, without Holm's correction",
     ]
-    if 1 < standing.n < ENOUGH_FOR_INTERVAL:
+    if 1 < compared.n < ENOUGH_FOR_INTERVAL:
         words.append(
-            f"the interval over data sets like these is Student's t of {standing.n}: so wide is what they "
+            f"the interval over data sets like these is Student's t of {compared.n}: so wide is what they "
             "leave open"
         )
-    if standing.n >= ENOUGH_FOR_INTERVAL:
+    if compared.n >= ENOUGH_FOR_INTERVAL:
         words.append(
             "*r* is the matched-pairs rank-biserial correlation over data sets (−1: behind on all of them)"
         )
@@ -206,19 +203,19 @@ def _legend(standing: Standing, *, bayes: bool) -> list[str]:
     return [f"{'; '.join(words)}."]
 
 
-def _probabilities(standing: Standing, each: int, top: int) -> list[str]:
-    if each == top or standing.across is None:
+def _probabilities(compared: Comparison, each: int, top: int) -> list[str]:
+    if each == top or compared.across is None:
         return [NOTHING] * 3
-    differences = standing.by_block[:, each] - standing.by_block[:, top]
+    differences = compared.by_block[:, each] - compared.by_block[:, top]
     return [f"{value:.2f}" for value in signed_rank_probabilities(differences)]
 
 
-def _across(standing: Standing) -> list[str]:
+def _across(compared: Comparison) -> list[str]:
     """Return Friedman's test over data sets, where it could be significant."""
-    over = standing.across
+    over = compared.across
     if over is None or over.friedman is None:
         return []
-    if standing.n < over.friedman_needs:
+    if compared.n < over.friedman_needs:
         return [f"Friedman's test of all methods: not enough data sets ({over.friedman_needs} needed)."]
     found = over.friedman
     text = (
@@ -232,12 +229,12 @@ def _across(standing: Standing) -> list[str]:
     return [f"{text}."]
 
 
-def _sight(standing: Standing) -> list[str]:
-    if not np.isfinite(standing.smallest):
+def _sight(compared: Comparison) -> list[str]:
+    if not np.isfinite(compared.smallest):
         return []
     return [
         f"**What this design could have seen:** between a typical pair a difference of "
-        f"{points(standing.smallest)} points or more, with probability 80{NBSP}% (first step of Holm's "
+        f"{points(compared.smallest)} points or more, with probability 80{NBSP}% (first step of Holm's "
         "correction). That a smaller one is not significant says little."
     ]
 

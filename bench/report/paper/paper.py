@@ -1,4 +1,4 @@
-"""A paper's table: chosen rows and columns of a board, with the best, the second and ties marked. No text.
+"""A paper's table: chosen rows and columns of a board, with the best, the second and ties marked.
 
 Marks are for methods that rank, complete in the column; every other setting stands in a section of its own
 and gets none. A tie is a method that is not significantly different from the best of its column: on one task
@@ -10,24 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import numpy as np
 
 from bench.core.errors import AnobenchError, did_you_mean
-from bench.report.board import Board
-from bench.report.evidence.comparison import ALPHA, best, stand
+from bench.report.board import LOWER, PRINTED, Board
+from bench.report.evidence.comparison import ALPHA, best, compare_methods
 from bench.report.evidence.evidence import Evidence
-from bench.report.leaderboard.tables import ties_to_best
-from bench.report.markdown import percent
-from bench.report.paper.choice import chosen_columns, chosen_rate, chosen_rows
+from bench.report.numbers import percent
+from bench.report.table import Table, TableCell, TableColumn, TableRow, marked
 
 By = Literal["task", "dataset", "average"]
-#: Metrics of which the lowest is the best, and what all are called in print.
-LOWER = ("fpr95",)
-PRINTED = {"auroc": "AUROC", "ap": "AP", "fpr95": "FPR95"}
 
-#: The tests that tell ties: of one task, and of means in each scope (`bench.report.evidence.comparison`).
+#: The tests behind ties: of one task, and of means in each scope (`bench.report.evidence.comparison`).
 TESTS = {
     "task": "DeLong's paired test on tasks",
     "images": "paired bootstrap over test images on means",
@@ -36,68 +33,13 @@ TESTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class PaperColumn:
-    """A column: mean over blocks (data sets) of the means over their columns (tasks) at one rate."""
+class _Mean:
+    """What a column shows: the mean over blocks (data sets) of the means over tasks at one rate."""
 
     group: str
     name: str
     blocks: tuple[tuple[int, ...], ...]
     rate: float
-
-
-@dataclass(frozen=True, slots=True)
-class PaperCell:
-    """One number.
-
-    Attributes
-    ----------
-    mean, sd : float or None
-        Share of 1; no mean where cells are missing, no deviation where nothing depends on a seed.
-    place : {"best", "second", ""}
-        As printed: equal ones share a place.
-    tie : bool
-        Not significantly different from the best, and not the best itself.
-    """
-
-    mean: float | None
-    sd: float | None
-    place: Literal["best", "second", ""] = ""
-    tie: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PaperRow:
-    """A method; `section` is empty for those that rank, else the name of their setting."""
-
-    section: str
-    label: str
-    cells: tuple[PaperCell, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PaperTable:
-    """What is printed.
-
-    Attributes
-    ----------
-    metric : str
-    decimals : int
-    columns : tuple of PaperColumn
-    rows : tuple of PaperRow
-    rates : tuple of float
-    about : str
-        The data set, where it is a single one.
-    tests : tuple of str
-        Those that told the ties; empty where nothing could be tested.
-    """
-
-    about: str
-    metric: str
-    decimals: int
-    columns: tuple[PaperColumn, ...]
-    rows: tuple[PaperRow, ...]
-    rates: tuple[float, ...]
-    tests: tuple[str, ...]
 
 
 def paper_table(
@@ -110,8 +52,9 @@ def paper_table(
     rates: Sequence[float] = (),
     metric: str = "auroc",
     decimals: int = 1,
-) -> PaperTable:
-    """Return the table of what is chosen.
+    spread: bool = True,
+) -> Table:
+    """Return the table of what is chosen; its caption says what is shown and what the marks mean.
 
     Parameters
     ----------
@@ -127,6 +70,8 @@ def paper_table(
     metric : str
     decimals : int
         Of points.
+    spread : bool
+        Standard deviations over seeds.
 
     Raises
     ------
@@ -140,31 +85,58 @@ def paper_table(
     known = {name for record in board.records() for name in record.metrics}
     if metric not in known:
         raise AnobenchError(f"no record has the metric {metric!r}{did_you_mean(metric, known)}")
-    at = tuple(chosen_rate(board, rate) for rate in rates) or board.rates[:1]
+    at = tuple(map(board.the_rate, rates)) or board.rates[:1]
     of = chosen_columns(board, datasets, tasks)
-    columns = tuple(_columns(by, of, board, at))
     rows = chosen_rows(board, methods, [column for held in of.values() for column in held], at)
     sections = {row: name for name, held in board.unranked.items() for row in held}
-    cells = [_cells(evidence, rows, column, metric, decimals, set(sections)) for column in columns]
-    ranked = [row for row in rows if row not in sections]
-    every = [*ranked, *sorted((row for row in rows if row in sections), key=lambda row: sections[row])]
-    return PaperTable(
-        about=next(iter(of)) if len(of) == 1 else "",
-        metric=metric,
-        decimals=decimals,
-        columns=columns,
+    # Those that rank first, then setting by setting.
+    rows = sorted(rows, key=lambda row: (row in sections, sections.get(row, "")))
+    ranked = {at for at, row in enumerate(rows) if row not in sections}
+    columns: list[TableColumn] = []
+    filled: list[list[TableCell]] = []
+    tests: dict[str, None] = {}
+    for mean in _means(by, of, board, at):
+        column = TableColumn(mean.name, lower=metric in LOWER, group=mean.group)
+        cells, test = _cells(evidence, rows, ranked, mean, metric, spread=spread)
+        columns.append(column)
+        filled.append(marked(column, cells, among=ranked, second=True, decimals=decimals))
+        tests |= {test: None} if test else {}
+    return Table(
+        columns=tuple(columns),
         rows=tuple(
-            PaperRow(sections.get(row, ""), board.plan.rows[row].label, tuple(held[row] for held, _ in cells))
-            for row in every
+            TableRow(board.label(row), tuple(held[at] for held in filled), sections.get(row, ""))
+            for at, row in enumerate(rows)
         ),
-        rates=at,
-        tests=tuple(dict.fromkeys(test for _, test in cells if test)),
+        decimals=decimals,
+        caption=_caption(
+            [cell for held in filled for cell in held],
+            tuple(tests),
+            metric,
+            at,
+            next(iter(of)) if len(of) == 1 else "",
+        ),
     )
 
 
-def _columns(
-    by: By, of: dict[str, tuple[int, ...]], board: Board, rates: Sequence[float]
-) -> Iterator[PaperColumn]:
+def _caption(
+    cells: Sequence[TableCell], tests: Sequence[str], metric: str, rates: Sequence[float], dataset: str
+) -> str:
+    """Return what the table shows, and what its marks mean, in a sentence or two."""
+    lower = ", lower is better" if metric in LOWER else ""
+    where = f" on {dataset}" if dataset else ""
+    at = f" at {', '.join(map(percent, rates))} contamination" if any(rates) else ""
+    words = [f"{PRINTED.get(metric, metric)} in points{where}{at}{lower}"]
+    marks = {cell.mark for cell in cells}
+    if "best" in marks:
+        words.append("best in bold" + (", second underlined" if "second" in marks else ""))
+    if any(cell.tie for cell in cells):
+        words.append(f"† not significantly different from the best (α = 0.05; {', '.join(tests)}; Holm)")
+    if any(cell.spread is not None for cell in cells):
+        words.append("± standard deviation over seeds")
+    return f"{'; '.join(words)}."
+
+
+def _means(by: By, of: dict[str, tuple[int, ...]], board: Board, rates: Sequence[float]) -> Iterator[_Mean]:
     """Yield the columns; where there are several rates each of them in turn has all of them."""
     several = len(rates) > 1
     for name, columns in of.items():
@@ -173,61 +145,105 @@ def _columns(
             if by == "task":
                 group = ", ".join(filter(None, (name if len(of) > 1 else "", said)))
                 for at in columns:
-                    yield PaperColumn(group, board.plan.columns[at].task, ((at,),), rate)
+                    yield _Mean(group, board.plan.columns[at].task, ((at,),), rate)
                 if len(columns) > 1:
-                    yield PaperColumn(group, "Mean", (columns,), rate)
+                    yield _Mean(group, "Mean", (columns,), rate)
             elif by == "dataset":
-                yield PaperColumn(name if several else "", said or name, (columns,), rate)
+                yield _Mean(name if several else "", said or name, (columns,), rate)
     if len(of) > 1 or by == "average":
         for rate in rates:
             said = percent(rate) if several else ""
-            yield PaperColumn("Average" if several else "", said or "Average", tuple(of.values()), rate)
+            yield _Mean("Average" if several else "", said or "Average", tuple(of.values()), rate)
 
 
 def _cells(
-    evidence: Evidence,
-    rows: Sequence[int],
-    column: PaperColumn,
-    metric: str,
-    decimals: int,
-    apart: set[int],
-) -> tuple[dict[int, PaperCell], str]:
-    """Return the cells of a column by row, and the test that told the ties, if any."""
-    board = evidence.board
-    means = {row: board.summary(row, column.blocks, column.rate, metric) for row in rows}
-    printed = {
-        row: round(100 * held.mean, decimals)
-        for row, held in means.items()
-        if row not in apart and held.mean is not None
-    }
-    ranking = sorted(set(printed.values()), reverse=metric not in LOWER) if len(printed) > 1 else []
+    evidence: Evidence, rows: Sequence[int], ranked: set[int], of: _Mean, metric: str, *, spread: bool
+) -> tuple[list[TableCell], str]:
+    """Return the cells of a column with its ties, and the test behind them, if any."""
+    found = [evidence.board.summary(row, of.blocks, of.rate, metric) for row in rows]
+    complete = [rows[at] for at, each in enumerate(found) if at in ranked and each.mean is not None]
     ties, test = set[int](), ""
-    if metric == "auroc" and len(printed) > 1:
-        ties, test = _ties(evidence, list(printed), column)
-    cells = {}
-    for row, held in means.items():
-        at = ranking.index(printed[row]) if ranking and row in printed else 2
-        place: Literal["best", "second", ""] = "best" if at == 0 else "second" if at == 1 else ""
-        tie = row in ties and place != "best"
-        cells[row] = PaperCell(held.mean, held.sd, place, tie)
-    return cells, test
+    if metric == "auroc" and len(complete) > 1:
+        ties, test = _ties(evidence, complete, of)
+    return [
+        TableCell(each.mean, each.sd if spread else None, tie=row in ties)
+        for row, each in zip(rows, found, strict=True)
+    ], test
 
 
-def _ties(evidence: Evidence, rows: list[int], column: PaperColumn) -> tuple[set[int], str]:
+def _ties(evidence: Evidence, rows: list[int], of: _Mean) -> tuple[set[int], str]:
     """Return the rows that are not significantly different from the best, and by which test, if any."""
-    board, rate = evidence.board, column.rate
-    flat = [at for block in column.blocks for at in block]
+    board, rate = evidence.board, of.rate
+    flat = [at for block in of.blocks for at in block]
     if len(flat) == 1:
         if evidence.task(flat[0], rate) is None:
             return set(), ""
-        marks = ties_to_best(evidence, rows, flat[0], rate)
+        marks = evidence.ties_to_best(rows, flat[0], rate)
         return {row for row, tie in zip(rows, marks, strict=True) if tie}, TESTS["task"]
-    names = [board.plan.columns[block[0]].dataset for block in column.blocks]
-    if any(set(block) != set(board.datasets[name]) for name, block in zip(names, column.blocks, strict=True)):
-        return set(), ""  # the images were resampled for whole data sets
-    standing = stand(evidence.quantity(names, tuple(rows), rate))
-    if not standing.scope:
+    names = [board.plan.columns[block[0]].dataset for block in of.blocks]
+    if any(set(block) != set(board.datasets[name]) for name, block in zip(names, of.blocks, strict=True)):
+        return set(), ""  # the images were resampled for entire data sets
+    compared = compare_methods(evidence.samples(names, tuple(rows), rate))
+    if not compared.scope:
         return set(), ""
-    top = best(standing)
-    alike = np.flatnonzero(~(standing.adjusted[top] <= ALPHA))
-    return {standing.rows[at] for at in alike if at != top}, TESTS[standing.scope]
+    top = best(compared)
+    alike = np.flatnonzero(~(compared.adjusted[top] <= ALPHA))
+    return {compared.rows[at] for at in alike if at != top}, TESTS[compared.scope]
+
+
+def _matches(pattern: str, *names: str) -> bool:
+    return any(pattern == name or fnmatchcase(name, pattern) for name in names)
+
+
+def chosen_columns(board: Board, datasets: Sequence[str], tasks: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the columns chosen of each data set.
+
+    Raises
+    ------
+    AnobenchError
+        A pattern matches nothing.
+    """
+    plan = board.plan
+    for pattern in datasets:
+        if not any(_matches(pattern, name, name.partition("[")[0]) for name in board.datasets):
+            raise AnobenchError(f"no data set {pattern!r}{did_you_mean(pattern, board.datasets)}")
+    of = {
+        name: columns
+        for name, columns in board.datasets.items()
+        if not datasets or any(_matches(pattern, name, name.partition("[")[0]) for pattern in datasets)
+    }
+    names = {plan.columns[column].task for columns in of.values() for column in columns}
+    for pattern in tasks:
+        if not any(_matches(pattern, name) for name in names):
+            raise AnobenchError(f"no task {pattern!r}{did_you_mean(pattern, names)}")
+    kept = {
+        name: tuple(
+            at for at in columns if not tasks or any(_matches(each, plan.columns[at].task) for each in tasks)
+        )
+        for name, columns in of.items()
+    }
+    return {name: columns for name, columns in kept.items() if columns}
+
+
+def chosen_rows(
+    board: Board, methods: Sequence[str], columns: Sequence[int], rates: Sequence[float]
+) -> list[int]:
+    """Return the rows chosen: in the order of the patterns, and within one the best average first.
+
+    Raises
+    ------
+    AnobenchError
+        A pattern matches no method.
+    """
+    others = [row for held in board.unranked.values() for row in held]
+    every = [*board.order(columns, rates), *others]
+    if not methods:
+        return every
+    found: dict[int, None] = {}
+    for pattern in methods:
+        of = [row for row in every if _matches(pattern, board.label(row), board.plan.rows[row].method)]
+        if not of:
+            known = [row.label for row in board.plan.rows]
+            raise AnobenchError(f"no method {pattern!r}{did_you_mean(pattern, known)}")
+        found |= dict.fromkeys(of)
+    return list(found)

@@ -15,8 +15,8 @@ from bench.core.cell import Cell
 from bench.core.plan import Plan
 from bench.core.selector import parse
 from bench.report.board import Board
-from bench.report.markdown import percent, signed_points
-from bench.report.published.network import Network, published_network, row_network
+from bench.report.numbers import percent, signed_points
+from bench.report.published.network import NetworkName, published_network, row_network
 from bench.report.published.row import Published
 
 #: Returns the interval of a row's mean over columns at a rate, as shares of 1, or None where there is none.
@@ -26,7 +26,7 @@ _EPSILON = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PublishedComparison:
     """One published number and ours.
 
     Attributes
@@ -82,7 +82,7 @@ class Comparison:
 
 def comparisons(
     board: Board, published: tuple[Published, ...], interval: Interval | None = None
-) -> Iterator[Comparison]:
+) -> Iterator[PublishedComparison]:
     """Yield what there is to compare: by the board's rows, its data sets, then in the order of `published`.
 
     A published number belongs to a row if it is of the same adapter with compatible parameters, on a data set
@@ -105,9 +105,9 @@ def _compared(
     theirs: Published,
     row: int,
     columns: tuple[int, ...],
-    network: Network,
+    network: NetworkName,
     interval: Interval | None,
-) -> Iterator[Comparison]:
+) -> Iterator[PublishedComparison]:
     tasks = {board.plan.columns[column].task: column for column in columns}
     of = columns if theirs.task == "mean" else (tasks[theirs.task],) if theirs.task in tasks else ()
     rate = float(dict(theirs.contamination).get("rate", 0.0))
@@ -115,19 +115,19 @@ def _compared(
     cells = [cell for group in groups for cell in group.cells]
     if not cells or not compatible(theirs, cells[0]) or not _measured(board, row, theirs.metric):
         return
-    whole = board.summary(row, [of], rate, theirs.metric)
+    ours = board.summary(row, [of], rate, theirs.metric)
     differs = [
         *_networks(theirs, network),
         *_supervision(board.plan, row, theirs),
         *_data(board.plan, theirs, of),
         *_contaminations(theirs, cells[0]),
     ]
-    yield Comparison(
+    yield PublishedComparison(
         published=theirs,
         row=row,
         columns=of,
         rate=rate,
-        ours=whole.mean,
+        ours=ours.mean,
         interval=interval(row, of, rate) if interval and theirs.metric == "auroc" else None,
         differs=tuple(differs),
         unknown=tuple(_unknown(theirs, network, len({cell.seed for cell in cells}))),
@@ -153,7 +153,7 @@ def _measured(board: Board, row: int, metric: str) -> bool:
     return metric == "auroc" or any(metric in record.metrics for record in board.records(row=row))
 
 
-def _networks(theirs: Published, ours: Network) -> Iterator[str]:
+def _networks(theirs: Published, ours: NetworkName) -> Iterator[str]:
     if not theirs.backbone:
         yield f"their backbone is not stated, ours is {ours}"
         return
@@ -222,7 +222,7 @@ def _contaminations(theirs: Published, cell: Cell) -> Iterator[str]:
             yield f"their contamination has {key}={given}, ours {key}={own}"
 
 
-def _unknown(theirs: Published, ours: Network, seeds: int) -> Iterator[str]:
+def _unknown(theirs: Published, ours: NetworkName, seeds: int) -> Iterator[str]:
     other = published_network(theirs.backbone, theirs.resolution)
     if not theirs.selection:
         yield "their selection is not stated"

@@ -1,4 +1,4 @@
-"""Which network a row's backbone is, as far as the plan tells, to set beside a published number's."""
+"""Which network a row's backbone is, as far as the plan says, to compare with a published number's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LAST = (None, "", "layer4", "avgpool", "head", "norm")
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class NetworkName:
     """A network, or what stands in its place.
 
     Attributes
@@ -45,32 +45,32 @@ class Network:
         return f"{self.architecture}/{self.weights}" if self.weights else self.architecture
 
 
-def published_network(text: str, resolution: int | None) -> Network:
+def published_network(text: str, resolution: int | None) -> NetworkName:
     """Return the network that a published row names as ``architecture/weights``."""
     architecture, _, weights = text.partition("/")
-    return Network(architecture, weights, resolution)
+    return NetworkName(architecture, weights, resolution)
 
 
-def row_network(plan: Plan, backbone: str) -> Network:
+def row_network(plan: Plan, backbone: str) -> NetworkName:
     """Return the network of a row's backbone, by the suite file, the presets and the libraries' names."""
     if not backbone:
-        return Network("scratch")
+        return NetworkName("scratch")
     try:
         spec = Backbones(_tables(plan.suite_text)).get(backbone).spec
     except (BackboneError, ValidationError):
         # Its table is not in the plan, or another release of the library knew it.
-        return Network(_head(backbone))
+        return NetworkName(_head(backbone))
     if isinstance(spec, PixelsTable):
-        return Network("pixels", resolution=spec.size)
+        return NetworkName("pixels", resolution=spec.size)
     if isinstance(spec, HogTable):
-        return Network("hog", resolution=spec.size)
+        return NetworkName("hog", resolution=spec.size)
     if spec.timm is not None:
         architecture, _, tag = spec.timm.partition(".")
         tag = _TAGS.get(tag, tag)
     else:
         architecture, _, tag = (spec.torchvision or "").partition("/")
     side = _side(spec.crop) or _side(spec.resize)
-    return Network(architecture, tag, side, spec.layer or "" if spec.layer not in _LAST else "")
+    return NetworkName(architecture, tag, side, spec.layer or "" if spec.layer not in _LAST else "")
 
 
 def _tables(suite_text: str) -> dict[str, NetworkTable]:

@@ -55,7 +55,7 @@ def read_published(path: Path) -> list[Published]:
     Raises
     ------
     PublishedError
-        It cannot be read, lacks a column or has an unknown one, or a row does not hold: names file, line,
+        It cannot be read, misses a column, has an unknown one, or a row is not valid: names file, line,
         column and what is allowed.
     """
     try:

@@ -18,11 +18,11 @@ from bench.core.plan import Entry, Plan
 from bench.core.truth import Truth
 from bench.metrics.image import auroc
 from bench.report.compare.diff import Change, Diff, diff
-from bench.report.compare.sides import Place, is_export, read_side
+from bench.report.compare.sides import ResultKey, is_export, read_side
 from bench.report.compare.text import diff_text
 from bench.report.export import export_csv
-from bench.stats.delong import delong_test
 from tests.report.report_factory import columns, failure, make_plan, make_record, make_records, row
+from tests.stats.cases import delong_test
 
 DN2, FOREST = row("dn2[k=2]"), row("forest", stochastic=True)
 DIGITS = columns(digits=["0", "1"])
@@ -193,7 +193,7 @@ def test_without_any_variance_a_difference_is_certain(
 
 
 def test_what_is_at_the_level_or_the_tolerance_is_no_change() -> None:
-    place = Place("", "d", "t", "m", "", "", "0.0")
+    place = ResultKey("", "d", "t", "m", "", "", "0.0")
     found = Diff(
         metric="auroc",
         lower_is_better=False,
@@ -395,7 +395,7 @@ def test_one_suite_of_several(tmp_path: Path) -> None:
     assert read_side(str(tmp_path), "two").suites == {"two"}
     with pytest.raises(ArchiveError, match="did you mean 'two'"):
         read_side(str(tmp_path), "twoo")
-    place = Place("one", "d", "t", "m", "", "", "0.0")
+    place = ResultKey("one", "d", "t", "m", "", "", "0.0")
     assert place.suite == "one"
 
 

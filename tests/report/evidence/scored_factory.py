@@ -1,4 +1,4 @@
-"""Archives with scores for tests of reports: made-up scores of made-up pictures, evaluated as in a run."""
+"""Archives with scores for tests of reports: made-up scores of made-up images, evaluated as in a run."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.report.report_factory import make_record
 Scores = NDArray[np.float32]
 
 
-def truth_of(labels: Any, rows: Any = None, source: str = "pictures") -> Truth:
-    """Return the truth of a test set; its pictures are rows 0, 1, … of one source unless they are given."""
+def truth_of(labels: Any, rows: Any = None, source: str = "images") -> Truth:
+    """Return the truth of a test set; its images are rows 0, 1, … of one source unless they are given."""
     held = np.asarray(labels, np.uint8)
     at = np.arange(len(held)) if rows is None else np.asarray(rows)
     return Truth(

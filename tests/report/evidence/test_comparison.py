@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from bench.report.evidence.comparison import Quantity, best, stand
+from bench.report.evidence.comparison import Samples, best, compare_methods
 from bench.stats.bootstrap import with_seeds
 from bench.stats.multiple import holm
 from bench.stats.overall import overall
 from bench.stats.power import smallest_difference, smallest_difference_of
 
 
-def quantity(
+def samples(
     means: np.ndarray, *, spread: float | None = None, blocks: tuple[int, ...] | None = None, seeds: int = 1
-) -> Quantity:
+) -> Samples:
     """Return methods (columns) on data sets (rows), each of two tasks, and their replicates if any."""
     rng = np.random.default_rng(0)
     n, m = means.shape
@@ -23,14 +23,14 @@ def quantity(
     drawn = None
     if spread is not None:
         drawn = tuple(line[:, None] + rng.normal(scale=spread, size=(m, 500)) for line in means)
-    return Quantity(
+    return Samples(
         tuple(range(m)), blocks or tuple(range(n)), values, drawn, why="" if drawn else "no scores"
     )
 
 
 def test_few_data_sets_are_compared_on_their_images() -> None:
-    held = quantity(np.array([[0.9, 0.8, 0.899], [0.7, 0.6, 0.699]]), spread=0.01)
-    found = stand(held)
+    held = samples(np.array([[0.9, 0.8, 0.899], [0.7, 0.6, 0.699]]), spread=0.01)
+    found = compare_methods(held)
     assert (found.scope, found.interval_scope, found.n, found.needed) == ("images", "images", 2, 7)
     assert found.letters == ("a", "b", "a")
     assert found.mean == pytest.approx([0.8, 0.7, 0.799])
@@ -53,7 +53,7 @@ def test_few_data_sets_are_compared_on_their_images() -> None:
 def test_enough_data_sets_are_the_blocks() -> None:
     rng = np.random.default_rng(1)
     means = rng.uniform(0.6, 0.9, (9, 1)) - np.array([0.0, 0.05, 0.002]) + rng.normal(0, 0.004, (9, 3))
-    found = stand(quantity(means))
+    found = compare_methods(samples(means))
     assert (found.scope, found.interval_scope) == ("data sets", "data sets")
     raw = [wilcoxon(means[:, a], means[:, b], method="exact").pvalue for a, b in ((0, 1), (0, 2), (1, 2))]
     assert [found.adjusted[0, 1], found.adjusted[0, 2], found.adjusted[1, 2]] == pytest.approx(
@@ -70,11 +70,11 @@ def test_enough_data_sets_are_the_blocks() -> None:
 
 def test_two_methods_need_six_data_sets() -> None:
     means = np.array([[0.9, 0.8]]) - np.arange(6)[:, None] / 100
-    found = stand(quantity(means))
+    found = compare_methods(samples(means))
     assert found.scope == "data sets"
     assert found.adjusted[0, 1] == pytest.approx(2**-5)
     assert found.letters == ("a", "b")
-    five = stand(quantity(means[:5]))
+    five = compare_methods(samples(means[:5]))
     assert (five.scope, five.needed, five.letters, five.why) == ("", 6, (), "no scores")
     assert np.isnan(five.smallest)
     # Five are enough for an interval, not for a test.
@@ -83,7 +83,7 @@ def test_two_methods_need_six_data_sets() -> None:
 
 def test_variants_of_one_data_set_are_one_block() -> None:
     means = np.array([[0.9, 0.8]]) - np.arange(6)[:, None] / 100
-    found = stand(quantity(means, blocks=(0, 0, 0, 1, 1, 2)))
+    found = compare_methods(samples(means, blocks=(0, 0, 0, 1, 1, 2)))
     assert (found.n, found.scope) == (3, "")
     assert found.by_block[0] == pytest.approx([0.89, 0.79])
     # Every data set has the same weight in the mean that is shown.
@@ -91,7 +91,7 @@ def test_variants_of_one_data_set_are_one_block() -> None:
 
 
 def test_equal_methods_share_everything() -> None:
-    found = stand(quantity(np.array([[0.9, 0.9]]), spread=0.0))
+    found = compare_methods(samples(np.array([[0.9, 0.9]]), spread=0.0))
     assert found.scope == "images"
     assert found.adjusted[0, 1] == 1
     assert best(found) == 0
@@ -99,24 +99,24 @@ def test_equal_methods_share_everything() -> None:
 
 
 def test_seeds_that_differ_much_prove_little() -> None:
-    certain = quantity(np.array([[0.9, 0.8]]), spread=0.01, seeds=2)
+    certain = samples(np.array([[0.9, 0.8]]), spread=0.01, seeds=2)
     values = certain.values[0].copy()
     values[0] += np.array([-0.05, 0.05])
-    unsure = Quantity(certain.rows, certain.blocks, (values,), certain.replicates)
-    assert stand(certain).letters == ("a", "b")
-    assert stand(unsure).letters == ("a", "a")
-    widths = [np.ptp(stand(each).on_images[0]) for each in (certain, unsure)]
+    unsure = Samples(certain.rows, certain.blocks, (values,), certain.replicates)
+    assert compare_methods(certain).letters == ("a", "b")
+    assert compare_methods(unsure).letters == ("a", "a")
+    widths = [np.ptp(compare_methods(each).on_images[0]) for each in (certain, unsure)]
     assert widths[1] > 5 * widths[0]
 
 
 def test_one_method_has_an_interval_and_nothing_to_test() -> None:
-    found = stand(quantity(np.array([[0.9]]), spread=0.01))
+    found = compare_methods(samples(np.array([[0.9]]), spread=0.01))
     assert (found.scope, found.letters, found.needed) == ("", (), 0)
     assert found.interval_scope == "images"
     assert found.across is None
 
 
 def test_what_was_not_measured_alike_is_not_tested() -> None:
-    held = quantity(np.array([[0.9, 0.8]] * 8), spread=0.001)
-    found = stand(Quantity(held.rows, held.blocks, held.values, None, "mixed", comparable=False))
+    held = samples(np.array([[0.9, 0.8]] * 8), spread=0.001)
+    found = compare_methods(Samples(held.rows, held.blocks, held.values, None, "mixed", comparable=False))
     assert (found.scope, found.letters, found.across, found.interval_scope) == ("", (), None, "")

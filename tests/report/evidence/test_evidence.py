@@ -15,9 +15,9 @@ from bench.report.board import Board
 from bench.report.evidence import scored
 from bench.report.evidence.evidence import Evidence
 from bench.report.leaderboard.robustness import curves
-from bench.stats.delong import delong_test
 from tests.report.evidence.scored_factory import above, balanced, noisy, write_archive
 from tests.report.report_factory import columns, make_plan, row
+from tests.stats.cases import delong_test
 
 A, B, C = row("a"), row("b"), row("c")
 FIRST, SECOND = row("first", stochastic=True), row("second", stochastic=True)
@@ -93,7 +93,7 @@ def test_data_sets_with_unlike_numbers_of_resamples_have_the_fewer_in_common(
     monkeypatch.setattr(scored, "MOST_COUNTS", 48_000)
     found, _ = evidence(tmp_path, (A, B), columns(digits=["0"], mvtec=["a", "b"]), rates=(0.0, 0.1))
     assert [found.images[name][0.0].mean.shape[1] for name in ("digits", "mvtec")] == [600, 300]
-    drawn = found.quantity(("digits", "mvtec"), (0, 1), 0.0).replicates or ()
+    drawn = found.samples(("digits", "mvtec"), (0, 1), 0.0).replicates or ()
     assert [each.shape for each in drawn] == [(2, 300)] * 2
     held = curves(found, ("digits", "mvtec"))
     assert held is not None

@@ -15,9 +15,10 @@ from bench.core.truth import Truth
 from bench.report.board import Board
 from bench.report.evidence import scored
 from bench.report.evidence.scored import Resampled, read_dataset
-from bench.stats.delong import delong_test, placements
+from bench.stats.delong import placements
 from tests.report.evidence.scored_factory import balanced, noisy, truth_of, write_archive
 from tests.report.report_factory import columns, failure, make_plan, row
+from tests.stats.cases import delong_test
 
 A, B, STOCHASTIC = row("a"), row("b"), row("s", stochastic=True)
 CIFAR = columns(cifar=["cat", "dog", "ship"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from bench.core.errors import FigureError
+from bench.core.errors import AnobenchError, FigureError
 from bench.core.plan import Entry
 from bench.report.board import Board
 from bench.report.figures.common import Choice, distinct, named
@@ -313,7 +313,7 @@ def test_mistakes_say_what_is_allowed() -> None:
     for kind, choice, words in (
         ("hetmap", Choice(), "did you mean 'heatmap'"),
         ("heatmap", Choice(dataset="z"), "no data set 'z'"),
-        ("heatmap", Choice(rate=0.5), "--rate 0.5: this suite has the rates 0"),
+        ("heatmap", Choice(rate=0.5), "no contamination rate 0.5; available: 0"),
         ("heatmap", Choice(methods=("aa",)), "no method 'aa'"),
         ("heatmap", Choice(setting="few-shot"), "no method of this suite has the setting 'few-shot'"),
         (
@@ -325,7 +325,7 @@ def test_mistakes_say_what_is_allowed() -> None:
         ("roc", Choice(task="x/7"), "no task 'x/7'"),
         ("contamination", Choice(), "need two rates or more"),
     ):
-        with pytest.raises(FigureError) as caught:
+        with pytest.raises(AnobenchError) as caught:
             prepare(kind, sources, choice)
         assert words in str(caught.value)
 
@@ -367,17 +367,17 @@ def test_a_training_course_is_in_order_and_the_mean_over_seeds() -> None:
     assert "seeds" not in training_courses(trained(["a"], {"x": ["0"]}, seeds=1)).note
 
 
-def test_a_training_course_needs_records_that_tell_of_it() -> None:
+def test_a_training_course_needs_records_that_hold_states() -> None:
     with pytest.raises(FigureError, match="selection=oracle"):
         training_courses(board_of(["a"], {"x": ["0"]}))
     board = trained(["a"], {"x": ["0"]})
     old = {record.cell.key: replace(record, candidates={}) for record in board.records()}
-    with pytest.raises(FigureError, match="no record of this suite tells"):
+    with pytest.raises(FigureError, match="no record of this suite holds"):
         training_courses(Board(board.plan, old))
     parameters = {
         key: replace(record, candidates={"nu=0.1, gamma=2": {"auroc": 0.5}}) for key, record in old.items()
     }
-    with pytest.raises(FigureError, match="no record of this suite tells"):
+    with pytest.raises(FigureError, match="no record of this suite holds"):
         training_courses(Board(board.plan, parameters))
 
 

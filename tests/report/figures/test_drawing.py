@@ -1,4 +1,4 @@
-"""Pictures: well-formed, the same bytes twice, readable on white and dark pages, nothing cut off."""
+"""Figures: well-formed, the same bytes twice, readable on white and dark pages, nothing cut off."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_every_kind_in_every_format(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_stands_alone_and_is_drawn_in_lines(kind: str) -> None:
+def test_a_figure_stands_alone_and_is_drawn_in_lines(kind: str) -> None:
     text = svg_of(drawing(kind))
     root = ElementTree.fromstring(text)
     there = {each.get("id") for each in root.iter()}
@@ -178,7 +178,7 @@ def test_the_same_bytes_in_another_process(tmp_path: Path) -> None:
         ).stdout
         for seed, matplotlibrc in (("1", ""), ("2", str(tmp_path)))
     }
-    assert len(said) == 1, "neither the hash seed nor the user's settings change a picture"
+    assert len(said) == 1, "neither the hash seed nor the user's settings change a figure"
     assert said.pop().count("\n") == 4
 
 
@@ -238,9 +238,9 @@ def test_large_suites_stay_small_files() -> None:
     curves = contamination_curves(board_of(names, eight, rates=(0.0, 0.05, 0.1, 0.2), stochastic=True))
     assert len(svg_of(curves)) < 200_000
     hundred = heat_map(board_of(names[:12], {"x": [f"class {at}" for at in range(100)]}, seeds=(0,)))
-    picture = svg_of(hundred)
-    assert len(picture) < 200_000
-    width = float(re.findall(r'width="([\d.]+)pt"', picture)[0])
+    figure = svg_of(hundred)
+    assert len(figure) < 200_000
+    width = float(re.findall(r'width="([\d.]+)pt"', figure)[0])
     assert width < 72 * 12, "the columns go on below one another"
     assert len(figure_of(hundred).axes) >= 3
 
@@ -259,7 +259,7 @@ def _fields(data: Any) -> dict[str, Any]:
     return {name: getattr(data, name) for name in data.__dataclass_fields__ if name != "kind"}
 
 
-def test_the_words_of_a_picture_are_xml() -> None:
+def test_the_words_of_a_figure_are_xml() -> None:
     made = svg.finish('<svg width="1pt"></svg>', title="<a & b>\x00", description='"\x0b\uffff ok')
     root = ElementTree.fromstring(made)
     assert [each.text for each in root][:2] == ["<a & b>", '" ok']

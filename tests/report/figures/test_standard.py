@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.core.archive import Archive
-from bench.report.figures.standard import Picture, shown, standard
+from bench.report.figures.standard import LeaderboardFigure, shown, standard
 from bench.report.leaderboard.leaderboard import leaderboard
 from bench.report.write import write_reports
 from tests.report.figures.samples import board_of, published
@@ -18,8 +18,8 @@ from tests.report.report_factory import columns, failure, make_plan, make_record
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def kinds(pictures: list[Picture]) -> list[str]:
-    return [picture.kind for picture in pictures]
+def kinds(figures: list[LeaderboardFigure]) -> list[str]:
+    return [figure.kind for figure in figures]
 
 
 def test_a_suite_has_the_figures_that_it_has_data_for() -> None:
@@ -44,21 +44,21 @@ def test_a_suite_with_nothing_to_draw_has_none() -> None:
 def test_published_numbers_that_match_have_their_scatter() -> None:
     board = board_of(["a", "b"], {"x": ["0"]})
     records = {record.cell.key: record for record in board.records()}
-    pictures = standard(board.plan, records, published=published(board))
-    assert kinds(pictures) == ["pareto", "reproduction"]
+    figures = standard(board.plan, records, published=published(board))
+    assert kinds(figures) == ["pareto", "reproduction"]
 
 
 def test_the_page_links_them_with_alternative_text() -> None:
     plan = make_plan([row("dn2[k=2]"), row("b_c")], columns(x=["0", "1"]), rates=(0.0, 0.1), suite="my suite")
     records = make_records(plan)
-    pictures = standard(plan, records)
-    page = leaderboard(plan, records, pictures=pictures)
+    figures = standard(plan, records)
+    page = leaderboard(plan, records, figures=figures)
     links = re.findall(r"^!\[(.*)\]\((\S+)\)$", page, re.M)
     assert [target for _, target in links] == [
         f"figures/my%20suite-{kind}.svg" for kind in ("contamination", "heatmap", "pareto")
     ]
-    for (alt, _), picture in zip(links, pictures, strict=True):
-        assert re.sub(r"\\(.)", r"\1", alt) == picture.alt.replace("\u00a0", " ")
+    for (alt, _), figure in zip(links, figures, strict=True):
+        assert re.sub(r"\\(.)", r"\1", alt) == figure.alt.replace("\u00a0", " ")
         assert not re.search(r"(?<!\\)[\[\]]", alt)
     assert page.index("## Overall") < page.index("## Figures") < page.index("<b>Methods</b>")
     opened = page[page.index("## Figures") : page.index(links[1][0])]
@@ -83,10 +83,10 @@ def test_they_are_written_beside_the_page_and_the_same_twice(tmp_path: Path) -> 
 def test_figures_follow_the_records() -> None:
     plan = make_plan([row("a"), row("b")], columns(x=["0", "1"]))
     records = make_records(plan)
-    before = {picture.kind: picture.svg for picture in standard(plan, records)}
+    before = {figure.kind: figure.svg for figure in standard(plan, records)}
     key = plan.entries[0].cell.key
     records[key] = replace(records[key], metrics={**records[key].metrics, "auroc": 0.123})
-    after = {picture.kind: picture.svg for picture in standard(plan, records)}
+    after = {figure.kind: figure.svg for figure in standard(plan, records)}
     assert before["heatmap"] != after["heatmap"]
     assert "12.3" in after["heatmap"]
 

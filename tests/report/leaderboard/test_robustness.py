@@ -12,7 +12,7 @@ from bench.core.cell import Record
 from bench.core.plan import Entry, Plan
 from bench.core.truth import Truth
 from bench.report.board import Board
-from bench.report.evidence.comparison import stand
+from bench.report.evidence.comparison import compare_methods
 from bench.report.evidence.evidence import Evidence
 from bench.report.leaderboard.leaderboard import leaderboard
 from bench.report.leaderboard.robustness import curves
@@ -44,7 +44,7 @@ def test_known_curves(made: tuple[Archive, Plan, dict[str, Record]]) -> None:
     held = curves(Evidence(Board(plan, records), archive), ["digits", "mvtec"])
     assert held is not None
     assert held.rows == (0, 1)
-    slopes, areas = stand(held.quantity(slope)), stand(held.quantity(relative_area))
+    slopes, areas = compare_methods(held.samples(slope)), compare_methods(held.samples(relative_area))
     assert slopes.mean == pytest.approx([0.0, -0.05])
     assert areas.mean == pytest.approx([1.0, 85 / 90])
     assert slopes.letters == areas.letters == ("a", "b")

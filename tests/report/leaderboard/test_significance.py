@@ -216,9 +216,9 @@ def test_settings_never_mix(made: Callable, other: Row) -> None:
     archive, plan, records = made((GOOD, other, BAD), rates=(0.0, 0.1))
     evidence = Evidence(Board(plan, records), archive)
     for rate in (0.0, 0.1):
-        for standing in (evidence.overall(rate), evidence.within("mvtec", rate)):
-            assert standing is not None
-            assert standing.rows == (0, 2)
+        for compared in (evidence.overall(rate), evidence.within("mvtec", rate)):
+            assert compared is not None
+            assert compared.rows == (0, 2)
     text = page(archive, plan, records)
     assert f"{other.label} |" not in section(text, REAL).replace("  ", "")
     # What ranks is told as if the other were not there.
@@ -261,10 +261,10 @@ def test_mixed_hardware_is_flagged_and_timing_not_compared(made: Callable) -> No
         "- **Mixed hardware** (Test CPU 3000, 2 threads: 7 cells; Test CPU 3000, H100, 2 threads: 1 cell)"
         in text
     )
-    assert "Marginal s" not in section(text, "## Overall").split("<details>")[0]
+    assert "Warm s" not in section(text, "## Overall").split("<details>")[0]
     timing = section(text, "<b>Timing and memory</b>")
     assert timing.count("| Method") == 2
-    assert "Marginal s" in section(page(archive, plan, records), "## Overall")
+    assert "Warm s" in section(page(archive, plan, records), "## Overall")
 
 
 @pytest.mark.parametrize(
@@ -341,9 +341,9 @@ def test_variants_of_one_data_set_are_not_two() -> None:
     )
     evidence = Evidence(Board(plan, make_records(plan)))
     assert evidence.blocks == {"textures[size=64]": 0, "textures[size=96]": 0, "x": 1}
-    standing = evidence.overall(0.0)
-    assert standing is not None
-    assert standing.n == 2
+    compared = evidence.overall(0.0)
+    assert compared is not None
+    assert compared.n == 2
 
 
 def test_tasks_that_share_images_are_told_apart_from_those_that_do_not(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ HOSTILE = (
     "</table></script><!-- ]]> {{ 7 * 7 }} {% raw %}",
     "ünï\u202ecode,\n\twith=lines",
 )
-PICTURE = """<?xml version="1.0"?>
+FIGURE = """<?xml version="1.0"?>
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20" role="img">
 <title>Curves of "toy" &amp; more</title>
 <desc>AUROC against

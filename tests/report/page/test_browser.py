@@ -11,7 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from tests.report.page.browser import POOR_CONTRAST, Window, chrome
-from tests.report.page.page_factory import HOSTILE, PICTURE, named, report, toy
+from tests.report.page.page_factory import FIGURE, HOSTILE, named, report, toy
 
 RANKED = ["half_done", "dn2[k=2]", "mahalanobis[backbone=pixels]", "lof"]
 
@@ -21,7 +21,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a page of two suites, one of them with hostile texts, and a figure that holds a script."""
     results = tmp_path_factory.mktemp("results")
     (results / "figures").mkdir()
-    (results / "figures" / "toy-roc.svg").write_text(PICTURE)
+    (results / "figures" / "toy-roc.svg").write_text(FIGURE)
     report(results, *toy())
     plan, records = toy("wild")
     report(results, named(plan, HOSTILE), records)
@@ -50,9 +50,9 @@ def choose(window: Window, field: str, value: str) -> None:
 
 def test_it_asks_for_nothing(window: Window) -> None:
     window.unfold()
-    picture = window.one("figure img")
-    window.run("arguments[0].scrollIntoView()", picture)
-    assert window.run("return arguments[0].decode().then(() => arguments[0].naturalWidth)", picture) > 0
+    figure = window.one("figure img")
+    window.run("arguments[0].scrollIntoView()", figure)
+    assert window.run("return arguments[0].decode().then(() => arguments[0].naturalWidth)", figure) > 0
     asked = [each for each in window.requests() if not each.startswith("data:")]
     assert asked == [window.address]
 

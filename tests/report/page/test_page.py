@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
+import json
 import logging
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
 from bench.cli import main
 from bench.core.archive import Archive
-from bench.report.export import HEADER
-from bench.report.page.pictures import picture, pictures
-from bench.report.page.render import is_ours
+from bench.core.errors import ArchiveError
+from bench.report.overview import Overview, overviews, read_overview, to_json
+from bench.report.page.embedded import embed, embedded
+from bench.report.page.page import is_ours
+from bench.report.page.page import page as page_of
 from bench.report.write import write_reports
-from tests.report.page.page_factory import HOSTILE, PICTURE, Tags, named, report, toy
+from tests.report.page.page_factory import FIGURE, HOSTILE, Tags, named, report, toy
 
 ROOT = Path(__file__).resolve().parents[3]
 #: A page of the repository's own results stays below (bytes a suite; most of them are figures).
@@ -47,7 +53,7 @@ def test_the_tables(tmp_path: Path) -> None:
     page = report(tmp_path, *toy())
     clean = rows_of(page, "Overall: AUROC, clean")
     heads = ["Method", "Average", "Mean rank", "digits", "textures (synthetic)"]
-    assert clean[0] == [*heads, "Marginal s", "Cold s", "Setting", "Selection", "Backbone"]
+    assert clean[0] == [*heads, "Warm s", "Cold s", "Setting", "Selection", "Backbone"]
     assert [row[0] for row in clean[1:]] == [
         *("half_done", "dn2[k=2]", "mahalanobis[backbone=pixels]", "lof"),
         *("Not ranked: control", "random", "Not ranked: oracle selection", "peeks"),
@@ -96,28 +102,48 @@ def test_texts_stay_texts(tmp_path: Path) -> None:
     assert hostile.tags == harmless.tags
     for text in HOSTILE:
         assert " ".join(text.split()) in " ".join(hostile.text.split())
-    assert page.count("<script") == 2
+    assert page.count("<script") == 1
     assert not [name for name in hostile.values if name.startswith("on")]
 
 
-def test_names_of_data_sets_tasks_and_suites_stay_texts(tmp_path: Path) -> None:
-    tags = []
-    for folder, (suite, data, task) in {
-        "a": ("s", "d", "t"),
-        "b": ("s<b>'&\"", HOSTILE[0], HOSTILE[1]),
-    }.items():
-        (tmp_path / folder).mkdir()
-        quoted = [f'"{text.replace(chr(34), chr(34) * 2)}"' for text in (data, task)]
-        line = f"x,{quoted[0]},{quoted[1]},lof,,pixels,0.0,,auroc,0.9,ok"
-        (tmp_path / folder / f"{suite}.csv").write_text(f"{','.join(HEADER)}\n{line}\n")
-        assert anobench(["page", "--results", str(tmp_path / folder)]) == 0
-        tags.append(Tags((tmp_path / folder / "index.html").read_text()))
-    assert tags[0].tags == tags[1].tags
-    assert HOSTILE[1] in tags[1].text
-    assert unquote("./s%3Cb%3E%27%26%22.csv") in map(unquote, tags[1].values["href"])
-    anchors = {each.removeprefix("#") for each in tags[1].values["href"] if each.startswith("#")}
-    assert anchors <= set(tags[1].values["id"])
-    assert len(set(tags[1].values["id"])) == len(tags[1].values["id"])
+def hostile(value: Any, words: Iterator[str]) -> Any:
+    """Return JSON data with every text replaced, apart from what a program reads."""
+    if isinstance(value, dict):
+        return {
+            key: held if key in ("kind", "mark", "metric", "suite") else hostile(held, words)
+            for key, held in value.items()
+        }
+    if isinstance(value, list):
+        return [hostile(held, words) for held in value]
+    return next(words) if isinstance(value, str) else value
+
+
+def test_texts_of_a_hostile_file_stay_texts(tmp_path: Path) -> None:
+    """Whoever gives away a JSON file writes no markup, loads nothing and reads no other file."""
+    tags = Tags(report(tmp_path, *toy()))
+    path = tmp_path / "toy.json"
+    data = hostile(json.loads(path.read_text()), itertools.cycle(HOSTILE))
+    data["figures"] = ["../secret.svg", "/etc/passwd", "figures/../../secret.svg", "secret.svg"]
+    (tmp_path.parent / "secret.svg").write_text("<svg><title>secret</title></svg>")
+    path.write_text(json.dumps(data))
+    assert anobench(["page", "--results", str(tmp_path)]) == 0
+    page = (tmp_path / "index.html").read_text()
+    found = Tags(page)
+    assert {tag for tag, _ in found.tags} <= {tag for tag, _ in tags.tags} | {"li", "ul", "strong"}
+    assert not [name for name in found.values if name.startswith("on")]
+    assert "src" not in found.values
+    assert "secret" not in page
+    assert page.count("<script") == 1
+    assert " ".join(HOSTILE[0].split()) in " ".join(found.text.split())
+
+
+def test_names_of_suites_stay_texts(tmp_path: Path) -> None:
+    plan, records = toy("s<b>'&\"")
+    tags = Tags(report(tmp_path, plan, records))
+    assert unquote("./s%3Cb%3E%27%26%22.csv") in map(unquote, tags.values["href"])
+    anchors = {each.removeprefix("#") for each in tags.values["href"] if each.startswith("#")}
+    assert anchors <= set(tags.values["id"])
+    assert len(set(tags.values["id"])) == len(tags.values["id"])
 
 
 def test_the_policy_allows_this_style_and_this_script_alone(tmp_path: Path) -> None:
@@ -138,21 +164,20 @@ def test_the_policy_allows_this_style_and_this_script_alone(tmp_path: Path) -> N
 def test_figures_are_carried_whole(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     for name in ("toy-roc", "toy-more-roc", "other-roc"):
-        (tmp_path / "figures" / f"{name}.svg").write_text(PICTURE)
+        (tmp_path / "figures" / f"{name}.svg").write_text(FIGURE)
     page = Tags(report(tmp_path, *toy()))
     assert "Figures (2)" in page.text
     assert page.values["alt"] == ['Curves of "toy" & more. AUROC against the rate.'] * 2
     carried = [value for value in page.values["src"] if value.startswith("data:")]
-    assert [unquote(value).partition(",")[2] for value in carried] == [PICTURE, PICTURE]
-    assert [tag for tag, _ in page.tags].count("script") == 2, (
-        "those inside the pictures are none of the page"
-    )
+    assert [unquote(value).partition(",")[2] for value in carried] == [FIGURE, FIGURE]
+    assert [tag for tag, _ in page.tags].count("script") == 1, "those inside figures are none of the page"
     assert "./figures/toy-roc.svg" in page.values["href"]
-    longest = pictures(tmp_path, "toy-more", frozenset({"toy", "toy-more"}))
-    assert [each.kind for each in longest] == ["roc"]
-    assert pictures(tmp_path, "toy", frozenset({"toy", "toy-more"}))[0].kind == "roc"
-    assert len(pictures(tmp_path, "toy", frozenset({"toy", "toy-more"}))) == 1
-    bare = picture("heat-map", "<svg/>", "x.svg")
+    names = {"toy", "toy-more"}
+    assert [len(embedded(tmp_path, Overview(suite=name, title=""), names)) for name in sorted(names)] == [
+        1,
+        1,
+    ]
+    bare = embed("heat-map", "<svg/>", "x.svg")
     assert (bare.title, bare.alternative) == ("heat map", "heat map")
 
 
@@ -166,25 +191,6 @@ def test_a_clone_without_records_makes_the_same_page(tmp_path: Path) -> None:
     assert (tmp_path / "index.html").read_text() == page
     assert (tmp_path / "index.html").stat().st_mtime_ns == before, "an equal page is not written again"
     (tmp_path / "index.html").unlink()
-    assert anobench(["page", "--results", str(tmp_path)]) == 0
-    poorer = (tmp_path / "index.html").read_text()
-    assert "Marginal" in Tags(page).text.partition("Overall")[2]
-    assert "Marginal" not in Tags(poorer).text.partition("Overall")[2], "without page and records: no seconds"
-    assert "Another" in poorer, "the title is the leaderboard's"
-
-
-def test_records_say_what_a_lost_page_said(tmp_path: Path) -> None:
-    page = report(tmp_path, *toy(), keep=True)
-    (tmp_path / "index.html").unlink()
-    assert anobench(["page", "--results", str(tmp_path)]) == 0
-    assert (tmp_path / "index.html").read_text() == page
-
-
-def test_what_belongs_to_the_csv_is_believed_first(tmp_path: Path) -> None:
-    """A plan whose records are elsewhere knows less than the page, which knew all of this very CSV."""
-    page = report(tmp_path, *toy(), keep=True)
-    for path in (tmp_path / "records").glob("??/*.json"):
-        path.unlink()
     assert anobench(["page", "--results", str(tmp_path)]) == 0
     assert (tmp_path / "index.html").read_text() == page
 
@@ -204,33 +210,68 @@ def test_an_index_of_somebody_elses_stays(
 
 
 def test_nothing_to_show_is_a_users_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "published.csv").write_text("source,label\n")
+    (tmp_path / "toy.csv").write_text("suite,dataset\n")
     assert anobench(["page", "--results", str(tmp_path)]) == 2
-    assert "holds no CSV of anobench export" in capsys.readouterr().err
+    assert "holds no JSON file of anobench report" in capsys.readouterr().err
     assert not (tmp_path / "index.html").exists()
 
 
-def test_a_damaged_csv_is_reported_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "torn.csv").write_text(f"{','.join(HEADER)}\ntorn,a,b\n")
-    (tmp_path / "rate.csv").write_text(f"{','.join(HEADER)}\nrate,a,b,lof,,,much,,auroc,0.9,ok\n")
-    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe")
+DAMAGED = {
+    "torn": ('{"schema":1,', "torn.json is no overview of a suite"),
+    "bytes": ("\udcff", "bytes.json is no overview of a suite"),
+    "list": ("[1]", "list.json is no overview of a suite"),
+    "deep": ("[" * 100_000, "deep.json is no overview of a suite"),
+    "none": ('{"suite":"none"}', "none.json is no overview of a suite"),
+    "old": (
+        '{"schema":0,"suite":"old"}',
+        "has the schema 0, this version of anobench reads 1; write it again",
+    ),
+    "bare": ('{"schema":1,"suite":"bare"}', "bare.json does not hold an overview of a suite"),
+    "other": ('{"schema":1,"suite":"toy","title":"x"}', "is of the suite 'toy'; rename it to toy.json"),
+}
+
+
+def test_a_file_that_cannot_be_read_is_named_and_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, (text, _) in DAMAGED.items():
+        (tmp_path / f"{name}.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with caplog.at_level(logging.WARNING):
         page = report(tmp_path, *toy())
-    assert "torn.csv, line 2" in caplog.text
-    assert "'much' is no contamination rate" in caplog.text
-    assert "bytes.csv cannot be read" in caplog.text
+    for _, said in DAMAGED.values():
+        assert said in caplog.text
     assert Tags(page).values["data-suite"] == ["toy"]
 
 
-def test_the_repositorys_own_page_is_small(tmp_path: Path) -> None:
-    for path in (ROOT / "results").rglob("*"):
-        if path.suffix in (".csv", ".md", ".svg") and "records" not in path.parts:
-            there = tmp_path / path.relative_to(ROOT / "results")
-            there.parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, there)
-    assert anobench(["page", "--results", str(tmp_path)]) == 0
-    page = (tmp_path / "index.html").read_text()
-    assert is_ours(page)
-    exports = {path.stem for path in tmp_path.glob("*.csv")} - {"published"}
-    assert len(page.encode()) < BUDGET * len(exports)
-    assert set(Tags(page).values["data-suite"]) == exports
+@pytest.mark.parametrize("change", [{"row": 99}, {"row": None}, {"cells": []}])
+def test_a_table_that_does_not_fit_its_suite_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    report(tmp_path, *toy())
+    path = tmp_path / "toy.json"
+    data = json.loads(path.read_text())
+    data["tables"][0]["table"]["rows"][0] |= change
+    path.write_text(json.dumps(data))
+    with pytest.raises(ArchiveError, match=r"toy\.json .*anobench report toy"):
+        read_overview(path)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    plan, records = toy()
+    report(tmp_path, named(plan, (*HOSTILE[:4], "no text: \udcff")), records)
+    text = (tmp_path / "toy.json").read_text()
+    assert text.startswith('{"schema":1,"suite":"toy",')
+    found = read_overview(tmp_path / "toy.json")
+    assert to_json(found) == text
+    assert found.rows[1].label == HOSTILE[1]
+    assert (found.cells, found.failed, found.missing) == (80, 1, 1)
+
+
+def test_the_repositorys_own_page_is_small_and_up_to_date() -> None:
+    results = ROOT / "results"
+    exports = {path.stem for path in results.glob("*.csv")} - {"published"}
+    assert set(overviews(results)) == exports
+    for name in exports:
+        assert (results / f"{name}.json").stat().st_size < 200_000
+    text = (results / "index.html").read_text()
+    assert is_ours(text)
+    assert len(text.encode()) < BUDGET * len(exports)
+    assert page_of(results, overviews(results)) == text

@@ -15,9 +15,14 @@ from bench.core.errors import AnobenchError
 from bench.core.plan import Entry
 from bench.core.truth import Truth
 from bench.report.board import Board
+from bench.report.csv import table_csv
 from bench.report.evidence.evidence import Evidence
-from bench.report.paper.paper import TESTS, PaperTable, paper_table
-from bench.report.paper.papertext import describe, latex_escape, render
+from bench.report.html import table_html
+from bench.report.latex import escape as latex_escape
+from bench.report.latex import latex
+from bench.report.markdown import table_markdown
+from bench.report.paper.paper import TESTS, paper_table
+from bench.report.table import Table
 from tests.report.evidence.scored_factory import above, balanced, write_archive
 from tests.report.report_factory import columns, failure, make_plan, make_records, row
 
@@ -44,12 +49,12 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     return Evidence(Board(plan, records), archive)
 
 
-def labels(held: PaperTable) -> list[str]:
+def labels(held: Table) -> list[str]:
     return [each.label for each in held.rows]
 
 
-def heads(held: PaperTable) -> list[tuple[str, str]]:
-    return [(column.group, column.name) for column in held.columns]
+def heads(held: Table) -> list[tuple[str, str]]:
+    return [(column.group, column.head) for column in held.columns]
 
 
 def test_data_sets_and_their_average_with_marks(evidence: Evidence) -> None:
@@ -58,19 +63,19 @@ def test_data_sets_and_their_average_with_marks(evidence: Evidence) -> None:
     assert labels(held) == ["good[a_b=1]", "near", "bad", "oracle", "oe"]
     assert [each.section for each in held.rows] == ["", "", "", "oracle selection", "outlier-exposure"]
     for at in range(3):
-        marks = [(each.cells[at].place, each.cells[at].tie) for each in held.rows]
+        marks = [(each.cells[at].mark, each.cells[at].tie) for each in held.rows]
         # Neither 100 of an oracle nor that of more supervision is the best.
         assert marks == [("best", False), ("second", True), ("", False), ("", False), ("", False)]
-    assert held.rows[1].cells[0].mean == pytest.approx(0.8625)
-    assert held.rows[1].cells[0].sd == pytest.approx(0.025 / 2**0.5)
-    assert held.rows[0].cells[0].sd is None
+    assert held.rows[1].cells[0].value == pytest.approx(0.8625)
+    assert held.rows[1].cells[0].spread == pytest.approx(0.025 / 2**0.5)
+    assert held.rows[0].cells[0].spread is None
 
 
 def test_choosing_rows_and_columns(evidence: Evidence) -> None:
     held = paper_table(evidence, by="task", methods=("bad", "good*"), datasets=("mv*",), rates=(0.1,))
     assert labels(held) == ["bad", "good[a_b=1]"]
     assert heads(held) == [("", "cable"), ("", "tile"), ("", "Mean")]
-    assert held.about == "mvtec"
+    assert held.caption.startswith("AUROC in points on mvtec at 10")
     held = paper_table(evidence, by="task", tasks=("0", "cable"))
     assert heads(held) == [("digits", "0"), ("mvtec", "cable"), ("", "Average")]
     held = paper_table(evidence, by="average", rates=(0.0, 0.1))
@@ -102,10 +107,10 @@ def test_what_is_not_there(evidence: Evidence, wrong: dict[str, object], said: s
 def test_lower_is_better_for_fpr95(evidence: Evidence) -> None:
     held = paper_table(evidence, metric="fpr95")
     ranked = [each for each in held.rows if not each.section]
-    best = min(ranked, key=lambda each: each.cells[0].mean or 0)
-    assert best.cells[0].place == "best"
-    assert held.tests == ()
-    assert describe(held).startswith("FPR95 in points, lower is better")
+    best = min(ranked, key=lambda each: each.cells[0].value or 0)
+    assert best.cells[0].mark == "best"
+    assert "†" not in held.caption
+    assert held.caption.startswith("FPR95 in points, lower is better")
 
 
 def test_equal_ones_as_printed_share_a_place_and_holes_have_no_number() -> None:
@@ -115,18 +120,18 @@ def test_equal_ones_as_printed_share_a_place_and_holes_have_no_number() -> None:
     last = plan.entries[-1].cell
     records[last.key] = failure(last)
     held = paper_table(Evidence(Board(plan, records)))
-    assert [each.cells[0].place for each in held.rows] == ["best", "best", "second", ""]
-    assert held.rows[-1].cells[0].mean is None
-    text = render(held, "markdown")
+    assert [each.cells[0].mark for each in held.rows] == ["best", "best", "second", ""]
+    assert held.rows[-1].cells[0].value is None
+    text = table_markdown(held)
     assert "**95.0**" in text
     assert text.splitlines()[5].split() == ["|", "d", "|", "—", "|"]
     assert "†" not in text
     finer = paper_table(Evidence(Board(plan, records)), decimals=2)
-    assert [each.cells[0].place for each in finer.rows] == ["best", "second", "", ""]
+    assert [each.cells[0].mark for each in finer.rows] == ["best", "second", "", ""]
 
 
 def test_markdown(evidence: Evidence) -> None:
-    lines = render(paper_table(evidence), "markdown").splitlines()
+    lines = table_markdown(paper_table(evidence)).splitlines()
     assert lines[2].split() == ["|", "good[a_b=1]", "|", "**90.0**", "|", "**90.0**", "|", "**90.0**", "|"]
     assert lines[3].split() == (["|", "near", *["|", "<u>86.2</u>†", "±", "1.8"] * 3, "|"])
     assert lines[6].startswith("| oe (outlier-exposure) ")
@@ -134,13 +139,13 @@ def test_markdown(evidence: Evidence) -> None:
         "AUROC in points; best in bold, second underlined; † not significantly different from the best "
         "(α = 0.05; paired bootstrap over test images on means; Holm); ± standard deviation over seeds."
     )
-    bare = render(paper_table(evidence), "markdown", spread=False, caption="Mine")
+    bare = table_markdown(paper_table(evidence, spread=False), caption="Mine")
     assert "±" not in bare
     assert bare.endswith("\n\nMine\n")
 
 
 def test_transposed(evidence: Evidence) -> None:
-    text = render(paper_table(evidence, by="task"), "markdown", transpose=True)
+    text = table_markdown(paper_table(evidence, by="task").turned())
     head = [cell.strip() for cell in text.splitlines()[0].split("|")[1:-1]]
     assert head == ["", "good[a_b=1]", "near", "bad", "oracle selection oracle", "outlier-exposure oe"]
     assert [line.split("|")[1].strip() for line in text.splitlines()[2:9]] == [
@@ -151,7 +156,7 @@ def test_transposed(evidence: Evidence) -> None:
 
 
 def test_csv(evidence: Evidence) -> None:
-    lines = list(csv.DictReader(io.StringIO(render(paper_table(evidence, decimals=3), "csv"))))
+    lines = list(csv.DictReader(io.StringIO(table_csv(paper_table(evidence, decimals=3)))))
     assert lines[1]["Method"] == "near"
     assert (lines[1]["digits"], lines[1]["digits sd"], lines[1]["digits mark"]) == (
         "86.250",
@@ -178,14 +183,14 @@ def test_html_is_well_formed(evidence: Evidence) -> None:
             texts.append(data)
 
     reader = Reader()
-    reader.feed(render(paper_table(evidence, by="task"), "html", caption="a < b & c"))
+    reader.feed(table_html(paper_table(evidence, by="task"), caption="a < b & c"))
     assert not open_tags
     assert "a < b & c" in texts
     assert texts.count("good[a_b=1]") == 1
 
 
 def test_latex(evidence: Evidence) -> None:
-    text = render(paper_table(evidence), "latex", caption=r"Mine, $x$", label="tab:mine")
+    text = latex(paper_table(evidence), caption=r"Mine, $x$", label="tab:mine")
     assert r"\caption{Mine, $x$}" in text
     assert r"\label{tab:mine}" in text
     assert r"\begin{tabular}{lr@{}lr@{}lr@{}l}" in text
@@ -193,9 +198,9 @@ def test_latex(evidence: Evidence) -> None:
     assert r"near & \underline{86.2} & $^{\dagger}$~$\pm$~1.8 & " in text
     assert text.count(r"\midrule") == 3
     assert r"\multicolumn{7}{l}{\emph{oracle selection}} \\" in text
-    plain = render(paper_table(evidence, methods=("bad", "oe")), "latex")
+    plain = latex(paper_table(evidence, methods=("bad", "oe")))
     assert r"\begin{tabular}{lrrr}" in plain
-    grouped = render(paper_table(evidence, by="task"), "latex")
+    grouped = latex(paper_table(evidence, by="task"))
     assert r" & \multicolumn{6}{c}{digits} & \multicolumn{6}{c}{mvtec} & \multicolumn{2}{c}{} \\" in grouped
     assert r"\cmidrule(lr){2-7}\cmidrule(lr){8-13}" in grouped
 
@@ -215,9 +220,9 @@ def test_latex_compiles(evidence: Evidence, tmp_path: Path) -> None:
     plan = make_plan((row(SPECIAL), row("[odd]"), row("*star")), columns(**{"d_1[a=50]": ["t% & |", "u#"]}))
     odd = Evidence(Board(plan, make_records(plan)))
     texts = [
-        render(paper_table(evidence, by="task"), "latex"),
-        render(paper_table(evidence, rates=(0.0, 0.1)), "latex", transpose=True),
-        render(paper_table(odd, by="task"), "latex", caption="Short", label="x"),
+        latex(paper_table(evidence, by="task")),
+        latex(paper_table(evidence, rates=(0.0, 0.1)).turned()),
+        latex(paper_table(odd, by="task"), caption="Short", label="x"),
     ]
     source = "\n".join(
         [r"\documentclass{article}", r"\usepackage{booktabs}", r"\begin{document}", *texts, r"\end{document}"]
@@ -230,14 +235,14 @@ def test_latex_compiles(evidence: Evidence, tmp_path: Path) -> None:
 
 
 def test_the_most_and_the_fewest_decimals(evidence: Evidence) -> None:
-    written = [render(paper_table(evidence, decimals=at), "csv", spread=False) for at in (0, 6)]
+    written = [table_csv(paper_table(evidence, decimals=at, spread=False), spread=False) for at in (0, 6)]
     best = [next(csv.DictReader(io.StringIO(text))) for text in written]
     assert [line["digits"] for line in best] == ["90", "90.000000"]
 
 
 def test_one_method_alone_is_not_marked(evidence: Evidence) -> None:
     (only,) = paper_table(evidence, methods=("near",)).rows
-    assert [(cell.place, cell.tie) for cell in only.cells] == [("", False)] * 3
+    assert [(cell.mark, cell.tie) for cell in only.cells] == [("", False)] * 3
 
 
 def test_a_part_of_a_data_set_is_not_tested(evidence: Evidence) -> None:
@@ -245,7 +250,7 @@ def test_a_part_of_a_data_set_is_not_tested(evidence: Evidence) -> None:
     held = paper_table(evidence, tasks=("0", "1", "cable"), by="dataset")
     assert heads(held) == [("", "digits"), ("", "mvtec"), ("", "Average")]
     assert [cell.tie for cell in held.rows[1].cells] == [True, True, False]
-    assert held.tests == (TESTS["images"], TESTS["task"])
+    assert f"(α = 0.05; {TESTS['images']}, {TESTS['task']}; Holm)" in held.caption
 
 
 def test_equal_ones_are_both_best_and_no_tie(tmp_path: Path) -> None:
@@ -257,7 +262,7 @@ def test_equal_ones_are_both_best_and_no_tie(tmp_path: Path) -> None:
         lambda entry: balanced(entry, 80),
     )
     held = paper_table(Evidence(Board(plan, records), archive))
-    assert [(each.cells[0].place, each.cells[0].tie) for each in held.rows] == [
+    assert [(each.cells[0].mark, each.cells[0].tie) for each in held.rows] == [
         ("best", False),
         ("best", False),
         ("second", False),

@@ -11,10 +11,10 @@ from bench.core.cell import Cell
 from bench.core.plan import Column, Entry, Plan, Row
 from bench.report.board import Board
 from bench.report.leaderboard.leaderboard import leaderboard
-from bench.report.published.beside import published_beside_ours
-from bench.report.published.match import Comparison, comparisons, compatible
-from bench.report.published.network import Network, row_network
+from bench.report.published.match import PublishedComparison, comparisons, compatible
+from bench.report.published.network import NetworkName, row_network
 from bench.report.published.row import Published
+from bench.report.published.text import published_beside_ours
 from tests.report.report_factory import columns, failure, make_plan, make_records
 
 MNV2 = """
@@ -59,7 +59,9 @@ def _with(entry: Entry, params: tuple[tuple[str, Any], ...]) -> Entry:
     return replace(entry, cell=Cell.from_canonical(entry.cell.canonical() | {"params": dict(params)}))
 
 
-def compared(plan: Plan, *published: Published, ours: float = 0.925, **more: Any) -> list[Comparison]:
+def compared(
+    plan: Plan, *published: Published, ours: float = 0.925, **more: Any
+) -> list[PublishedComparison]:
     board = Board(plan, make_records(plan, lambda _: ours))
     return list(comparisons(board, published or (DN2,), **more))
 
@@ -237,19 +239,19 @@ def test_on_the_leaderboard() -> None:
 @pytest.mark.parametrize(
     ("name", "network"),
     [
-        ("", Network("scratch")),
-        ("mnv2", Network("mobilenetv2_100", "", 224)),
-        ("panda", Network("resnet152", "IMAGENET1K_V1", 224)),
-        ("panda[layer=layer3]", Network("resnet152", "IMAGENET1K_V1", 224, "layer3")),
-        ("plume-convnext", Network("convnext_base", "IMAGENET1K_V1", 224)),
-        ("resnet152.tv_in1k", Network("resnet152", "IMAGENET1K_V1")),
-        ("torchvision:resnet18/IMAGENET1K_V1", Network("resnet18", "IMAGENET1K_V1")),
-        ("pixels[size=16]", Network("pixels", resolution=16)),
-        ("hog", Network("hog", resolution=32)),
-        ("of_another_suite[crop=64]", Network("of_another_suite")),
-        ("br[ok", Network("br[ok")),
+        ("", NetworkName("scratch")),
+        ("mnv2", NetworkName("mobilenetv2_100", "", 224)),
+        ("panda", NetworkName("resnet152", "IMAGENET1K_V1", 224)),
+        ("panda[layer=layer3]", NetworkName("resnet152", "IMAGENET1K_V1", 224, "layer3")),
+        ("plume-convnext", NetworkName("convnext_base", "IMAGENET1K_V1", 224)),
+        ("resnet152.tv_in1k", NetworkName("resnet152", "IMAGENET1K_V1")),
+        ("torchvision:resnet18/IMAGENET1K_V1", NetworkName("resnet18", "IMAGENET1K_V1")),
+        ("pixels[size=16]", NetworkName("pixels", resolution=16)),
+        ("hog", NetworkName("hog", resolution=32)),
+        ("of_another_suite[crop=64]", NetworkName("of_another_suite")),
+        ("br[ok", NetworkName("br[ok")),
     ],
 )
-def test_a_rows_network(name: str, network: Network) -> None:
+def test_a_rows_network(name: str, network: NetworkName) -> None:
     assert row_network(Plan(suite="s", title="s", suite_text=MNV2), name) == network
     assert row_network(Plan(suite="s", title="s", suite_text="no TOML ["), "panda").resolution == 224

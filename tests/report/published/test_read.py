@@ -11,9 +11,9 @@ import pytest
 
 from bench.core.errors import PublishedError
 from bench.report.numbers import mean
-from bench.report.published.listing import listing
 from bench.report.published.read import FILE, load_published, named, read_published
 from bench.report.published.row import COLUMNS, FACTS, Published
+from bench.report.published.text import listing
 from bench.suite.registry import Registry, stock_folder
 
 STOCK = load_published([stock_folder()])

@@ -1,4 +1,4 @@
-"""Drawing: data of a figure in, a picture's bytes out. The one part of the reports that needs matplotlib."""
+"""Drawing: a figure's data in, an image's bytes out. The one part of the reports that needs matplotlib."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from matplotlib.figure import Figure
 from bench.report.figures.common import Drawing
 from bench.report.figures.draw import (
     canvas,
-    courses,
     curves,
     diagram,
     distributions,
     heat,
-    reproduction,
     scatter,
     svg,
 )
 
 
-def render(data: Drawing, form: canvas.Format) -> bytes:
-    """Return a figure's picture: the same bytes for the same data.
+def render(data: Drawing, form: canvas.ImageFormat) -> bytes:
+    """Return an image of a figure: the same bytes for the same data.
 
     Parameters
     ----------
@@ -31,10 +29,10 @@ def render(data: Drawing, form: canvas.Format) -> bytes:
     form : {"svg", "pdf", "png"}
     """
     with canvas.style():
-        picture = canvas.encode(_figure(data), form, title=data.title, description=data.description)
+        figure = canvas.encode(_figure(data), form, title=data.title, description=data.description)
     if form != "svg":
-        return picture
-    return svg.finish(picture.decode(), title=data.title, description=data.description).encode()
+        return figure
+    return svg.finish(figure.decode(), title=data.title, description=data.description).encode()
 
 
 def _figure(data: Any) -> Figure:
@@ -44,8 +42,8 @@ def _figure(data: Any) -> Figure:
         "heatmap": heat.heat_map,
         "histogram": distributions.score_histogram,
         "pareto": scatter.pareto,
-        "reproduction": reproduction.reproduction,
+        "reproduction": scatter.reproduction,
         "roc": distributions.roc_curves,
-        "training": courses.training_courses,
+        "training": curves.training_courses,
     }
     return draw[data.kind](data)

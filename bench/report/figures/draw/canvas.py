@@ -3,7 +3,7 @@
 Colours were searched for so that any two differ clearly to eyes with and without each kind of colour
 blindness (CIEDE2000 after Machado, Oliveira and Fernandes, IEEE TVCG 15, 2009) and all have contrast on the
 page; every colour goes with a marker and a line style of its own, so that none is needed. Each has a
-counterpart for dark pages, which `bench.report.figures.draw.svg` puts into the picture's own style sheet.
+counterpart for dark pages, which `bench.report.figures.draw.svg` puts into the figure's own style sheet.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-Format = Literal["svg", "pdf", "png"]
+ImageFormat = Literal["svg", "pdf", "png"]
 
 #: Inches: the text width of a page, and of GitHub's column at 100 pixels an inch.
 WIDTH = 8.2
@@ -104,7 +104,7 @@ def style() -> Iterator[None]:
     import matplotlib.style
 
     with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
-        # The font may lack a character of a name; the description has it.
+        # A name may hold a character that the font has not; the description has it.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield
 
@@ -226,8 +226,8 @@ def bare(axes: Axes) -> None:
     axes.grid(visible=False)
 
 
-def encode(figure: Figure, form: Format, *, title: str, description: str) -> bytes:
-    """Return the picture's bytes: the same for the same figure, on any day.
+def encode(figure: Figure, form: ImageFormat, *, title: str, description: str) -> bytes:
+    """Return the figure's bytes: the same for the same figure, on any day.
 
     PDF and PNG carry title and description among their metadata; for SVG `svg.finish` puts them in.
     """

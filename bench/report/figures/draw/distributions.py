@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from bench.report.figures.draw import canvas
 from bench.report.figures.histogram import ScoreHistogram
 from bench.report.figures.roc import RocCurves
-from bench.report.markdown import points
+from bench.report.numbers import points
 
 
 def score_histogram(data: ScoreHistogram) -> Figure:

@@ -16,9 +16,9 @@ from matplotlib.path import Path
 
 from bench.report.figures.draw import canvas
 from bench.report.figures.heatmap import HeatMap
-from bench.report.markdown import points
+from bench.report.numbers import points
 
-#: Pale to dark blue, lightness falling evenly: it prints in grey, and no pair of hues has to be told apart.
+#: Pale to dark blue, lightness falling evenly: it prints in grey, and no two hues need to be distinguished.
 COLOURS = LinearSegmentedColormap.from_list(
     "anobench", ["#f4efe6", "#d5dde0", "#9fbfd2", "#5f9cc0", "#2f75a3", "#17507c", "#0a2f52"]
 )

@@ -1,8 +1,8 @@
-"""An SVG picture as it is written: smaller, with alternative text, and at home on light and dark pages.
+"""An SVG figure as it is written: smaller, with alternative text, and at home on light and dark pages.
 
-The picture brings its own paper, so that it can be read on any page. Where a page is dark, and says so,
-paper, ink and colours change together: a style sheet inside the picture replaces each colour of
-`bench.report.figures.draw.canvas` by its counterpart. Without support for it the light picture is shown.
+The figure brings its own paper, so that it can be read on any page. Where a page is dark, and says so,
+paper, ink and colours change together: a style sheet inside the figure replaces each colour of
+`bench.report.figures.draw.canvas` by its counterpart. Without support for it the light figure is shown.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def finish(svg: str, *, title: str, description: str) -> str:
 
 
 def _lighter(body: str) -> str:
-    """Return a picture without the groups and the names that only make it longer: about half its size."""
+    """Return a figure without the groups and the names that only make it longer: about half its size."""
     body = _MOVED.sub(r'\1 x="\2"/>', _GLYPH.sub(r"\1g", body)).replace("; stroke-linejoin: miter", "")
     body = _NAMED.sub("<g>", _ALONE.sub(r"\1", _EMPTY.sub("", body)))
     body = _BOX.sub(r"M\1 \2H\3V\4H\1z", _MARKERS.sub(_together, body))
@@ -90,7 +90,7 @@ def _short(number: re.Match[str]) -> str:
 
 
 def _dark(body: str) -> str:
-    """Return the rules that replace the picture's colours on a dark page."""
+    """Return the rules that replace the figure's colours on a dark page."""
     rules = [
         f'[style*="{what}: {light}"]{{{what}:{dark}!important}}'
         for light, dark in DARK.items()

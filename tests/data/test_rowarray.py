@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bench.core.errors import DataError
-from bench.data.rowcache import RowArray
+from bench.data.rowarray import RowArray
 
 VALUES = np.arange(24, dtype=np.uint8).reshape(6, 2, 2)
 

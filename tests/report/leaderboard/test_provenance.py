@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bench.core.cell import Record, Timing
 from bench.report.board import Board
-from bench.report.leaderboard.timing import timing
+from bench.report.leaderboard.provenance import timing
 from tests.report.leaderboard.test_leaderboard import cells
 from tests.report.report_factory import ENVIRONMENT, columns, failure, make_plan, make_record, row
 

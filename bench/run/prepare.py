@@ -1,0 +1,163 @@
+"""Preparing a run: the suite that is meant, its plan, which of its records exist, and what is left to run."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.core.archive import Archive
+from bench.core.cell import Cell, Record
+from bench.core.errors import SelectorError, SuiteError
+from bench.core.plan import Plan
+from bench.core.selector import Selector, parse
+from bench.run.timing import PACKED
+from bench.suite.grid import make_plan
+from bench.suite.registry import Registry
+from bench.suite.suite import Suite, adhoc_suite, load_suite
+
+if TYPE_CHECKING:
+    from bench.report.results import Results
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A suite, its plan, and which of its records exist."""
+
+    suite: Suite
+    registry: Registry
+    archive: Archive
+    plan: Plan
+    #: The records that exist, by key; `launch` adds to them.
+    records: dict[str, Record]
+    todo: tuple[Cell, ...]
+
+    def results(self) -> Results:
+        """Return the results so far."""
+        from bench.report.results import Results
+
+        return Results(self.plan, self.archive, self.records, self.registry)
+
+
+def find_suite(
+    suite: str | Path | Suite | None, registry: Registry, datasets: Sequence[str], methods: Sequence[str]
+) -> Suite:
+    """Return the suite of a name or path, or one made of selectors.
+
+    Raises
+    ------
+    SuiteError
+        Neither a suite nor selectors are given, or the file is not a suite.
+    """
+    if isinstance(suite, Suite):
+        return suite
+    if suite is not None:
+        return load_suite(registry.suite_path(str(suite)))
+    if not (datasets and methods):
+        raise SuiteError(
+            "give a suite (anobench list suites shows them), or both --dataset and --method, "
+            "e.g. anobench run -d digits -m 'dn2[backbone=pixels]'"
+        )
+    return adhoc_suite(list(datasets), list(methods))
+
+
+def prepare(
+    suite: str | Path | Suite | None,
+    registry: Registry,
+    archive: Archive,
+    *,
+    datasets: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    fresh: bool = False,
+    retry_failed: bool = False,
+    retime: bool = False,
+) -> Prepared:
+    """Plan a suite and look up which records exist.
+
+    Parameters
+    ----------
+    suite : str, Path, Suite or None
+        A stock suite's name, a file, or None for one made of the selectors.
+    datasets, methods : sequence of str
+        Selectors that pick a part of the suite.
+    fresh, retry_failed, retime : bool
+        See `compare`.
+
+    Raises
+    ------
+    SuiteError, SelectorError, BackboneError, DataError
+        As in `bench.suite.grid.make_plan`.
+    """
+    found = find_suite(suite, registry, datasets, methods)
+    plan = make_plan(found, registry)
+    records, todo = compare(plan, archive, fresh=fresh, retry_failed=retry_failed, retime=retime)
+    if suite is not None and (datasets or methods):
+        todo = narrow(plan, todo, datasets, methods)
+    return Prepared(found, registry, archive, plan, records, todo)
+
+
+def compare(
+    plan: Plan, archive: Archive, *, fresh: bool = False, retry_failed: bool = False, retime: bool = False
+) -> tuple[dict[str, Record], tuple[Cell, ...]]:
+    """Return the records of a plan that exist, by key, and the cells that are left.
+
+    Parameters
+    ----------
+    fresh : bool
+        Run every cell again.
+    retry_failed : bool
+        Run failed cells again; otherwise a failure is a result.
+    retime : bool
+        Run cells again that were timed beside other cells.
+    """
+    cells = {entry.cell.key: entry.cell for entry in plan.entries}
+    records = archive.load_all(cells)
+    if fresh:
+        return records, tuple(cells.values())
+    again = {
+        key
+        for key, record in records.items()
+        if (retry_failed and record.status == "failed") or (retime and PACKED in record.flags)
+    }
+    return records, tuple(cell for key, cell in cells.items() if key not in records or key in again)
+
+
+def narrow(
+    plan: Plan, todo: Iterable[Cell], datasets: Iterable[str], methods: Iterable[str]
+) -> tuple[Cell, ...]:
+    """Narrow what is left to the cells that selectors match; names and values are patterns.
+
+    Raises
+    ------
+    SelectorError
+        They match no cell of the suite.
+    """
+    chosen = [entry.cell for entry in plan.entries]
+    for texts, test, option in ((datasets, _of_dataset, "--dataset"), (methods, _of_method, "--method")):
+        selectors = [parse(text) for text in texts]
+        if selectors:
+            chosen = [cell for cell in chosen if any(test(selector, cell) for selector in selectors)]
+            if not chosen:
+                raise SelectorError(f"{option} {' '.join(texts)} matches no cell of this suite")
+    keys = {cell.key for cell in chosen}
+    return tuple(cell for cell in todo if cell.key in keys)
+
+
+def _of_dataset(selector: Selector, cell: Cell) -> bool:
+    known = parse(cell.dataset)
+    return _matches(selector, known.name, {**known.params, "task": cell.task})
+
+
+def _of_method(selector: Selector, cell: Cell) -> bool:
+    params = {
+        key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in cell.params
+    }
+    return _matches(selector, cell.method, {**params, "backbone": cell.backbone})
+
+
+def _matches(selector: Selector, name: str, params: Mapping[str, str]) -> bool:
+    return fnmatch.fnmatchcase(name, selector.name) and all(
+        fnmatch.fnmatchcase(params.get(key, ""), value) for key, value in selector.params.items()
+    )
