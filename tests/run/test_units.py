@@ -121,7 +121,7 @@ def test_a_worker_stays_with_its_group() -> None:
     assert groups["one"][0] != groups["two"][0]
 
 
-def test_what_is_long_is_begun_at_once_even_behind_an_extraction() -> None:
+def test_a_long_unit_starts_at_once_even_behind_an_extraction() -> None:
     work = [
         *(unit(str(at), 1.0, group="short") for at in range(100)),
         unit("x", 1.0, group="long", part=(0, 1)),
@@ -145,7 +145,7 @@ def test_what_a_dead_worker_had_is_given_to_another() -> None:
     assert dispatcher.left == 0
 
 
-def test_only_what_fits_is_handed_out() -> None:
+def test_only_units_that_fit_are_given() -> None:
     work = [unit("a", 5.0), unit("b", 1.0)]
     dispatcher = Dispatcher(work, devices=1)
     assert dispatcher.take("one", lambda each: each.seconds < 2) is work[1]
