@@ -108,13 +108,12 @@ class PeerRuns:
     Parameters
     ----------
     archive : Archive
-    claims : Claims, optional
-        Without claims there are no other drivers.
+    claims : Claims
     known : mapping of str to Record
         Records from before the run, by key: a different one means that another driver ran the cell.
     """
 
-    def __init__(self, archive: Archive, claims: Claims | None, known: Mapping[str, Record]) -> None:
+    def __init__(self, archive: Archive, claims: Claims, known: Mapping[str, Record]) -> None:
         self._archive, self._claims, self._known = archive, claims, dict(known)
         #: Cells that other drivers run, by key.
         self.waiting: dict[str, Cell] = {}
@@ -122,8 +121,6 @@ class PeerRuns:
 
     def claimed(self, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
         """Return the cells that no other driver runs or has run; wait for the rest."""
-        if self._claims is None:
-            return cells
         mine = []
         for cell in cells:
             if self._claims.take(cell.key) and self._arrived(cell.key) is None:
@@ -143,7 +140,7 @@ class PeerRuns:
         done: list[Record] = []
         left: list[Cell] = []
         now = time.monotonic()
-        if self._claims is None or not self.waiting or now - self._looked < LOOK_EVERY:
+        if not self.waiting or now - self._looked < LOOK_EVERY:
             return done, left
         self._looked = now
         for key, cell in list(self.waiting.items()):
@@ -164,9 +161,7 @@ class PeerRuns:
 
     def release(self, key: str) -> None:
         """Release a cell: its record is written, or this run will not write one."""
-        if self._claims is not None:
-            self._claims.release(key)
+        self._claims.release(key)
 
     def close(self) -> None:
-        if self._claims is not None:
-            self._claims.close()
+        self._claims.close()

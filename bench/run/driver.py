@@ -21,7 +21,7 @@ from bench.run.executors.base import Event, Executor, Extracted, Finished, Job, 
 from bench.run.progress import ProgressTracker
 from bench.run.retry import Retries, failed_result
 from bench.run.schedule import Dispatcher
-from bench.run.timing import mark_packed
+from bench.run.timing import PACKED
 from bench.run.units import FeatureGroup, Unit
 from bench.run.writer import RecordWriter
 from bench.suite.resolve import Resolver
@@ -54,8 +54,7 @@ class Driver:
         For the records of cells that have none from a worker.
     ending : Ending
         Entered by the caller.
-    claims : Claims, optional
-        Without claims, no other driver may write into this archive.
+    claims : Claims
     known : mapping of str to Record
         Records from before the run, by key: a different one means that another driver ran the cell.
     alone : bool
@@ -75,7 +74,7 @@ class Driver:
         resolver: Resolver,
         ending: Ending,
         *,
-        claims: Claims | None = None,
+        claims: Claims,
         known: Mapping[str, Record] | None = None,
         alone: bool = False,
         max_failures: int | None = None,
@@ -231,7 +230,9 @@ class Driver:
             )
             self._retry(record.cell, alone=True)
         else:
-            self._write(replace(event, record=mark_packed(record)) if event.packed else event)
+            if event.packed and record.timing is not None:
+                event = replace(event, record=replace(record, flags=(*record.flags, PACKED)))
+            self._write(event)
         if not out.left:
             self._close(out)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.core.cell import Record, Timing
+from bench.core.cell import Timing
 
 if TYPE_CHECKING:
     from bench.core.cell import Cell
@@ -40,10 +40,3 @@ def timed(runner: Runner, cell: Cell, repeats: int = REPEATS) -> Result:
     fit, score = median(each.fit for each in times), median(each.score for each in times)
     timing: Timing = replace(record.timing, fit=fit, score=score)
     return replace(record, timing=timing, flags=(*record.flags, ALONE.format(repeats))), scores
-
-
-def mark_packed(record: Record) -> Record:
-    """Return the record flagged as timed beside other cells."""
-    if record.timing is None or PACKED in record.flags:
-        return record
-    return replace(record, flags=(*record.flags, PACKED))

@@ -22,12 +22,7 @@ THREADS, MOST_WAITING = 8, 64
 
 
 class RecordWriter:
-    """Writes records, and the logs of failed cells.
-
-    Parameters
-    ----------
-    archive : Archive
-    """
+    """Writes records into an archive, and the logs of failed cells."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive

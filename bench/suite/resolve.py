@@ -110,12 +110,7 @@ class ResolvedMethod:
 
 
 class Resolver:
-    """Resolves the methods of cells, each once.
-
-    Parameters
-    ----------
-    registry : Registry
-    """
+    """Resolves the methods of cells, each once."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry

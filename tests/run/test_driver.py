@@ -11,6 +11,7 @@ import pytest
 
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
+from bench.run.claims import Claims
 from bench.run.cost import Costs
 from bench.run.driver import Driver
 from bench.run.ending import Ending
@@ -81,6 +82,7 @@ def drive(folder: Path, executor: Scripted, n: int = 4, **more: Any) -> list[Rec
             Archive(folder),
             Resolver(Registry()),
             more.pop("ending", ending),
+            claims=Claims(folder / "claims"),
             **more,
         )
         return sorted(driver.run(), key=lambda each: each.cell.seed or 0)
@@ -178,7 +180,15 @@ def test_an_extraction_whose_worker_died_is_given_out_again_and_its_cells_wait(t
     executor = Scripted(ends)
     with Ending() as ending:
         work = units(cells, Costs(), extracts=lambda _: True)
-        made = list(Driver(work, executor, Archive(tmp_path), Resolver(Registry()), ending).run())
+        driver = Driver(
+            work,
+            executor,
+            Archive(tmp_path),
+            Resolver(Registry()),
+            ending,
+            claims=Claims(tmp_path / "claims"),
+        )
+        made = list(driver.run())
     assert len(made) == 3
     assert [job.part is None for job in executor.taken] == [False, False, True, True, True]
 

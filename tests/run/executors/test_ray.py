@@ -14,6 +14,7 @@ import pytest
 from bench.core.archive import Archive
 from bench.core.cell import Cell
 from bench.core.errors import AnobenchError
+from bench.run.claims import Claims
 from bench.run.cost import Costs
 from bench.run.driver import Driver
 from bench.run.ending import Ending
@@ -154,7 +155,8 @@ def test_the_same_records_from_inline_ray_and_slurm(
     for name, executor in executors.items():
         archive = Archive(tmp_path / name)
         with Ending() as ending:
-            driver = Driver(units(cells, Costs()), executor(), archive, Resolver(setup.registry()), ending)
+            resolver, claims = Resolver(setup.registry()), Claims(archive.root / "claims")
+            driver = Driver(units(cells, Costs()), executor(), archive, resolver, ending, claims=claims)
             assert len(list(driver.run())) == len(cells)
         found[name] = {key: timeless(archive, key) for key in archive.keys()}  # noqa: SIM118
     assert set(found["inline"]) == {each.key for each in cells}

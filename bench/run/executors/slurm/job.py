@@ -34,12 +34,7 @@ REPORT_EVERY = 5.0
 
 
 class Journal:
-    """Lines of JSON that one process writes and another reads, however the first ends.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """Lines of JSON that one process writes and another reads, however the first ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
