@@ -190,7 +190,7 @@ archive.write(kept, np.array([9.0, 8.0], np.float32))
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("before", ["nothing", "a record"])
 @pytest.mark.parametrize("at", [".npz", ".json"])
-def test_a_kill_at_any_time_leaves_whole_records_or_none(
+def test_a_kill_at_any_time_leaves_complete_records_or_none(
     archive: Archive, tmp_path: Path, at: str, before: str
 ) -> None:
     """Also when a cell is computed afresh: a record never stands beside the scores of another."""

@@ -1,4 +1,4 @@
-"""Archives of several machines become one: agreement is copied, disagreement is told, nothing is chosen."""
+"""Archives of several machines become one: agreement is copied, disagreement is reported."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_scores_go_before_a_failure(a: Path, b: Path, tmp_path: Path) -> None:
     assert merge([b], a).recovered == 0
 
 
-def test_torn_and_foreign_files_are_told_and_skipped(a: Path, b: Path, tmp_path: Path) -> None:
+def test_torn_and_foreign_files_are_reported_and_skipped(a: Path, b: Path, tmp_path: Path) -> None:
     torn, foreign, lost, labels = CELLS[0], CELLS[1], CELLS[3], CELLS[4]
     records = a / "records"
     path = records / torn.key[:2] / f"{torn.key}.json"
@@ -141,9 +141,9 @@ def test_torn_and_foreign_files_are_told_and_skipped(a: Path, b: Path, tmp_path:
     (b / "records" / "tests" / f"{truth.truth}.npz").unlink()
     (b / "records" / "plans" / "torn.json").write_text("{")
     merged = merge([a, b], tmp_path / "c")
-    told = "\n".join(merged.skipped)
+    skipped = "\n".join(merged.skipped)
     for part in (torn.key, foreign.key, lost.key, f"{truth.truth}.npz", "torn.json"):
-        assert part in told
+        assert part in skipped
     assert merged.exit_status == 0
     assert Archive(tmp_path / "c").keys() == {CELLS[2].key, labels.key, FAILS.key}
     assert not (tmp_path / "c" / "records" / "README").exists()
@@ -159,14 +159,14 @@ def test_an_unreadable_record_at_the_destination_is_replaced_and_kept_aside(a: P
     assert path.with_name(f"{path.name}.unreadable").read_text() == "torn"
 
 
-def test_another_plan_of_the_same_name_is_told(a: Path, b: Path, tmp_path: Path) -> None:
+def test_another_plan_of_the_same_name_is_reported(a: Path, b: Path, tmp_path: Path) -> None:
     Archive(b).write_plan(make_plan_of(CELLS[:2]))
     merged = merge([a, b], tmp_path / "c")
     assert len(merged.notes) == 1
     assert "different plan of the suite 'trial'" in merged.notes[0]
     assert Archive(tmp_path / "c").plan("trial") == make_plan_of(CELLS)
     (tmp_path / "c" / "records" / "plans" / "trial.json").write_text("torn")
-    assert any("trial.json cannot be read" in told for told in merge([a], tmp_path / "c").skipped)
+    assert any("trial.json cannot be read" in message for message in merge([a], tmp_path / "c").skipped)
     assert Archive(tmp_path / "c").plan("trial") == make_plan_of(CELLS)
 
 

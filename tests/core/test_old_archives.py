@@ -48,5 +48,5 @@ def test_a_record_is_written_again_byte_for_byte(results: Path) -> None:
 
 def test_nothing_of_it_is_computed_again(results: Path) -> None:
     prepared = prepare(results / "before.toml", Registry(), Archive(results))
-    assert {cell.method for cell in prepared.state.todo}.isdisjoint(UNCHANGED)
+    assert {cell.method for cell in prepared.todo}.isdisjoint(UNCHANGED)
     assert len(prepared.plan.entries) == 16

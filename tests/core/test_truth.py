@@ -1,4 +1,4 @@
-"""What is kept of test sets: labels and images, once each, whole or not at all."""
+"""What is kept of test sets: labels and images, once each, complete or not at all."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def digits(method: str = "deep", seed: int | None = None) -> Cell:
     return make_cell("3", method, seed=seed)
 
 
-def test_a_truth_tells_labels_and_pictures_in_the_order_of_the_scores(task: Task) -> None:
+def test_a_truth_has_labels_and_images_in_the_order_of_the_scores(task: Task) -> None:
     truth = task.truth()
     assert truth.labels.tolist() == [0, 1, 1, 0]
     assert truth.sources == ("print of test",)
@@ -59,7 +59,7 @@ def test_what_left_the_test_set_is_not_in_its_truth(task: Task) -> None:
     assert changed.truth().identity != task.truth().identity
 
 
-def test_joined_and_sealed_views_know_where_their_pictures_lie() -> None:
+def test_joined_and_sealed_views_know_where_their_images_are() -> None:
     one, two = source("one", 3), source("two", 4)
     joined = Images.of(two, [3, 1]) + Images.of(one, [2]) + Images.of(two, [0])
     sealed, inside = joined.sealed()

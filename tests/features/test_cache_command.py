@@ -45,7 +45,7 @@ def test_ls_of_nothing_and_of_something(cache: Path) -> None:
     assert status == 0
     line = next(line for line in said.splitlines() if "random/train" in line)
     assert line.split()[1:6] == ["random/train", "hog", "pooled", "float32", "20"]
-    assert "running processes use the rest" in line
+    assert "in use" in line
     assert "limit 50.0 GB" in said
     assert str(cache) in said
 

@@ -47,7 +47,7 @@ class Toy(Dataset):
 
 #: ``how`` says what it does; ``at`` is a folder through which the test and the cell talk.
 METHOD = '''
-"""Fault: behaves as it is told."""
+"""Fault: misbehaves as `how` says."""
 import ctypes
 import os
 import signal
@@ -105,9 +105,9 @@ class Fault(Method):
         time.sleep(600)
 
     def leaks(self, first):
-        self.held = []
-        while len(self.held) < 160:
-            self.held.append(bytearray(os.urandom(1)) * 2**24)
+        self.leaked = []
+        while len(self.leaked) < 160:
+            self.leaked.append(bytearray(os.urandom(1)) * 2**24)
 
     def fills_the_device(self, first):
         if first:

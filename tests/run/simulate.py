@@ -54,7 +54,7 @@ def simulate(
         What a unit really takes; the dispatcher knows only what is estimated.
     """
     dispatcher = Dispatcher(work, devices=devices, loading=loading)
-    held: dict[int, FeatureGroup] = {}
+    hot: dict[int, FeatureGroup] = {}
     busy: list[tuple[float, int, Unit]] = []
     idle = list(range(devices - 1, -1, -1))
     now, loads, loading_seconds = 0.0, 0, 0.0
@@ -65,8 +65,8 @@ def simulate(
                 continue
             idle.remove(worker)
             spent = seconds(unit)
-            if unit.runs_cells and held.get(worker) != unit.group:
-                held[worker] = unit.group
+            if unit.runs_cells and hot.get(worker) != unit.group:
+                hot[worker] = unit.group
                 loads, loading_seconds = loads + 1, loading_seconds + loading(unit.group)
                 spent += loading(unit.group)
             heapq.heappush(busy, (now + spent, worker, unit))

@@ -52,7 +52,7 @@ def test_parts_cover_every_row_once_and_cells_find_them() -> None:
         assert record.timing.features_from == "store"
 
 
-def test_what_can_be_opened_is_extracted_before_the_failure_is_told() -> None:
+def test_what_can_be_opened_is_extracted_before_the_failure_is_raised() -> None:
     runner = Runner(Registry(), Backbones())
     with pytest.raises(DataError, match="eleven"):
         extract(runner, [cell("eleven"), cell("3")], (0, 1))

@@ -1,4 +1,4 @@
-"""What is told of a run: the time left, and the status in a file."""
+"""A run's progress: the time left, and the status in a file."""
 
 from __future__ import annotations
 

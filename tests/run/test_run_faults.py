@@ -1,4 +1,4 @@
-"""What can happen to a driver: killed, told to end, a full disk, another driver. On real processes."""
+"""What can happen to a driver: a kill, a signal, a full disk, another driver. On real processes."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         driver.communicate()
 
 
-def begun(folder: Path, how: str) -> list[str]:
-    """Return the process numbers of cells of a kind, one for each time that one began."""
+def starts(folder: Path, how: str) -> list[str]:
+    """Return the process numbers of the cells of a kind, one for each start."""
     return [line for file in folder.glob(f"{how}-*") for line in file.read_text().split()]
 
 
@@ -82,7 +82,7 @@ def keys(folder: Path) -> set[str]:
 def test_a_killed_driver_takes_its_workers_with_it_and_goes_on_later(start: Start, tmp_path: Path) -> None:
     methods = [f"fault[how=waits,at={tmp_path},number={n}]" for n in range(2)] + ["fault", "random"]
     driver = start(methods, "--executor", "pool", "--workers", "2")
-    until(lambda: len(begun(tmp_path, "waits")) == 2)
+    until(lambda: len(starts(tmp_path, "waits")) == 2)
     workers = psutil.Process(driver.pid).children(recursive=True)
     assert len(workers) >= 2
     driver.kill()
@@ -126,7 +126,7 @@ def test_killing_all_while_a_record_is_written_tears_nothing(start: Start, tmp_p
     assert len(keys(tmp_path)) == 12
 
 
-def test_sigterm_lets_cells_in_flight_end_and_starts_no_other(start: Start, tmp_path: Path) -> None:
+def test_sigterm_lets_running_cells_end_and_starts_no_other(start: Start, tmp_path: Path) -> None:
     methods = [f"fault[how=waits,at={tmp_path},number={n}]" for n in range(4)]
     driver = start(methods, "--executor", "pool", "--workers", "1")
     until(lambda: list(tmp_path.glob("waits-*")))
@@ -146,14 +146,14 @@ def test_two_drivers_share_the_cells_and_both_finish(start: Start, tmp_path: Pat
     for driver in drivers:
         _, said = driver.communicate(timeout=PATIENCE)
         assert driver.returncode == 0, said
-    runs = begun(tmp_path, "meets")
+    runs = starts(tmp_path, "meets")
     assert len(runs) == 20, "each cell ran once"
     assert len(set(runs)) == 2, "both drivers had some"
     assert len(keys(tmp_path)) == 20
     assert not list((tmp_path / "results" / "records" / "status").iterdir())
 
 
-def test_a_full_disk_ends_the_run_and_leaves_whole_records(
+def test_a_full_disk_ends_the_run_and_leaves_complete_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial = Trial(tmp_path, [f"fault[number={n}]" for n in range(6)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -75,13 +74,6 @@ def test_a_group_is_extracted_once_before_its_cells_and_in_parts_if_it_is_large(
     assert large == pytest.approx([costs.extraction("net", 100_004) / 8] * 8), "each part has its share"
 
 
-def test_what_a_unit_is_called() -> None:
-    assert unit("a", 1).name == f"{unit('a', 1).cells[0]}"
-    assert replace(unit("a", 1), cells=unit("a", 1).cells * 3).name.endswith(" and 2 more")
-    assert unit("a", 1, part=(0, 1)).name == "features of g · net"
-    assert unit("a", 1, part=(1, 3)).name == "features of g · net, part 2 of 3"
-
-
 def test_a_single_cell_extracts_for_itself() -> None:
     assert all(
         each.runs_cells for each in units(cells(("shared", "0"))[:1], Costs(), extracts=lambda _: True)
@@ -129,7 +121,7 @@ def test_a_worker_stays_with_its_group() -> None:
     assert groups["one"][0] != groups["two"][0]
 
 
-def test_what_is_long_is_begun_at_once_even_behind_an_extraction() -> None:
+def test_a_long_unit_starts_at_once_even_behind_an_extraction() -> None:
     work = [
         *(unit(str(at), 1.0, group="short") for at in range(100)),
         unit("x", 1.0, group="long", part=(0, 1)),
@@ -153,7 +145,7 @@ def test_what_a_dead_worker_had_is_given_to_another() -> None:
     assert dispatcher.left == 0
 
 
-def test_only_what_fits_is_handed_out() -> None:
+def test_only_units_that_fit_are_given() -> None:
     work = [unit("a", 5.0), unit("b", 1.0)]
     dispatcher = Dispatcher(work, devices=1)
     assert dispatcher.take("one", lambda each: each.seconds < 2) is work[1]

@@ -204,12 +204,12 @@ def test_no_label_can_be_reached_from_a_wrapper(folder: Path, wrapper: str) -> N
     assert runner.run(cell)[0].status == "ok"
     task = runner._open(cell)[0]
     (method,) = made
-    # The provider knows rows and features of whole sources, and reads the cell's images only.
-    held = reachable({name: value for name, value in vars(method).items() if name != "purification"})
-    assert tells(held, task, {"hole", "ground_truth"}) == []
+    # The provider knows rows and features of all sources, and reads the cell's images only.
+    reached = reachable({name: value for name, value in vars(method).items() if name != "purification"})
+    assert tells(reached, task, {"hole", "ground_truth"}) == []
     truth = task.train_labels
     assert truth is not None
-    assert not any(isinstance(item, Runner | Registry) for item in held)
+    assert not any(isinstance(item, Runner | Registry) for item in reached)
 
 
 def test_a_purification_that_makes_no_sense_fails_its_cell(folder: Path) -> None:

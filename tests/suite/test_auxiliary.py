@@ -38,7 +38,7 @@ class Taking(Method):
 '''
 
 
-def pictures(folder: Path, n: int, seed: int) -> Path:
+def write_images(folder: Path, n: int, seed: int) -> Path:
     folder.mkdir(parents=True)
     for i in range(n):
         pixels = np.random.default_rng([seed, i]).integers(0, 256, (16, 16, 3), dtype=np.uint8)
@@ -68,7 +68,7 @@ def adapter(bench_folder: Path) -> Adapter:
 def test_a_folder_anywhere_or_among_the_data(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = pictures(tmp_path / "data" / "tiny" / "inside", 3, seed=0).parent
+    folder = write_images(tmp_path / "data" / "tiny" / "inside", 3, seed=0).parent
     given = open_auxiliary(str(folder), registry)
     assert len(given.images) == 3
     with pytest.raises(DataError, match="neither a data set nor a folder"):
@@ -93,21 +93,21 @@ def test_an_empty_folder_is_no_set(tmp_path: Path, registry: Registry) -> None:
 
 
 def test_a_data_set_gives_its_train_split_once(registry: Registry) -> None:
-    whole = open_auxiliary("digits", registry)
+    everything = open_auxiliary("digits", registry)
     zeros, twice = open_auxiliary("digits[task=0]", registry), open_auxiliary("digits[task=0|1]", registry)
     dataset = registry.datasets["digits"].load()()
     task = dataset.task("0")
     assert task.anomaly_pool is not None
-    assert len(whole.images) == len(task.train) + len(task.anomaly_pool)
+    assert len(everything.images) == len(task.train) + len(task.anomaly_pool)
     assert len(zeros.images) == len(task.train)
     assert len(twice.images) == len(task.train) + len(dataset.task("1").train)
-    assert len({whole.fingerprint, zeros.fingerprint, twice.fingerprint}) == 3
-    assert len(whole.images.distinct()) == len(whole.images)
+    assert len({everything.fingerprint, zeros.fingerprint, twice.fingerprint}) == 3
+    assert len(everything.images.distinct()) == len(everything.images)
 
 
 def test_overlap_is_found_by_content(tmp_path: Path, registry: Registry) -> None:
     task = registry.datasets["digits"].load()().task("3")
-    other = open_auxiliary(str(pictures(tmp_path / "other", 4, seed=1)), registry)
+    other = open_auxiliary(str(write_images(tmp_path / "other", 4, seed=1)), registry)
     other.refuse_overlap(task, "outliers")
 
     copied = tmp_path / "copied"
@@ -135,15 +135,15 @@ def test_digests_follow_pixels_and_shape() -> None:
     assert not set(a) & set(b)
 
 
-def test_words_and_their_pictures(
+def test_words_and_their_images(
     tmp_path: Path, adapter: Adapter, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outliers = str(pictures(tmp_path / "out", 2, seed=0))
+    outliers = str(write_images(tmp_path / "out", 2, seed=0))
     assert set(auxiliary_images(adapter, {"outliers": outliers, "textures": "auto"}, registry)) == {
         "outliers"
     }
     without = auxiliary_fingerprint(adapter, {"outliers": outliers, "textures": "auto"}, registry)
-    pictures(tmp_path / "data" / "dtd", 2, seed=1)
+    write_images(tmp_path / "data" / "dtd", 2, seed=1)
     monkeypatch.setenv("ANOBENCH_DATA", str(tmp_path / "data"))
     found = auxiliary_images(adapter, {"outliers": outliers, "textures": "auto"}, registry)
     assert set(found) == {"outliers", "textures"}
@@ -161,7 +161,7 @@ def plan_and_run(registry: Registry, method: str) -> tuple[str, str, tuple[str, 
 
 
 def test_the_harness_plans_and_hands_over(tmp_path: Path, registry: Registry) -> None:
-    folder = pictures(tmp_path / "out", 5, seed=0)
+    folder = write_images(tmp_path / "out", 5, seed=0)
     key, setting, flags, failed = plan_and_run(registry, f"taking[outliers={folder}]")
     assert not failed
     assert setting == "outlier_exposure"
@@ -182,14 +182,14 @@ def test_the_harness_refuses(registry: Registry) -> None:
     assert "normal train images" in failed
 
 
-def test_methods_without_extra_pictures_keep_their_keys(registry: Registry) -> None:
+def test_methods_without_auxiliary_images_keep_their_keys(registry: Registry) -> None:
     plan = make_plan(adhoc_suite(["digits[task=3]"], ["dn2[backbone=pixels]"]), registry)
     fingerprint = registry.datasets["digits"].load()().fingerprint()
     assert plan.entries[0].cell.data_fingerprint == fingerprint
 
 
-def test_an_extra_keeps_its_sources_alive(tmp_path: Path, registry: Registry) -> None:
+def test_auxiliary_images_keep_its_sources_alive(tmp_path: Path, registry: Registry) -> None:
     def opened() -> AuxiliaryImages:
-        return open_auxiliary(str(pictures(tmp_path / "out", 2, seed=0)), registry)
+        return open_auxiliary(str(write_images(tmp_path / "out", 2, seed=0)), registry)
 
     assert len(opened().digests) == 2

@@ -117,7 +117,7 @@ def test_records_come_back_until_a_stop_and_a_kill(
 
 
 def _stop_and_kill(executor: RayCluster, folder: Path, tmp_path: Path) -> None:
-    """A stop lets cells in flight come to their end, a kill does not."""
+    """A stop lets running cells finish, a kill does not."""
     waiting = [cell(folder, "waits", path=str(tmp_path / name)) for name in ("a", "b")]
     slots = executor.idle()
     for job, slot in zip(jobs_of(waiting), slots, strict=True):
@@ -182,12 +182,12 @@ def test_a_node_that_goes_away_in_the_middle_of_a_cell(
     cells = [cell(folder, "waits", path=str(gate), level=at) for at in range(2)]
     cells += [cell(folder, "brightness", str(at)) for at in range(6)]
     second = next(node for node in cluster.list_all_nodes() if node is not cluster.head_node)
-    begun: set[str] = set()
+    slots: set[str] = set()
 
     def remove(event: Event) -> None:
         if isinstance(event, Started) and event.cell in cells[:2]:
-            begun.add(event.slot.name)
-            if len(begun) == 2 and not gate.exists():
+            slots.add(event.slot.name)
+            if len(slots) == 2 and not gate.exists():
                 cluster.remove_node(second, allow_graceful=False)
         if isinstance(event, Lost) and event.why == "node":
             gate.write_text("")  # not before: a process outlives its node for a moment

@@ -96,8 +96,10 @@ def test_a_preempted_chunk_goes_on_where_it_was(
     assert set(finished(events)) == {each.key for each in cells}
     assert lost(events) == []
     assert len(set(pids)) == 2
-    begun = [line["cell"] for line in lines_of(executor) if "started" in line]
-    assert begun == [cells[0].key, cells[1].key, cells[1].key, cells[2].key], "what was done is not run again"
+    started_cells = [line["cell"] for line in lines_of(executor) if "started" in line]
+    assert started_cells == [cells[0].key, cells[1].key, cells[1].key, cells[2].key], (
+        "what was done is not run again"
+    )
 
 
 def test_what_kills_or_hangs_is_blamed_and_the_others_run(
@@ -137,8 +139,10 @@ def test_what_a_dead_driver_left_is_taken_over(
     executor = started()
     events = drive(executor, jobs_of(cells))
     assert set(finished(events)) == {each.key for each in cells}
-    begun = {event.cell for event in events if isinstance(event, Started)}
-    assert begun == set(cells[1:]), "neither a failure is taken over, nor what belongs to another driver"
+    started_cells = {event.cell for event in events if isinstance(event, Started)}
+    assert started_cells == set(cells[1:]), (
+        "neither a failure is taken over, nor what belongs to another driver"
+    )
     executor.close()
     other.communicate("")
     assert not gone.exists()
