@@ -13,7 +13,7 @@ from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.export import export_csv
-from bench.report.figures.standard import standard
+from bench.report.figures.kinds import standard
 from bench.report.index import index
 from bench.report.leaderboard.leaderboard import leaderboard, summary_table
 from bench.report.overview import overviews, to_json

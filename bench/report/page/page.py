@@ -2,7 +2,8 @@
 
 It is made from the suites' overviews (`bench.report.overview`) and figures alone. Every text is escaped, and
 the page's policy (Content-Security-Policy) allows this very style sheet and script, figures that the page
-carries, and nothing else.
+carries, and nothing else. A figure inside an ``img`` element runs no script, loads nothing and shares no
+names with the page or another figure, whatever it holds; its own style for dark pages works all the same.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import unescape
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
@@ -25,7 +27,6 @@ from bench.report.html import breakable, live_table
 from bench.report.leaderboard.columns import metric_head
 from bench.report.numbers import NOTHING, count, rate_name
 from bench.report.overview import Overview, OverviewTable
-from bench.report.page.embedded import Embedded, embedded
 from bench.report.table import Table, TableCell, TableColumn
 
 #: The page's name in a results folder.
@@ -36,6 +37,13 @@ MARK = "<!-- Written by anobench; do not edit. -->"
 _WORDS = (("setting", "Setting"), ("selection", "Selection"), ("backbone", "Backbone"))
 #: Name and address.
 Link = tuple[str, str]
+#: Where figures lie in a results folder, as ``<suite>-<kind>.svg``.
+FOLDER = "figures"
+#: Characters that stand in a ``data:`` address as they are: all printable ones of ASCII but ``#`` and ``%``.
+#: The fewer escapes, the shorter the page.
+_PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("#", "").replace("%", "")
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.S)
+_DESC = re.compile(r"<desc[^>]*>(.*?)</desc>", re.S)
 
 
 @dataclass(frozen=True)
@@ -196,3 +204,63 @@ def _source(text: str) -> Markup:
 
 def _sha256(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """One figure.
+
+    Attributes
+    ----------
+    title, alternative : str
+        What is written below it, and what is said in its place.
+    address : str
+        The figure itself, as text that is not yet escaped for HTML.
+    file : str
+        Where it lies, seen from the page.
+    """
+
+    title: str
+    alternative: str
+    address: str
+    file: str
+
+
+def embedded(results: Path, about: Overview, suites: Collection[str]) -> tuple[Embedded, ...]:
+    """Return the figures of a suite, sorted by name: its report's, and what `anobench figure` added.
+
+    Only files of the folder of figures are looked at: a name that an overview gives cannot lead elsewhere.
+
+    Parameters
+    ----------
+    results : Path
+    about : Overview
+    suites : collection of str
+        All of the folder: ``a-b-roc.svg`` belongs to the suite ``a-b`` where there is one, else to ``a``.
+    """
+    found = []
+    for path in sorted((results / FOLDER).glob("*.svg")):
+        owners = [name for name in suites if path.stem.startswith(f"{name}-")]
+        ours = max(owners, key=len, default="") == about.suite
+        if (ours or path.name in about.figures) and path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            kind = path.stem.removeprefix(f"{about.suite}-")
+            found.append(embed(kind, text, quote(f"./{FOLDER}/{path.name}", errors="surrogateescape")))
+    return tuple(found)
+
+
+def embed(kind: str, svg: str, file: str) -> Embedded:
+    """Return an SVG to be carried; its title and description become the alternative text."""
+    title = _text(_TITLE, svg) or kind.replace("-", " ")
+    words = _text(_DESC, svg)
+    return Embedded(
+        title=title,
+        alternative=f"{title}. {words}" if words else title,
+        address=f"data:image/svg+xml,{quote(svg, safe=_PLAIN)}",
+        file=file,
+    )
+
+
+def _text(pattern: re.Pattern[str], svg: str) -> str:
+    found = pattern.search(svg)
+    return " ".join(unescape(found[1]).split()) if found else ""
