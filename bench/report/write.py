@@ -46,7 +46,7 @@ class Outcome:
 def write_reports(
     plan: Plan, archive: Archive, records: Mapping[str, Record], *, published: tuple[Published, ...] = ()
 ) -> Outcome:
-    """Write the suite's leaderboard and CSV from the plan and its records alone, then the indexes.
+    """Write the reports of a suite from its plan and records alone, then the indexes of the folder.
 
     They are ``<suite>.md``, ``<suite>.csv``, ``<suite>.json`` and ``figures/<suite>-<kind>.svg`` in the
     results folder, and its ``README.md`` and ``index.html`` unless these are somebody else's.
@@ -66,13 +66,10 @@ def write_reports(
     for name, text in (("README.md", index(results, found)), (PAGE, page(results, found))):
         if text is not None:
             write_text(results / name, text)
-    keys = {entry.cell.key for entry in plan.entries}
-    failed = sum(records[key].status == "failed" for key in keys if key in records)
-    missing = sum(key not in records for key in keys)
-    state = f"{len(keys) - failed - missing} of {len(keys)} cells"
-    state += f"; {failed} failed" if failed else ""
-    state += f"; {missing} missing" if missing else ""
-    status = 1 if failed or plan.problems else 3 if missing else 0
+    state = f"{about.cells - about.failed - about.missing} of {about.cells} cells"
+    state += f"; {about.failed} failed" if about.failed else ""
+    state += f"; {about.missing} missing" if about.missing else ""
+    status = 1 if about.failed or plan.problems else 3 if about.missing else 0
     return Outcome(board, summary_table(plan, records), state, status)
 
 

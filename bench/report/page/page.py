@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from bench.report.board import PRINTED
@@ -147,15 +147,7 @@ def page(results: Path, found: Mapping[str, Overview]) -> str | None:
     variants = {key for suite in suites for key in suite.variants}
     metrics = {metric for metric, _ in variants}
     style, script = _asset("page.css"), _asset("page.js")
-    environment = Environment(
-        loader=FunctionLoader(_asset),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"breakable": breakable, "single_quoted": single_quoted}
-    text = environment.get_template("page.html").render(
+    text = _template().render(
         mark=Markup(MARK),
         style=Markup(style),
         style_hash=_source(style),
@@ -169,6 +161,18 @@ def page(results: Path, found: Mapping[str, Overview]) -> str | None:
     )
     # A name that was read from a damaged file may hold what is no text.
     return text.rstrip().encode("utf-8", "replace").decode() + "\n"
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=FunctionLoader(_asset),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"breakable": breakable, "single_quoted": single_quoted}
+    return environment.get_template("page.html")
 
 
 def is_ours(page: str) -> bool:
