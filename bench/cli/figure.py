@@ -129,8 +129,7 @@ def _name(suite: str, kind: str, choice: Choice, ending: str) -> str:
     import hashlib
     import re
 
-    from bench.report.figures.kinds import chosen
-    from bench.report.figures.standard import file_name
+    from bench.report.figures.kinds import chosen, file_name
 
     values = [
         value for held in chosen(choice).values() for value in (held if isinstance(held, tuple) else (held,))

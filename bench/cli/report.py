@@ -14,7 +14,7 @@ def report(
     results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
 ) -> None:
-    """Write a suite's leaderboard and CSV again, from its records; runs no method and needs no data."""
+    """Write a suite's leaderboard, CSV and JSON again, from its records; runs no method and needs no data."""
     from bench.cli.run import finish
     from bench.core.archive import Archive
     from bench.report.results import Results

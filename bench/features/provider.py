@@ -253,7 +253,7 @@ class FeatureProvider:
 
     def _count(self, part: FeatureRows, wanted: Rows, todo: Rows, n: int) -> None:
         """Count rows that were not asked for since the last `usage`."""
-        asked = self._asked.setdefault(part.stored.digest, np.zeros(n, np.bool_))
+        asked = self._asked.setdefault(part.stored.key.digest, np.zeros(n, np.bool_))
         new = wanted[~asked[wanted]]
         asked[new] = True
         computed = int(np.isin(new, todo, assume_unique=True).sum())

@@ -66,7 +66,7 @@ class FeatureRows:
     ) -> None:
         self.stored, self._cache, self._wanted = stored, cache, wanted
         self._device, self._limit, self._n = device, limit, n
-        self._array = cache.open(stored.digest, n)
+        self._array = cache.open(stored.key.digest, n)
         self._only_wanted = False
 
     def missing(self, rows: Rows) -> Rows:
@@ -103,7 +103,7 @@ class FeatureRows:
         """Return rows, float32, on the device, for the caller to change as it likes."""
         places = self._places(rows)
         if not self._only_wanted:
-            self._cache.keep(self.stored.digest, self._array)
+            self._cache.keep(self.stored.key.digest, self._array)
         elif len(places) == len(self._wanted) and bool((places[1:] > places[:-1]).all()):
             return self._array.release()  # maps can take gigabytes: no second copy
         return self._array.take(places)

@@ -14,6 +14,7 @@ with one warning.
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import logging
@@ -66,8 +67,13 @@ class StoreKey:
 
     @property
     def digest(self) -> str:
-        parts = {name: value for name, value in asdict(self).items() if name not in ("source", "backbone")}
-        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+        return _digest(self)
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest(key: StoreKey) -> str:
+    parts = {name: value for name, value in asdict(key).items() if name not in ("source", "backbone")}
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
 class Store:
@@ -91,7 +97,7 @@ class Store:
         digest = key.digest
         if digest not in self._open:
             folder = None if self.root is None or not keep else self.root / digest[:2] / digest
-            self._open[digest] = KeyRows(key, digest, n, folder, self, keep=keep)
+            self._open[digest] = KeyRows(key, n, folder, self, keep=keep)
         return self._open[digest]
 
     def write_failed(self, error: OSError, folder: Path) -> None:
@@ -129,10 +135,8 @@ class Store:
 class KeyRows:
     """The rows of one key: on disk, from any process, and in memory."""
 
-    def __init__(
-        self, key: StoreKey, digest: str, n: int, folder: Path | None, store: Store, *, keep: bool
-    ) -> None:
-        self.key, self.digest, self._folder, self._store, self._keep = key, digest, folder, store, keep
+    def __init__(self, key: StoreKey, n: int, folder: Path | None, store: Store, *, keep: bool) -> None:
+        self.key, self._folder, self._store, self._keep = key, folder, store, keep
         self._parts: list[tuple[Shard | None, NDArray[Any]]] = []
         self._known: set[str] = set()
         # For each row of the source: which part it is in (-1: none), at which place, and what it cost.

@@ -13,7 +13,7 @@ from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.export import export_csv
-from bench.report.figures.standard import standard
+from bench.report.figures.kinds import standard
 from bench.report.index import index
 from bench.report.leaderboard.leaderboard import leaderboard, summary_table
 from bench.report.overview import overviews, to_json
@@ -49,7 +49,7 @@ class Outcome:
 def write_reports(
     plan: Plan, archive: Archive, records: Mapping[str, Record], *, published: tuple[Published, ...] = ()
 ) -> Outcome:
-    """Write the suite's leaderboard and CSV from the plan and its records alone, then the indexes.
+    """Write the reports of a suite from its plan and records alone, then the indexes of the folder.
 
     They are ``<suite>.md``, ``<suite>.csv``, ``<suite>.json`` and ``figures/<suite>-<kind>.svg`` in the
     results folder, and its ``README.md`` and ``index.html`` unless these are somebody else's.
@@ -69,13 +69,10 @@ def write_reports(
     for name, text in (("README.md", index(results, found)), (PAGE, page(results, found))):
         if text is not None:
             write_text(results / name, text)
-    keys = {entry.cell.key for entry in plan.entries}
-    failed = sum(records[key].status == "failed" for key in keys if key in records)
-    missing = sum(key not in records for key in keys)
-    state = f"{len(keys) - failed - missing} of {len(keys)} cells"
-    state += f"; {failed} failed" if failed else ""
-    state += f"; {missing} missing" if missing else ""
-    status = 1 if failed or plan.problems else 3 if missing else 0
+    state = f"{about.cells - about.failed - about.missing} of {about.cells} cells"
+    state += f"; {about.failed} failed" if about.failed else ""
+    state += f"; {about.missing} missing" if about.missing else ""
+    status = 1 if about.failed or plan.problems else 3 if about.missing else 0
     return Outcome(board, summary_table(plan, records), state, status)
 
 

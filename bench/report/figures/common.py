@@ -1,7 +1,6 @@
 """What all figures share: which rows they show, how these are called, and what every figure says of itself.
 
-Modules of this package prepare data; they know no matplotlib. The modules of `bench.report.figures.draw`
-draw it and compute nothing.
+Modules of this package prepare data without matplotlib; those of `draw` only draw it.
 """
 
 from __future__ import annotations

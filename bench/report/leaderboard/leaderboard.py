@@ -13,7 +13,7 @@ from bench.core.cell import Record
 from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
-from bench.report.figures.standard import LeaderboardFigure, shown
+from bench.report.figures.kinds import LeaderboardFigure, shown
 from bench.report.leaderboard import conditions, provenance, robustness, significance, tables
 from bench.report.leaderboard.significance import headline
 from bench.report.markdown import blocks, escape, folded, grid
@@ -53,7 +53,7 @@ def leaderboard(
         Of the same plan and records, with the archive that holds their scores. Without it the page has no
         intervals from test images, and tests over data sets alone.
     figures : sequence of LeaderboardFigure
-        Files that the page links, as `bench.report.figures.standard.standard` makes them.
+        Files that the page links, as `bench.report.figures.kinds.standard` makes them.
 
     Returns
     -------

@@ -1,5 +1,5 @@
 """``index.html``: the suites of a results folder as one page for a browser, without server and network.
 
-May import `bench.core` and, of `bench.report`, the overviews (``<suite>.json``), tables as HTML, and numbers.
-Start at `page`; `embedded` puts the figures into it, ``assets`` holds template, style sheet and script.
+`page` reads overviews (``<suite>.json``) alone; `tables` may import the board, the evidence and columns.
+Start at `page`; `tables` makes what it shows, ``assets`` holds template, style sheet and script.
 """

@@ -2,7 +2,8 @@
 
 It is made from the suites' overviews (`bench.report.overview`) and figures alone. Every text is escaped, and
 the page's policy (Content-Security-Policy) allows this very style sheet and script, figures that the page
-carries, and nothing else.
+carries, and nothing else. A figure inside an ``img`` element runs no script, loads nothing and shares no
+names with the page or another figure, whatever it holds; its own style for dark pages works all the same.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import unescape
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from bench.report.board import PRINTED
@@ -25,7 +27,6 @@ from bench.report.html import breakable, live_table
 from bench.report.leaderboard.columns import metric_head
 from bench.report.numbers import NOTHING, count, rate_name
 from bench.report.overview import Overview, OverviewTable
-from bench.report.page.embedded import Embedded, embedded
 from bench.report.table import Table, TableCell, TableColumn
 
 #: The page's name in a results folder.
@@ -36,6 +37,13 @@ MARK = "<!-- Written by anobench; do not edit. -->"
 _WORDS = (("setting", "Setting"), ("selection", "Selection"), ("backbone", "Backbone"))
 #: Name and address.
 Link = tuple[str, str]
+#: Where figures lie in a results folder, as ``<suite>-<kind>.svg``.
+FOLDER = "figures"
+#: Characters that stand in a ``data:`` address as they are: all printable ones of ASCII but ``#`` and ``%``.
+#: The fewer escapes, the shorter the page.
+_PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("#", "").replace("%", "")
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.S)
+_DESC = re.compile(r"<desc[^>]*>(.*?)</desc>", re.S)
 
 
 @dataclass(frozen=True)
@@ -139,15 +147,7 @@ def page(results: Path, found: Mapping[str, Overview]) -> str | None:
     variants = {key for suite in suites for key in suite.variants}
     metrics = {metric for metric, _ in variants}
     style, script = _asset("page.css"), _asset("page.js")
-    environment = Environment(
-        loader=FunctionLoader(_asset),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"breakable": breakable, "single_quoted": single_quoted}
-    text = environment.get_template("page.html").render(
+    text = _template().render(
         mark=Markup(MARK),
         style=Markup(style),
         style_hash=_source(style),
@@ -161,6 +161,18 @@ def page(results: Path, found: Mapping[str, Overview]) -> str | None:
     )
     # A name that was read from a damaged file may hold what is no text.
     return text.rstrip().encode("utf-8", "replace").decode() + "\n"
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=FunctionLoader(_asset),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"breakable": breakable, "single_quoted": single_quoted}
+    return environment.get_template("page.html")
 
 
 def is_ours(page: str) -> bool:
@@ -196,3 +208,63 @@ def _source(text: str) -> Markup:
 
 def _sha256(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """One figure.
+
+    Attributes
+    ----------
+    title, alternative : str
+        What is written below it, and what is said in its place.
+    address : str
+        The figure itself, as text that is not yet escaped for HTML.
+    file : str
+        Where it lies, seen from the page.
+    """
+
+    title: str
+    alternative: str
+    address: str
+    file: str
+
+
+def embedded(results: Path, about: Overview, suites: Collection[str]) -> tuple[Embedded, ...]:
+    """Return the figures of a suite, sorted by name: its report's, and what `anobench figure` added.
+
+    Only files of the folder of figures are looked at: a name that an overview gives cannot lead elsewhere.
+
+    Parameters
+    ----------
+    results : Path
+    about : Overview
+    suites : collection of str
+        All of the folder: ``a-b-roc.svg`` belongs to the suite ``a-b`` where there is one, else to ``a``.
+    """
+    found = []
+    for path in sorted((results / FOLDER).glob("*.svg")):
+        owners = [name for name in suites if path.stem.startswith(f"{name}-")]
+        ours = max(owners, key=len, default="") == about.suite
+        if (ours or path.name in about.figures) and path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            kind = path.stem.removeprefix(f"{about.suite}-")
+            found.append(embed(kind, text, quote(f"./{FOLDER}/{path.name}", errors="surrogateescape")))
+    return tuple(found)
+
+
+def embed(kind: str, svg: str, file: str) -> Embedded:
+    """Return an SVG to be carried; its title and description become the alternative text."""
+    title = _text(_TITLE, svg) or kind.replace("-", " ")
+    words = _text(_DESC, svg)
+    return Embedded(
+        title=title,
+        alternative=f"{title}. {words}" if words else title,
+        address=f"data:image/svg+xml,{quote(svg, safe=_PLAIN)}",
+        file=file,
+    )
+
+
+def _text(pattern: re.Pattern[str], svg: str) -> str:
+    found = pattern.search(svg)
+    return " ".join(unescape(found[1]).split()) if found else ""

@@ -9,7 +9,7 @@ the methods chosen.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -20,7 +20,7 @@ from bench.report.board import LOWER, PRINTED, Board
 from bench.report.evidence.comparison import ALPHA, best, compare_methods
 from bench.report.evidence.evidence import Evidence
 from bench.report.numbers import percent
-from bench.report.table import Table, TableCell, TableColumn, TableRow, marked
+from bench.report.table import Table, TableCell, TableColumn, marked, table_of
 
 By = Literal["task", "dataset", "average"]
 
@@ -80,57 +80,52 @@ def paper_table(
         decimals.
     """
     board = evidence.board
+    _check(board, metric, decimals)
+    at = tuple(map(board.the_rate, rates)) or board.rates[:1]
+    of = chosen_columns(board, datasets, tasks)
+    rows = chosen_rows(board, methods, [column for held in of.values() for column in held], at)
+    sections = {row: name for name, others in board.unranked.items() for row in others}
+    # Those that rank first, then setting by setting.
+    rows = sorted(rows, key=lambda row: (row in sections, sections.get(row, "")))
+    ranked = {at for at, row in enumerate(rows) if row not in sections}
+    filled, tests = [], []
+    for mean in _means(by, of, board, at):
+        column = TableColumn(mean.name, lower=metric in LOWER, group=mean.group)
+        cells, test = _cells(evidence, rows, ranked, mean, metric, spread=spread)
+        filled.append((column, marked(column, cells, among=ranked, second=True, decimals=decimals)))
+        tests += [test] if test else []
+    table = table_of(map(board.label, rows), filled)
+    named = zip(table.rows, rows, strict=True)
+    return replace(
+        table,
+        rows=tuple(replace(line, section=sections.get(row, "")) for line, row in named),
+        decimals=decimals,
+        caption=_caption(table, tests, metric, at, next(iter(of)) if len(of) == 1 else ""),
+    )
+
+
+def _check(board: Board, metric: str, decimals: int) -> None:
     if not 0 <= decimals <= 6:
         raise AnobenchError(f"{decimals} decimals: expected 0 to 6")
     known = {name for record in board.records() for name in record.metrics}
     if metric not in known:
         raise AnobenchError(f"no record has the metric {metric!r}{did_you_mean(metric, known)}")
-    at = tuple(map(board.the_rate, rates)) or board.rates[:1]
-    of = chosen_columns(board, datasets, tasks)
-    rows = chosen_rows(board, methods, [column for held in of.values() for column in held], at)
-    sections = {row: name for name, held in board.unranked.items() for row in held}
-    # Those that rank first, then setting by setting.
-    rows = sorted(rows, key=lambda row: (row in sections, sections.get(row, "")))
-    ranked = {at for at, row in enumerate(rows) if row not in sections}
-    columns: list[TableColumn] = []
-    filled: list[list[TableCell]] = []
-    tests: dict[str, None] = {}
-    for mean in _means(by, of, board, at):
-        column = TableColumn(mean.name, lower=metric in LOWER, group=mean.group)
-        cells, test = _cells(evidence, rows, ranked, mean, metric, spread=spread)
-        columns.append(column)
-        filled.append(marked(column, cells, among=ranked, second=True, decimals=decimals))
-        tests |= {test: None} if test else {}
-    return Table(
-        columns=tuple(columns),
-        rows=tuple(
-            TableRow(board.label(row), tuple(held[at] for held in filled), sections.get(row, ""))
-            for at, row in enumerate(rows)
-        ),
-        decimals=decimals,
-        caption=_caption(
-            [cell for held in filled for cell in held],
-            tuple(tests),
-            metric,
-            at,
-            next(iter(of)) if len(of) == 1 else "",
-        ),
-    )
 
 
-def _caption(
-    cells: Sequence[TableCell], tests: Sequence[str], metric: str, rates: Sequence[float], dataset: str
-) -> str:
+def _caption(table: Table, tests: Sequence[str], metric: str, rates: Sequence[float], dataset: str) -> str:
     """Return what the table shows, and what its marks mean, in a sentence or two."""
     lower = ", lower is better" if metric in LOWER else ""
     where = f" on {dataset}" if dataset else ""
     at = f" at {', '.join(map(percent, rates))} contamination" if any(rates) else ""
     words = [f"{PRINTED.get(metric, metric)} in points{where}{at}{lower}"]
+    cells = [cell for row in table.rows for cell in row.cells]
     marks = {cell.mark for cell in cells}
     if "best" in marks:
         words.append("best in bold" + (", second underlined" if "second" in marks else ""))
     if any(cell.tie for cell in cells):
-        words.append(f"† not significantly different from the best (α = 0.05; {', '.join(tests)}; Holm)")
+        words.append(
+            f"† not significantly different from the best (α = 0.05; {', '.join(dict.fromkeys(tests))}; Holm)"
+        )
     if any(cell.spread is not None for cell in cells):
         words.append("± standard deviation over seeds")
     return f"{'; '.join(words)}."

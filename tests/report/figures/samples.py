@@ -16,9 +16,8 @@ from bench.report.figures.contamination import contamination_curves
 from bench.report.figures.critical import critical_differences
 from bench.report.figures.heatmap import heat_map
 from bench.report.figures.histogram import score_histogram
-from bench.report.figures.pareto import pareto
-from bench.report.figures.reproduction import reproduction
 from bench.report.figures.roc import roc_curves
+from bench.report.figures.scatter import pareto, reproduction
 from bench.report.figures.training import training_courses
 from bench.report.published.row import Published
 from tests.report.report_factory import columns, make_plan, make_records, row

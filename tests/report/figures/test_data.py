@@ -17,9 +17,8 @@ from bench.report.figures.critical import critical_differences, datasets_needed,
 from bench.report.figures.heatmap import heat_map
 from bench.report.figures.histogram import histogram_edges, score_histogram
 from bench.report.figures.kinds import KINDS, Sources, prepare
-from bench.report.figures.pareto import front, pareto
-from bench.report.figures.reproduction import reproduction
 from bench.report.figures.roc import roc_band, roc_curves, roc_steps
+from bench.report.figures.scatter import front, pareto, reproduction
 from bench.report.figures.training import training_courses
 from bench.stats.friedman import critical_difference, least_p
 from tests.report.figures.samples import KINDS as EVERY

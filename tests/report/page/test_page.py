@@ -20,8 +20,7 @@ from bench.cli import main
 from bench.core.archive import Archive
 from bench.core.errors import ArchiveError
 from bench.report.overview import Overview, overviews, read_overview, to_json
-from bench.report.page.embedded import embed, embedded
-from bench.report.page.page import is_ours
+from bench.report.page.page import embed, embedded, is_ours
 from bench.report.page.page import page as page_of
 from bench.report.write import write_reports
 from tests.report.page.page_factory import FIGURE, HOSTILE, Tags, named, report, toy

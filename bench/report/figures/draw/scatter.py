@@ -13,8 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from bench.report.figures.draw import canvas
-from bench.report.figures.pareto import Pareto, Spot
-from bench.report.figures.reproduction import Pair, Reproduction
+from bench.report.figures.scatter import Pair, Pareto, Reproduction, Spot
 
 #: Seconds are shown from here on: no clock measures less.
 SHORTEST = 1e-4

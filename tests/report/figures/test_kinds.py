@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.core.archive import Archive
-from bench.report.figures.standard import LeaderboardFigure, shown, standard
+from bench.report.figures.kinds import LeaderboardFigure, shown, standard
 from bench.report.leaderboard.leaderboard import leaderboard
 from bench.report.write import write_reports
 from tests.report.figures.samples import board_of, published
@@ -94,7 +94,7 @@ def test_figures_follow_the_records() -> None:
 def test_neither_torch_nor_matplotlib_is_imported_in_vain() -> None:
     code = (
         "import sys\n"
-        "import bench.report.figures.standard, bench.report.write, bench.report.leaderboard.leaderboard\n"
+        "import bench.report.figures.kinds, bench.report.write, bench.report.leaderboard.leaderboard\n"
         "from bench.report.figures.kinds import KINDS\n"
         "assert 'matplotlib' not in sys.modules\n"
         "import bench.report.figures.draw\n"
