@@ -87,7 +87,7 @@ def save(folder: Path, pixels: np.ndarray) -> Path:
             "trim[base=plume[epochs=1,lr=0.001],keep=0.01]",
             ["at least 2", "inside Trim", "keep more"],
         ),
-        ("panda[backbone=pixels]", ["backbone pixels: it has nothing to train; name a network"]),
+        ("panda[backbone=pixels]", ["backbone pixels cannot be trained; choose a network"]),
         ("adl[backbone=tiny,size=48]", ["size=48 px; give a multiple of 32"]),
         ("plume[lr=1e6,epochs=4]", ["PLUME: the loss became NaN or infinite; lower the learning rate"]),
     ],
