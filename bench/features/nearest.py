@@ -127,7 +127,7 @@ def _checked(
             f"expected queries (n, d) and a bank (m, d), got {tuple(queries.shape)} and {tuple(bank.shape)}"
         )
     if queries.device != bank.device:
-        raise ValueError(f"queries lie on {queries.device}, the bank on {bank.device}; move one to the other")
+        raise ValueError(f"queries are on {queries.device}, the bank on {bank.device}; move one of them")
     if metric not in ("sqeuclidean", "cosine"):
         raise ValueError(f"metric must be 'sqeuclidean' or 'cosine', got {metric!r}")
     _check_values("queries", queries)

@@ -1,4 +1,4 @@
-"""The feature provider: what `Images` ask for features, feature_maps and pixels.
+"""The feature provider: where `Images` get features, feature_maps and pixels.
 
 Pooled vectors come from memory (the arrays used last), else from the feature store, else from the network;
 so each image goes through each backbone once, whatever views, methods, seeds and suites ask for it.
@@ -42,16 +42,16 @@ KEPT_NETWORKS = 2
 
 @dataclass(slots=True)
 class FeatureUsage:
-    """What getting features has cost since the last question.
+    """The cost of features since the last question.
 
     Attributes
     ----------
     seconds : float
         Wall time inside the provider, reading the store and building networks included.
     cold_seconds : float
-        What extracting all rows asked for costs, by the recorded seconds a row, each row counted once.
+        Cost of extracting all requested rows, by the recorded seconds a row, each row counted once.
     computed_rows, reused_rows : int
-        Distinct rows that went through a backbone now, and that came from the store or memory.
+        Distinct rows computed by a backbone, and taken from the store or memory.
     """
 
     seconds: float = 0.0
@@ -73,13 +73,13 @@ class FeatureProvider:
     progress : callable, optional
         Called with (what, rows done, rows to do) after each batch of an extraction.
     storage : {"float32", "float16"}
-        Type in which features are kept; they are rounded to it before anyone sees them.
+        Type in which features are stored; they are rounded to it before use.
     batch_size : int, optional
         Of networks: 16 on a CPU and 256 on a GPU by default.
     hot_bytes : int
-        Feature matrices used last are kept on the device up to this size.
+        Feature arrays used last stay on the device up to this size.
     threads : int, optional
-        Of networks on a CPU; by default those that torch has. The features are the same with any number.
+        Of networks on a CPU; by default torch's. The features are the same with any number.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class FeatureProvider:
         return other
 
     def usage(self) -> FeatureUsage:
-        """Return what was spent since the last call, and start counting anew."""
+        """Return the usage since the last call, and restart the count."""
         usage, self._usage, self._asked = self._usage, FeatureUsage(), {}
         return usage
 
@@ -128,7 +128,7 @@ class FeatureProvider:
         Raises
         ------
         BackboneError
-            The backbone is unknown, or its weights are missing or not what they should be.
+            The backbone is unknown, or its weights are missing or wrong.
         DataError
             An image cannot be decoded; rows computed before it are kept.
         """
@@ -148,7 +148,7 @@ class FeatureProvider:
         """
         with self._clock():
             if not layers:
-                raise BackboneError(f"backbone {backbone}: no layers were asked for; name at least one")
+                raise BackboneError(f"backbone {backbone}: no layers are given; name at least one")
             found = self._collect(source, rows, self._resolve(backbone), tuple(dict.fromkeys(layers)))
             return {layer: found[f"map:{layer}"] for layer in layers}
 
@@ -172,7 +172,7 @@ class FeatureProvider:
         Raises
         ------
         BackboneError
-            The backbone is unknown, is no network, or its weights are missing or not what they should be.
+            The backbone is unknown or not a network, or its weights are missing or wrong.
         """
         from bench.features.trainable import Trainable
 
@@ -181,7 +181,7 @@ class FeatureProvider:
     def _collect(
         self, source: Source, rows: Rows, backbone: Backbone, layers: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
-        """Bring together what memory, the store and the network have."""
+        """Return the features, from memory, the store or the network."""
         wanted = np.unique(rows)
         if not len(wanted):  # the shape of a row is only known from a row
             first = np.zeros(min(1, len(source)), np.int64)
@@ -227,7 +227,7 @@ class FeatureProvider:
         label, total, done = f"{source.name} · {backbone.name}", len(todo), 0
         blocks = [todo[start : start + FLUSH_ROWS] for start in range(0, len(todo), FLUSH_ROWS)]
         if any(part.stored.shared() for part in parts.values()):
-            # Another process may be at the same rows: begin elsewhere, and look at what it has done.
+            # Another process may compute the same rows: start elsewhere, and reload its results later.
             turn = os.getpid() % len(blocks)
             blocks = blocks[turn:] + blocks[:turn]
         try:
@@ -285,7 +285,7 @@ class FeatureProvider:
 
 
 def _missing(parts: Mapping[str, FeatureRows], rows: Rows) -> Rows:
-    """Return the rows that any part has yet to get, ascending."""
+    """Return the rows that are missing in any part, ascending."""
     return np.unique(np.concatenate([part.missing(rows) for part in parts.values()]))
 
 

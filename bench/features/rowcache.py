@@ -43,10 +43,10 @@ class RowCache:
 
 
 class FeatureRows:
-    """One kind of features of one source: brought together from memory, the store and the network.
+    """One kind of features of one source, from memory, the store and the network.
 
-    They lie in an array of all rows of the source, which the cache keeps, or, where that is too large, in one
-    of the rows wanted now.
+    Their array has all rows of the source and stays in the cache; if that is too large, it has only the rows
+    wanted now.
 
     Parameters
     ----------

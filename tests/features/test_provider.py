@@ -112,7 +112,7 @@ def test_maps_come_from_one_pass_for_all_layers(
     assert again.forward_passes == 0
     with pytest.raises(BackboneError, match="no feature maps"):
         provider.feature_maps(source, rows, "pixels", ["layer1"])
-    with pytest.raises(BackboneError, match="no layers"):
+    with pytest.raises(BackboneError, match="no layers are given"):
         provider.feature_maps(source, rows, "tiny", [])
 
 
