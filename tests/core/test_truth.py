@@ -52,6 +52,10 @@ def test_a_truth_has_labels_and_images_in_the_order_of_the_scores(task: Task) ->
     assert truth.which.tolist() == [0, 0, 0, 0]
 
 
+def test_the_identity_names_a_file_and_stays_the_same(task: Task) -> None:
+    assert task.truth().identity == "2a24b6c3088b0e645c6e4cc134ad6024"
+
+
 def test_what_left_the_test_set_is_not_in_its_truth(task: Task) -> None:
     changed, drawn = contaminate(task, "toy", Contamination(rate=0.2, source="test"))
     assert drawn["removed_from_test"] == 1

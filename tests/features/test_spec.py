@@ -12,6 +12,7 @@ import torchvision
 
 from bench.features.backbone import Backbones
 from bench.features.network import FrozenNetwork
+from bench.features.spec import HogTable
 
 META = torch.device("meta")
 
@@ -49,3 +50,9 @@ def test_what_a_papers_network_gives(
     spec: Any = backbone.spec
     unpooled = replace(backbone, spec=spec.model_copy(update={"width": None}))
     assert FrozenNetwork(unpooled, META).vectors(images).shape == (2, wide)
+
+
+def test_one_block_of_cells_is_enough_for_hog() -> None:
+    assert HogTable(size=16, cell=8, block=2).block == 2
+    with pytest.raises(ValueError, match="fewer than the 2 of a block"):
+        HogTable(size=15, cell=8, block=2)

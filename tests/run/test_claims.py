@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.run.claims import Claims, lives
+from bench.core.archive import Archive
+from bench.run.claims import LOOK_EVERY, Claims, PeerRuns, lives
+from tests.factory import make_cell, make_record
 
 KEY, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
@@ -58,3 +60,19 @@ def test_a_released_cell_is_anyones(tmp_path: Path) -> None:
     assert driver.returncode == 0
     assert claims.take(KEY)
     claims.close()
+
+
+def test_only_a_look_at_peers_finds_their_records_and_cells(tmp_path: Path) -> None:
+    archive, cells = Archive(tmp_path), [make_cell("0"), make_cell("1")]
+    peers = PeerRuns(archive, Claims(archive.root / "claims"), {})
+    assert peers.poll() == ([], [])
+    assert peers.claimed((cells[0],)) == (cells[0],)
+    archive.write(make_record(cells[1]), None)
+    assert peers.claimed((cells[1],)) == ()
+    assert peers.waiting == {cells[1].key: cells[1]}
+    assert peers.poll() == ([], []), "looked a moment ago"
+    peers._looked -= 2 * LOOK_EVERY
+    done, left = peers.poll()
+    assert [record.cell for record in done] == [cells[1]]
+    assert (left, peers.waiting) == ([], {})
+    peers.close()

@@ -286,6 +286,11 @@ def test_bins_rise_and_hold_what_is_finite(values: list[float]) -> None:
     assert logarithmic == (len(held) == 200)
 
 
+def test_bins_are_as_wide_as_freedman_and_diaconis_say() -> None:
+    edges, _ = histogram_edges(np.linspace(0, 1, 1000))
+    assert len(edges) - 1 == np.ceil(1 / (2 * 0.5 / 1000 ** (1 / 3)))
+
+
 def test_infinite_scores_are_counted_outside() -> None:
     board = board_of(["a"], {"x": ["0"]})
 

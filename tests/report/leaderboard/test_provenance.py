@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bench.core.cell import Record, Timing
 from bench.report.board import Board
-from bench.report.leaderboard.provenance import timing
+from bench.report.leaderboard.provenance import reproduce, timing
 from tests.report.leaderboard.test_leaderboard import cells
 from tests.report.report_factory import ENVIRONMENT, columns, failure, make_plan, make_record, row
 
@@ -66,3 +66,10 @@ def test_each_of_several_machines_has_a_table_below_its_name() -> None:
         ["1", "7.00", "6.00"],
         ["2", "1.75", "0.750"],
     )
+
+
+def test_how_to_reproduce_shows_the_suite_file_where_there_is_one() -> None:
+    assert "```toml" not in reproduce(Board(PLAN, {}))
+    shown = reproduce(Board(replace(PLAN, suite_text='datasets = ["digits"]\n'), {}))
+    assert "```toml" in shown
+    assert 'datasets = ["digits"]' in "\n".join(shown)
