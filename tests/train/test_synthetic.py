@@ -140,3 +140,15 @@ def test_stripes_lie_across_the_drawn_angle(monkeypatch: pytest.MonkeyPatch) -> 
         along = down * math.cos(angle[at]) + across * math.sin(angle[at])
         level = 0.5 + 0.5 * np.sin((8 * math.pi + 56 * frequency[at]) * along)
         np.testing.assert_allclose(given[at], 255 * (first[at] + (second[at] - first[at]) * level), atol=0.51)
+
+
+def test_masks_have_noise_of_one_to_32_cells_a_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.Tensor] = []
+
+    def perlin(size: int, cells: torch.Tensor, *_: object) -> torch.Tensor:
+        asked.append(cells)
+        return torch.zeros(len(cells), size, size)
+
+    monkeypatch.setattr(synthetic, "perlin", perlin)
+    synthetic.perlin_masks(500, 32, torch.Generator().manual_seed(0), torch.device("cpu"))
+    assert sorted(set(asked[0].flatten().tolist())) == [1, 2, 4, 8, 16, 32]
