@@ -11,6 +11,7 @@ import io
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -37,16 +38,20 @@ class Truth:
         Position in `sources` of each image's source.
     rows : ndarray, shape (n,), int64
         Row of each image in its source: two with the same fingerprint and row are one image.
+    images : ndarray, shape (n,), uint64, or None
+        The first eight bytes of a sha256 of each image's content: the same in every data set that shows it.
+        None in files written before it was kept.
     """
 
     labels: NDArray[np.uint8]
     sources: tuple[str, ...]
     which: NDArray[np.uint8]
     rows: NDArray[np.int64]
+    images: NDArray[np.uint64] | None = None
 
     @property
     def identity(self) -> str:
-        """Return the first 32 hexadecimal digits of a sha256 over all of it."""
+        """Return the first 32 hexadecimal digits of a sha256 over all of it but the images' content."""
         digest = hashlib.sha256("/".join((str(TRUTH_VERSION), *self.sources)).encode())
         for part in (self.labels, self.which, self.rows.astype("<i8")):
             digest.update(b"\0" + part.tobytes())
@@ -55,14 +60,16 @@ class Truth:
     def to_bytes(self) -> bytes:
         """Return the file's bytes: always the same for the same truth."""
         packed = io.BytesIO()
-        np.savez_compressed(
-            packed,
-            schema=np.array(TRUTH_VERSION),
-            labels=self.labels,
-            sources=np.array(self.sources, np.str_),
-            which=self.which,
-            rows=self.rows,
-        )
+        arrays: dict[str, Any] = {
+            "schema": np.array(TRUTH_VERSION),
+            "labels": self.labels,
+            "sources": np.array(self.sources, np.str_),
+            "which": self.which,
+            "rows": self.rows,
+        }
+        if self.images is not None:
+            arrays["images"] = self.images
+        np.savez_compressed(packed, **arrays)
         return packed.getvalue()
 
     @classmethod
@@ -83,6 +90,7 @@ class Truth:
                     sources=tuple(str(name) for name in arrays["sources"]),
                     which=arrays["which"],
                     rows=arrays["rows"],
+                    images=arrays["images"] if "images" in arrays.files else None,
                 )
         except (ValueError, KeyError, TypeError, OSError, EOFError, BadZipFile, zlib.error) as error:
             raise ArchiveError(f"not the labels of a test set ({type(error).__name__}: {error})") from None

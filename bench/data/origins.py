@@ -67,6 +67,19 @@ def origins(images: Images) -> tuple[tuple[str, ...], NDArray[np.uint8], NDArray
     return tuple(names), which, rows
 
 
+def contents(images: Images) -> NDArray[np.uint64]:
+    """Return a number for the content of each image of a view, shape (n,): see `Source.contents`."""
+    found = np.zeros(len(images), np.uint64)
+    for each in np.unique(images._which):
+        at = np.flatnonzero(images._which == each)
+        source, held = images._source(int(each)), images._rows[at]
+        if isinstance(source, SealedView):
+            found[at] = contents(source.images[held])
+        else:
+            found[at] = source.contents(held)
+    return found
+
+
 def pieces(images: Images) -> list[tuple[Source, NDArray[np.int64]]]:
     """Return the sources of a view's images and, for each, the rows that the view shows."""
     found: list[tuple[Source, NDArray[np.int64]]] = []

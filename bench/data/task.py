@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.core.truth import Truth
 from bench.data.images import Images
-from bench.data.origins import origins
+from bench.data.origins import contents, origins
 from bench.data.source import Source
 
 NORMAL_TYPE = "good"
@@ -76,7 +76,13 @@ class Task:
     def truth(self) -> Truth:
         """Return the labels and the identity of the test images, to be kept beside their scores."""
         sources, which, rows = origins(self.test)
-        return Truth(labels=self.test_labels.astype(np.uint8), sources=sources, which=which, rows=rows)
+        return Truth(
+            labels=self.test_labels.astype(np.uint8),
+            sources=sources,
+            which=which,
+            rows=rows,
+            images=contents(self.test),
+        )
 
 
 class LazyMasks(Sequence[Mask]):

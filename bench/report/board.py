@@ -147,7 +147,8 @@ class Board:
         """Return the mean rank (1 = best) of each ranked row that is complete on all columns and rates.
 
         Within a task the rows are ranked by their unrounded mean over seeds; equal ones share the mean of
-        their ranks. Of the metrics in `LOWER` the lowest is the best.
+        their ranks. Ranks are averaged over the tasks of a data set, then over data sets, as the averages
+        are. Of the metrics in `LOWER` the lowest is the best.
         """
         places = [(column, rate) for column in columns for rate in rates]
         complete: dict[int, list[float]] = {}
@@ -156,12 +157,14 @@ class Board:
             held = [value for value in values if value is not None]
             if held and len(held) == len(places):
                 complete[row] = held
+        of = Counter(self.plan.columns[column].dataset for column, _ in places)
         totals = dict.fromkeys(complete, 0.0)
-        for at in range(len(places)):
+        for at, (column, _) in enumerate(places):
+            weight = 1 / (len(of) * of[self.plan.columns[column].dataset])
             for row, rank in average_ranks({row: values[at] for row, values in complete.items()}).items():
-                totals[row] += rank
-        ranks = {row: total / len(places) for row, total in totals.items()}
-        return {row: len(ranks) + 1 - rank for row, rank in ranks.items()} if metric in LOWER else ranks
+                totals[row] += weight * rank
+        best = len(totals) + 1
+        return {row: best - rank for row, rank in totals.items()} if metric in LOWER else totals
 
     def averages(self, columns: Sequence[int], rates: Sequence[float]) -> dict[int, float]:
         """Return the average AUROC of each complete row that ranks: over tasks, data sets, then rates.

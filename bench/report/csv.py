@@ -34,6 +34,6 @@ def table_csv(table: Table, *, spread: bool = True) -> str:
 
 
 def _fields(table: Table, column: TableColumn, cell: TableCell, *, spread: bool) -> list[str]:
-    mark = " ".join(filter(None, (cell.mark, "tie" if cell.tie else "")))
+    mark = " ".join(filter(None, (cell.mark, "tie" if cell.tie else "", "untold" if cell.untold else "")))
     value = "" if cell.value is None else table.text(column, cell)
     return [value, *([table.spread(cell)] if spread else []), mark]

@@ -91,7 +91,7 @@ def _marked(table: Table, column: TableColumn, cell: TableCell) -> Markup:
     text = escape(table.text(column, cell))
     if cell.mark:
         text = Markup("<b>{}</b>" if cell.mark == "best" else "<u>{}</u>").format(text)
-    return text + (Markup("<sup>†</sup>") if cell.tie else "")
+    return text + Markup("<sup>†</sup>" if cell.tie else "<sup>‡</sup>" if cell.untold else "")
 
 
 def _plain_cell(table: Table, column: TableColumn, cell: TableCell) -> Markup:

@@ -27,7 +27,7 @@ _ESCAPES = {
     "–": "--",
     NBSP: "~",
 }
-_TIE = r"$^{\dagger}$"
+_TIE, _UNTOLD = r"$^{\dagger}$", r"$^{\ddagger}$"
 
 
 def latex(table: Table, *, caption: str | None = None, label: str | None = None) -> str:
@@ -42,9 +42,11 @@ def latex(table: Table, *, caption: str | None = None, label: str | None = None)
         For ``\\ref``.
     """
     # What stands behind a number has a column of its own, so that the numbers stand below one another.
-    behind = any(cell.tie or cell.spread is not None for row in table.rows for cell in row.cells)
+    behind = any(
+        cell.tie or cell.untold or cell.spread is not None for row in table.rows for cell in row.cells
+    )
     width = 2 if behind else 1
-    own = escape(table.caption).replace("†", _TIE).replace("α", r"$\alpha$")
+    own = escape(table.caption).replace("†", _TIE).replace("‡", _UNTOLD).replace("α", r"$\alpha$")
     lines = [
         "% Needs \\usepackage{booktabs}. Written by anobench table.",
         *([f"% {table.caption}"] if caption is not None else []),
@@ -101,5 +103,5 @@ def _cell(table: Table, column: TableColumn, cell: TableCell) -> tuple[str, str]
     text = escape(table.text(column, cell))
     if cell.mark:
         text = rf"\{'textbf' if cell.mark == 'best' else 'underline'}{{{text}}}"
-    behind = _TIE if cell.tie else ""
+    behind = _TIE if cell.tie else _UNTOLD if cell.untold else ""
     return text, behind + (rf"~$\pm$~{table.spread(cell)}" if cell.spread is not None else "")

@@ -20,20 +20,21 @@ PAGE_WIDTH, COLUMN_GAP = 112, 3
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """How marks look: of equal best numbers, of ties with the best, before a deviation.
+    """How marks look: of equal best numbers, of what may be the best, of what cannot be told, before a deviation.
 
     A table is `fitted` into the page unless it is for a paper.
     """
 
     shared: str = ""
     tie: str = "†"
+    untold: str = "‡"
     tie_behind: bool = True
     spread: str = " ± "
     fitted: bool = False
 
 
 PAPER = Marks()
-LEADERBOARD = Marks(shared="=", tie="≈", tie_behind=False, spread=f"{NBSP}±{NBSP}", fitted=True)
+LEADERBOARD = Marks(shared="=", tie="≈", untold="?", tie_behind=False, spread=f"{NBSP}±{NBSP}", fitted=True)
 
 _SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=[(\[])|\[(?=[ xX]\]))")
 
@@ -102,7 +103,7 @@ def fits(table: Table) -> bool:
 
 def cell_text(table: Table, column: TableColumn, cell: TableCell, marks: Marks = LEADERBOARD) -> str:
     """Return a cell with its marks, and behind it its deviation, its interval, or why it is empty."""
-    text, tie = table.text(column, cell), marks.tie if cell.tie else ""
+    text, tie = table.text(column, cell), marks.tie if cell.tie else marks.untold if cell.untold else ""
     if cell.mark:
         shared = marks.shared if cell.shared else ""
         text = f"{shared}**{text}**" if cell.mark == "best" else f"<u>{text}</u>"

@@ -85,6 +85,11 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def enumerated(words: Sequence[str]) -> str:
+    """Return ``"a, b and c"``."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
+
+
 def span(values: Iterable[float], digits: int | None = None) -> str:
     """Return the range of at least one number, ``5,000`` or ``209 to 391``."""
     held = list(values)

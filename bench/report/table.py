@@ -42,7 +42,9 @@ class TableCell:
     shared : bool
         Another cell has the same mark.
     tie : bool
-        Not significantly different from the best, and not the best itself.
+        No other is significantly better, and it is not the best itself: it may be the best.
+    untold : bool
+        Too few seeds or images to say whether it may be the best.
     note : str
         Why there is no number.
     """
@@ -53,6 +55,7 @@ class TableCell:
     mark: Literal["best", "second", ""] = ""
     shared: bool = False
     tie: bool = False
+    untold: bool = False
     note: str = ""
 
 

@@ -20,9 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.stats import Floats
-
-#: Half a point of AUROC: a smaller difference is none for practical purposes.
-ROPE = 0.005
+from bench.stats.multiple import ROPE
 
 
 class Probabilities(NamedTuple):

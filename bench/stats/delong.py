@@ -1,156 +1,146 @@
-"""DeLong: variance, intervals and paired tests of the AUROC on one test set.
+"""DeLong's variance of AUROCs over test images, and its extension to tasks that share them.
 
-The AUROC is the mean of `bench.stats.placements`, and its variance that of their means: all pairs of m
-methods cost O(m n log n + m² n).
-
-Degenerate cases: two methods that order the images alike have difference 0, variance 0 and p = 1, also where
-both AUROCs are 1. A difference without variance (every placement of one method exceeds that of the other by
-the same) has p = 0, the limit, as in pROC. With fewer than two images of a class no variance is known: NaN.
-
-The interval of a difference is difference ± z · se, the test turned round, unless one of the AUROCs lies so
-near to 0 or 1 that less than `FEW` images of the smaller class stand for its errors. There z · se covers too
-little (81 to 92 % in simulations with 20 to 100 images a class), as the variance is estimated from next to
-nothing; the two logit intervals are then joined by square-and-add. p stays DeLong's: in that case the test is
-conservative.
+Each image adds its *part* to an AUROC: its placement (`bench.stats.placements`) less the mean placement of its
+class, over the number of images of the class. The AUROC varies over images as the sum of these parts does. In
+one-vs-rest every task is tested on the same images: an image's part in the mean over tasks is the sum of its
+parts in all of them, so that what makes it hard for several tasks or methods is counted once. Images with the
+same labels in all tasks form a stratum, of which a test set holds a fixed number; of a single task the strata
+are its normal and its anomalous images, and the variance is DeLong's.
 
 References
 ----------
 DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating
-characteristic curves", Biometrics 44, 1988.
+characteristic curves", Biometrics 44, 1988, equations 4 to 8.
+Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics 53, 1997.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from math import comb
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import norm
+from numpy.typing import ArrayLike, NDArray
 
 from bench.stats import Floats
-from bench.stats.interval import auroc_interval as auroc_interval
-from bench.stats.interval import newcombe_interval as newcombe_interval
-from bench.stats.interval import square_and_add
-from bench.stats.placements import Placements as Placements
-from bench.stats.placements import placements as placements
+from bench.stats.placements import Placements
+from bench.stats.variance import Variance
 
-#: With fewer errors than this, in images of the smaller class, an AUROC counts as near to 0 or 1.
-FEW = 2.0
+#: Strata of images: a number for each image.
+Strata = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
-    """Comparisons of each of m methods with each other on one test set; all of shape (m, m).
-
-    Attributes
-    ----------
-    difference : ndarray
-        AUROC of the row's method minus that of the column's.
-    se : ndarray
-        Standard error of the difference.
-    p : ndarray
-        Two-sided p value, not adjusted; 1 on the diagonal.
-    low, high : ndarray
-        Interval of each difference.
-    """
-
-    difference: Floats
-    se: Floats
-    p: Floats
-    low: Floats
-    high: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A difference of two methods with its interval and p value.
-
-    Attributes
-    ----------
-    estimate, low, high : float
-    se : float
-        Standard error.
-    p : float
-        Two-sided.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    se: float
-    p: float
-
-
-def delong_pairs(held: Placements, *, level: float = 0.95) -> Pairs:
-    """Return the paired test of every method against every other, on placements of one test set.
-
-    Placements of several seeds of a method may be averaged first: their mean is the placement of the mean
-    AUROC.
+def image_parts(placed: Placements, labels: ArrayLike) -> Floats:
+    """Return what each image adds to the AUROC of each method.
 
     Parameters
     ----------
-    held : Placements
-    level : float
-        Of the intervals.
+    placed : Placements
+    labels : array_like, shape (n,)
+        1 = anomalous, 0 = normal; in the order of the scores.
 
-    References
-    ----------
-    DeLong et al. 1988, equations 4 to 8.
+    Returns
+    -------
+    ndarray, shape (m, n)
+        Sums to 0 over each class.
     """
-    auroc, covariance = held.auroc, held.covariance
-    difference = auroc[:, None] - auroc[None, :]
-    own = np.diag(covariance)
-    variance = own[:, None] + own[None, :] - 2 * covariance
-    # Where methods are nearly alike the subtraction leaves rounding: there, the placements' own difference.
-    for a, b in np.argwhere(np.triu(variance <= 1e-6 * (own[:, None] + own[None, :]), 1)):
-        variance[a, b] = variance[b, a] = _variance_of_difference(held, a, b)
-        difference[a, b] = (held.anomalous[a] - held.anomalous[b]).mean()
-        difference[b, a] = -difference[a, b]
-    np.fill_diagonal(variance, 0.0)
-    se = np.sqrt(variance)
-    low, high = _intervals(held, covariance, difference, se, level)
-    return Pairs(difference, se, _p(difference, se), low, high)
+    anomalous = np.asarray(labels) == 1
+    parts = np.empty((len(placed.auroc), len(anomalous)))
+    for here, held in ((anomalous, placed.anomalous), (~anomalous, placed.normal)):
+        parts[:, here] = (held - held.mean(axis=1, keepdims=True)) / held.shape[1]
+    return parts
 
 
-def _intervals(
-    held: Placements, covariance: Floats, difference: Floats, se: Floats, level: float
-) -> tuple[Floats, Floats]:
-    """Return low and high: difference ± z · se, and square-and-add where an AUROC is near to 0 or 1."""
-    reach = float(ndtri((1 + level) / 2)) * se
-    auroc, own = held.auroc, np.diag(covariance)
-    sizes = {"anomalous": held.anomalous.shape[1], "normal": held.normal.shape[1]}
-    extreme = np.minimum(auroc, 1 - auroc) * min(sizes.values()) < FEW
-    # Methods that order the images alike differ by nothing; two perfect ones need not be alike.
-    perfect = own == 0
-    here = (extreme[:, None] | extreme[None, :]) & ((se > 0) | (perfect[:, None] & perfect[None, :]))
-    np.fill_diagonal(here, False)
-    if not here.any() or np.isnan(own).any():
-        return difference - reach, difference + reach
-    bounds = np.array(
-        [auroc_interval(float(a), float(v), **sizes, level=level) for a, v in zip(auroc, own, strict=True)]
-    )
-    scale = np.sqrt(own[:, None] * own[None, :])
-    correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
-    low, high = square_and_add(auroc, bounds, correlation)
-    return np.where(here, low, difference - reach), np.where(here, high, difference + reach)
+def strata_of(labels: ArrayLike) -> Strata:
+    """Return which images have the same labels in all tasks.
+
+    Parameters
+    ----------
+    labels : array_like, shape (tasks, n)
+        1 = anomalous, 0 = normal, another number where an image is not in the task.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Numbers from 0.
+    """
+    _, found = np.unique(np.asarray(labels), axis=1, return_inverse=True)
+    return found.ravel().astype(np.int64)
 
 
-def _variance_of_difference(held: Placements, a: int, b: int) -> float:
-    parts = [each[a] - each[b] for each in (held.anomalous, held.normal)]
-    return float(sum(_spread(part) / len(part) for part in parts))
+def variance_over_images(parts: Floats, strata: Strata) -> Variance:
+    """Return the variances of m AUROCs, or of means of AUROCs.
+
+    Parameters
+    ----------
+    parts : ndarray, shape (m, n)
+        Of `image_parts`, summed over tasks with their weights.
+    strata : ndarray, shape (n,)
+
+    Returns
+    -------
+    Variance, shape (m,)
+        Of one task NaN with a single image of a class: nothing is known of how its images vary.
+    """
+    return _sum([_part(held, np.square(held).sum(axis=1)) for held in _by_stratum(parts, strata)])
 
 
-def _spread(values: Floats) -> float:
-    """Return the variance (n - 1), exactly 0 where all are equal up to rounding."""
-    if len(values) < 2:
-        return float("nan")
-    return 0.0 if np.ptp(values) < 1e-13 else float(values.var(ddof=1))
+def variance_of_pairs(parts: Floats, strata: Strata) -> Variance:
+    """Return the variances of the differences of every two of m methods on the same images.
+
+    Parameters
+    ----------
+    parts, strata
+        As for `variance_over_images`.
+
+    Returns
+    -------
+    Variance, shape (m, m)
+        Exactly 0 for methods whose parts are the same.
+    """
+    found = []
+    for held in _by_stratum(parts, strata):
+        products = held @ held.T
+        own = np.diag(products)
+        squares = own[:, None] + own[None, :] - 2 * products
+        # Where methods are nearly alike the subtraction leaves rounding: there, the parts' own differences.
+        for a, b in np.argwhere(np.triu(squares <= 1e-6 * (own[:, None] + own[None, :]), 1)):
+            squares[a, b] = squares[b, a] = _squares(held[a] - held[b])
+        np.fill_diagonal(squares, 0.0)
+        found.append(_part(held, squares))
+    return _sum(found)
 
 
-def _p(difference: Floats, se: Floats) -> Floats:
-    """Return two-sided p values; 1 where there is no difference, also without variance."""
-    nothing = np.abs(difference) < 1e-13
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(nothing, 0.0, np.abs(difference) / se)
-    p: Floats = 2 * norm.sf(z)
-    return np.where(nothing & np.isfinite(se), 1.0, p)
+def least_p(anomalous: int, normal: int) -> float:
+    """Return the least two-sided p value that an exact rank test of so few images has: 2 / C(n, anomalous)."""
+    return 2 / comb(anomalous + normal, anomalous)
+
+
+def _by_stratum(parts: Floats, strata: Strata) -> list[Floats]:
+    """Return the parts of each stratum about their mean.
+
+    A single image of a pattern that no other image has is taken about 0, the mean of its classes.
+    """
+    order = np.argsort(strata, kind="stable")
+    ends = np.flatnonzero(np.diff(strata[order])) + 1
+    found = []
+    for held in np.split(parts[:, order], ends, axis=1):
+        alone = held.shape[1] == 1
+        found.append(held if alone else held - held.mean(axis=1, keepdims=True))
+    return found
+
+
+def _part(held: Floats, squares: Floats) -> Variance:
+    """Return the variance of a stratum's sum from the sums of squares about its mean."""
+    n = held.shape[1]
+    return Variance.of(squares * (n / (n - 1) if n > 1 else 1.0), max(1, n - 1))
+
+
+def _squares(values: Floats) -> float:
+    return 0.0 if np.ptp(values) < 1e-15 else float(values @ values)
+
+
+def _sum(parts: list[Variance]) -> Variance:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total

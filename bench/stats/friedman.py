@@ -28,8 +28,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import chi2, f, rankdata, studentized_range
 
 from bench.stats import Floats
-from bench.stats.signedrank import DIGITS
 
+#: Decimals of a value that count; the rest is rounding.
+DIGITS = 12
 #: Up to so many arrangements of the ranks all are counted.
 ARRANGEMENTS = 60_000
 #: Else so many are drawn, if there are at most so many ranks; beyond, F is good.

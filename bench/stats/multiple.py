@@ -1,17 +1,31 @@
-"""Many comparisons at once: Holm's adjustment, and letters that say what is not significantly different.
+"""Many comparisons at once: Holm's adjustment, and what it says of all methods together.
+
+With all pairs adjusted, the chance that any two equal methods are found to differ is at most alpha. So with
+confidence 1 - alpha *all at once*: letters part only methods that differ, the best method is among those that
+none is significantly better than, and a method's rank lies between the numbers of methods that are
+significantly better and worse.
 
 References
 ----------
 Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
+Mogstad, Romano, Shaikh and Wilhelm, "Inference for ranks with applications to mobility across neighbourhoods
+and academic achievement across countries", Review of Economic Studies 91, 2024 (confidence sets for ranks).
+Schuirmann, "A comparison of the two one-sided tests procedure and the power approach for assessing the
+equivalence of average bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
 Piepho, "An algorithm for a letter-based representation of all-pairwise comparisons", JCGS 13, 2004.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr
 
 from bench.stats import Floats
+from bench.stats.variance import Variance
+
+#: Half a point of AUROC: a smaller difference is none for practical purposes.
+ROPE = 0.005
 
 
 def holm(p: ArrayLike) -> Floats:
@@ -57,6 +71,57 @@ def holm_pairs(p: ArrayLike) -> Floats:
     adjusted[upper] = holm(raw[upper])
     adjusted.T[upper] = adjusted[upper]
     return adjusted
+
+
+def significantly_better(difference: Floats, adjusted: Floats, alpha: float = 0.05) -> NDArray[np.bool_]:
+    """Return of which pairs the row is significantly better than the column, shape (m, m).
+
+    Parameters
+    ----------
+    difference : ndarray, shape (m, m)
+        Row minus column.
+    adjusted : ndarray, shape (m, m)
+        Of `holm_pairs`; NaN for pairs that cannot be told apart.
+    alpha : float
+    """
+    found: NDArray[np.bool_] = (difference > 0) & (adjusted <= alpha)
+    return found
+
+
+def possible_bests(better: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the methods that no other is significantly better than, shape (m,): the best is among them."""
+    found: NDArray[np.bool_] = ~better.any(axis=0)
+    return found
+
+
+def rank_sets(better: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the first and the last rank that each method may have, shape (m, 2); 1 = best."""
+    m = len(better)
+    return np.stack([1 + better.sum(axis=0), m - better.sum(axis=1)], axis=1)
+
+
+def equivalent(
+    difference: Floats, variance: Variance, *, rope: float = ROPE, alpha: float = 0.05
+) -> NDArray[np.bool_]:
+    """Return which pairs differ by less than `rope`: by two one-sided t tests, with Holm's adjustment.
+
+    Parameters
+    ----------
+    difference : ndarray, shape (m, m)
+    variance : Variance, shape (m, m)
+        NaN for pairs of which nothing can be told.
+    rope : float
+        Region of practical equivalence, in the unit of the differences.
+    alpha : float
+    """
+    inside = rope - np.abs(difference)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = np.where(variance.value > 0, inside / np.sqrt(variance.value), np.sign(inside) * np.inf)
+    p = stdtr(variance.freedom, -statistic)
+    p = np.where(np.isnan(variance.value), np.nan, p)
+    found: NDArray[np.bool_] = holm_pairs(p) <= alpha
+    np.fill_diagonal(found, True)
+    return found
 
 
 def groups(different: ArrayLike) -> list[tuple[int, ...]]:

@@ -78,12 +78,18 @@ def relative_area(rates: ArrayLike, aurocs: ArrayLike) -> Floats:
         As for `slope`.
     """
     at, curves = _checked(rates, aurocs)
-    order = np.argsort(at)
-    at, curves = at[order], curves[..., order]
-    area = trapezoid(curves, at, axis=-1) / (at[-1] - at[0])
+    clean = curves[..., int(np.argmin(at))]
     with np.errstate(divide="ignore", invalid="ignore"):
-        share: Floats = np.where(curves[..., 0] > 0, area / curves[..., 0], np.nan)
+        share: Floats = np.where(clean > 0, mean_height(at, curves) / clean, np.nan)
     return share
+
+
+def mean_height(rates: ArrayLike, aurocs: ArrayLike) -> Floats:
+    """Return the mean AUROC along the curve (trapezia); parameters as for `relative_area`."""
+    at, curves = _checked(rates, aurocs)
+    order = np.argsort(at)
+    found: Floats = trapezoid(curves[..., order], at[order], axis=-1) / np.ptp(at)
+    return found
 
 
 def breakdown(rates: ArrayLike, drops: ArrayLike, lows: ArrayLike, *, delta: float = DELTA) -> Breakdown:

@@ -1,50 +1,89 @@
 """Comparison: what may be said of methods' means, and of their differences. Numbers only, no text.
 
-Two scopes. Over *data sets* the blocks are independent data sets, and what is found holds for data sets like
-these; it takes many of them. On *images* the data sets are fixed and their test images (and the methods'
-seeds) are what is resampled: what is found holds for these data sets and no others. Which of the two a
-compared has, it says.
+Two scopes. Over *data sets* the units are independent data sets, and what is found holds for data sets like
+these; it takes many of them. On *images* the data sets are fixed and their test images, and the methods'
+seeds, are what varies: what is found holds for these data sets and no others. Which of the two a comparison
+has, it says; and of which methods too few seeds are there to say anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.stats import Floats
-from bench.stats.across import Across, across
-from bench.stats.bootstrap import with_seeds
-from bench.stats.multiple import holm_pairs, letters
-from bench.stats.overall import LEAST, overall
-from bench.stats.power import smallest_difference, smallest_difference_of
-from bench.stats.signedrank import pairs_needed
+from bench.stats.delong import Strata, variance_of_pairs, variance_over_images
+from bench.stats.friedman import Friedman, friedman
+from bench.stats.interval import share_interval
+from bench.stats.multiple import (
+    ROPE,
+    equivalent,
+    holm_pairs,
+    letters,
+    possible_bests,
+    rank_sets,
+    significantly_better,
+)
+from bench.stats.overdatasets import Blocked, blocked, mean_intervals
+from bench.stats.power import smallest_difference
+from bench.stats.seeds import seeds_needed, variance_over_seeds
+from bench.stats.variance import Variance
 
 Scope = Literal["data sets", "images", ""]
+Flags = NDArray[np.bool_]
 
 ALPHA = 0.05
-#: With fewer independent data sets there is hardly a bootstrap over them, and the Bayesian test is mostly its
-#: prior.
-ENOUGH_FOR_INTERVAL = LEAST
+#: With fewer independent data sets an interval over them says next to nothing, and the Bayesian test is
+#: mostly its prior.
+ENOUGH_FOR_INTERVAL = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageParts:
+    """What the test images of a block of data sets add to the means of m methods.
+
+    Attributes
+    ----------
+    parts : ndarray, shape (m, n)
+        To the mean over all data sets, with its weights.
+    strata : ndarray, shape (n,)
+        See `bench.stats.delong`.
+    """
+
+    parts: Floats
+    strata: Strata
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """What is compared: a metric, or a summary of a curve, of m methods on n data sets.
+    """What is compared: AUROC, or a summary of a curve, of m methods on data sets.
 
     Attributes
     ----------
     rows : tuple of int
         The methods, as rows of the board.
     blocks : tuple of int
-        The independent data set that each of the n belongs to.
+        The independent data set that each data set belongs to.
     values : tuple of ndarray, each of shape (m, tasks, seeds)
-    replicates : tuple of ndarray, each of shape (m, draws), or None
-        Means over tasks and seeds under resamples of the images.
+        By data set. What does not depend on a seed repeats its value.
+    told : ndarray, shape (m,), bool
+        Whether what seeds leave open about a method can be told.
+    images : tuple of ImageParts, or None
+        By block; without them nothing can be said on these images.
+    margin : float
+        How far below 1 the mean of perfect AUROCs may lie, with so few images.
+    least_p : float
+        The least p value that so few images allow.
+    shares : bool
+        The values are shares of 1.
     why : str
-        Why there are no replicates.
+        Why there are no images.
     comparable : bool
         False where the cells were not measured alike: then nothing is tested.
     """
@@ -52,26 +91,41 @@ class Samples:
     rows: tuple[int, ...]
     blocks: tuple[int, ...]
     values: tuple[Floats, ...]
-    replicates: tuple[Floats, ...] | None
+    told: Flags
+    images: tuple[ImageParts, ...] | None
+    margin: float = 0.0
+    least_p: float = 0.0
+    shares: bool = True
     why: str = ""
     comparable: bool = True
 
     @property
-    def n(self) -> int:
-        """Number of independent data sets."""
-        return len(set(self.blocks))
+    def tasks(self) -> int:
+        return sum(value.shape[1] for value in self.values)
 
     @property
-    def by_block(self) -> Floats:
-        """Means over seeds, tasks and the data sets of a block, shape (n, m)."""
-        means, of = np.stack([value.mean(axis=(1, 2)) for value in self.values]), np.array(self.blocks)
-        return np.stack([means[of == block].mean(axis=0) for block in sorted(set(self.blocks))])
+    def blocked(self) -> Blocked:
+        """Means over seeds and tasks, by block."""
+        return blocked(np.stack([value.mean(axis=(1, 2)) for value in self.values]), self.blocks)
 
     @property
-    def by_seed(self) -> Floats:
-        """Means over data sets for each seed, shape (m, seeds)."""
-        found: Floats = np.mean([value.mean(axis=1) for value in self.values], axis=0)
-        return found
+    def weights(self) -> Floats:
+        """Of the tasks in the mean, shape (tasks,): data sets count alike, and the tasks of one alike."""
+        n = len(self.values)
+        return np.concatenate([np.full(value.shape[1], 1 / (n * value.shape[1])) for value in self.values])
+
+    def variance(self) -> Variance:
+        """Return the variances of the means over these images and over seeds, shape (m,); NaN if not told."""
+        seeds = variance_over_seeds(np.concatenate(self.values, axis=1), self.weights)
+        found = _total(self.images, variance_over_images) + seeds
+        return Variance(np.where(self.told, found.value, np.nan), found.spread)
+
+    def variance_of_pairs(self) -> Variance:
+        """Return the variances of all differences, shape (m, m); seeds are paired."""
+        every = np.concatenate(self.values, axis=1)
+        seeds = variance_over_seeds(every[:, None] - every[None, :], self.weights)
+        found = _total(self.images, variance_of_pairs) + seeds
+        return Variance(np.where(self.told[:, None] & self.told, found.value, np.nan), found.spread)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,19 +141,27 @@ class Comparison:
         Over data sets, each with the same weight.
     on_images, over_datasets : ndarray, shape (m, 2)
         Intervals of the mean in the two scopes; NaN where there is none.
-    rank_interval : ndarray, shape (m, 2)
-        Of the mean rank over tasks, over data sets; NaN for a single one.
     scope : {"data sets", "images", ""}
         Of the tests; empty where nothing could be tested.
+    told : ndarray, shape (m,), bool
+        Of which methods anything is claimed: the others have too few seeds.
+    seeds_needed : int
+        With so many seeds all could be told.
     difference, low, high, adjusted : ndarray, shape (m, m)
-        Mean difference, its interval, and its p value with Holm's correction for all pairs.
+        Difference of the means, its interval, and its p value with Holm's correction for all pairs.
+    better : ndarray, shape (m, m), bool
+        The row is significantly better than the column.
+    equivalent : ndarray, shape (m, m), bool
+        The difference is less than `rope`.
+    rope : float
     letters : tuple of str
-        Methods that share a letter are not significantly different; ``a`` is the best. Empty for one method.
+        Methods that share a letter are not significantly different; ``a`` is the best. Empty for one of which
+        nothing can be told.
     smallest : float
         The smallest difference that the tests would have found with probability 0.8, for the median pair, at
         the first step of Holm's correction; NaN where nothing was tested.
-    across : Across or None
-        The tests over data sets; None for a single one.
+    friedman : Friedman or None
+        Over data sets; None for a single one.
     by_block : ndarray, shape (n, m)
         Means on each independent data set.
     why : str
@@ -112,15 +174,19 @@ class Comparison:
     mean: Floats
     on_images: Floats
     over_datasets: Floats
-    rank_interval: Floats
     scope: Scope
+    told: Flags
+    seeds_needed: int
     difference: Floats
     low: Floats
     high: Floats
     adjusted: Floats
+    better: Flags
+    equivalent: Flags
+    rope: float
     letters: tuple[str, ...]
     smallest: float
-    across: Across | None
+    friedman: Friedman | None
     by_block: Floats
     why: str
 
@@ -129,111 +195,147 @@ class Comparison:
         """The scope of `interval`."""
         if self.n >= ENOUGH_FOR_INTERVAL and np.isfinite(self.over_datasets).all():
             return "data sets"
-        return "images" if np.isfinite(self.on_images).all() else ""
+        return "images" if np.isfinite(self.on_images).any() else ""
 
     @property
     def interval(self) -> Floats:
         """The intervals to show, shape (m, 2): over data sets if they are enough, else on images."""
         return self.over_datasets if self.interval_scope == "data sets" else self.on_images
 
+    @property
+    def possible_bests(self) -> Flags:
+        """The methods that may be the best, shape (m,): told, and none is significantly better."""
+        return self.told & possible_bests(self.better) if self.scope else np.zeros(len(self.rows), bool)
 
-def compare_methods(samples: Samples) -> Comparison:
-    """Return what may be said of a samples.
+    @property
+    def ranks(self) -> NDArray[np.int64]:
+        """The first and the last rank by the mean that each method may have, shape (m, 2)."""
+        return rank_sets(self.better)
 
-    Pairs are tested over data sets by the signed-rank test if they are enough for any pair to be significant
-    after Holm's correction; else, where scores are at hand, on the images of these data sets.
+
+def compare_methods(samples: Samples, *, rope: float = ROPE) -> Comparison:
+    """Return what may be said of the means of some methods.
+
+    Pairs are tested over data sets by the paired t test if there are enough of them for any pair to be
+    significant after Holm's correction whatever their distribution (`data_sets_needed`); else, where scores
+    are at hand, on the images of these data sets.
+
+    Parameters
+    ----------
+    samples : Samples
+    rope : float
+        A smaller difference is none for practical purposes.
     """
-    m, n = len(samples.rows), samples.n
-    blocks = samples.by_block
-    over = across(blocks) if n > 1 and m > 1 and samples.comparable else None
-    means, ranks = _over_datasets(samples)
-    on = _on_images(samples)
-    difference = blocks.mean(axis=0)[:, None] - blocks.mean(axis=0)[None, :]
-    if over is not None and over.enough:
-        scope: Scope = "data sets"
-        low, high, adjusted = over.low, over.high, over.adjusted
-        smallest = _smallest_over(blocks)
-    elif samples.replicates is not None and m > 1 and samples.comparable:
-        scope = "images"
-        difference, low, high, p, se = _pairs(samples)
-        adjusted = holm_pairs(p)
-        comparisons = m * (m - 1) // 2
-        smallest = smallest_difference_of(
-            float(np.median(se[np.triu_indices(m, 1)])), alpha=ALPHA / comparisons
-        )
-    else:
-        scope, smallest = "", float("nan")
-        low, high, adjusted = (np.full((m, m), np.nan) for _ in range(3))
-    mean = samples.by_seed.mean(axis=1)
+    m, held = len(samples.rows), samples.blocked
+    n, mean, needed = len(held.weights), held.mean, data_sets_needed(m)
+    pairs, scope, told = _pairs(samples, held, needed)
+    difference = mean[:, None] - mean[None, :]
+    least = 2.0 ** (1 - n) if scope == "data sets" else samples.least_p
+    p = pairs.p(difference, least=least)
+    adjusted = holm_pairs(p) if scope else np.full((m, m), np.nan)
+    reach = _reach(pairs, mean, samples.margin if scope == "images" else 0.0)
+    better = significantly_better(difference, adjusted, ALPHA)
+    by_block = held.sums / held.weights[:, None]
     return Comparison(
         rows=samples.rows,
         n=n,
-        needed=pairs_needed(ALPHA, m * (m - 1) // 2) if m > 1 else 0,
+        needed=needed,
         mean=mean,
-        on_images=on,
-        over_datasets=means,
-        rank_interval=ranks,
+        on_images=on_images(samples),
+        over_datasets=mean_intervals(held, shares=samples.shares)
+        if n > 1 and samples.comparable
+        else np.full((m, 2), np.nan),
         scope=scope,
+        told=told,
+        seeds_needed=seeds_needed(samples.tasks),
         difference=difference,
-        low=low,
-        high=high,
+        low=difference - reach,
+        high=difference + reach,
         adjusted=adjusted,
-        letters=_letters(mean, adjusted) if scope else (),
-        smallest=smallest,
-        across=over,
-        by_block=blocks,
+        better=better,
+        equivalent=equivalent(difference, _with_unseen(pairs, reach), rope=rope),
+        rope=rope,
+        letters=_letters(mean, better, told) if scope else (),
+        smallest=_smallest(pairs) if scope else float("nan"),
+        friedman=friedman(by_block) if n > 1 and m > 1 and samples.comparable else None,
+        by_block=by_block,
         why=samples.why,
     )
 
 
-def _letters(mean: Floats, adjusted: Floats) -> tuple[str, ...]:
-    order = np.argsort(-mean, kind="stable")
-    found = letters((adjusted <= ALPHA)[np.ix_(order, order)])
-    of = dict(zip(order.tolist(), found, strict=True))
-    return tuple(of[at] for at in range(len(mean)))
+def data_sets_needed(methods: int, alpha: float = ALPHA) -> int:
+    """Return how many data sets it takes before a pair of methods could differ, whatever the distribution.
+
+    An exact test of the signs of n differences has no p value below 2 / 2ⁿ, so that none is claimed; with
+    Holm's correction the smallest must reach alpha over the number of pairs.
+    """
+    pairs, n = max(1, methods * (methods - 1) // 2), 1
+    while 2.0 ** (1 - n) > alpha / pairs:
+        n += 1
+    return n
 
 
-def _over_datasets(samples: Samples) -> tuple[Floats, Floats]:
-    """Return the intervals of means and of mean ranks over data sets; NaN for a single one."""
+def on_images(samples: Samples) -> Floats:
+    """Return the intervals of the means on these images, shape (m, 2); NaN where nothing can be told."""
     m = len(samples.rows)
-    if samples.n < 2 or not samples.comparable:
-        return np.full((m, 2), np.nan), np.full((m, 2), np.nan)
-    found = overall(samples.values, blocks=samples.blocks)
-    return np.stack([found.mean.low, found.mean.high], axis=1), np.stack(
-        [found.rank.low, found.rank.high], axis=1
+    if samples.images is None:
+        return np.full((m, 2), np.nan)
+    mean, variance = samples.blocked.mean, samples.variance()
+    if not samples.shares:
+        reach = np.where(variance.value > 0, variance.reach(), np.nan)
+        return np.stack([mean - reach, mean + reach], axis=1)
+    found = share_interval(mean, variance)
+    for at in np.flatnonzero(samples.told & np.isnan(found[:, 0]) & ~np.isnan(variance.value)):
+        low, high = (1 - samples.margin, 1.0) if mean[at] > 0.5 else (0.0, samples.margin)
+        found[at] = (low, high) if mean[at] in (0.0, 1.0) else mean[at]
+    return found
+
+
+def _pairs(samples: Samples, held: Blocked, needed: int) -> tuple[Variance, Scope, Flags]:
+    """Return the variances of all differences, over what, and of which methods anything can be told."""
+    m, n = len(samples.rows), len(held.weights)
+    if m > 1 and samples.comparable and n >= needed:
+        # Whatever seeds leave open is part of the spread over data sets.
+        found = held.differences().variance
+        return Variance(found.value.reshape(m, m), found.spread.reshape(m, m)), "data sets", np.ones(m, bool)
+    if m > 1 and samples.comparable and samples.images is not None:
+        return samples.variance_of_pairs(), "images", samples.told
+    return Variance(np.full((m, m), np.nan), np.zeros((m, m))), "", samples.told
+
+
+def _total(images: Sequence[ImageParts] | None, of: Callable[[Floats, Strata], Variance]) -> Variance:
+    every = [of(each.parts, each.strata) for each in images or ()]
+    return reduce(add, every[1:], every[0])
+
+
+def _reach(pairs: Variance, mean: Floats, margin: float) -> Floats:
+    """Return half the widths of the intervals; where perfect methods do not vary, what few images leave open."""
+    perfect = (mean == 0) | (mean == 1)
+    unknown = (pairs.value == 0) & perfect[:, None] & perfect & ~np.eye(len(mean), dtype=bool)
+    return np.where(unknown, margin, pairs.reach())
+
+
+def _with_unseen(pairs: Variance, reach: Floats) -> Variance:
+    """Return the variances with those that stand for the reach of perfect methods, which do not vary."""
+    return Variance(np.where(pairs.value == 0, (reach / 2) ** 2, pairs.value), pairs.spread)
+
+
+def _smallest(pairs: Variance) -> float:
+    upper = np.triu_indices(len(pairs.value), 1)
+    there = ~np.isnan(pairs.value[upper])
+    if not there.any():
+        return float("nan")
+    se, freedom = np.sqrt(pairs.value[upper][there]), pairs.freedom[upper][there]
+    return smallest_difference(
+        float(np.median(se)), freedom=float(np.median(freedom)), alpha=ALPHA / int(there.sum())
     )
 
 
-def _on_images(samples: Samples) -> Floats:
-    m = len(samples.rows)
-    if samples.replicates is None:
-        return np.full((m, 2), np.nan)
-    drawn, seeds = np.mean(samples.replicates, axis=0), samples.by_seed
-    found = [with_seeds(seeds[at], drawn[at]) for at in range(m)]
-    return np.array([(each.low, each.high) for each in found])
-
-
-def _pairs(samples: Samples) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Return difference, low, high, p and standard error of all pairs under one resample of the images."""
-    drawn: Floats = np.mean(samples.replicates or (), axis=0)
-    seeds, m = samples.by_seed, len(samples.rows)
-    difference, low, high, se = (np.zeros((m, m)) for _ in range(4))
-    p = np.ones((m, m))
-    for a in range(m):
-        for b in range(a):
-            found = with_seeds(seeds[a] - seeds[b], drawn[a] - drawn[b])
-            difference[a, b], difference[b, a] = found.estimate, -found.estimate
-            low[a, b], low[b, a] = found.low, -found.high
-            high[a, b], high[b, a] = found.high, -found.low
-            p[a, b] = p[b, a] = found.p
-            se[a, b] = se[b, a] = found.se
-    return difference, low, high, p, se
-
-
-def _smallest_over(blocks: Floats) -> float:
-    n, m = blocks.shape
-    spreads = [np.std(blocks[:, a] - blocks[:, b], ddof=1) for a in range(m) for b in range(a)]
-    return smallest_difference(float(np.median(spreads)), n, alpha=ALPHA / len(spreads))
+def _letters(mean: Floats, better: Flags, told: Flags) -> tuple[str, ...]:
+    order = [at for at in np.argsort(-mean, kind="stable") if told[at]]
+    different = (better | better.T)[np.ix_(order, order)]
+    found = dict(zip(order, letters(different), strict=True))
+    return tuple(found.get(at, "") for at in range(len(mean)))
 
 
 def best(compared: Comparison, rows: Sequence[int] | None = None) -> int:

@@ -23,9 +23,9 @@ from bench.report.figures.common import (
     the_rate,
 )
 from bench.report.numbers import count, rate_name
-from bench.stats.across import across
-from bench.stats.friedman import Friedman, critical_difference, data_sets_needed
+from bench.stats.friedman import Friedman, critical_difference, data_sets_needed, friedman
 
+ALPHA = 0.05
 #: Characters of a name: names stand on both sides of the diagram.
 LONGEST = 32
 
@@ -106,12 +106,11 @@ def critical_differences(board: Board, choice: Choice = ALL) -> CriticalDifferen
             means[row] = [value for value in held if value is not None]
     _check(len(blocks), len(means), len(shown))
     values = np.array(list(means.values())).T
-    found = across(values)
-    assert found.friedman is not None, "one data set is never enough"
-    ranks = found.friedman.ranks
+    found = friedman(values)
+    ranks = found.ranks
     rows = [list(means)[at] for at in np.lexsort((-values.mean(axis=0), ranks))]
     ordered = tuple(sorted(float(rank) for rank in ranks))
-    difference = found.critical_difference
+    difference = critical_difference(found.n, found.k, alpha=ALPHA) if found.p <= ALPHA else None
     return CriticalDifference(
         suite=clean(board.plan.title),
         rate=rate,
@@ -120,7 +119,7 @@ def critical_differences(board: Board, choice: Choice = ALL) -> CriticalDifferen
         ranks=ordered,
         difference=difference,
         groups=tuple(groups_within(ordered, math.inf if difference is None else difference)),
-        words=_words(found.friedman, found.alpha, left=len(shown) - len(rows)),
+        words=_words(found, ALPHA, left=len(shown) - len(rows)),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from bench.report.board import LOWER, PRINTED, Board
 from bench.report.evidence.comparison import Comparison
+from bench.report.evidence.evidence import Mark
 from bench.report.groups import Summary
 from bench.report.numbers import NBSP, NOTHING
 from bench.report.table import Filled, TableCell, TableColumn, marked
@@ -21,7 +22,7 @@ def means_column(
     compare: bool | Collection[int],
     intervals: Intervals = (),
     holes: Sequence[str] = (),
-    ties: Sequence[bool] = (),
+    marks: Sequence[Mark | None] = (),
 ) -> Filled:
     """Return a column of means, the best marked if they are to be compared.
 
@@ -36,8 +37,8 @@ def means_column(
         Shown instead of the standard deviations, if there are any.
     holes : sequence of str, optional
         What stands where there is no mean; by default a dash and why.
-    ties : sequence of bool, optional
-        Which are not significantly different from the best.
+    marks : sequence of Mark or None, optional
+        Which may be the best.
     """
     cells = []
     for at, summary in enumerate(means):
@@ -46,7 +47,9 @@ def means_column(
             continue
         interval = intervals[at] if intervals else None
         spread = None if any(intervals) else summary.sd
-        cells.append(TableCell(summary.mean, spread, interval, tie=bool(ties) and ties[at]))
+        mark = marks[at] if marks else None
+        tie, untold = mark == "possible", mark == "untold"
+        cells.append(TableCell(summary.mean, spread, interval, tie=tie, untold=untold))
     if isinstance(compare, bool):
         return column, marked(column, cells) if compare else cells
     return column, marked(column, cells, among=compare)
@@ -69,22 +72,44 @@ def rank_columns(
     rows: Sequence[int],
     columns: Sequence[int],
     rates: Sequence[float],
-    intervals: Mapping[int, tuple[float, float]] | None = None,
     metric: str = "auroc",
 ) -> list[Filled]:
-    """Return the column of mean ranks with their intervals, or none where there is nobody to rank with."""
+    """Return the column of mean ranks, or none where there is nobody to rank with."""
     if len(rows) < 2:
         return []
     found = board.mean_ranks(columns, rates, metric)
     column = TableColumn("Mean rank", "rank", lower=True, key="rank")
+    return [(column, marked(column, [TableCell(found.get(row)) for row in rows]))]
+
+
+def place_column(compared: Comparison | None, rows: Sequence[int]) -> list[Filled]:
+    """Return the column of the places that each method may have by its average: a simultaneous 95 % set."""
+    if compared is None or not compared.scope:
+        return []
     cells = []
     for row in rows:
-        interval = (intervals or {}).get(row) if row in found else None
-        if interval is not None:
-            # A resampled rank lies nearer the middle: the interval at least holds the estimate.
-            interval = min(interval[0], found[row]), max(interval[1], found[row])
-        cells.append(TableCell(found.get(row), interval=interval))
-    return [(column, marked(column, cells))]
+        at = compared.rows.index(row) if row in compared.rows else None
+        if at is None or not compared.told[at]:
+            cells.append(TableCell(NOTHING if at is None else "?"))
+        else:
+            first, last = compared.ranks[at].tolist()
+            cells.append(TableCell(f"{first}" if first == last else f"{first}–{last}"))
+    return [(TableColumn("Place", "words", key="place"), cells)]
+
+
+def marks_of(compared: Comparison | None, rows: Sequence[int]) -> list[Mark | None]:
+    """Return which rows may have the best average, None where nothing was tested."""
+    if compared is None or not compared.scope:
+        return [None] * len(rows)
+    may = dict(zip(compared.rows, zip(compared.told, compared.possible_bests, strict=True), strict=True))
+
+    def mark(row: int) -> Mark | None:
+        if row not in may:
+            return None
+        told, possible = may[row]
+        return "untold" if not told else "possible" if possible else "worse"
+
+    return [mark(row) for row in rows]
 
 
 def timing_columns(board: Board, rows: Sequence[int], rate: float) -> list[Filled]:
@@ -100,8 +125,12 @@ def timing_columns(board: Board, rows: Sequence[int], rate: float) -> list[Fille
 
 
 def group_column(compared: Comparison | None, rows: Sequence[int]) -> list[Filled]:
-    """Return the column of letters that methods share which are not significantly different."""
+    """Return the column of letters that methods share which are not significantly different.
+
+    A method with too few seeds has no letter, but the number of seeds that would do.
+    """
     if compared is None or not compared.letters:
         return []
-    of = dict(zip(compared.rows, compared.letters, strict=True))
+    unknown = f"? ({compared.seeds_needed} seeds)"
+    of = {row: found or unknown for row, found in zip(compared.rows, compared.letters, strict=True)}
     return [(TableColumn("Group", "words", key="group"), [TableCell(of.get(row, NOTHING)) for row in rows])]

@@ -20,6 +20,7 @@ from bench.report.markdown import blocks, escape, folded, grid
 from bench.report.numbers import NOTHING, count, percent, points, rate_name
 from bench.report.published.row import Published
 from bench.report.published.text import published_beside_ours
+from bench.stats.seeds import SEEDS_OF_ONE_TASK
 
 #: With more methods × tasks × rates the tables by task stop at the first rate: GitHub shows half a megabyte.
 MOST_VALUES = 4000
@@ -219,13 +220,13 @@ def _reading(evidence: Evidence) -> list[str]:
         words.append(
             "Tables are sorted by the average. *Mean rank*: within each task the complete methods are ranked "
             "by unrounded AUROC (1 = best, equal ones share the mean of their ranks); shown is the mean over "
-            f"{count(len(board.columns), 'task')}"
+            f"{count(len(board.columns), 'task')}{', each data set with the same weight' if len(board.datasets) > 1 else ''}"
         )
     if len(board.ranked) > 1 and evidence.images:
         words.append(
-            "By task, brackets are DeLong's 95 % intervals (on the logit scale, with the variance over seeds "
-            "added), and `≈` marks what is not significantly different from the best (DeLong's paired test, "
-            "with the variance over seeds, Holm)"
+            "By task, brackets are 95 % intervals on the logit scale: DeLong's variance over test images"
+            f"{_by_task_seeds(evidence)}; `≈` marks what may be the best, as no method is significantly better "
+            "(all pairs, Holm), and `?` what cannot be told: too few seeds, or a single image of a class"
         )
     words.append(
         "A method with failed or missing cells has no average and no rank, and stands in a table of its own; "
@@ -233,16 +234,25 @@ def _reading(evidence: Evidence) -> list[str]:
     )
     if spread := _spread(board):
         words.append(spread)
-        if len(board.ranked) > 1 and evidence.images:
-            words.append(
-                "Few seeds tell little of how much seeds vary, which the tests take into account: a method "
-                "whose seeds differ much can share a letter with others that are far from it"
-            )
     words.append(
         "*Warm s* and *Cold s* are mean seconds per cell: fit + score, without and with the extraction "
         "of the features used"
     )
     return words
+
+
+def _by_task_seeds(evidence: Evidence) -> str:
+    """Return what the intervals by task have of seeds."""
+    board = evidence.board
+    seeds = max(len([seed for seed in evidence.seeds(rate) if seed is not None]) for rate in board.rates)
+    if seeds < 2:
+        return ""
+    if seeds >= SEEDS_OF_ONE_TASK:
+        return " and the variance over the task's seeds"
+    return (
+        " and the variance over seeds (drawn from the task's towards those of the method's other tasks on the "
+        "data set)"
+    )
 
 
 def _supervision(board: Board) -> list[str]:

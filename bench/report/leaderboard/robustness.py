@@ -14,19 +14,19 @@ import numpy as np
 
 from bench.metrics.purification import PURIFICATION_METRICS
 from bench.report.board import Board
-from bench.report.evidence.comparison import Comparison, Samples, compare_methods
+from bench.report.evidence.comparison import Comparison, Samples, compare_methods, on_images
 from bench.report.evidence.evidence import Evidence
 from bench.report.leaderboard.columns import group_column, means_column, summaries
+from bench.report.leaderboard.significance import ONE_DRAW, one_draw
 from bench.report.leaderboard.tables import at_each
 from bench.report.markdown import blocks, escape, folded, table_lines
 from bench.report.numbers import NBSP, percent, rate_name
 from bench.report.table import Filled, TableCell, TableColumn, table_of
 from bench.stats import Floats
-from bench.stats.bootstrap import with_seeds
-from bench.stats.robustness import DELTA, breakdown, relative_area, slope
+from bench.stats.robustness import DELTA, breakdown, mean_height, relative_area, slope
 
-#: Of rates and curves (..., rates) to (...).
-Summarise = Callable[[Floats, Floats], Floats]
+#: Of rates (r,) and curves (m, r) to a summary that is linear in them: offsets (m,) and weights (m, r).
+Linear = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
 _HEADS = {
     "kept_anomalous": f"kept anomalous{NBSP}↓",
@@ -46,36 +46,61 @@ class Curves:
 
     Attributes
     ----------
+    evidence : Evidence
+    names : tuple of str
+        Of the data sets.
     rows : tuple of int
         Those that rank and are complete at every rate.
-    blocks : tuple of int
-        The independent data set that each of the n belongs to.
     rates : ndarray, shape (r,)
     values : tuple of ndarray, each of shape (m, tasks, seeds, r)
-    replicates : tuple of ndarray, each of shape (m, draws, r), or None
-        Under the same resamples of the images at every rate.
-    comparable : bool
-        False where cells were not measured alike.
+    parts : dict of str to (ndarray, shape (m, images, r), or None)
+        What each test image adds to the mean over the tasks.
     """
 
+    evidence: Evidence
+    names: tuple[str, ...]
     rows: tuple[int, ...]
-    blocks: tuple[int, ...]
     rates: Floats
     values: tuple[Floats, ...]
-    replicates: tuple[Floats, ...] | None
-    comparable: bool
+    parts: dict[str, Floats | None]
 
-    def samples(self, summarise: Summarise) -> Samples:
-        """Return a summary of each curve as a samples to compare."""
-        return Samples(
-            rows=self.rows,
-            blocks=self.blocks,
-            values=tuple(summarise(self.rates, value) for value in self.values),
-            replicates=None
-            if self.replicates is None
-            else tuple(summarise(self.rates, drawn) for drawn in self.replicates),
-            comparable=self.comparable,
+    def samples(self, summary: Linear) -> Samples:
+        """Return a summary of each curve as samples to compare."""
+        values, parts = [], {}
+        for name, value in zip(self.names, self.values, strict=True):
+            offset, weights = summary(self.rates, value.mean(axis=(1, 2)))
+            values.append(offset[:, None, None] + np.einsum("mtsr,mr->mts", value, weights))
+            held = self.parts[name]
+            parts[name] = None if held is None else np.einsum("mnr,mr->mn", held, weights)
+        return self.evidence.samples_of(
+            self.names, self.rows, tuple(values), parts, list(self.rates), shares=False
         )
+
+
+def slopes(rates: Floats, curves: Floats) -> tuple[Floats, Floats]:
+    """Return the slope for each 10 points as offset and weights of the rates, of curves (m, r)."""
+    of_each = slope(rates, np.eye(len(rates)))
+    return np.zeros(len(curves)), np.broadcast_to(of_each, curves.shape)
+
+
+def areas(rates: Floats, curves: Floats) -> tuple[Floats, Floats]:
+    """Return the relative area as offset and weights: to first order about the methods' own curves.
+
+    The offset makes it exact at these curves.
+    """
+    found, every, clean = relative_area(rates, curves), np.eye(len(rates)), int(np.argmin(rates))
+    weights = (mean_height(rates, every) - found[:, None] * every[clean]) / curves[:, [clean]]
+    return found - np.einsum("mr,mr->m", curves, weights), weights
+
+
+def drops(at: int) -> Linear:
+    """Return the drop from the lowest rate to that at a position."""
+
+    def summary(rates: Floats, curves: Floats) -> tuple[Floats, Floats]:
+        every = np.eye(len(rates))
+        return np.zeros(len(curves)), np.broadcast_to(every[int(np.argmin(rates))] - every[at], curves.shape)
+
+    return summary
 
 
 def curves(evidence: Evidence, names: Sequence[str]) -> Curves | None:
@@ -90,20 +115,12 @@ def curves(evidence: Evidence, names: Sequence[str]) -> Curves | None:
         np.stack([evidence.values(board.datasets[name], rows, rate, seeds) for rate in board.rates], axis=-1)
         for name in names
     )
-    drawn = [[evidence.replicates(name, rows, rate) for rate in board.rates] for name in names]
-    whole = [[each for each in held if each is not None] for held in drawn]
-    there = all(len(held) == len(board.rates) for held in whole)
-    fewest = min((each.shape[1] for held in whole for each in held), default=0)
-    return Curves(
-        rows=rows,
-        blocks=tuple(evidence.blocks[name] for name in names),
-        rates=np.array(board.rates),
-        values=values,
-        replicates=tuple(np.stack([each[:, :fewest] for each in held], axis=-1) for held in whole)
-        if there
-        else None,
-        comparable=not any(name in evidence.mixed for name in names),
-    )
+    parts: dict[str, Floats | None] = {}
+    for name in names:
+        held = [evidence.parts(name, rows, rate) for rate in board.rates]
+        there = [each for each in held if each is not None]
+        parts[name] = np.stack(there, axis=-1) if len(there) == len(held) else None
+    return Curves(evidence, tuple(names), rows, np.array(board.rates), values, parts)
 
 
 def robustness(evidence: Evidence) -> list[str]:
@@ -122,41 +139,39 @@ def robustness(evidence: Evidence) -> list[str]:
 
 
 def summary_table(evidence: Evidence, names: Sequence[str]) -> list[str]:
-    """Return slope, relative area and breakdown of the complete methods, the most robust first."""
+    """Return slope, relative area and breakdown of the complete methods, the most surely robust first."""
     board, held = evidence.board, curves(evidence, names)
     if held is None:
         return []
-    slopes, areas = compare_methods(held.samples(slope)), compare_methods(held.samples(relative_area))
-    at = sorted(range(len(held.rows)), key=lambda each: (-slopes.mean[each], each))
+    of_slope, of_area = compare_methods(held.samples(slopes)), compare_methods(held.samples(areas))
+    at = sorted(range(len(held.rows)), key=lambda each: _surely(of_slope, each))
     rows = [held.rows[each] for each in at]
     breaks = _breakdowns(held)
     filled: list[Filled] = [
-        (TableColumn("Slope per 10 points", "difference"), [_estimate(slopes, each) for each in at]),
-        *(group_column(slopes, rows) if len(rows) > 1 else []),
-        (TableColumn("Area relative to clean", "percent"), [_estimate(areas, each) for each in at]),
-        *(group_column(areas, rows) if len(rows) > 1 else []),
+        (TableColumn("Slope per 10 points", "difference"), [_estimate(of_slope, each) for each in at]),
+        *(group_column(of_slope, rows) if len(rows) > 1 else []),
+        (TableColumn("Area relative to clean", "percent"), [_estimate(of_area, each) for each in at]),
+        *(group_column(of_area, rows) if len(rows) > 1 else []),
         (TableColumn(f"Drop > {100 * DELTA:g} points at", "words"), [TableCell(breaks[each]) for each in at]),
     ]
     return table_lines(table_of(map(board.label, rows), filled))
 
 
+def _surely(compared: Comparison, at: int) -> tuple[bool, float, int]:
+    """Return what methods are sorted by: the lower end of the interval, those without one last."""
+    low = float(compared.interval[at, 0])
+    unknown = bool(np.isnan(low))
+    return unknown, -float(compared.mean[at]) if unknown else -low, at
+
+
 def _breakdowns(held: Curves) -> list[str]:
     """Return for each method the first rate at which it has broken down, and at which that is certain."""
-    means = np.mean([value.mean(axis=1) for value in held.values], axis=0)
-    drops = means[..., :1] - means
-    drawn = None if held.replicates is None else np.mean(held.replicates, axis=0)
-    lost = None if drawn is None else drawn[..., :1] - drawn
+    of_rates = [held.samples(drops(at)) for at in range(len(held.rates))]
+    lost = np.stack([samples.blocked.mean for samples in of_rates], axis=1)
+    lows = np.stack([on_images(samples)[:, 0] for samples in of_rates], axis=1)
     texts = []
     for at in range(len(held.rows)):
-        lows = np.full(len(held.rates), np.nan)
-        if lost is not None:
-            lows = np.array(
-                [
-                    with_seeds(drops[at, :, rate], lost[at, :, rate]).low if held.rates[rate] else 0.0
-                    for rate in range(len(held.rates))
-                ]
-            )
-        found = breakdown(held.rates, drops[at].mean(axis=0), lows)
+        found = breakdown(held.rates, lost[at], lows[at])
         text = "none" if found.observed is None else percent(found.observed)
         certain = "" if found.certain is None else f" (certain at {percent(found.certain)})"
         texts.append(f"{text}{certain}")
@@ -176,15 +191,17 @@ def _legend(evidence: Evidence) -> str:
     held = curves(evidence, list(board.datasets))
     brackets = ""
     if held is not None:
-        scope = compare_methods(held.samples(slope)).interval_scope
+        scope = compare_methods(held.samples(slopes)).interval_scope
         over = {"data sets": "data sets like these", "images": "test images and seeds of these data sets"}
         brackets = f" In brackets 95{NBSP}% intervals over {over[scope]}." if scope else ""
+    drawn = f" {ONE_DRAW}." if one_draw(board, *board.rates) else ""
     return (
         "*Slope*: change of the average AUROC in points for each 10 points of contamination (least squares). "
         f"*Area*: mean AUROC along the curve as a share of that at {percent(low)} ({rate_name(low)}). "
         f"*Drop >*: the first rate at which more than {100 * DELTA:g} points are lost; *certain* where the "
         f"whole paired interval of the drop, over test images and seeds, lies beyond.{brackets} Methods that "
-        "share a *Group* letter are not significantly different in the column before."
+        "share a *Group* letter are not significantly different in the column before. Sorted by what is certain: "
+        f"the lower end of the slope's interval.{drawn}"
     )
 
 

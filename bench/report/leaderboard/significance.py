@@ -10,17 +10,23 @@ from bench.report.board import Board
 from bench.report.evidence.comparison import ALPHA, ENOUGH_FOR_INTERVAL, Comparison, best
 from bench.report.evidence.evidence import Evidence
 from bench.report.markdown import blocks, breakable, escape, folded, grid, table_lines
-from bench.report.numbers import NBSP, NOTHING, count, points, probability, signed_points
+from bench.report.numbers import NBSP, NOTHING, count, enumerated, points, probability, signed_points
 from bench.report.table import Filled, TableCell, TableColumn, table_of
-from bench.stats.bayes import ROPE, signed_rank_probabilities
+from bench.stats import Floats
+from bench.stats.bayes import signed_rank_probabilities
+from bench.stats.friedman import critical_difference, data_sets_needed
 
 #: With more methods the pairs are shown over all data sets alone.
 MOST_PAIRED = 16
+#: So many methods are named of which nothing can be told.
+MOST_NAMED = 4
+ONE_DRAW = "**The anomalies in the training sets were drawn once: other draws may give another order**"
 _POINTS = TableColumn("")
 
 _MATRIX = (
     "Above the diagonal: the difference of the averages in points, row minus column; below it: its p value, "
-    "adjusted by Holm for all pairs; **bold** where p ≤ 0.05. The columns are the rows' numbers."
+    "adjusted by Holm for all pairs; **bold** where p ≤ 0.05, `≡` where the two are equivalent (within ± {rope} "
+    "points). The columns are the rows' numbers."
 )
 
 
@@ -30,7 +36,7 @@ def significance(evidence: Evidence, rate: float) -> list[str]:
     if compared is None or len(compared.rows) < 2:
         return []
     return blocks(
-        _about(evidence, compared),
+        _about(evidence, compared, rate),
         _against_best(evidence, compared),
         _across(compared),
         _sight(compared),
@@ -50,12 +56,13 @@ def matrix(board: Board, compared: Comparison | None) -> list[str]:
         for other, row in enumerate(at):
             text = signed_points(compared.difference[row, column])
             text = probability(compared.adjusted[row, column]) if other > place else text
+            text = f"{text} ≡" if compared.equivalent[row, column] and other > place else text
             bold = compared.adjusted[row, column] <= ALPHA
             cells.append(TableCell("" if row == column else text, mark="best" if bold else ""))
         filled.append((TableColumn(f"{place + 1}", "words"), cells))
     table = table_of(labels, filled)
     rows = tuple(replace(row, place=place) for place, row in enumerate(table.rows, 1))
-    return blocks([_MATRIX], table_lines(replace(table, rows=rows)))
+    return blocks([_MATRIX.format(rope=f"{100 * compared.rope:g}")], table_lines(replace(table, rows=rows)))
 
 
 def within(evidence: Evidence, dataset: str, rate: float) -> list[str]:
@@ -74,46 +81,81 @@ def headline(evidence: Evidence, rate: float) -> tuple[list[str], list[str]]:
     n = count(compared.n, "independent data set")
     claims = []
     if compared.interval_scope == "data sets":
-        claims.append(
-            f"In brackets: 95{NBSP}% intervals over data sets like these (hierarchical bootstrap of the {n}, "
-            "their tasks and seeds)."
-        )
+        claims.append(f"In brackets: 95{NBSP}% intervals over data sets like these ({n}).")
     elif compared.interval_scope == "images":
-        claims.append(f"In brackets: 95{NBSP}% intervals over test images and seeds.")
+        claims.append(f"In brackets: 95{NBSP}% intervals over {_varies(evidence, compared, rate)}.")
     if compared.letters:
-        test = (
-            f"Wilcoxon's signed-rank test over the {n}"
-            if compared.scope == "data sets"
-            else "paired bootstrap of the test images"
-        )
         claims.append(
             "Methods that share a *Group* letter are not significantly different in their average "
-            f"({test}, Holm for {count(_pairs(compared), 'pair')})."
+            f"({_test(evidence, compared, rate)}, Holm for {count(_pairs(compared), 'pair')}); `≈`: no method is "
+            f"significantly better, so that it may be the best; *Place*: the places that an average may have, "
+            f"95{NBSP}% for all of them at once."
         )
-    return claims, _reach(evidence, compared) if len(compared.rows) > 1 else []
+        claims += untold(evidence, compared, rate)
+    return claims, _reach(evidence, compared, rate) if len(compared.rows) > 1 else []
 
 
-def _reach(evidence: Evidence, compared: Comparison) -> list[str]:
+def untold(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
+    """Return of which methods nothing can be told, and what it would take."""
+    rows = [row for row, told in zip(compared.rows, compared.told, strict=True) if not told]
+    if not rows:
+        return []
+    seeds = [number for number in evidence.seeds(rate) if number is not None]
+    shown = [f"`{evidence.board.label(row)}`" for row in rows[:MOST_NAMED]]
+    more = [count(len(rows) - MOST_NAMED, "other")] if len(rows) > MOST_NAMED else []
+    return [
+        f"`?`: **cannot be told** of {enumerated([*shown, *more])}: {count(len(seeds), 'seed')} "
+        f"{'says' if len(seeds) == 1 else 'say'} too little of how much seeds vary; "
+        f"{compared.seeds_needed} would do."
+    ]
+
+
+def _varies(evidence: Evidence, compared: Comparison, rate: float) -> str:
+    """Return what the intervals on these images are over."""
+    seeds = [number for number in evidence.seeds(rate) if number is not None]
+    varies = len(seeds) > 1 and compared.told.any()
+    return "test images and seeds" if varies else "test images"
+
+
+def _test(evidence: Evidence, compared: Comparison, rate: float) -> str:
+    if compared.scope == "data sets":
+        return f"paired t test over the {count(compared.n, 'independent data set')}"
+    return f"paired t test over {_varies(evidence, compared, rate)}"
+
+
+def _reach(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
     """Return for what the groups hold, where it is not for data sets like these."""
     n = count(compared.n, "independent data set")
+    drawn = [f"{ONE_DRAW}."] if one_draw(evidence.board, rate) else []
     if compared.scope == "images":
         what = "Intervals and groups" if compared.interval_scope == "images" else "Groups"
         these = "this data set" if len(evidence.board.datasets) == 1 else "these data sets"
         return [
             f"**{what} hold for {these} alone: {n} cannot show which method is better on others** (with "
-            f"{count(len(compared.rows), 'method')} it takes at least {compared.needed})."
+            f"{count(len(compared.rows), 'method')} it takes at least {compared.needed}).",
+            *drawn,
         ]
     if compared.scope:
-        return []
+        return drawn
     why = f"; on their images: {escape(compared.why)}" if compared.why else ""
-    return [f"No groups: {n}, and a test over data sets takes at least {compared.needed}{why}."]
+    return [f"No groups: {n}, and a test over data sets takes at least {compared.needed}{why}.", *drawn]
+
+
+def one_draw(board: Board, *rates: float) -> bool:
+    """Return whether anomalies were drawn, and only once, so that what is said holds for this draw alone."""
+    cells = [cell for rate in rates for *_, group in board.groups(rate=rate) for cell in group.cells]
+    return {cell.contamination.seed for cell in cells if cell.contamination.rate} != set() and (
+        len({cell.contamination.seed for cell in cells if cell.contamination.rate}) == 1
+    )
 
 
 def _pairs(compared: Comparison) -> int:
-    return len(compared.rows) * (len(compared.rows) - 1) // 2
+    """Return how many pairs were tested: those of which something can be told."""
+    told = int(compared.told.sum())
+    return told * (told - 1) // 2
 
 
-def _about(evidence: Evidence, compared: Comparison) -> list[str]:
+def _about(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
     """Return how many independent data sets stand behind the page, and what was tested on what."""
     board = evidence.board
     names = ", ".join(escape(board.dataset_title(name)) for name in board.datasets)
@@ -125,107 +167,126 @@ def _about(evidence: Evidence, compared: Comparison) -> list[str]:
     ]
     if compared.scope == "data sets":
         lines.append(
-            "- Tested: means over the tasks and seeds of each data set, by Wilcoxon's signed-rank test "
-            f"(exact), with Holm's correction for {count(_pairs(compared), 'pair')}."
+            "- Tested: the mean difference over data sets, by the paired t test of the means over tasks and seeds "
+            f"(no p value below 2 / 2ⁿ, the least of an exact test of signs), with Holm's correction for "
+            f"{count(_pairs(compared), 'pair')}."
         )
         return lines
     lines.append(
         f"- **Not enough data sets** to say which method is better on data sets like these: for "
-        f"{count(len(compared.rows), 'method')} ({count(_pairs(compared), 'pair')}, Holm) no outcome of the "
-        f"signed-rank test could be significant with fewer than {compared.needed}."
+        f"{count(len(compared.rows), 'method')} (Holm) no difference is claimed with fewer than "
+        f"{compared.needed}."
     )
     lines.append(
-        "- Tested instead, on these very data sets: the test images of each were resampled, one resample for "
-        "all its tasks and all methods (bootstrap, within images of the same labels); the variance over "
-        f"seeds is added; Student's t and Holm's correction for {count(_pairs(compared), 'pair')}."
+        "- Tested instead, on these very data sets: the difference of the averages, by Student's t with its "
+        "variance over the test images (DeLong; an image counts once for all tasks that share it)"
+        f"{_seeds(evidence, compared, rate)}, and Holm's correction for {count(_pairs(compared), 'pair')}."
         if compared.scope
         else f"- Nothing was tested on their images: {escape(compared.why)}."
     )
     return lines
 
 
+def _seeds(evidence: Evidence, compared: Comparison, rate: float) -> str:
+    """Return what was done about seeds."""
+    seeds = [number for number in evidence.seeds(rate) if number is not None]
+    tasks = len(evidence.board.columns)
+    if len(seeds) < 2:
+        return ""
+    return (
+        f" and over seeds (estimated within each of {count(tasks, 'task')} from {len(seeds)} seeds: "
+        f"{tasks * (len(seeds) - 1)} degrees of freedom)"
+    )
+
+
 def _against_best(evidence: Evidence, compared: Comparison) -> list[str]:
-    """Return everyone's difference from the best average, its interval, effect size and probabilities."""
+    """Return everyone's difference from the best average, its interval, and what it amounts to."""
     board, top = evidence.board, best(compared)
     at = sorted(range(len(compared.rows)), key=lambda each: (-compared.mean[each], each))
+    images = bool(np.isfinite(compared.on_images).any())
+    over = compared.n >= ENOUGH_FOR_INTERVAL and bool(np.isfinite(compared.over_datasets).all())
     head = ["Method", "Average"]
-    head += ["95 % interval on these images"] if np.isfinite(compared.on_images).all() else []
-    head += ["… over data sets like these"] if compared.n > 1 else []
-    head += ["Behind the best", "95 % interval", "p (Holm)"] if compared.scope else ["Behind the best"]
-    over = compared.across
-    head += ["Effect size r"] if over is not None and compared.n >= ENOUGH_FOR_INTERVAL else []
-    bayes = compared.n >= ENOUGH_FOR_INTERVAL
-    head += ["P(better)", "P(equivalent)", "P(worse)"] if bayes else []
+    head += ["95 % interval on these images"] if images else []
+    head += ["… over data sets like these"] if over else []
+    head += (
+        ["Behind the best", "95 % interval", "p (Holm)", "Verdict"] if compared.scope else ["Behind the best"]
+    )
+    head += ["Ahead on"] if compared.n > 1 else []
+    head += ["P(better)", "P(equivalent)", "P(worse)"] if over else []
     rows = []
     for each in at:
         line = [breakable(board.label(compared.rows[each])), points(compared.mean[each])]
-        line += (
-            [_POINTS.interval_text(compared.on_images[each])] if np.isfinite(compared.on_images).all() else []
-        )
-        line += [_POINTS.interval_text(compared.over_datasets[each])] if compared.n > 1 else []
+        line += [_interval_text(compared.on_images[each])] if images else []
+        line += [_interval_text(compared.over_datasets[each])] if over else []
         same = each == top
         line.append(NOTHING if same else signed_points(compared.difference[each, top]))
         if compared.scope:
             interval = _interval(compared.low[each, top], compared.high[each, top])
-            line += [NOTHING, NOTHING] if same else [interval, probability(compared.adjusted[each, top])]
-        if over is not None and compared.n >= ENOUGH_FOR_INTERVAL:
-            line.append(NOTHING if same else f"{over.effect[each, top]:+.2f}".replace("-", "−"))
-        if bayes:
+            p = probability(compared.adjusted[each, top])
+            line += [NOTHING] * 3 if same else [interval, p, verdict(compared, each, top)]
+        if compared.n > 1:
+            ahead = int((compared.by_block[:, each] > compared.by_block[:, top]).sum())
+            line.append(NOTHING if same else f"{ahead} of {compared.n}")
+        if over:
             line += _probabilities(compared, each, top)
         rows.append(line)
-    return blocks(grid(head, rows), _legend(compared, bayes=bayes))
+    return blocks(grid(head, rows), _legend(compared, bayes=over))
+
+
+def verdict(compared: Comparison, first: int, second: int) -> str:
+    """Return what is known of a difference: ``equivalent``, ``different`` or ``cannot be told``."""
+    if compared.equivalent[first, second]:
+        return "equivalent"
+    return "different" if compared.adjusted[first, second] <= ALPHA else "cannot be told"
 
 
 def _legend(compared: Comparison, *, bayes: bool) -> list[str]:
-    words = [
-        "The best average was picked by these same numbers: its lead is a little flattered",
-        "the interval of a difference is that of a single comparison, without Holm's correction",
-    ]
-    if 1 < compared.n < ENOUGH_FOR_INTERVAL:
-        words.append(
-            f"the interval over data sets like these is Student's t of {compared.n}: so wide is what they "
-            "leave open"
-        )
-    if compared.n >= ENOUGH_FOR_INTERVAL:
-        words.append(
-            "*r* is the matched-pairs rank-biserial correlation over data sets (−1: behind on all of them)"
-        )
+    rope = f"{100 * compared.rope:g} points"
+    words = []
+    if compared.scope:
+        words += [
+            "the best average was picked by these same numbers: its lead is a little flattered, and `≈` above "
+            "marks all that may be the best",
+            "the interval of a difference is that of a single comparison, without Holm's correction",
+            f"*Verdict*: *equivalent* where the difference is less than ± {rope} (two one-sided tests, Holm), "
+            "*different* where p ≤ 0.05",
+        ]
     if bayes:
         words.append(
             f"*P* are probabilities that a method is better than the best average, equivalent (within "
-            f"± {100 * ROPE:g} points) or worse on data sets like these (Bayesian signed-rank test)"
+            f"± {rope}) or worse on data sets like these (Bayesian signed-rank test)"
         )
     else:
         words.append(
-            "probabilities of being better, equivalent or worse on other data sets need "
-            f"{ENOUGH_FOR_INTERVAL} of them"
+            "intervals over data sets like these, and probabilities of being better, equivalent or worse on "
+            f"others, need {ENOUGH_FOR_INTERVAL} of them"
         )
-    return [f"{'; '.join(words)}."]
+    text = "; ".join(words)
+    return [f"{text[0].upper()}{text[1:]}."]
 
 
 def _probabilities(compared: Comparison, each: int, top: int) -> list[str]:
-    if each == top or compared.across is None:
+    if each == top:
         return [NOTHING] * 3
     differences = compared.by_block[:, each] - compared.by_block[:, top]
-    return [f"{value:.2f}" for value in signed_rank_probabilities(differences)]
+    return [f"{value:.2f}" for value in signed_rank_probabilities(differences, rope=compared.rope)]
 
 
 def _across(compared: Comparison) -> list[str]:
     """Return Friedman's test over data sets, where it could be significant."""
-    over = compared.across
-    if over is None or over.friedman is None:
+    found = compared.friedman
+    if found is None:
         return []
-    if compared.n < over.friedman_needs:
-        return [f"Friedman's test of all methods: not enough data sets ({over.friedman_needs} needed)."]
-    found = over.friedman
+    needed = data_sets_needed(found.k)
+    if compared.n < needed:
+        return [f"Friedman's test of all methods: not enough data sets ({needed} needed)."]
     text = (
-        f"Friedman's test that all methods are alike over the {count(found.n, 'data set')} (Iman and "
+        f"Friedman's test that all methods have the same ranks over the {count(found.n, 'data set')} (Iman and "
         f"Davenport): F = {found.f:.3g}, p {_compared(found.p)}"
     )
-    if over.critical_difference is not None:
-        text += (
-            f"; Nemenyi's critical difference of mean ranks over data sets is {over.critical_difference:.2f}"
-        )
+    if found.p <= ALPHA:
+        critical = critical_difference(found.n, found.k, alpha=ALPHA)
+        text += f"; Nemenyi's critical difference of mean ranks over data sets is {critical:.2f}"
     return [f"{text}."]
 
 
@@ -244,7 +305,13 @@ def _compared(p: float) -> str:
     return text.replace("<", "< ") if text.startswith("<") else f"= {text}"
 
 
+def _interval_text(interval: Floats) -> str:
+    return (
+        NOTHING if np.isnan(interval[0]) else _POINTS.interval_text((float(interval[0]), float(interval[1])))
+    )
+
+
 def _interval(low: float, high: float) -> str:
     if not (np.isfinite(low) and np.isfinite(high)):
-        return "unbounded"
+        return NOTHING
     return f"{signed_points(low)} to {signed_points(high)}"

@@ -14,7 +14,9 @@ from bench.report.evidence.evidence import Evidence
 from bench.report.leaderboard.columns import (
     group_column,
     means_column,
+    marks_of,
     metric_head,
+    place_column,
     rank_columns,
     summaries,
     timing_columns,
@@ -91,10 +93,13 @@ def by_task(evidence: Evidence, dataset: str, rate: float) -> list[str]:
         if len(of) > 1:
             intervals = [evidence.interval(row, of, rate) for row in rows]
             means = summaries(board, rows, [of], rate)
-            averages = [means_column(TableColumn("Average"), means, compare=compare, intervals=intervals)]
+            compared = evidence.within(dataset, rate) if compare else None
+            marks = marks_of(compared, rows)
+            column = TableColumn("Average")
+            averages = [means_column(column, means, compare=compare, intervals=intervals, marks=marks)]
+            averages += [*group_column(compared, rows), *place_column(compared, rows)]
         return [
             *averages,
-            *(group_column(evidence.within(dataset, rate), rows) if compare else []),
             *(rank_columns(board, rows, of, [rate]) if compare else []),
             *(_task_column(evidence, rows, column, rate, compare) for column in of),
         ]
@@ -128,13 +133,14 @@ def at_each(rates: Sequence[float], lines_at: Callable[[float], list[str]]) -> l
 
 
 def _top_columns(evidence: Evidence, rows: Sequence[int], rate: float, compare: bool) -> list[Filled]:
-    """Return average, group, mean rank and, where it is not the same for all, the selection rule."""
+    """Return average, group, place, mean rank and, where it is not the same for all, the selection rule."""
     board = evidence.board
     filled = _overall_averages(evidence, rows, rate, compare)
     if not compare:
         return filled
-    filled += group_column(evidence.overall(rate), rows)
-    filled += rank_columns(board, rows, board.columns, [rate], evidence.rank_interval(rate))
+    compared = evidence.overall(rate)
+    filled += [*group_column(compared, rows), *place_column(compared, rows)]
+    filled += rank_columns(board, rows, board.columns, [rate])
     rules = {row: board.plan.rows[row].selection for row in board.ranked}
     if len(set(rules.values())) > 1:
         filled.append((TableColumn("Selection", "words"), [TableCell(rules[row]) for row in rows]))
@@ -152,7 +158,8 @@ def _overall_averages(evidence: Evidence, rows: Sequence[int], rate: float, comp
     if one and not compare:
         intervals = [evidence.interval(row, every[0], rate) for row in rows]
     column = TableColumn(head, nowrap=any(intervals))
-    filled = [means_column(column, means, compare=compare, intervals=intervals)]
+    marks = marks_of(evidence.overall(rate), rows) if compare else ()
+    filled = [means_column(column, means, compare=compare, intervals=intervals, marks=marks)]
     spreads = [summary.sd for summary in means]
     if one and any(intervals) and any(spreads):
         cells = [TableCell("" if sd is None else sd) for sd in spreads]
@@ -190,7 +197,7 @@ def _task_column(evidence: Evidence, rows: Sequence[int], column: int, rate: flo
         compare=compare,
         intervals=intervals,
         holes=[board.group(row, column, rate).hole for row in rows],
-        ties=evidence.ties_to_best(rows, column, rate) if compare and any(intervals) else (),
+        marks=evidence.task_marks(rows, column, rate) if compare else (),
     )
 
 

@@ -16,6 +16,7 @@ from bench.report.leaderboard.columns import (
     group_column,
     means_column,
     metric_head,
+    place_column,
     rank_columns,
     summaries,
     timing_columns,
@@ -113,7 +114,8 @@ class _Builder:
             column, cells = filled[0]
             pairs = zip(cells, intervals, strict=True)
             filled[0] = column, [replace(cell, interval=interval) for cell, interval in pairs]
-        filled[front:front] = [*group_column(compared, rows), *self._ranks(rows, board.columns)]
+        behind = [*group_column(compared, rows), *place_column(compared, rows)]
+        filled[front:front] = [*behind, *self._ranks(rows, board.columns)]
         if any(board.seconds(row, self.rate) for row in rows):
             filled += timing_columns(board, rows, self.rate)
         return _laid_out(board, f"Overall: {self.title}", rows, sections, filled)

@@ -1,9 +1,8 @@
 """A paper's table: chosen rows and columns of a board, with the best, the second and ties marked.
 
 Marks are for methods that rank, complete in the column; every other setting stands in a section of its own
-and gets none. A tie is a method that is not significantly different from the best of its column: on one task
-by DeLong's paired test, on a data set or an average as the leaderboard's groups, with Holm's correction over
-the methods chosen.
+and gets none. A tie is a method that may be the best of its column, as no other is significantly better: by
+the leaderboard's tests, with Holm's correction for all pairs of the methods chosen.
 """
 
 from __future__ import annotations
@@ -13,12 +12,11 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-import numpy as np
-
 from bench.core.errors import AnobenchError, did_you_mean
 from bench.report.board import LOWER, PRINTED, Board
-from bench.report.evidence.comparison import ALPHA, best, compare_methods
-from bench.report.evidence.evidence import Evidence
+from bench.report.evidence.comparison import compare_methods
+from bench.report.evidence.evidence import Evidence, Mark
+from bench.report.leaderboard.columns import marks_of
 from bench.report.numbers import percent
 from bench.report.table import Table, TableCell, TableColumn, marked, table_of
 
@@ -26,9 +24,9 @@ By = Literal["task", "dataset", "average"]
 
 #: The tests behind ties: of one task, and of means in each scope (`bench.report.evidence.comparison`).
 TESTS = {
-    "task": "DeLong's paired test on tasks",
-    "images": "paired bootstrap over test images on means",
-    "data sets": "Wilcoxon's signed-rank test over data sets",
+    "task": "paired t test over test images and seeds on tasks",
+    "images": "paired t test over test images and seeds on means",
+    "data sets": "paired t test over data sets on means",
 }
 
 
@@ -124,8 +122,11 @@ def _caption(table: Table, tests: Sequence[str], metric: str, rates: Sequence[fl
         words.append("best in bold" + (", second underlined" if "second" in marks else ""))
     if any(cell.tie for cell in cells):
         words.append(
-            f"† not significantly different from the best (α = 0.05; {', '.join(dict.fromkeys(tests))}; Holm)"
+            "† may be the best: no other is significantly better "
+            f"(α = 0.05; {', '.join(dict.fromkeys(tests))}; Holm)"
         )
+    if any(cell.untold for cell in cells):
+        words.append("‡ too few seeds or images to tell")
     if any(cell.spread is not None for cell in cells):
         words.append("± standard deviation over seeds")
     return f"{'; '.join(words)}."
@@ -157,33 +158,35 @@ def _cells(
     """Return the cells of a column with its ties, and the test behind them, if any."""
     found = [evidence.board.summary(row, of.blocks, of.rate, metric) for row in rows]
     complete = [rows[at] for at, each in enumerate(found) if at in ranked and each.mean is not None]
-    ties, test = set[int](), ""
+    marks, test = dict[int, Mark | None](), ""
     if metric == "auroc" and len(complete) > 1:
-        ties, test = _ties(evidence, complete, of)
+        marks, test = _marks(evidence, complete, of)
     return [
-        TableCell(each.mean, each.sd if spread else None, tie=row in ties)
+        TableCell(
+            each.mean,
+            each.sd if spread else None,
+            tie=marks.get(row) == "possible",
+            untold=marks.get(row) == "untold",
+        )
         for row, each in zip(rows, found, strict=True)
     ], test
 
 
-def _ties(evidence: Evidence, rows: list[int], of: _Mean) -> tuple[set[int], str]:
-    """Return the rows that are not significantly different from the best, and by which test, if any."""
+def _marks(evidence: Evidence, rows: list[int], of: _Mean) -> tuple[dict[int, Mark | None], str]:
+    """Return which rows may be the best, and by which test, if any."""
     board, rate = evidence.board, of.rate
     flat = [at for block in of.blocks for at in block]
     if len(flat) == 1:
         if evidence.task(flat[0], rate) is None:
-            return set(), ""
-        marks = evidence.ties_to_best(rows, flat[0], rate)
-        return {row for row, tie in zip(rows, marks, strict=True) if tie}, TESTS["task"]
+            return {}, ""
+        return dict(zip(rows, evidence.task_marks(rows, flat[0], rate), strict=True)), TESTS["task"]
     names = [board.plan.columns[block[0]].dataset for block in of.blocks]
     if any(set(block) != set(board.datasets[name]) for name, block in zip(names, of.blocks, strict=True)):
-        return set(), ""  # the images were resampled for entire data sets
+        return {}, ""  # what images add is known for entire data sets
     compared = compare_methods(evidence.samples(names, tuple(rows), rate))
     if not compared.scope:
-        return set(), ""
-    top = best(compared)
-    alike = np.flatnonzero(~(compared.adjusted[top] <= ALPHA))
-    return {compared.rows[at] for at in alike if at != top}, TESTS[compared.scope]
+        return {}, ""
+    return dict(zip(rows, marks_of(compared, rows), strict=True)), TESTS[compared.scope]
 
 
 def _matches(pattern: str, *names: str) -> bool:
