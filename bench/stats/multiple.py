@@ -84,8 +84,7 @@ def significantly_better(difference: Floats, adjusted: Floats, alpha: float = 0.
         Of `holm_pairs`; NaN for pairs that cannot be told apart.
     alpha : float
     """
-    found: NDArray[np.bool_] = (difference > 0) & (adjusted <= alpha)
-    return found
+    return np.asarray((difference > 0) & (adjusted <= alpha), bool)
 
 
 def possible_bests(better: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -119,7 +118,7 @@ def equivalent(
         statistic = np.where(variance.value > 0, inside / np.sqrt(variance.value), np.sign(inside) * np.inf)
     p = stdtr(variance.freedom, -statistic)
     p = np.where(np.isnan(variance.value), np.nan, p)
-    found: NDArray[np.bool_] = holm_pairs(p) <= alpha
+    found: NDArray[np.bool_] = np.asarray(holm_pairs(p) <= alpha, bool)
     np.fill_diagonal(found, True)
     return found
 

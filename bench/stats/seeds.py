@@ -83,7 +83,7 @@ def moderated_by_task(values: ArrayLike, margins: ArrayLike) -> Variance:
     Returns
     -------
     Variance, shape (tasks,)
-        With enough seeds (`SEEDS_OF_ONE_TASK`) each task's own.
+        With few tasks (`TASKS_THAT_HELP`) or nearly no spread each task's own.
 
     References
     ----------
@@ -91,7 +91,7 @@ def moderated_by_task(values: ArrayLike, margins: ArrayLike) -> Variance:
     """
     held: Floats = np.asarray(values, np.float64)
     tasks, seeds = held.shape
-    if not 1 < seeds < SEEDS_OF_ONE_TASK or tasks < TASKS_THAT_HELP:
+    if seeds < 2 or tasks < TASKS_THAT_HELP:
         return by_task(held)
     mean = np.clip(held.mean(axis=1), margins, 1 - np.asarray(margins))
     scale, freedom = mean * (1 - mean), seeds - 1

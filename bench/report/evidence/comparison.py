@@ -309,7 +309,7 @@ def _total(images: Sequence[ImageParts] | None, of: Callable[[Floats, Strata], V
 
 
 def _reach(pairs: Variance, mean: Floats, margin: float) -> Floats:
-    """Return half the widths of the intervals; where perfect methods do not vary, what few images leave open."""
+    """Return half the widths of the intervals; of perfect methods, which do not vary, the margin."""
     perfect = (mean == 0) | (mean == 1)
     unknown = (pairs.value == 0) & perfect[:, None] & perfect & ~np.eye(len(mean), dtype=bool)
     return np.where(unknown, margin, pairs.reach())

@@ -220,13 +220,14 @@ def _reading(evidence: Evidence) -> list[str]:
         words.append(
             "Tables are sorted by the average. *Mean rank*: within each task the complete methods are ranked "
             "by unrounded AUROC (1 = best, equal ones share the mean of their ranks); shown is the mean over "
-            f"{count(len(board.columns), 'task')}{', each data set with the same weight' if len(board.datasets) > 1 else ''}"
+            f"{count(len(board.columns), 'task')}"
         )
+        words[-1] += ", each data set with the same weight" if len(board.datasets) > 1 else ""
     if len(board.ranked) > 1 and evidence.images:
         words.append(
             "By task, brackets are 95 % intervals on the logit scale: DeLong's variance over test images"
-            f"{_by_task_seeds(evidence)}; `≈` marks what may be the best, as no method is significantly better "
-            "(all pairs, Holm), and `?` what cannot be told: too few seeds, or a single image of a class"
+            f"{_by_task_seeds(evidence)}; `≈` marks what may be the best, as no method is significantly "
+            "better (all pairs, Holm), and `?` what cannot be told: too few seeds, or a single image of a class"
         )
     words.append(
         "A method with failed or missing cells has no average and no rank, and stands in a table of its own; "
