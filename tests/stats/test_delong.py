@@ -22,7 +22,7 @@ from bench.stats.variance import Variance
 from tests.stats.cases import TENS, by_definition, delong_test, images, welch
 
 
-def tested(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, Variance, Variance]:
+def of_one_task(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, Variance, Variance]:
     """Return AUROCs of one task, their variances and those of their differences."""
     placed = placements(labels, scores)
     parts, strata = image_parts(placed, labels), strata_of(np.asarray(labels)[None])
@@ -41,7 +41,7 @@ def compare(labels: np.ndarray, scores: np.ndarray) -> None:
     held = placements(labels, scores)
     np.testing.assert_allclose(held.auroc, theta, atol=1e-12)
     np.testing.assert_allclose(held.covariance, covariance, atol=1e-12)
-    auroc, own, pairs = tested(labels, scores)
+    auroc, own, pairs = of_one_task(labels, scores)
     np.testing.assert_allclose(own.value, np.diag(covariance), atol=1e-12)
     for at in np.flatnonzero(np.diag(covariance) > 1e-9):
         _, freedom = welch([anomalous[at, at], normal[at, at]], of)
@@ -72,7 +72,9 @@ def test_methods_alike_differ_by_exactly_nothing() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(50) % 3 == 0
     scores = rng.normal(size=50) + labels
-    _, _, pairs = tested(labels.astype(int), np.stack([scores, np.exp(scores), 5 * scores**3 + 1, -scores]))
+    _, _, pairs = of_one_task(
+        labels.astype(int), np.stack([scores, np.exp(scores), 5 * scores**3 + 1, -scores])
+    )
     assert (pairs.value[:3, :3] == 0).all()
     assert (pairs.value[3, :3] > 0).all()
     assert (np.diag(pairs.value) == 0).all()
@@ -87,7 +89,7 @@ def test_methods_nearly_alike_keep_their_digits() -> None:
     at = next(at for at in range(2000, 4000) if labels[order[at]] != labels[order[at + 1]])
     second = first.copy()
     second[order[[at, at + 1]]] = first[order[[at + 1, at]]]
-    _, _, pairs = tested(labels, np.stack([first, second]))
+    _, _, pairs = of_one_task(labels, np.stack([first, second]))
     # One image of each class has a placement that differs by one image of the other: 1 / 2000.
     n = 2000
     part = (1 / n) / n
@@ -96,10 +98,10 @@ def test_methods_nearly_alike_keep_their_digits() -> None:
 
 
 def test_a_perfect_separation_does_not_vary() -> None:
-    auroc, own, pairs = tested(FEW_IMAGES, np.array([[1.0, 2, 3, 4, 5, 6], [3.0, 1, 2, 6, 5, 4]]))
+    auroc, own, pairs = of_one_task(FEW_IMAGES, np.array([[1.0, 2, 3, 4, 5, 6], [3.0, 1, 2, 6, 5, 4]]))
     assert (auroc.tolist(), own.value.tolist()) == ([1.0, 1.0], [0.0, 0.0])
     assert pairs.p(auroc[:, None] - auroc).tolist() == [[1.0, 1.0], [1.0, 1.0]]
-    auroc, _, pairs = tested(FEW_IMAGES, np.array([[1.0, 2, 3, 4, 5, 6], [6.0, 5, 4, 3, 2, 1]]))
+    auroc, _, pairs = of_one_task(FEW_IMAGES, np.array([[1.0, 2, 3, 4, 5, 6], [6.0, 5, 4, 3, 2, 1]]))
     p = pairs.p(auroc[:, None] - auroc, least=least_p(3, 3))
     assert p[0, 1] == pytest.approx(2 / 20)
 
@@ -179,7 +181,9 @@ def test_tasks_that_share_images_are_a_bootstrap_within_strata() -> None:
     assert own.value == pytest.approx(drawn.var(axis=1), rel=0.1)
     assert pairs.value[0, 1] == pytest.approx((drawn[0] - drawn[1]).var(), rel=0.1)
     # Counted as if each task had images of its own it would be much too small.
-    apart = np.mean([tested(of, held)[1].value for of, held in zip(labels, scores, strict=True)], axis=0) / 4
+    apart = (
+        np.mean([of_one_task(of, held)[1].value for of, held in zip(labels, scores, strict=True)], axis=0) / 4
+    )
     assert (own.value > 1.5 * apart).all()
 
 
@@ -215,7 +219,7 @@ def test_tasks_without_common_images_add_up() -> None:
         column[before : before + n] = of
         parts.append(part)
         labels.append(column)
-        apart.append(tested(of.astype(int), held))
+        apart.append(of_one_task(of.astype(int), held))
     strata, every = strata_of(np.stack(labels)), np.sum(parts, axis=0)
     own, pairs = variance_over_images(every, strata), variance_of_pairs(every, strata)
     assert own.value == pytest.approx(sum(each.value for _, each, _ in apart) / 9, rel=1e-9)
@@ -268,7 +272,7 @@ small = st.integers(0, 6).map(float)
 @given(arrays(np.float64, (2, 10), elements=small), arrays(np.uint8, 6, elements=st.integers(0, 1)))
 def test_swapping_methods_swaps_the_sign_and_nothing_else(scores: np.ndarray, rest: np.ndarray) -> None:
     labels = np.concatenate([[0, 0, 1, 1], rest])
-    (auroc, _, one), (other_auroc, _, other) = tested(labels, scores), tested(labels, scores[::-1])
+    (auroc, _, one), (other_auroc, _, other) = of_one_task(labels, scores), of_one_task(labels, scores[::-1])
     assert (auroc == other_auroc[::-1]).all()
     assert one.value[0, 1] == other.value[0, 1] >= 0
     assert 0 <= one.p(auroc[0] - auroc[1])[0, 1] <= 1
@@ -279,7 +283,7 @@ def test_only_the_order_of_scores_counts(scores: np.ndarray, way: str) -> None:
     """A strictly monotone transform of one method's scores changes nothing, to the bit."""
     scores, labels = np.round(scores, 2), np.arange(12) % 2
     change = {"exp": np.exp, "cube": lambda x: x**3, "shift": lambda x: 5 * x + 100}[way]
-    one, other = tested(labels, np.stack([change(scores[0]), scores[1]])), tested(labels, scores)
+    one, other = of_one_task(labels, np.stack([change(scores[0]), scores[1]])), of_one_task(labels, scores)
     assert (one[2].value == other[2].value).all()
     assert (one[0] == other[0]).all()
 
@@ -287,6 +291,6 @@ def test_only_the_order_of_scores_counts(scores: np.ndarray, way: str) -> None:
 @given(arrays(np.float64, (2, 12), elements=small))
 def test_turning_labels_and_scores_round_changes_nothing(scores: np.ndarray) -> None:
     labels = np.array([0] * 5 + [1] * 7)
-    one, other = tested(labels, scores), tested(1 - labels, -scores)
+    one, other = of_one_task(labels, scores), of_one_task(1 - labels, -scores)
     assert one[0] == pytest.approx(other[0], abs=1e-12)
     assert one[2].value == pytest.approx(other[2].value, abs=1e-12)

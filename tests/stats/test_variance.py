@@ -30,26 +30,29 @@ def test_degrees_of_freedom_of_a_sum_are_satterthwaites() -> None:
 
 @pytest.mark.parametrize("freedom", [1, 2, 4])
 def test_they_are_near_the_truth_where_the_usual_formula_is_not(freedom: int) -> None:
-    """Of 40 parts estimated from normal samples of unlike spread, the mean over 4,000 samples."""
+    """Of 200 parts estimated from normal samples of unlike spread, the mean over 2,000 samples."""
     rng = np.random.default_rng(0)
-    true = np.linspace(0.5, 2, 40)
-    drawn = true * rng.chisquare(freedom, (4000, 40)) / freedom
+    true = np.linspace(0.5, 2, 200)
+    drawn = true * rng.chisquare(freedom, (2000, 200)) / freedom
     expected = true.sum() ** 2 / (true**2 / freedom).sum()
     found = Variance.of(drawn, freedom).sum(axis=1)
-    assert found.freedom.mean() == pytest.approx(expected, rel=0.04)
+    assert found.freedom.mean() == pytest.approx(expected, rel=0.03)
     assert found.spread.mean() == pytest.approx((true**2 / freedom).sum(), rel=0.05)
     usual = drawn.sum(axis=1) ** 2 / (drawn**2 / freedom).sum(axis=1)
     assert usual.mean() < 0.85 * expected
 
 
 def test_false_findings_of_a_sum_of_two_parts() -> None:
-    """Images with many degrees of freedom, seeds with few: 5 % of 20,000 tests, four standard errors."""
+    """Images with many degrees of freedom, five seeds with four: of 20,000 tests, four standard errors.
+
+    Where the variance over seeds is five times that over images it is 6.4 %.
+    """
     rng = np.random.default_rng(1)
-    for large, small in ((1.0, 0.2), (1.0, 1.0), (0.2, 1.0)):
+    for large, small, expected in ((1.0, 0.2, 0.05), (1.0, 1.0, 0.055), (0.2, 1.0, 0.064)):
         value = Variance.of(large * rng.chisquare(60, 20_000) / 60, 60)
         value = value + Variance.of(small * rng.chisquare(4, 20_000) / 4, 4)
         p = value.p(rng.normal(0, math.sqrt(large + small), 20_000))
-        assert (p <= 0.05).mean() == pytest.approx(0.05, abs=0.0065)
+        assert (p <= 0.05).mean() == pytest.approx(expected, abs=0.007)
 
 
 def test_p_and_reach_are_scipys() -> None:
