@@ -23,7 +23,7 @@ def test_a_known_standard_error_is_the_normal_test_of_statsmodels() -> None:
 @pytest.mark.parametrize("freedom", [8, 20, 60])
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 28])
 def test_students_t_is_near_the_noncentral_one(freedom: int, alpha: float) -> None:
-    """The t test finds it as often as it says, to five points: where there are few degrees of freedom, less."""
+    """The t test finds it as often as it says, to five points: the fewer degrees of freedom, the less."""
     n = freedom + 1
     found = smallest_difference(1 / math.sqrt(n), freedom=freedom, alpha=alpha)
     assert TTestPower().power(found, n, alpha) == pytest.approx(0.8, abs=0.05)
