@@ -87,9 +87,9 @@ def headline(evidence: Evidence, rate: float) -> tuple[list[str], list[str]]:
     if compared.letters:
         claims.append(
             "Methods that share a *Group* letter are not significantly different in their average "
-            f"({_test(evidence, compared, rate)}, Holm for {count(_pairs(compared), 'pair')}); `≈`: no method "
-            "is significantly better, so that it may be the best; *Place*: the places that an average may "
-            f"have, with 95{NBSP}% confidence for all of them at once."
+            f"({_test(evidence, compared, rate)}, Holm for {count(_pairs(compared), 'pair')}); `≈`: no "
+            "method is significantly better, so that it may be the best; *Place*: the places that an average "
+            f"may have, with 95{NBSP}% confidence for all of them at once."
         )
         claims += untold(evidence, compared, rate)
     return claims, _reach(evidence, compared, rate) if len(compared.rows) > 1 else []
@@ -168,8 +168,8 @@ def _about(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
     if compared.scope == "data sets":
         lines.append(
             "- Tested: the mean difference over data sets, by the paired t test of the means over tasks and "
-            f"seeds (no p value below 2 / 2ⁿ, the least of an exact test of signs), with Holm's correction for "
-            f"{count(_pairs(compared), 'pair')}."
+            "seeds (no p value below 2 / 2ⁿ, the least of an exact test of signs), with Holm's correction "
+            f"for {count(_pairs(compared), 'pair')}."
         )
         return lines
     lines.append(
