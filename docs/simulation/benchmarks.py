@@ -1,15 +1,13 @@
 """Simulated benchmarks with a known truth, as plans, records and scores: what reports are made from.
 
 Every task has test images of its own. A score is the method's strength on anomalous images plus noise, of
-which part belongs to the image (the same for all methods and seeds), part to the method and part to the run. The
-strength itself varies from seed to seed and from task to task, so that runs differ by as much as asked.
+which part belongs to the image (the same for all methods and seeds), part to the method and part to the run.
+The strength itself varies from seed to seed and from task to task, so that runs differ by as much as asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray

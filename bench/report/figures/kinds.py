@@ -52,12 +52,15 @@ class Sources:
     published : tuple of Published
     interval : callable or None
         Of a row's mean over columns at a rate; bars in the reproduction scatter.
+    blocks : dict of str to int, or None
+        The independent data set that each data set belongs to.
     """
 
     board: Board
     archive: Archive | None = None
     published: tuple[Published, ...] = ()
     interval: Interval | None = None
+    blocks: Mapping[str, int] | None = None
 
     def scored(self, record: Record) -> Run:
         """Return labels and scores of a record's test images.
@@ -99,7 +102,7 @@ KINDS: dict[str, FigureKind] = {
     ),
     "critical-difference": FigureKind(
         "mean ranks over data sets, and which methods do not differ significantly",
-        lambda of, choice: critical_differences(of.board, choice),
+        lambda of, choice: critical_differences(of.board, choice, of=of.blocks),
         ("setting", "rate", "methods"),
     ),
     "heatmap": FigureKind(
@@ -191,6 +194,7 @@ def standard(
     *,
     published: tuple[Published, ...] = (),
     interval: Interval | None = None,
+    blocks: Mapping[str, int] | None = None,
 ) -> list[LeaderboardFigure]:
     """Return a suite's figures: the same bytes for the same plan and records.
 
@@ -207,8 +211,10 @@ def standard(
     published : tuple of Published
     interval : callable, optional
         Of a row's mean over columns at a rate.
+    blocks : dict of str to int, optional
+        The independent data set that each data set belongs to.
     """
-    sources = Sources(board=Board(plan, records), published=published, interval=interval)
+    sources = Sources(board=Board(plan, records), published=published, interval=interval, blocks=blocks)
     drawings: list[Drawing] = []
     for kind in STANDARD:
         # What a suite has not enough of for a kind of figure, `anobench figure` says.

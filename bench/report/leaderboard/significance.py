@@ -25,8 +25,8 @@ _POINTS = TableColumn("")
 
 _MATRIX = (
     "Above the diagonal: the difference of the averages in points, row minus column; below it: its p value, "
-    "adjusted by Holm for all pairs; **bold** where p ≤ 0.05, `≡` where the two are equivalent (within ± {rope} "
-    "points). The columns are the rows' numbers."
+    "adjusted by Holm for all pairs; **bold** where p ≤ 0.05, `≡` where the two are equivalent (within "
+    "± {rope} points). The columns are the rows' numbers."
 )
 
 
@@ -87,9 +87,9 @@ def headline(evidence: Evidence, rate: float) -> tuple[list[str], list[str]]:
     if compared.letters:
         claims.append(
             "Methods that share a *Group* letter are not significantly different in their average "
-            f"({_test(evidence, compared, rate)}, Holm for {count(_pairs(compared), 'pair')}); `≈`: no method is "
-            f"significantly better, so that it may be the best; *Place*: the places that an average may have, "
-            f"95{NBSP}% for all of them at once."
+            f"({_test(evidence, compared, rate)}, Holm for {count(_pairs(compared), 'pair')}); `≈`: no "
+            "method is significantly better, so that it may be the best; *Place*: the places that an average "
+            f"may have, with 95{NBSP}% confidence for all of them at once."
         )
         claims += untold(evidence, compared, rate)
     return claims, _reach(evidence, compared, rate) if len(compared.rows) > 1 else []
@@ -167,9 +167,9 @@ def _about(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
     ]
     if compared.scope == "data sets":
         lines.append(
-            "- Tested: the mean difference over data sets, by the paired t test of the means over tasks and seeds "
-            f"(no p value below 2 / 2ⁿ, the least of an exact test of signs), with Holm's correction for "
-            f"{count(_pairs(compared), 'pair')}."
+            "- Tested: the mean difference over data sets, by the paired t test of the means over tasks and "
+            "seeds (no p value below 2 / 2ⁿ, the least of an exact test of signs), with Holm's correction "
+            f"for {count(_pairs(compared), 'pair')}."
         )
         return lines
     lines.append(
@@ -180,14 +180,14 @@ def _about(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
     lines.append(
         "- Tested instead, on these very data sets: the difference of the averages, by Student's t with its "
         "variance over the test images (DeLong; an image counts once for all tasks that share it)"
-        f"{_seeds(evidence, compared, rate)}, and Holm's correction for {count(_pairs(compared), 'pair')}."
+        f"{_seeds(evidence, rate)}, and Holm's correction for {count(_pairs(compared), 'pair')}."
         if compared.scope
         else f"- Nothing was tested on their images: {escape(compared.why)}."
     )
     return lines
 
 
-def _seeds(evidence: Evidence, compared: Comparison, rate: float) -> str:
+def _seeds(evidence: Evidence, rate: float) -> str:
     """Return what was done about seeds."""
     seeds = [number for number in evidence.seeds(rate) if number is not None]
     tasks = len(evidence.board.columns)
@@ -245,11 +245,11 @@ def _legend(compared: Comparison, *, bayes: bool) -> list[str]:
     words = []
     if compared.scope:
         words += [
-            "the best average was picked by these same numbers: its lead is a little flattered, and `≈` above "
-            "marks all that may be the best",
+            "the best average was picked by these same numbers: its lead is a little flattered, and `≈` "
+            "above marks all that may be the best",
             "the interval of a difference is that of a single comparison, without Holm's correction",
-            f"*Verdict*: *equivalent* where the difference is less than ± {rope} (two one-sided tests, Holm), "
-            "*different* where p ≤ 0.05",
+            f"*Verdict*: *equivalent* where the difference is less than ± {rope} (two one-sided tests, "
+            "Holm), *different* where p ≤ 0.05",
         ]
     if bayes:
         words.append(
@@ -281,8 +281,8 @@ def _across(compared: Comparison) -> list[str]:
     if compared.n < needed:
         return [f"Friedman's test of all methods: not enough data sets ({needed} needed)."]
     text = (
-        f"Friedman's test that all methods have the same ranks over the {count(found.n, 'data set')} (Iman and "
-        f"Davenport): F = {found.f:.3g}, p {_compared(found.p)}"
+        f"Friedman's test that all methods have the same ranks over the {count(found.n, 'data set')} (Iman "
+        f"and Davenport): F = {found.f:.3g}, p {_compared(found.p)}"
     )
     if found.p <= ALPHA:
         critical = critical_difference(found.n, found.k, alpha=ALPHA)
