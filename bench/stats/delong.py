@@ -16,7 +16,7 @@ Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics 53,
 
 from __future__ import annotations
 
-from math import comb
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -112,7 +112,12 @@ def variance_of_pairs(parts: Floats, strata: Strata) -> Variance:
 
 def least_p(anomalous: int, normal: int) -> float:
     """Return the least two-sided p value that an exact rank test of so few images has: 2 / C(n, n1)."""
-    return 2 / comb(anomalous + normal, anomalous)
+    return math.exp(
+        math.log(2)
+        + math.lgamma(anomalous + 1)
+        + math.lgamma(normal + 1)
+        - math.lgamma(anomalous + normal + 1)
+    )
 
 
 def _by_stratum(parts: Floats, strata: Strata) -> list[Floats]:

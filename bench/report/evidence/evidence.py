@@ -236,7 +236,7 @@ class Evidence:
     @cache  # noqa: B019
     def _least_p_of(self, columns: tuple[int, ...]) -> float:
         """Return the least p value that an exact test of the images of some tasks has."""
-        total = 0.0
+        total = 2.0
         for block in {self.blocks[self.board.plan.columns[column].dataset] for column in columns}:
             images = self._test_images[block]
             of = [at for at in columns if self.blocks[self.board.plan.columns[at].dataset] == block]
@@ -244,8 +244,8 @@ class Evidence:
             # An image counts once, as what it is in the first of the tasks that have it.
             first = labels[(labels != 2).argmax(axis=0), np.arange(images.n)]
             anomalous, normal = int((first == 1).sum()), int((first == 0).sum())
-            total += float(np.log(least_p(anomalous, normal) / 2)) if min(anomalous, normal) else 0.0
-        return min(1.0, 2 * float(np.exp(total)))
+            total *= least_p(anomalous, normal) / 2 if min(anomalous, normal) else 1.0
+        return min(1.0, total)
 
     def _least_p(self, columns: Sequence[int]) -> float:
         return self._least_p_of(tuple(columns))
