@@ -133,7 +133,8 @@ def test_mean_ranks_have_no_interval() -> None:
     board = Board(plan, make_records(plan, lambda entry: 0.9 - 0.1 * entry.row))
     ((column, cells),) = rank_columns(board, (0, 1), (0,), (0.0,))
     assert column.head == "Mean rank"
-    assert [(cell.value, cell.interval, cell.mark) for cell in cells] == [(1.0, None, "best"), (2.0, None, "")]
+    found = [(cell.value, cell.interval, cell.mark) for cell in cells]
+    assert found == [(1.0, None, "best"), (2.0, None, "")]
     assert rank_columns(board, (0,), (0,), (0.0,)) == []
 
 
