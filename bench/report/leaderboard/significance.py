@@ -112,9 +112,18 @@ def untold(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
 
 def _varies(evidence: Evidence, compared: Comparison, rate: float) -> str:
     """Return what the intervals on these images are over."""
-    seeds = [number for number in evidence.seeds(rate) if number is not None]
-    varies = len(seeds) > 1 and compared.told.any()
-    return "test images and seeds" if varies else "test images"
+    return "test images and seeds" if _seeds_told(evidence, compared, rate) > 1 else "test images"
+
+
+def _seeds_told(evidence: Evidence, compared: Comparison, rate: float) -> int:
+    """Return how many seeds the methods have of which something is told, at most."""
+    groups = (
+        group
+        for row, told in zip(compared.rows, compared.told, strict=True)
+        if told
+        for *_, group in evidence.board.groups(row=row, rate=rate)
+    )
+    return max((len(set(group.by_seed("auroc") or ()) - {None}) for group in groups), default=0)
 
 
 def _test(evidence: Evidence, compared: Comparison, rate: float) -> str:
@@ -180,22 +189,22 @@ def _about(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
     lines.append(
         "- Tested instead, on these very data sets: the difference of the averages, by Student's t with its "
         "variance over the test images (DeLong; an image counts once for all tasks that share it)"
-        f"{_seeds(evidence, rate)}, and Holm's correction for {count(_pairs(compared), 'pair')}."
+        f"{_seeds(evidence, compared, rate)}, and Holm's correction for {count(_pairs(compared), 'pair')}."
         if compared.scope
         else f"- Nothing was tested on their images: {escape(compared.why)}."
     )
     return lines
 
 
-def _seeds(evidence: Evidence, rate: float) -> str:
+def _seeds(evidence: Evidence, compared: Comparison, rate: float) -> str:
     """Return what was done about seeds."""
-    seeds = [number for number in evidence.seeds(rate) if number is not None]
-    tasks = len(evidence.board.columns)
-    if len(seeds) < 2:
+    seeds, tasks = _seeds_told(evidence, compared, rate), len(evidence.board.columns)
+    if seeds < 2:
         return ""
+    where = "the task" if tasks == 1 else f"each of {count(tasks, 'task')}"
     return (
-        f" and over seeds (estimated within each of {count(tasks, 'task')} from {len(seeds)} seeds: "
-        f"{tasks * (len(seeds) - 1)} degrees of freedom)"
+        f" and over seeds (estimated within {where} from {seeds} seeds: "
+        f"{count(tasks * (seeds - 1), 'degree')} of freedom)"
     )
 
 
