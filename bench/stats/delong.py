@@ -79,7 +79,7 @@ def variance_over_images(parts: Floats, strata: Strata) -> Variance:
     Returns
     -------
     Variance, shape (m,)
-        Of one task NaN with a single image of a class: nothing is known of how its images vary.
+        A single image of a class adds nothing, as nothing is known of how it varies: leave such a task out.
     """
     return _sum([_part(held, np.square(held).sum(axis=1)) for held in _by_stratum(parts, strata)])
 
