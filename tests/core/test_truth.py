@@ -197,7 +197,8 @@ def test_the_same_image_has_the_same_number_in_every_view(task: Task) -> None:
     every = contents(Images.of(test))
     assert len(set(every.tolist())) == 5
     np.testing.assert_array_equal(task.truth().images, every[[4, 0, 2, 3]])
-    other = Images.of(source("other", 5))
+    apart = source("other", 5)
+    other = Images.of(apart)
     assert not set(contents(other).tolist()) & set(every.tolist())
     joined = Images.of(test, [3, 1]) + other[:2]
     for images in (joined, joined.sealed()[0]):
