@@ -264,11 +264,17 @@ class Evidence:
     @cache  # noqa: B019
     def seeds(self, *rates: float) -> tuple[int | None, ...]:
         """Return the seeds that any method has at some rates; (None,) if nothing depends on one."""
+        return self.seeds_of(range(len(self.board.plan.rows)), *rates) or (None,)
+
+    def seeds_of(self, rows: Sequence[int], *rates: float) -> tuple[int, ...]:
+        """Return the seeds, or draws of anomalies, that any of these rows has at some rates."""
         groups = (
-            group.by_seed("auroc") or {} for rate in rates for *_, group in self.board.groups(rate=rate)
+            group.by_seed("auroc") or {}
+            for rate in rates
+            for row, *_, group in self.board.groups(rate=rate)
+            if row in rows
         )
-        found = {seed for held in groups for seed in held if seed is not None}
-        return tuple(sorted(found)) or (None,)
+        return tuple(sorted({seed for held in groups for seed in held if seed is not None}))
 
     def untold(self, row: int, columns: Sequence[int], rates: Sequence[float], *, by_task: int = 0) -> int:
         """Return how many seeds it takes before anything can be told of a row; 0 where it can be.

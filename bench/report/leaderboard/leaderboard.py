@@ -245,7 +245,7 @@ def _reading(evidence: Evidence) -> list[str]:
 def _by_task_seeds(evidence: Evidence) -> str:
     """Return what the intervals by task have of seeds."""
     board = evidence.board
-    seeds = max(len([seed for seed in evidence.seeds(rate) if seed is not None]) for rate in board.rates)
+    seeds = max(len(evidence.seeds_of(board.ranked, rate)) for rate in board.rates)
     if seeds < 2:
         return ""
     if seeds >= SEEDS_OF_ONE_TASK:

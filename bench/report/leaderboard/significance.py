@@ -100,7 +100,7 @@ def untold(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
     rows = [row for row, told in zip(compared.rows, compared.told, strict=True) if not told]
     if not rows:
         return []
-    seeds = [number for number in evidence.seeds(rate) if number is not None]
+    seeds = evidence.seeds_of(rows, rate)
     shown = [f"`{evidence.board.label(row)}`" for row in rows[:MOST_NAMED]]
     more = [count(len(rows) - MOST_NAMED, "other")] if len(rows) > MOST_NAMED else []
     return [
@@ -117,13 +117,8 @@ def _varies(evidence: Evidence, compared: Comparison, rate: float) -> str:
 
 def _seeds_told(evidence: Evidence, compared: Comparison, rate: float) -> int:
     """Return how many seeds the methods have of which something is told, at most."""
-    groups = (
-        group
-        for row, told in zip(compared.rows, compared.told, strict=True)
-        if told
-        for *_, group in evidence.board.groups(row=row, rate=rate)
-    )
-    return max((len(set(group.by_seed("auroc") or ()) - {None}) for group in groups), default=0)
+    told = [row for row, is_told in zip(compared.rows, compared.told, strict=True) if is_told]
+    return len(evidence.seeds_of(told, rate))
 
 
 def _test(evidence: Evidence, compared: Comparison, rate: float) -> str:
