@@ -67,7 +67,7 @@ def test_scores_give_intervals_and_groups(tmp_path: Path) -> None:
     ]  # fmt: skip
     for each in table.rows:
         assert each.row is not None
-        assert each.cells[2].interval == pytest.approx(evidence.overall_interval(each.row, 0.0), rel=1e-5)
+        assert each.cells[3].interval == pytest.approx(evidence.overall_interval(each.row, 0.0), rel=1e-5)
     assert [each.cells[0].value for each in table.rows] == ["a", "a", "b"]
     other = table_of(overview(evidence), "ap", 0.0)
     assert "group" not in [column.key for column in other.columns]
