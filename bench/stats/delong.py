@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.stats import Floats
 from bench.stats.placements import Placements
-from bench.stats.variance import Variance
+from bench.stats.variance import Variance, stacked
 
 #: Strata of images: a number for each image.
 Strata = NDArray[np.int64]
@@ -81,7 +81,8 @@ def variance_over_images(parts: Floats, strata: Strata) -> Variance:
     Variance, shape (m,)
         A single image of a class adds nothing, as nothing is known of how it varies: leave such a task out.
     """
-    return _sum([_part(held, np.square(held).sum(axis=1)) for held in _by_stratum(parts, strata)])
+    every = [_part(held, np.square(held).sum(axis=1)) for held in _by_stratum(parts, strata)]
+    return stacked(every).sum(axis=0)
 
 
 def variance_of_pairs(parts: Floats, strata: Strata) -> Variance:
@@ -107,7 +108,7 @@ def variance_of_pairs(parts: Floats, strata: Strata) -> Variance:
             squares[a, b] = squares[b, a] = _squares(held[a] - held[b])
         np.fill_diagonal(squares, 0.0)
         found.append(_part(held, squares))
-    return _sum(found)
+    return stacked(found).sum(axis=0)
 
 
 def least_p(anomalous: int, normal: int) -> float:
@@ -142,10 +143,3 @@ def _part(held: Floats, squares: Floats) -> Variance:
 
 def _squares(values: Floats) -> float:
     return 0.0 if np.ptp(values) < 1e-15 else float(values @ values)
-
-
-def _sum(parts: list[Variance]) -> Variance:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total

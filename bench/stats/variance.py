@@ -2,8 +2,10 @@
 
 What is uncertain about an AUROC or a difference comes from several sources: the anomalous images, the normal
 ones, and the seeds of each task. A sum of such estimates is close to a chi-squared variable whose degrees of
-freedom are Satterthwaite's; put into his formula as they are, parts with few degrees of freedom make that
-number too small, so each part is first corrected for the spread of its own estimate.
+freedom are Satterthwaite's. Put into his formula as they are, many parts with a degree of freedom or two each
+(the seeds of many tasks) make that number too small: there each part is corrected for the spread of its own
+estimate, and the parts together have no more degrees of freedom than all of them. Two sums are joined by the
+formula as it is: corrected, it would promise too much where one of the two has few degrees and dominates.
 
 References
 ----------
@@ -34,41 +36,41 @@ class Variance:
     Attributes
     ----------
     value : ndarray
-        Sums of the parts.
-    spread : ndarray
-        Sums of part² / (its degrees of freedom + 2), an unbiased estimate of the sum of part² / freedom.
+    freedom : ndarray
+        Degrees of freedom of the estimates; infinite where nothing varies.
     """
 
     value: Floats
-    spread: Floats
+    freedom: Floats
 
     @classmethod
-    def of(cls, parts: ArrayLike, freedom: ArrayLike) -> Variance:
-        """Return variances of one part each, estimated with so many degrees of freedom."""
-        value: Floats = np.asarray(parts, np.float64)
-        return cls(value, value**2 / (np.asarray(freedom, np.float64) + 2))
+    def of(cls, value: ArrayLike, freedom: ArrayLike) -> Variance:
+        """Return variances that were estimated with so many degrees of freedom."""
+        held: Floats = np.asarray(value, np.float64)
+        return cls(held, np.where(held > 0, np.asarray(freedom, np.float64), np.inf))
 
     def __add__(self, other: Variance) -> Variance:
-        return Variance(self.value + other.value, self.spread + other.spread)
+        """Return the variances of sums of two independent quantities."""
+        value = self.value + other.value
+        with np.errstate(divide="ignore", invalid="ignore"):
+            freedom = value**2 / (self.value**2 / self.freedom + other.value**2 / other.freedom)
+        return Variance.of(value, np.where(np.isnan(freedom), np.inf, freedom))
 
     def __getitem__(self, at: Any) -> Variance:
-        return Variance(self.value[at], self.spread[at])
+        return Variance(self.value[at], self.freedom[at])
 
     def sum(self, axis: int) -> Variance:
-        """Return the variances of sums of independent quantities along an axis."""
-        return Variance(self.value.sum(axis=axis), self.spread.sum(axis=axis))
+        """Return the variances of sums of many independent quantities along an axis."""
+        value = self.value.sum(axis=axis)
+        spread = (self.value**2 / (self.freedom + 2)).sum(axis=axis)
+        every = np.where(self.value > 0, self.freedom, 0.0).sum(axis=axis)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            freedom = np.where(spread > 0, value**2 / spread - 2, np.inf)
+        return Variance.of(value, np.minimum(freedom, every))
 
     def scaled(self, factor: ArrayLike) -> Variance:
         """Return the variances of the quantities times a factor."""
-        square = np.asarray(factor, np.float64) ** 2
-        return Variance(self.value * square, self.spread * square**2)
-
-    @property
-    def freedom(self) -> Floats:
-        """Degrees of freedom of the sums; infinite where nothing varies."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found: Floats = np.where(self.spread > 0, self.value**2 / self.spread - 2, np.inf)
-        return found
+        return Variance(self.value * np.asarray(factor, np.float64) ** 2, self.freedom)
 
     def reach(self, level: float = 0.95) -> Floats:
         """Return half the width of the interval of Student's t."""
@@ -82,7 +84,7 @@ class Variance:
         ----------
         difference : array_like
         least : array_like
-            What no p value may fall below (`least_p`).
+            What no p value may fall below (`bench.stats.delong.least_p`).
 
         Returns
         -------
@@ -94,3 +96,8 @@ class Variance:
             statistic = np.where(size < NOTHING, 0.0, size / np.sqrt(self.value))
         p: Floats = 2 * stdtr(self.freedom, -statistic)
         return np.where(np.isnan(self.value), np.nan, np.maximum(p, np.minimum(least, 1.0)))
+
+
+def stacked(parts: list[Variance]) -> Variance:
+    """Return variances of one shape as one with a new first axis."""
+    return Variance(np.stack([part.value for part in parts]), np.stack([part.freedom for part in parts]))

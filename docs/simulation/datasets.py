@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.report.evidence.comparison import Samples, compare_methods
+from bench.report.evidence.comparison import compare_methods
+from bench.report.evidence.samples import Samples
 from simulation.counting import Counts, Share
 
 #: Standard deviations over data sets, classes of one data set, and seeds of one task, in AUROC.

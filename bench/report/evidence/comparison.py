@@ -8,19 +8,16 @@ has, it says; and of which methods too few seeds are there to say anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.report.evidence.samples import Flags, Samples, on_images
 from bench.stats import Floats
-from bench.stats.delong import Strata, variance_of_pairs, variance_over_images
 from bench.stats.friedman import Friedman, friedman
-from bench.stats.interval import share_interval
 from bench.stats.multiple import (
     ROPE,
     equivalent,
@@ -30,102 +27,17 @@ from bench.stats.multiple import (
     rank_sets,
     significantly_better,
 )
-from bench.stats.overdatasets import Blocked, blocked, mean_intervals
+from bench.stats.overdatasets import Blocked, mean_intervals
 from bench.stats.power import smallest_difference
-from bench.stats.seeds import seeds_needed, variance_over_seeds
+from bench.stats.seeds import seeds_needed
 from bench.stats.variance import Variance
 
 Scope = Literal["data sets", "images", ""]
-Flags = NDArray[np.bool_]
 
 ALPHA = 0.05
 #: With fewer independent data sets an interval over them says next to nothing, and the Bayesian test is
 #: mostly its prior.
 ENOUGH_FOR_INTERVAL = 5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImageParts:
-    """What the test images of a block of data sets add to the means of m methods.
-
-    Attributes
-    ----------
-    parts : ndarray, shape (m, n)
-        To the mean over all data sets, with its weights.
-    strata : ndarray, shape (n,)
-        See `bench.stats.delong`.
-    """
-
-    parts: Floats
-    strata: Strata
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Samples:
-    """What is compared: AUROC, or a summary of a curve, of m methods on data sets.
-
-    Attributes
-    ----------
-    rows : tuple of int
-        The methods, as rows of the board.
-    blocks : tuple of int
-        The independent data set that each data set belongs to.
-    values : tuple of ndarray, each of shape (m, tasks, seeds)
-        By data set. What does not depend on a seed repeats its value.
-    told : ndarray, shape (m,), bool
-        Whether what seeds leave open about a method can be told.
-    images : tuple of ImageParts, or None
-        By block; without them nothing can be said on these images.
-    margin : float
-        How far below 1 the mean of perfect AUROCs may lie, with so few images.
-    least_p : float
-        The least p value that so few images allow.
-    shares : bool
-        The values are shares of 1.
-    why : str
-        Why there are no images.
-    comparable : bool
-        False where the cells were not measured alike: then nothing is tested.
-    """
-
-    rows: tuple[int, ...]
-    blocks: tuple[int, ...]
-    values: tuple[Floats, ...]
-    told: Flags
-    images: tuple[ImageParts, ...] | None
-    margin: float = 0.0
-    least_p: float = 0.0
-    shares: bool = True
-    why: str = ""
-    comparable: bool = True
-
-    @property
-    def tasks(self) -> int:
-        return sum(value.shape[1] for value in self.values)
-
-    @property
-    def blocked(self) -> Blocked:
-        """Means over seeds and tasks, by block."""
-        return blocked(np.stack([value.mean(axis=(1, 2)) for value in self.values]), self.blocks)
-
-    @property
-    def weights(self) -> Floats:
-        """Of the tasks in the mean, shape (tasks,): data sets count alike, and the tasks of one alike."""
-        n = len(self.values)
-        return np.concatenate([np.full(value.shape[1], 1 / (n * value.shape[1])) for value in self.values])
-
-    def variance(self) -> Variance:
-        """Return the variances of the means over these images and over seeds, shape (m,); NaN if not told."""
-        seeds = variance_over_seeds(np.concatenate(self.values, axis=1), self.weights)
-        found = _total(self.images, variance_over_images) + seeds
-        return Variance(np.where(self.told, found.value, np.nan), found.spread)
-
-    def variance_of_pairs(self) -> Variance:
-        """Return the variances of all differences, shape (m, m); seeds are paired."""
-        every = np.concatenate(self.values, axis=1)
-        seeds = variance_over_seeds(every[:, None] - every[None, :], self.weights)
-        found = _total(self.images, variance_of_pairs) + seeds
-        return Variance(np.where(self.told[:, None] & self.told, found.value, np.nan), found.spread)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -275,37 +187,16 @@ def data_sets_needed(methods: int, alpha: float = ALPHA) -> int:
     return n
 
 
-def on_images(samples: Samples) -> Floats:
-    """Return the intervals of the means on these images, shape (m, 2); NaN where nothing can be told."""
-    m = len(samples.rows)
-    if samples.images is None:
-        return np.full((m, 2), np.nan)
-    mean, variance = samples.blocked.mean, samples.variance()
-    if not samples.shares:
-        reach = np.where(variance.value > 0, variance.reach(), np.nan)
-        return np.stack([mean - reach, mean + reach], axis=1)
-    found = share_interval(mean, variance)
-    for at in np.flatnonzero(samples.told & np.isnan(found[:, 0]) & ~np.isnan(variance.value)):
-        low, high = (1 - samples.margin, 1.0) if mean[at] > 0.5 else (0.0, samples.margin)
-        found[at] = (low, high) if mean[at] in (0.0, 1.0) else mean[at]
-    return found
-
-
 def _pairs(samples: Samples, held: Blocked, needed: int) -> tuple[Variance, Scope, Flags]:
     """Return the variances of all differences, over what, and of which methods anything can be told."""
     m, n = len(samples.rows), len(held.weights)
     if m > 1 and samples.comparable and n >= needed:
         # Whatever seeds leave open is part of the spread over data sets.
         found = held.differences().variance
-        return Variance(found.value.reshape(m, m), found.spread.reshape(m, m)), "data sets", np.ones(m, bool)
+        return Variance(found.value.reshape(m, m), found.freedom.reshape(m, m)), "data sets", np.ones(m, bool)
     if m > 1 and samples.comparable and samples.images is not None:
         return samples.variance_of_pairs(), "images", samples.told
-    return Variance(np.full((m, m), np.nan), np.zeros((m, m))), "", samples.told
-
-
-def _total(images: Sequence[ImageParts] | None, of: Callable[[Floats, Strata], Variance]) -> Variance:
-    every = [of(each.parts, each.strata) for each in images or ()]
-    return reduce(add, every[1:], every[0])
+    return Variance.of(np.full((m, m), np.nan), np.inf), "", samples.told
 
 
 def _reach(pairs: Variance, mean: Floats, margin: float) -> Floats:
@@ -317,7 +208,7 @@ def _reach(pairs: Variance, mean: Floats, margin: float) -> Floats:
 
 def _with_unseen(pairs: Variance, reach: Floats) -> Variance:
     """Return the variances with those that stand for the reach of perfect methods, which do not vary."""
-    return Variance(np.where(pairs.value == 0, (reach / 2) ** 2, pairs.value), pairs.spread)
+    return Variance(np.where(pairs.value == 0, (reach / 2) ** 2, pairs.value), pairs.freedom)
 
 
 def _smallest(pairs: Variance) -> float:

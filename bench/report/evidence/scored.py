@@ -215,5 +215,5 @@ def _task(
     counts = {"anomalous": int(strata.sum()), "normal": int((strata == 0).sum())}
     own, pairs = variance_over_images(parts[:, here], strata), variance_of_pairs(parts[:, here], strata)
     if min(counts.values()) < 2:
-        own, pairs = (Variance(np.full_like(held.value, np.nan), held.spread) for held in (own, pairs))
+        own, pairs = (Variance(np.full_like(held.value, np.nan), held.freedom) for held in (own, pairs))
     return Tested(rows, auroc, own, pairs, **counts), parts

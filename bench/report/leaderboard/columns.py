@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from bench.report.board import LOWER, PRINTED, Board
 from bench.report.evidence.comparison import Comparison
-from bench.report.evidence.evidence import Mark
+from bench.report.evidence.tasks import Mark
 from bench.report.groups import Summary
 from bench.report.numbers import NBSP, NOTHING
 from bench.report.table import Filled, TableCell, TableColumn, marked

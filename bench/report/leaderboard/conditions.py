@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bench.core.cell import Record
 from bench.report.board import Board
-from bench.report.evidence.evidence import different_protocols
+from bench.report.evidence.blocks import different_protocols
 from bench.report.markdown import blocks, escape, grid
 from bench.report.numbers import NOTHING, count, percent, span
 

@@ -15,12 +15,12 @@ from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.figures.kinds import LeaderboardFigure, shown
 from bench.report.leaderboard import conditions, provenance, robustness, significance, tables
-from bench.report.leaderboard.significance import headline
+from bench.report.leaderboard.claims import headline
 from bench.report.markdown import blocks, escape, folded, grid
 from bench.report.numbers import NOTHING, count, percent, points, rate_name
 from bench.report.published.row import Published
 from bench.report.published.text import published_beside_ours
-from bench.stats.seeds import SEEDS_OF_ONE_TASK
+from bench.stats.seeds import TASKS_THAT_HELP
 
 #: With more methods × tasks × rates the tables by task stop at the first rate: GitHub shows half a megabyte.
 MOST_VALUES = 4000
@@ -248,11 +248,11 @@ def _by_task_seeds(evidence: Evidence) -> str:
     seeds = max(len(evidence.seeds_of(board.ranked, rate)) for rate in board.rates)
     if seeds < 2:
         return ""
-    if seeds >= SEEDS_OF_ONE_TASK:
+    if max(map(len, board.datasets.values())) < TASKS_THAT_HELP:
         return " and the variance over the task's seeds"
     return (
         " and the variance over seeds (the task's own, drawn towards those of the method's other tasks on "
-        "the data set)"
+        f"the data set where these are {TASKS_THAT_HELP} or more)"
     )
 
 

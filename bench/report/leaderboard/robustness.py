@@ -14,10 +14,11 @@ import numpy as np
 
 from bench.metrics.purification import PURIFICATION_METRICS
 from bench.report.board import Board
-from bench.report.evidence.comparison import Comparison, Samples, compare_methods, on_images
+from bench.report.evidence.comparison import Comparison, compare_methods
 from bench.report.evidence.evidence import Evidence
+from bench.report.evidence.samples import Samples, on_images
+from bench.report.leaderboard.claims import ONE_DRAW, one_draw
 from bench.report.leaderboard.columns import group_column, means_column, summaries
-from bench.report.leaderboard.significance import ONE_DRAW, one_draw
 from bench.report.leaderboard.tables import at_each
 from bench.report.markdown import blocks, escape, folded, table_lines
 from bench.report.numbers import NBSP, percent, rate_name
@@ -158,10 +159,12 @@ def summary_table(evidence: Evidence, names: Sequence[str]) -> list[str]:
 
 
 def _surely(compared: Comparison, at: int) -> tuple[bool, float, int]:
-    """Return what methods are sorted by: the lower end of the interval, those without one last."""
+    """Return what methods are sorted by: the lower end of the interval, those of which nothing is told last.
+
+    A method whose images order alike at every rate has no interval, and nothing is open about it.
+    """
     low = float(compared.interval[at, 0])
-    unknown = bool(np.isnan(low))
-    return unknown, -float(compared.mean[at]) if unknown else -low, at
+    return not bool(compared.told[at]), -float(compared.mean[at]) if np.isnan(low) else -low, at
 
 
 def _breakdowns(held: Curves) -> list[str]:

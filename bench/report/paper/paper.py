@@ -15,7 +15,8 @@ from typing import Literal
 from bench.core.errors import AnobenchError, did_you_mean
 from bench.report.board import LOWER, PRINTED, Board
 from bench.report.evidence.comparison import compare_methods
-from bench.report.evidence.evidence import Evidence, Mark
+from bench.report.evidence.evidence import Evidence
+from bench.report.evidence.tasks import Mark
 from bench.report.leaderboard.columns import marks_of
 from bench.report.numbers import percent
 from bench.report.table import Table, TableCell, TableColumn, marked, table_of
