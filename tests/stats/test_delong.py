@@ -223,7 +223,6 @@ def test_tasks_without_common_images_add_up() -> None:
     strata, every = strata_of(np.stack(labels)), np.sum(parts, axis=0)
     own, pairs = variance_over_images(every, strata), variance_of_pairs(every, strata)
     assert own.value == pytest.approx(sum(each.value for _, each, _ in apart) / 9, rel=1e-9)
-    assert own.spread == pytest.approx(sum(each.spread for _, each, _ in apart) / 81, rel=1e-9)
     assert pairs.value[0, 1] == pytest.approx(sum(each.value[0, 1] for *_, each in apart) / 9, rel=1e-9)
 
 
@@ -239,7 +238,7 @@ def test_the_order_of_images_does_not_matter() -> None:
     )
     for first, second in zip(one, other, strict=True):
         np.testing.assert_allclose(first.value, second.value, rtol=1e-9, atol=0)
-        np.testing.assert_allclose(first.spread, second.spread, rtol=1e-9, atol=0)
+        np.testing.assert_allclose(first.freedom, second.freedom, rtol=1e-9, atol=0)
 
 
 def test_parts_sum_to_nothing_over_each_class() -> None:

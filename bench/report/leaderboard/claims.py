@@ -1,4 +1,4 @@
-"""The sentences below the first table: what intervals, groups and marks claim, how far it reaches, what is open."""
+"""The sentences below the first table: what intervals, groups and marks claim, and how far it reaches."""
 
 from __future__ import annotations
 

@@ -98,7 +98,8 @@ def _about(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
     lines.append(
         "- Tested instead, on these very data sets: the difference of the averages, by Student's t with its "
         "variance over the test images (DeLong; an image counts once for all tasks that share it)"
-        f"{_seeds(evidence, compared, rate)}, and Holm's correction for {count(pairs_told(compared), 'pair')}."
+        f"{_seeds(evidence, compared, rate)}, and Holm's correction for "
+        f"{count(pairs_told(compared), 'pair')}."
         if compared.scope
         else f"- Nothing was tested on their images: {escape(compared.why)}."
     )

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from bench.report.evidence.comparison import ImageParts, Samples, best, compare_methods, data_sets_needed
+from bench.report.evidence.comparison import best, compare_methods, data_sets_needed
+from bench.report.evidence.samples import ImageParts, Samples
 from bench.stats.power import smallest_difference
 from tests.stats.cases import welch
 
