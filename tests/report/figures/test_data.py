@@ -82,6 +82,13 @@ def test_contamination_curves_have_means_and_bands_over_seeds() -> None:
     assert "standard deviation" in data.note
 
 
+def test_the_words_of_curves_count_the_methods_that_they_do_not_name() -> None:
+    few = contamination_curves(board_of(["a"], {"x": ["0"]}, rates=(0.0, 0.1)))
+    assert "others" not in few.description
+    many = contamination_curves(board_of([f"m{at}" for at in range(11)], {"x": ["0"]}, rates=(0.0, 0.1)))
+    assert many.description.endswith("; and 3 others.")
+
+
 def test_one_seed_has_no_band() -> None:
     data = contamination_curves(board_of(["a"], {"x": ["0"]}, rates=(0.0, 0.1), seeds=(0,), stochastic=True))
     assert data.panels[0].curves[0].lows == (None, None)

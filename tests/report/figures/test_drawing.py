@@ -21,6 +21,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from bench.report.figures import draw
 from bench.report.figures.common import Choice, Drawing
 from bench.report.figures.contamination import contamination_curves
+from bench.report.figures.critical import critical_differences
 from bench.report.figures.draw import canvas, heat, svg
 from bench.report.figures.heatmap import heat_map
 from tests.report.figures.samples import KINDS, ODD, board_of, drawing
@@ -243,6 +244,16 @@ def test_large_suites_stay_small_files() -> None:
     width = float(re.findall(r'width="([\d.]+)pt"', figure)[0])
     assert width < 72 * 12, "the columns go on below one another"
     assert len(figure_of(hundred).axes) >= 3
+
+
+def test_a_diagram_is_as_wide_as_its_names_and_ranks_need() -> None:
+    def width(methods: int) -> float:
+        labels = [f"{'W' * 30}{at}" for at in range(methods)]
+        six = {f"data{at}": ["0", "1"] for at in range(6)}
+        board = board_of(labels, six, lambda entry: 0.9 - 0.01 * entry.row)
+        return float(figure_of(critical_differences(board)).get_figwidth())
+
+    assert width(6) - width(4) == pytest.approx(2 * 0.14, abs=0.01)
 
 
 def test_heat_maps_of_one_and_of_nothing() -> None:
