@@ -21,7 +21,6 @@ from bench.report.numbers import NBSP, NOTHING
     ],
 )
 def test_bytes(value: int, text: str) -> None:
-    # 1.5 GiB are 1536 MiB.
     assert numbers.size(value) == text
 
 
@@ -68,6 +67,8 @@ def test_counts_spans_and_rates() -> None:
     assert numbers.span([5000, 5000]) == "5,000"
     assert numbers.span([391, 209]) == "209 to 391"
     assert numbers.span([1.25, 3.0], digits=1) == "1.2 to 3.0"
+    assert numbers.span([9.0901, 9.0909], 2) == "9.09"
+    assert numbers.percent(0.005) == f"0.5{NBSP}%"
     assert numbers.percent(0.125) == f"12.5{NBSP}%"
     assert numbers.rate_name(0.0) == "clean"
     assert numbers.rate_name(0.1) == f"10{NBSP}% contamination"

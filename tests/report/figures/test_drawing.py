@@ -24,7 +24,8 @@ from bench.report.figures.contamination import contamination_curves
 from bench.report.figures.critical import critical_differences
 from bench.report.figures.draw import canvas, heat, svg
 from bench.report.figures.heatmap import heat_map
-from tests.report.figures.samples import KINDS, ODD, board_of, drawing
+from bench.report.figures.scatter import reproduction
+from tests.report.figures.samples import KINDS, ODD, board_of, drawing, published
 
 WHITE, DARK_PAGE = "#ffffff", "#0d1117"
 #: How colours look to eyes that lack one kind of cones: in linear RGB (Machado et al. 2009, table 1).
@@ -254,6 +255,19 @@ def test_a_diagram_is_as_wide_as_its_names_and_ranks_need() -> None:
         return float(figure_of(critical_differences(board)).get_figwidth())
 
     assert width(6) - width(4) == pytest.approx(2 * 0.14, abs=0.01)
+
+
+@pytest.mark.parametrize("value", [0.005, 0.5, 0.9, 0.999])
+def test_every_reproduction_lies_inside_its_square(value: float) -> None:
+    board = board_of(["a", "b"], {"x": ["0"], "y": ["0"]}, lambda _: value)
+    data = reproduction(board, published(board), interval=lambda *_: (value - 0.005, value + 0.001))
+    ax = figure_of(data).axes[0]
+    (low, high), across = ax.get_ylim(), ax.get_xlim()
+    assert (low, high) == across
+    shown = [100 * v for pair in data.pairs for v in (pair.theirs, pair.ours, *(pair.interval or ()))]
+    assert low <= min(shown)
+    assert max(shown) <= high <= 100
+    assert high - max(shown) >= min(0.5, 100 - max(shown)), "room around the points, up to 100"
 
 
 def test_heat_maps_of_one_and_of_nothing() -> None:
