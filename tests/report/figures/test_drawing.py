@@ -24,7 +24,7 @@ from bench.report.figures.contamination import contamination_curves
 from bench.report.figures.critical import critical_differences
 from bench.report.figures.draw import canvas, heat, svg
 from bench.report.figures.heatmap import heat_map
-from bench.report.figures.scatter import reproduction
+from bench.report.figures.scatter import pareto, reproduction
 from tests.report.figures.samples import KINDS, ODD, board_of, drawing, published
 
 WHITE, DARK_PAGE = "#ffffff", "#0d1117"
@@ -268,6 +268,36 @@ def test_every_reproduction_lies_inside_its_square(value: float) -> None:
     assert low <= min(shown)
     assert max(shown) <= high <= 100
     assert high - max(shown) >= min(0.5, 100 - max(shown)), "room around the points, up to 100"
+
+
+def test_every_method_lies_at_its_seconds_and_points() -> None:
+    data = pareto(board_of(["a", "b"], {"x": ["0"]}, lambda entry: 0.9 - 0.1 * entry.row))
+    ax = figure_of(data).axes[0]
+    dots = sorted(np.ravel(line.get_xydata()).tolist() for line in ax.lines[: len(data.spots)])
+    assert np.allclose(dots, [(spot.seconds, 100 * spot.auroc) for spot in data.spots])
+
+
+def test_names_of_data_sets_stand_below_the_middle_of_their_tasks() -> None:
+    data = heat_map(board_of(["a", "b"], {"x": ["0", "1", "2"], "y": ["0"]}))
+    (below,) = figure_of(data).axes[0].child_axes
+    middles = dict(
+        zip((text.get_text() for text in below.get_xticklabels()), below.get_xticks(), strict=True)
+    )
+    assert middles == {"x": 1.5, "y": 3.5}
+
+
+@pytest.mark.parametrize("datasets", [1, 2, 3, 4, 6])
+def test_panels_are_of_about_the_same_size(datasets: int) -> None:
+    data = contamination_curves(
+        board_of(["a"], {f"data{at}": ["0"] for at in range(datasets)}, rates=(0.0, 0.1))
+    )
+    figure = figure_of(data)
+    count = len(data.panels)
+    rows = len({round(ax.get_position().y0, 3) for ax in figure.axes[:count]})
+    plots = [ax.get_window_extent().height / figure.dpi for ax in figure.axes[:count]]
+    assert rows == {1: 1, 3: 1, 4: 2, 5: 2, 7: 3}[count]
+    assert max(plots) - min(plots) < 0.05
+    assert 1.5 < min(plots) < 3, "inches: neither flat nor tall"
 
 
 def test_heat_maps_of_one_and_of_nothing() -> None:
