@@ -198,6 +198,10 @@ def test_reproduction_tells_what_was_measured_alike() -> None:
     assert len(alike) == 3 * 2
     assert {pair.theirs for pair in alike} == {0.8, 0.81, 0.82}
     assert "6 measured alike" in data.description
+    assert "Filled: 6 measured alike. Hollow: 6 do not compare" in data.note
+    only = replace(data, pairs=tuple(alike))  # type: ignore[type-var]
+    assert "Hollow" not in only.note
+    assert "Filled" not in replace(data, pairs=tuple(set(data.pairs) - set(alike))).note  # type: ignore
 
 
 def test_reproduction_points_are_said_once_and_intervals_are_kept() -> None:
