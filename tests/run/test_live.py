@@ -75,7 +75,9 @@ def test_more_cells_than_rows_are_counted() -> None:
 
 def test_without_a_terminal_there_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
-    monkeypatch.setattr(live, "err", Console(file=said, width=200, soft_wrap=True, markup=False, highlight=False))
+    monkeypatch.setattr(
+        live, "err", Console(file=said, width=200, soft_wrap=True, markup=False, highlight=False)
+    )
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     tracker = ProgressTracker("trial", [Slot(name="cpu", device="cpu")], total=3)
