@@ -146,6 +146,10 @@ def test_so_many_data_sets_are_needed_and_no_fewer(k: int) -> None:
     assert n == 2 or critical_difference(n - 1, k) >= k - 1 or least_p(n - 1, k) > 0.05
 
 
+def test_a_looser_test_needs_fewer_data_sets() -> None:
+    assert datasets_needed(3, alpha=0.2) == 2 < datasets_needed(3)
+
+
 def test_too_few_data_sets_are_said_with_how_many_it_takes() -> None:
     with pytest.raises(FigureError, match=r"not enough data sets.* over 2 .*it takes 6 data sets"):
         critical_differences(board_of(["a", "b"], {"x": ["0"], "y": ["0"]}))
