@@ -135,6 +135,27 @@ def test_width_groups_the_vector_and_batchnorm_is_fresh(backbones: Backbones, pi
     torch.testing.assert_close(normed, fresh(plain))
 
 
+def test_a_network_whose_features_depend_on_the_batch_runs_image_by_image(
+    backbones: Backbones,
+    pixels: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    net = network(backbones, "tiny")
+    plain, forward, last = network(backbones, "tiny").pooled(pixels[:3]), net._forward, []
+
+    def dependent(images: torch.Tensor, *more: object) -> dict[str, torch.Tensor]:
+        last.append(images.is_contiguous(memory_format=torch.channels_last))
+        return {name: out + torch.arange(len(out))[:, None] for name, out in forward(images, *more).items()}
+
+    monkeypatch.setattr(net, "_forward", dependent)
+    found = net.pooled(pixels[:3])
+    assert net.batch_size == 1
+    assert "features depend on the place in a batch of 16; running images one by one" in caplog.text
+    assert all(last), "tried as images are given"
+    torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)
+
+
 def test_torchvision_gives_what_its_classifier_gets(tmp_path: Path, pixels: np.ndarray) -> None:
     from torchvision.models import get_model
 
