@@ -228,6 +228,8 @@ def test_dry_run_shows_the_plan_and_writes_nothing(
 def test_export_is_tidy(toy: Path, suite: Callable[..., Path], anobench: Invoke, here: Path) -> None:
     path = suite('datasets = ["toy"]\nmethods = ["brightness[level=2]", "crashes"]\n')
     anobench("run", path, "--bench", toy)
+    planned = anobench("run", path, "--bench", toy, "--dry-run")
+    assert "4 of 4 cells are done (2 failed), 0 to run." in planned.out
     ended = anobench("export", "trial")
     rows = list(csv.DictReader(io.StringIO(ended.out)))
     assert ",".join(rows[0]) == (
