@@ -10,6 +10,7 @@ import torch
 
 from bench.core.errors import BackboneError
 from bench.features.backbone import Backbones, NetworkTable
+from bench.features.build import _head
 from bench.features.network import FrozenNetwork
 
 CPU = torch.device("cpu")
@@ -248,3 +249,12 @@ def test_images_too_small_are_named_with_the_mend(tmp_path: Path, pixels: np.nda
     small = network(Backbones({"small": table}, tmp_path), "small")
     with pytest.raises(BackboneError, match=r"backbone small: images of 16 px are too small .*larger"):
         small.pooled(pixels[:2])
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_network_of_several_outputs_gives_its_last(kind: type) -> None:
+    class Several(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> object:
+            return kind([images, images + 1, images + 2])
+
+    assert _head(Several())(torch.zeros(1)).item() == 2
