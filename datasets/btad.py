@@ -1,8 +1,8 @@
 """BTAD: three industrial products (01, 02, 03) with body and surface defects, and masks.
 
-The totals (1,799 train, 451 good, 290 defective) agree with published counts of the archive. Which of the
-folders 02 and 03 holds 399 and which 1,000 train images is told differently by the data's own readme and by
-the literature; here it is as in the literature.
+The totals (1,799 train, 451 good, 290 defective) agree with published counts of the archive. The
+data's own readme and the literature disagree on which of the folders 02 and 03 has 399 train images and which
+1,000; here it is as in the literature.
 """
 
 from __future__ import annotations

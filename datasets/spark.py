@@ -2,13 +2,13 @@
 
 One task, as in PLUME: train on the satellites of the train split, test on the whole validation split. Each
 object is cut out by its box (four numbers a, b, c, d: rows a to c, columns b to d), resized to 512 and then
-to 32 pixels (``size``; 0 keeps the crop). The train split's debris is the holdout that contamination draws
-from.
+to 32 pixels (``size``; 0 keeps the crop). The train split's debris is the anomaly pool: contamination
+draws from it.
 
 The data is given on request; this adapter was not tried on it. Folders, tables and the order of a box,
 ``[R_min, C_min, R_max, C_max]``, are those of the readme that the authors gave out for the challenge of 2021;
-names are read tolerantly all the same (see `FOLDERS`, `TABLES`, `COLUMNS`), since what the images' column
-is called is not told there. The depth images are not used. Expected counts (150,000 images, 60 % for
+names are read tolerantly all the same (see `FOLDERS`, `TABLES`, `COLUMNS`), since the readme does not
+name the images' column. The depth images are not used. Expected counts (150,000 images, 60 % for
 training and 20 % for validation) follow from the public description. That the resizing is bilinear is our
 reading.
 """

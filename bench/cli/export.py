@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from bench.cli.options import DEFAULT_RESULTS, ResultsFolder
+from bench.cli.options import DEFAULT_RESULTS, OutFile, ResultsFolder, SuiteRun
 
 
-def export(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")],
-    results: ResultsFolder = DEFAULT_RESULTS,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write here, not to the screen.")
-    ] = None,
-) -> None:
+def export(suite: SuiteRun, results: ResultsFolder = DEFAULT_RESULTS, out: OutFile = None) -> None:
     """Print every cell's metrics as one tidy CSV: a row for each cell and metric."""
     from bench.cli.console import hand_out
-    from bench.cli.report import suite_name
-    from bench.core.archive import Archive
+    from bench.cli.report import read_suite
     from bench.report.export import export_csv
 
-    archive = Archive(results)
-    plan = archive.plan(suite_name(suite))
-    text = export_csv(plan, archive.load_all(entry.cell.key for entry in plan.entries))
-    hand_out(text, out)
+    _, plan, records = read_suite(suite, results)
+    hand_out(export_csv(plan, records), out)

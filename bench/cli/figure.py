@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, SuiteRun, registry
 
 if TYPE_CHECKING:
     from bench.report.figures.common import Choice
@@ -31,7 +31,6 @@ class Time(StrEnum):
 
 _KINDS = "contamination, critical-difference, heatmap, histogram, pareto, reproduction, roc or training."
 
-_Suite = Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")]
 _Kind = Annotated[str, typer.Argument(metavar="KIND", help=_KINDS)]
 _Format = Annotated[Form | None, typer.Option("--format", "-f", help="By default that of --output, or svg.")]
 _Output = Annotated[
@@ -57,7 +56,7 @@ _Time = Annotated[Time | None, typer.Option("--time", help="Which seconds pareto
 
 
 def figure(
-    suite: _Suite,
+    suite: SuiteRun,
     kind: _Kind,
     form: _Format = None,
     output: _Output = None,
@@ -76,8 +75,7 @@ def figure(
     Prints where it is and what it shows, for those who cannot see it.
     """
     from bench.cli.console import err, out
-    from bench.cli.report import suite_name
-    from bench.core.archive import Archive
+    from bench.cli.report import read_suite
     from bench.core.files import write_atomically
     from bench.report.board import Board
     from bench.report.figures.common import ALL, ONE_CLASS, Choice
@@ -85,8 +83,7 @@ def figure(
     from bench.report.published.read import load_published
 
     the_form = _form(form, output)
-    archive = Archive(results)
-    plan = archive.plan(suite_name(suite))
+    archive, plan, records = read_suite(suite, results)
     choice = Choice(
         setting=setting or ONE_CLASS,
         rate=rate,
@@ -97,7 +94,6 @@ def figure(
         time=time.value if time else ALL.time,
     )
     published = load_published(registry(bench).folders) if kind == "reproduction" else ()
-    records = archive.load_all(entry.cell.key for entry in plan.entries)
     sources = Sources(board=Board(plan, records), archive=archive, published=published)
     data = prepare(kind, sources, choice)
 

@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from bench.suite.registry import Registry
 
+SuiteRun = Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")]
+OutFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write here, not to the screen.")]
 ResultsFolder = Annotated[
     Path,
     typer.Option("--results", metavar="DIR", help="Where leaderboards and records are.", show_default=True),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, SuiteRun, registry
+
+if TYPE_CHECKING:
+    from bench.core.archive import Archive
+    from bench.core.cell import Record
+    from bench.core.plan import Plan
 
 
 def report(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")],
+    suite: SuiteRun,
     rope: Annotated[
         float,
         typer.Option("--rope", min=0.0, max=50.0, metavar="POINTS", help="A smaller difference is none."),
@@ -20,14 +26,16 @@ def report(
 ) -> None:
     """Write a suite's leaderboard, CSV and JSON again, from its records; runs no method and needs no data."""
     from bench.cli.run import finish
-    from bench.core.archive import Archive
     from bench.report.results import Results
 
+    archive, plan, records = read_suite(suite, results)
+    raise typer.Exit(finish(Results(plan, archive, records, registry=registry(bench)), rope=rope / 100))
+
+
+def read_suite(given: str, results: Path) -> tuple[Archive, Plan, dict[str, Record]]:
+    """Return the archive, and a suite's plan and records in it; the suite by its name or its file."""
+    from bench.core.archive import Archive
+
     archive = Archive(results)
-    plan = archive.plan(suite_name(suite))
-    raise typer.Exit(finish(Results(plan, archive, registry=registry(bench)), rope=rope / 100))
-
-
-def suite_name(given: str) -> str:
-    """Return the name under which a suite's plan is kept, from a name or a path."""
-    return given.rsplit("/", 1)[-1].removesuffix(".toml")
+    plan = archive.plan(given.rsplit("/", 1)[-1].removesuffix(".toml"))
+    return archive, plan, archive.load_all(entry.cell.key for entry in plan.entries)

@@ -119,19 +119,14 @@ def mvtec_listing(
     masks = _masks_by_image(root, truth, suffix)
     normal = [Sample(file, NORMAL_TYPE) for file in list_images(root / good, root)]
     samples = []
-    types = sorted(
-        path.name
-        for path in (root / test).iterdir()
-        if path.is_dir() and path != root / truth and not path.name.startswith(".")
-    )
-    good_name = Path(good).name
-    for kind in types:
-        for file in list_images(root / test / kind, root):
+    for path in sorted((root / test).iterdir()):
+        if not path.is_dir() or path == root / truth or path.name.startswith("."):
+            continue
+        for file in list_images(path, root):
             stem = file.rpartition("/")[2].rpartition(".")[0]
-            if kind == good_name:
-                masks.pop(f"{kind}/{stem}", None)
-            else:
-                samples.append(Sample(file, kind, masks.pop(f"{kind}/{stem}", ())))
+            of_image = masks.pop(f"{path.name}/{stem}", ())
+            if path.name != Path(good).name:
+                samples.append(Sample(file, path.name, of_image))
     if masks:
         raise DataError(
             f"{root / next(iter(masks.values()))[0]}: this mask belongs to no image in {root / test}"

@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
 from bench.data.resize import PixelArrays, Size, resize, resized, stack, to_tensor
 from bench.data.source import Pixels
@@ -102,13 +101,11 @@ def on_device(
 
 
 def centre_crop(pixels: torch.Tensor, size: Size) -> torch.Tensor:
-    """Crop (b, 3, h, w) around the centre, with torchvision's rounding; pads with 0 where too small."""
-    height, width = (size, size) if isinstance(size, int) else size
-    pad_h, pad_w = max(height - pixels.shape[-2], 0), max(width - pixels.shape[-1], 0)
-    if pad_h or pad_w:
-        pixels = F.pad(pixels, (pad_w // 2, (pad_w + 1) // 2, pad_h // 2, (pad_h + 1) // 2))
-    top, left = round((pixels.shape[-2] - height) / 2), round((pixels.shape[-1] - width) / 2)
-    return pixels[:, :, top : top + height, left : left + width]
+    """Crop (b, 3, h, w) around the centre; pads with 0 where too small."""
+    from torchvision.transforms.functional import center_crop
+
+    cropped: torch.Tensor = center_crop(pixels, [size, size] if isinstance(size, int) else list(size))
+    return cropped
 
 
 def _pil(pixels: Pixels, size: Size | None, crop: Size | None, interpolation: str) -> NDArray[np.uint8]:

@@ -97,6 +97,8 @@ def test_a_failed_cell_is_a_result_until_it_is_retried(
         "        Path('ready').read_text()\n        return Scores([0.0] * len(test))\n"
     )
     assert anobench("run", path, "--bench", toy).code == 1
+    planned = anobench("run", path, "--bench", toy, "--dry-run")
+    assert "1 of 1 cells are done (1 failed), 0 to run." in planned.out
     (here / "ready").write_text("")
     assert anobench("run", path, "--bench", toy).code == 1
     ended = anobench("run", path, "--bench", toy, "--retry-failed")

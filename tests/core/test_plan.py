@@ -45,6 +45,11 @@ def test_a_plan_survives_its_file(plan: Plan) -> None:
     assert [entry.cell.key for entry in again.entries] == [entry.cell.key for entry in plan.entries]
 
 
+def test_a_plan_holds_no_number_that_json_has_not() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        Plan(suite="odd", title="", rates=(float("nan"),)).to_json()
+
+
 def changed(**changes: Any) -> str:
     return json.dumps(json.loads(PLAN.to_json()) | changes)
 

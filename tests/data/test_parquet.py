@@ -83,6 +83,18 @@ def test_plain_bytes_are_images_too(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_labels_may_be_names(tmp_path: Path, kind: pa.DataType) -> None:
+    labels = pa.array(["dog", "cat", "dog"], pa.string()).cast(kind)
+    images = pa.array([png(picture(n)) for n in range(3)])
+    pq.write_table(pa.table({"image": images, "label": labels}), tmp_path / "x.parquet")
+    table = ParquetTable("x", [tmp_path / "x.parquet"], image="image", label="label")
+    assert table.texts() == {"cat", "dog"}
+    assert table.labels(("cat", "dog")).tolist() == [1, 0, 1]
+    with pytest.raises(DataError, match="the label 'dog' is no class"):
+        table.labels(("cat",))
+
+
 def test_class_names_come_from_the_hubs_metadata(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "x.parquet", [png(picture(1))], [0])
     assert ParquetTable("x", [path], image="image", label="label").class_names() is None

@@ -192,6 +192,16 @@ def test_the_hub_is_asked_where_there_is_no_copy(
     assert asked == [("uoft-cs/cifar10", None)]
 
 
+def test_what_the_hub_says_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gated(*_: object) -> None:
+        raise OSError("\nthis set is gated\nask for access first")
+
+    monkeypatch.setattr(hub, "_check_network", lambda _: None)
+    monkeypatch.setattr(hub, "_parquet_of", gated)
+    with pytest.raises(DataError, match=r"does not give an/owner \(OSError: this set is gated\); check"):
+        hub.download("an/owner", None)
+
+
 @pytest.mark.parametrize(
     ("layout", "remove"),
     [("parquet", "plain_text/test-00000-of-00001.parquet"), ("folders", "test"), ("batches", "test_batch")],

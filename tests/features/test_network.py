@@ -10,6 +10,7 @@ import torch
 
 from bench.core.errors import BackboneError
 from bench.features.backbone import Backbones, NetworkTable
+from bench.features.build import _head
 from bench.features.network import FrozenNetwork
 
 CPU = torch.device("cpu")
@@ -135,6 +136,27 @@ def test_width_groups_the_vector_and_batchnorm_is_fresh(backbones: Backbones, pi
     torch.testing.assert_close(normed, fresh(plain))
 
 
+def test_a_network_whose_features_depend_on_the_batch_runs_image_by_image(
+    backbones: Backbones,
+    pixels: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    net = network(backbones, "tiny")
+    plain, forward, last = network(backbones, "tiny").pooled(pixels[:3]), net._forward, []
+
+    def dependent(images: torch.Tensor, *more: object) -> dict[str, torch.Tensor]:
+        last.append(images.is_contiguous(memory_format=torch.channels_last))
+        return {name: out + torch.arange(len(out))[:, None] for name, out in forward(images, *more).items()}
+
+    monkeypatch.setattr(net, "_forward", dependent)
+    found = net.pooled(pixels[:3])
+    assert net.batch_size == 1
+    assert "features depend on the place in a batch of 16; running images one by one" in caplog.text
+    assert all(last), "tried as images are given"
+    torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)
+
+
 def test_torchvision_gives_what_its_classifier_gets(tmp_path: Path, pixels: np.ndarray) -> None:
     from torchvision.models import get_model
 
@@ -227,3 +249,12 @@ def test_images_too_small_are_named_with_the_mend(tmp_path: Path, pixels: np.nda
     small = network(Backbones({"small": table}, tmp_path), "small")
     with pytest.raises(BackboneError, match=r"backbone small: images of 16 px are too small .*larger"):
         small.pooled(pixels[:2])
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_network_of_several_outputs_gives_its_last(kind: type) -> None:
+    class Several(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> object:
+            return kind([images, images + 1, images + 2])
+
+    assert _head(Several())(torch.zeros(1)).item() == 2

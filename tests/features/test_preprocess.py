@@ -92,5 +92,6 @@ def test_sizes_and_crops_round_as_torchvision() -> None:
     assert resized(201, 333, 96) == (96, 159)
     assert resized(5, 7, (3, 9)) == (3, 9)
     pixels = torch.randint(0, 256, (1, 3, 37, 52), dtype=torch.uint8)
-    for size in (10, 37, 52, 60, (20, 31)):
-        assert torch.equal(centre_crop(pixels, size), transforms.functional.center_crop(pixels, size))
+    assert torch.equal(centre_crop(pixels, 10), pixels[:, :, 14:24, 21:31]), "halves are rounded to even"
+    assert torch.equal(centre_crop(pixels, (20, 31)), pixels[:, :, 8:28, 10:41])
+    assert torch.equal(centre_crop(pixels, 60), torch.nn.functional.pad(pixels, (4, 4, 11, 12)))

@@ -177,6 +177,20 @@ def test_many_small_shards_are_merged(tmp_path: Path) -> None:
     assert opened(tmp_path).seconds(rows).sum() == pytest.approx(40.0)
 
 
+def test_merged_shards_stay_within_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 2 * upkeep.SMALL_BYTES <= upkeep.MERGED_BYTES, "any two small ones fit into a merged one"
+    kept = opened(tmp_path)
+    for start in range(40):
+        fill(kept, np.array([start]))
+    one = upkeep.manifests(folder_of(tmp_path))[0].nbytes
+    monkeypatch.setattr(upkeep, "MERGED_BYTES", 20 * one)
+    kept.close()
+    sizes = [shard.nbytes for shard in upkeep.manifests(folder_of(tmp_path))]
+    assert max(sizes) <= 20 * one
+    assert len(sizes) < 40
+    np.testing.assert_array_equal(read(opened(tmp_path), np.arange(40)), values_of(np.arange(40)))
+
+
 def test_superseded_shards_stay_while_another_process_reads(tmp_path: Path) -> None:
     kept = opened(tmp_path)
     for start in range(20):

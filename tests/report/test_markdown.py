@@ -50,29 +50,6 @@ def test_a_fence_is_longer_than_those_inside() -> None:
     assert markdown.fenced("a", "sh") == ["```sh", "a", "```"]
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(0, "0"), (0.0001, "<0.001"), (0.0123, "0.012"), (1.234, "1.23"), (12.34, "12.3"), (1234.5, "1,234")],
-)
-def test_seconds(value: float, shown: str) -> None:
-    assert numbers.seconds(value) == shown
-
-
-def test_numbers() -> None:
-    assert numbers.points(0.95349) == "95.3"
-    assert numbers.percent(0.1) == f"10{numbers.NBSP}%"
-    assert numbers.percent(0.005) == f"0.5{numbers.NBSP}%"
-    assert numbers.signed_points(0.0213) == "+2.1"
-    assert numbers.signed_points(-0.0213) == "−2.1"
-    assert numbers.signed_points(-0.0001) == "0.0"
-    assert numbers.size(300 * 2**20) == "300 MiB"
-    assert numbers.size(5 * 2**30) == "5.0 GiB"
-    assert numbers.count(1, "cell") == "1 cell"
-    assert numbers.count(2000, "cell") == "2,000 cells"
-    assert numbers.span([209, 391, 5000]) == "209 to 5,000"
-    assert numbers.span([9.0901, 9.0909], 2) == "9.09"
-
-
 def test_a_column_is_as_wide_as_its_longest_word() -> None:
     assert markdown.narrowest(["textures (synthetic)", "**95.3**"]) == len("(synthetic)") + 3
     assert markdown.narrowest([f"95.3{numbers.NBSP}±{numbers.NBSP}0.2"]) == len("95.3 ± 0.2") + 3

@@ -43,12 +43,24 @@ def test_the_time_left_follows_what_cells_really_took(clock: list[float]) -> Non
 
 
 def test_a_snapshot_says_what_runs_where(clock: list[float]) -> None:
-    tracker = ProgressTracker("trial", SLOTS, total=2)
+    tracker = ProgressTracker("trial", SLOTS, total=2, _began=0.0)
     tracker.submitted(Job(id=3, cells=(CELL,)))
     tracker.event(Started(job=3, cell=CELL, slot=SLOTS[1]))
     tracker.event(Progress(job=3, kind="training", what="Cap", done=1200, total=5000))
     clock[0] = 7.0
-    assert tracker.snapshot().running == (("cpu #2", str(CELL), 7.0, "1,200 of 5,000"),)
+    tracker.finished(RECORD)
+    tracker.finished(make_record(CELL, status="failed"))
+    assert tracker.snapshot() == Snapshot(
+        suite="trial",
+        driver="",
+        total=2,
+        done=2,
+        failed=1,
+        seconds=7.0,
+        left_seconds=0.0,
+        running=(("cpu #2", str(CELL), 7.0, "1,200 of 5,000"),),
+        devices=(),
+    )
 
 
 def test_the_status_is_written_now_and_then_and_goes_with_the_run(clock: list[float], tmp_path: Path) -> None:

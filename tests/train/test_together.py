@@ -67,17 +67,19 @@ def test_only_who_would_fail_alone_fails() -> None:
     Toy.calls.clear()
     banks = [np.ones((2, 2)), -np.ones((2, 2)), np.ones((2, 2)) * 2]
     methods = [Toy() for _ in banks]
-    fits = fit_many(methods, [images(bank) for bank in banks])
+    clock = ticks()
+    fits = fit_many(methods, [images(bank) for bank in banks], clock=lambda: next(clock))
     assert Toy.calls == [3, 1, 1, 1]
+    assert [f.seconds for f in fits] == [6 / 3 + 6] * 3, "its own fit, and its share of what was in vain"
     assert [f.together for f in fits] == [1, 1, 1]
     assert [type(f.error) for f in fits] == [type(None), FitError, type(None)]
     assert (methods[0].total, methods[2].total) == (4, 8)
 
 
 def test_methods_that_do_not_offer_it_are_fitted_one_by_one() -> None:
-    methods = made("dn2", 4)
-    fits = fit_many(methods, [images(bank) for bank in BANKS])
-    assert [f.together for f in fits] == [1] * 4
+    methods, clock = made("dn2", 4), ticks()
+    fits = fit_many(methods, [images(bank) for bank in BANKS], clock=lambda: next(clock))
+    assert [(f.seconds, f.together) for f in fits] == [(6.0, 1)] * 4
     for method, bank in zip(methods, BANKS, strict=True):
         expected = scores(made("dn2", 1)[0], bank, TEST)
         np.testing.assert_array_equal(method.score(images(TEST)).image.numpy(), expected)

@@ -301,6 +301,12 @@ def test_losses_that_are_no_numbers_are_left_out() -> None:
     assert suggested_rate(rates, losses) == rates[30]
 
 
+def test_two_usable_losses_are_enough() -> None:
+    falling = np.linspace(4, 3, 13).tolist()
+    assert suggested_rate(range_test_rates(13), falling) == range_test_rates(13)[10]
+    assert suggested_rate(range_test_rates(12), falling[:12]) is None, "ten and one are left out"
+
+
 @pytest.mark.parametrize("losses", [[], [1.0] * 5, [np.nan] * 100, [1.0, 1e9] + [1.0] * 98])
 def test_too_little_to_go_by_gives_nothing(losses: list[float]) -> None:
     assert suggested_rate(range_test_rates(), losses) is None

@@ -42,22 +42,8 @@ def check(dataset: Dataset, name: str = "") -> Findings:
     DataError
         The data set is missing, or not even its tasks can be named.
     """
-    names = dataset.tasks()
+    checked = _check_tasks(dataset)
     differences = _differences(dataset)
-    checked = _Checked()
-    for task_name in names:
-        try:
-            task = dataset.task(task_name)
-        except MissingData:
-            raise
-        except DataError as error:
-            checked.notes.append(str(error))
-        else:
-            checked.add(task, own_splits=not isinstance(dataset, OneVsRest))
-    if isinstance(dataset, OneVsRest) and checked.pixels:
-        for split in ("train", "test"):
-            source, numbers = dataset.split(split)
-            checked.splits[source.name] = (source, [dataset.classes[number] for number in numbers], ())
     files, official_names = _files(dataset, name)
     notes, facts = [*differences, *checked.notes, *files.notes], [*files.facts]
     official = bool(checked.splits)
@@ -74,6 +60,24 @@ def check(dataset: Dataset, name: str = "") -> Findings:
         official &= compared.official
     notes = list(dict.fromkeys(notes))
     return Findings(tuple(notes), tuple(facts), official)
+
+
+def _check_tasks(dataset: Dataset) -> _Checked:
+    checked = _Checked()
+    for name in dataset.tasks():
+        try:
+            task = dataset.task(name)
+        except MissingData:
+            raise
+        except DataError as error:
+            checked.notes.append(str(error))
+        else:
+            checked.add(task, own_splits=not isinstance(dataset, OneVsRest))
+    if isinstance(dataset, OneVsRest) and checked.pixels:
+        for split in ("train", "test"):
+            source, numbers = dataset.split(split)
+            checked.splits[source.name] = (source, [dataset.classes[number] for number in numbers], ())
+    return checked
 
 
 def _counts(dataset: Dataset, title: str, found: int, nothing_differs: bool) -> str:

@@ -134,20 +134,7 @@ def published_row(fields: dict[str, str], where: str) -> Published:
     def fail(key: str, expected: str) -> PublishedError:
         return PublishedError(f"{where}, {key}: got {fields.get(key, '')!r}, expected {expected}")
 
-    for key in REQUIRED:
-        if not fields[key] and not (key == "task" and fields["metric"] in FACTS):
-            raise fail(key, "a text: this column may not be empty")
-    if not (fields.get("label") or fields.get("method") or fields["metric"] in FACTS):
-        raise fail("label", "the method as it is printed (or its adapter's name in the column method)")
-    for key, allowed in (("selection", SELECTIONS), ("certainty", ("", *CERTAINTIES))):
-        if fields.get(key, "") not in allowed:
-            raise fail(key, " or ".join(repr(word) for word in allowed))
-    numbers: dict[str, int | None] = {}
-    for key in ("tasks", "resolution", "runs"):
-        text = fields.get(key, "")
-        if text and not (text.isdecimal() and int(text) > 0):
-            raise fail(key, "a whole number above 0, or nothing")
-        numbers[key] = int(text) if text else None
+    _check_words(fields, fail)
     return Published(
         source=fields["source"],
         label=fields.get("label") or fields.get("method", ""),
@@ -156,9 +143,9 @@ def published_row(fields: dict[str, str], where: str) -> Published:
         backbone=fields.get("backbone", ""),
         protocol=fields.get("protocol", ""),
         note=fields.get("note", ""),
-        tasks=numbers["tasks"],
-        resolution=numbers["resolution"],
-        runs=numbers["runs"],
+        tasks=_whole(fields, "tasks", fail),
+        resolution=_whole(fields, "resolution", fail),
+        runs=_whole(fields, "runs", fail),
         params=_params(fields.get("params", ""), fail),
         dataset=_selector(fields["dataset"], fail),
         task=fields["task"],
@@ -171,6 +158,24 @@ def published_row(fields: dict[str, str], where: str) -> Published:
         certainty=fields.get("certainty") or "read",
         where=where,
     )
+
+
+def _check_words(fields: dict[str, str], fail: Fail) -> None:
+    for key in REQUIRED:
+        if not fields[key] and not (key == "task" and fields["metric"] in FACTS):
+            raise fail(key, "a text: this column may not be empty")
+    if not (fields.get("label") or fields.get("method") or fields["metric"] in FACTS):
+        raise fail("label", "the method as it is printed (or its adapter's name in the column method)")
+    for key, allowed in (("selection", SELECTIONS), ("certainty", ("", *CERTAINTIES))):
+        if fields.get(key, "") not in allowed:
+            raise fail(key, " or ".join(repr(word) for word in allowed))
+
+
+def _whole(fields: dict[str, str], key: str, fail: Fail) -> int | None:
+    text = fields.get(key, "")
+    if text and not (text.isdecimal() and int(text) > 0):
+        raise fail(key, "a whole number above 0, or nothing")
+    return int(text) if text else None
 
 
 def _value(fields: dict[str, str], fail: Fail) -> float:

@@ -305,6 +305,8 @@ def test_nothing_in_common_and_all_failed(tmp_path: Path) -> None:
     text = diff_text(found)
     assert "Only before: dn2[k=0] (2 tasks), forest[k=1] (2 tasks)" in text
     assert "Nothing to compare" in text
+    assert "Only before: dn2[k=0] (2 tasks), and 1 other method" in diff_text(found, limit=1)
+    assert "other method" not in text
     failed = {entry.cell.key: failure(entry.cell) for entry in PLAN.entries}
     (tmp_path / "f.csv").write_text(export_csv(PLAN, failed))
     assert compared(tmp_path / "f.csv", tmp_path / "f.csv").exit_status == 3

@@ -82,6 +82,13 @@ def test_contamination_curves_have_means_and_bands_over_seeds() -> None:
     assert "standard deviation" in data.note
 
 
+def test_the_words_of_curves_count_the_methods_that_they_do_not_name() -> None:
+    few = contamination_curves(board_of(["a"], {"x": ["0"]}, rates=(0.0, 0.1)))
+    assert "others" not in few.description
+    many = contamination_curves(board_of([f"m{at}" for at in range(11)], {"x": ["0"]}, rates=(0.0, 0.1)))
+    assert many.description.endswith("; and 3 others.")
+
+
 def test_one_seed_has_no_band() -> None:
     data = contamination_curves(board_of(["a"], {"x": ["0"]}, rates=(0.0, 0.1), seeds=(0,), stochastic=True))
     assert data.panels[0].curves[0].lows == (None, None)
@@ -139,6 +146,10 @@ def test_so_many_data_sets_are_needed_and_no_fewer(k: int) -> None:
     assert n == 2 or critical_difference(n - 1, k) >= k - 1 or least_p(n - 1, k) > 0.05
 
 
+def test_a_looser_test_needs_fewer_data_sets() -> None:
+    assert datasets_needed(3, alpha=0.2) == 2 < datasets_needed(3)
+
+
 def test_too_few_data_sets_are_said_with_how_many_it_takes() -> None:
     with pytest.raises(FigureError, match=r"not enough data sets.* over 2 .*it takes 6 data sets"):
         critical_differences(board_of(["a", "b"], {"x": ["0"], "y": ["0"]}))
@@ -191,6 +202,10 @@ def test_reproduction_tells_what_was_measured_alike() -> None:
     assert len(alike) == 3 * 2
     assert {pair.theirs for pair in alike} == {0.8, 0.81, 0.82}
     assert "6 measured alike" in data.description
+    assert "Filled: 6 measured alike. Hollow: 6 do not compare" in data.note
+    only = replace(data, pairs=tuple(alike))  # type: ignore[type-var]
+    assert "Hollow" not in only.note
+    assert "Filled" not in replace(data, pairs=tuple(set(data.pairs) - set(alike))).note  # type: ignore
 
 
 def test_reproduction_points_are_said_once_and_intervals_are_kept() -> None:

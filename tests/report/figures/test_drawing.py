@@ -21,9 +21,11 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from bench.report.figures import draw
 from bench.report.figures.common import Choice, Drawing
 from bench.report.figures.contamination import contamination_curves
+from bench.report.figures.critical import critical_differences
 from bench.report.figures.draw import canvas, heat, svg
 from bench.report.figures.heatmap import heat_map
-from tests.report.figures.samples import KINDS, ODD, board_of, drawing
+from bench.report.figures.scatter import pareto, reproduction
+from tests.report.figures.samples import KINDS, ODD, board_of, drawing, published
 
 WHITE, DARK_PAGE = "#ffffff", "#0d1117"
 #: How colours look to eyes that lack one kind of cones: in linear RGB (Machado et al. 2009, table 1).
@@ -243,6 +245,59 @@ def test_large_suites_stay_small_files() -> None:
     width = float(re.findall(r'width="([\d.]+)pt"', figure)[0])
     assert width < 72 * 12, "the columns go on below one another"
     assert len(figure_of(hundred).axes) >= 3
+
+
+def test_a_diagram_is_as_wide_as_its_names_and_ranks_need() -> None:
+    def width(methods: int) -> float:
+        labels = [f"{'W' * 30}{at}" for at in range(methods)]
+        six = {f"data{at}": ["0", "1"] for at in range(6)}
+        board = board_of(labels, six, lambda entry: 0.9 - 0.01 * entry.row)
+        return float(figure_of(critical_differences(board)).get_figwidth())
+
+    assert width(6) - width(4) == pytest.approx(2 * 0.14, abs=0.01)
+
+
+@pytest.mark.parametrize("value", [0.005, 0.5, 0.9, 0.999])
+def test_every_reproduction_lies_inside_its_square(value: float) -> None:
+    board = board_of(["a", "b"], {"x": ["0"], "y": ["0"]}, lambda _: value)
+    data = reproduction(board, published(board), interval=lambda *_: (value - 0.005, value + 0.001))
+    ax = figure_of(data).axes[0]
+    (low, high), across = ax.get_ylim(), ax.get_xlim()
+    assert (low, high) == across
+    shown = [100 * v for pair in data.pairs for v in (pair.theirs, pair.ours, *(pair.interval or ()))]
+    assert low <= min(shown)
+    assert max(shown) <= high <= 100
+    assert high - max(shown) >= min(0.5, 100 - max(shown)), "room around the points, up to 100"
+
+
+def test_every_method_lies_at_its_seconds_and_points() -> None:
+    data = pareto(board_of(["a", "b"], {"x": ["0"]}, lambda entry: 0.9 - 0.1 * entry.row))
+    ax = figure_of(data).axes[0]
+    dots = sorted(np.ravel(line.get_xydata()).tolist() for line in ax.lines[: len(data.spots)])
+    assert np.allclose(dots, [(spot.seconds, 100 * spot.auroc) for spot in data.spots])
+
+
+def test_names_of_data_sets_stand_below_the_middle_of_their_tasks() -> None:
+    data = heat_map(board_of(["a", "b"], {"x": ["0", "1", "2"], "y": ["0"]}))
+    (below,) = figure_of(data).axes[0].child_axes
+    middles = dict(
+        zip((text.get_text() for text in below.get_xticklabels()), below.get_xticks(), strict=True)
+    )
+    assert middles == {"x": 1.5, "y": 3.5}
+
+
+@pytest.mark.parametrize("datasets", [1, 2, 3, 4, 6])
+def test_panels_are_of_about_the_same_size(datasets: int) -> None:
+    data = contamination_curves(
+        board_of(["a"], {f"data{at}": ["0"] for at in range(datasets)}, rates=(0.0, 0.1))
+    )
+    figure = figure_of(data)
+    count = len(data.panels)
+    rows = len({round(ax.get_position().y0, 3) for ax in figure.axes[:count]})
+    plots = [ax.get_window_extent().height / figure.dpi for ax in figure.axes[:count]]
+    assert rows == {1: 1, 3: 1, 4: 2, 5: 2, 7: 3}[count]
+    assert max(plots) - min(plots) < 0.05
+    assert 1.5 < min(plots) < 3, "inches: neither flat nor tall"
 
 
 def test_heat_maps_of_one_and_of_nothing() -> None:

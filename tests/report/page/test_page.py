@@ -69,6 +69,18 @@ def test_the_tables(tmp_path: Path) -> None:
     assert tasks[2] == ["dn2[k=2]", "89.0", "2.00", "90.0", "89.0", "88.0"]
 
 
+def test_what_a_page_can_be_filtered_by(tmp_path: Path) -> None:
+    page = report(tmp_path, *toy())
+    options = {
+        name: re.findall(r'<option value="([^"]*)">', text)
+        for name, text in re.findall(r'<select id="(\w+)">(.*?)</select>', page, re.S)
+    }
+    assert options["suite"] == ["", toy()[0].suite]
+    assert options["dataset"] == ["", "digits", "textures"]
+    assert options["rate"] == ["0.0", "0.1"]
+    assert "auroc" in options["metric"]
+
+
 def test_a_mean_over_fewer_cells_is_no_number(tmp_path: Path) -> None:
     page = report(tmp_path, *toy())
     dirty = rows_of(page, "Overall: AUROC, 10 % contamination".replace(" %", "\u00a0%"))

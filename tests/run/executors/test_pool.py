@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from bench.core.cell import Record
+from bench.run.executors.base import Job, Slot
 from bench.run.executors.inline import Inline
+from bench.run.executors.pool import Pool
+from bench.run.executors.process import Process
 from bench.run.timing import PACKED
 from bench.suite.suite import Limits
 from tests.run.faulty import Trial, children
@@ -100,3 +103,52 @@ def test_the_timing_lane_runs_cells_alone_and_repeated(tmp_path: Path) -> None:
         assert record.flags == ("timed alone: the median of 3 runs after a warm-up",)
     tries = [len((tmp_path / f"ok-{n}").read_text().split()) for n in range(3)]
     assert tries == [4 * 2] * 3, "a warm-up and three runs of two tasks"
+
+
+def test_which_jobs_may_stand_beside_or_behind_which(tmp_path: Path) -> None:
+    """By slots alone: no worker starts."""
+    trial = Trial(tmp_path, ["fault[how=ok]"])
+    plain = Job(id=1, cells=tuple(trial.cells[:1]), seconds=0.1, device_bytes=2**30)
+    alone, fresh, long = (
+        replace(plain, **{name: value})
+        for name, value in (("alone", True), ("fresh", True), ("seconds", 9.0))
+    )
+    part, unknown = replace(plain, part=(0, 2)), replace(plain, device_bytes=None)
+
+    def fits(job: Job, *, device: str, before: Job | None = None, beside: Job | None = None) -> bool:
+        pool = Pool(trial.setup, [device], 2)
+        here, there = pool._workers
+        pool._free_bytes["cuda:1"] = 4 * 2**30  # what the first worker on it reports
+        here.jobs.extend([before] if before else [])
+        there.jobs.extend([beside] if beside else [])
+        found = pool.fits(job, here.slot)
+        pool.close()
+        return found
+
+    for device in ("cpu", "cuda:0", "cuda:1"):
+        assert all(fits(job, device=device) for job in (plain, alone, fresh, long, part, unknown))
+        assert not fits(alone, device=device, beside=plain)
+        assert not fits(plain, device=device, beside=alone)
+        assert not any(fits(job, device=device, before=plain) for job in (alone, fresh, long))
+        assert fits(plain, device=device, before=plain)
+        assert fits(part, device=device, beside=plain), "an extraction does not wait for memory"
+    assert fits(plain, device="cpu", beside=plain)
+    assert not fits(plain, device="cuda:0", beside=plain), "its memory is not known yet"
+    assert fits(plain, device="cuda:1", beside=plain)
+    assert not fits(unknown, device="cuda:1", beside=plain)
+    assert not fits(plain, device="cuda:1", beside=replace(plain, device_bytes=4 * 2**30))
+
+
+def test_a_deadline_is_that_of_the_job_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    trial = Trial(tmp_path, ["fault[how=ok]"])
+    cells, part = Job(id=1, cells=tuple(trial.cells)), Job(id=2, cells=tuple(trial.cells), part=(0, 1))
+    worker = Process(Slot(name="cpu #1", device="cpu"), replace(trial.setup, repeats=2), tmp_path)
+    limits = Limits(cell_seconds=5.0, grace_seconds=1.0)
+    worker.jobs.extend([cells, part])
+    assert worker.started(limits) is cells
+    assert worker._deadline == 100 + 5 * len(trial.cells) * 3 + 1, "a warm-up and two runs of each cell"
+    worker.over()
+    assert worker._deadline is None
+    worker.started(limits)
+    assert worker._deadline is None, "extractions take what they take"

@@ -18,8 +18,9 @@ from bench.run.claims import Claims
 from bench.run.cost import Costs
 from bench.run.driver import Driver
 from bench.run.ending import Ending
-from bench.run.executors.base import Event, Executor, Extracted, Job, Lost, Started
+from bench.run.executors.base import Event, Executor, Extracted, Job, Lost, Slot, Started
 from bench.run.executors.inline import Inline
+from bench.run.executors.ray.actor import Actor
 from bench.run.executors.ray.executor import RayCluster
 from bench.run.executors.remote import Remote, portable_json, take_over
 from bench.run.executors.slurm.executor import Slurm
@@ -29,6 +30,7 @@ from bench.suite.grid import make_plan
 from bench.suite.registry import Registry, stock_folder
 from bench.suite.resolve import Resolver
 from bench.suite.suite import adhoc_suite
+from tests.factory import make_cell
 from tests.run.driving import bench_folder, cell, drive, finished, jobs_of, lost, setup_of
 
 ray = pytest.importorskip("ray", reason="needs ray: pip install 'anobench[ray]'")
@@ -201,6 +203,25 @@ def test_a_node_that_goes_away_in_the_middle_of_a_cell(
     assert "node" in gone[0].reason
     left = {slot.device for slot in executor.idle()}
     assert len(left) == 1, "whatever Ray itself thinks of the node by now"
+
+
+def test_which_jobs_may_stand_beside_or_behind_which(folder: Path) -> None:
+    """By slots alone: no cluster is needed."""
+    cluster = RayCluster(setup_of(folder))
+    here, there, elsewhere = (
+        Actor(Slot(name=f"{node} cpu #{number}", device=f"{node} cpu"), node)
+        for node, number in (("a", 1), ("a", 2), ("b", 1))
+    )
+    cluster._actors = {actor.slot.name: actor for actor in (here, there, elsewhere)}
+    plain = Job(id=1, cells=(make_cell(),))
+    alone, fresh = replace(plain, alone=True), replace(plain, fresh=True)
+    elsewhere.queued = [alone]
+    assert all(cluster.fits(job, here.slot) for job in (plain, alone, fresh))
+    here.queued = [plain]
+    assert [cluster.fits(job, here.slot) for job in (plain, alone, fresh)] == [True, False, False]
+    assert [cluster.fits(job, there.slot) for job in (plain, alone, fresh)] == [True, False, True]
+    here.queued = [alone]
+    assert not cluster.fits(plain, there.slot)
 
 
 def test_a_node_with_other_code_is_refused(folder: Path) -> None:
