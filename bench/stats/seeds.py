@@ -70,17 +70,15 @@ def by_task(values: ArrayLike) -> Variance:
     return Variance.of(found / seeds, seeds - 1)
 
 
-def moderated_by_task(values: ArrayLike, margins: ArrayLike, *, around: ArrayLike | None = None) -> Variance:
+def moderated_by_task(values: ArrayLike, margins: ArrayLike) -> Variance:
     """Return the variance of one method's mean over seeds on each task, with the help of its other tasks.
 
     Parameters
     ----------
     values : array_like, shape (tasks, seeds)
-        AUROCs, or differences of them seed by seed.
+        AUROCs.
     margins : array_like, shape (tasks,)
         The least that an AUROC counts as away from 0 and 1: half an image.
-    around : array_like, shape (tasks,), optional
-        Of differences: the AUROCs that they are differences of, which say how much a logit is worth.
 
     Returns
     -------
@@ -95,8 +93,7 @@ def moderated_by_task(values: ArrayLike, margins: ArrayLike, *, around: ArrayLik
     tasks, seeds = held.shape
     if seeds < 2 or tasks < TASKS_THAT_HELP:
         return by_task(held)
-    centre = held.mean(axis=1) if around is None else np.asarray(around, np.float64)
-    mean = np.clip(centre, margins, 1 - np.asarray(margins))
+    mean = np.clip(held.mean(axis=1), margins, 1 - np.asarray(margins))
     scale, freedom = mean * (1 - mean), seeds - 1
     own = held.var(axis=1, ddof=1) / scale**2
     varies = own > 1e-20

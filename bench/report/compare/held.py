@@ -107,4 +107,5 @@ def _identical(a: Measured, b: Measured) -> bool:
         return False
     if a.record is None or b.record is None:
         return True
-    return (a.record.scores_sha256, a.record.truth) == (b.record.scores_sha256, b.record.truth)
+    first, second = ((each.record.scores_sha256, each.record.truth) for each in (a, b))
+    return first == second and bool(first[0])

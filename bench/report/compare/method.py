@@ -17,7 +17,7 @@ from bench.report.compare.change import Change
 from bench.report.compare.held import Held
 from bench.report.compare.images import OverImages, PairedImages
 from bench.stats import Floats
-from bench.stats.seeds import SEEDS_OF_ONE_TASK, moderated_by_task, seeds_needed, seeds_needed_by_task
+from bench.stats.seeds import SEEDS_OF_ONE_TASK, TASKS_THAT_HELP, seeds_needed, seeds_needed_by_task
 from bench.stats.variance import Variance
 
 #: Seeds from which a difference can be told where test images are given: one degree of freedom is enough.
@@ -61,20 +61,25 @@ def _by_task(tasks: Sequence[Held], seen: Sequence[OverImages]) -> list[Change]:
     needed, over_seeds = SEEDS_OF_ONE_TASK, [task.over_seeds for task in tasks]
     if len({(task.seeds, task.paired, len(task.before), len(task.after)) for task in tasks}) == 1:
         needed = seeds_needed_by_task(len(tasks))
-        if tasks[0].seeds:
-            over_seeds = _moderated(tasks, [each.margin for each in seen])
+        if len(tasks) >= TASKS_THAT_HELP and tasks[0].seeds > 1:
+            over_seeds = _pooled(tasks, [each.margin for each in seen])
     every = zip(tasks, seen, over_seeds, strict=True)
     return [_tested([task], np.ones(1), each, variance, needed) for task, each, variance in every]
 
 
-def _moderated(tasks: Sequence[Held], margins: Sequence[float]) -> list[Variance]:
-    first, second = (np.stack(side) for side in zip(*(task.values for task in tasks), strict=True))
-    if tasks[0].paired:
-        around = (first.mean(axis=1) + second.mean(axis=1)) / 2
-        found = moderated_by_task(second - first, margins, around=around)
-    else:
-        found = moderated_by_task(first, margins) + moderated_by_task(second, margins)
-    return [found[at] for at in range(len(tasks))]
+def _pooled(tasks: Sequence[Held], margins: Sequence[float]) -> list[Variance]:
+    """Return each task's variance over seeds, or what the mean of all tasks' makes of it if that is more.
+
+    On the logit scale, where they are alike near 100 % and in the middle. A gate looks for the least p value
+    of many tasks: there an estimate that is too small by chance, as one drawn towards the others may be, finds
+    too much.
+    """
+    means = np.array([task.means for task in tasks]).mean(axis=1)
+    centre = np.clip(means, margins, 1 - np.asarray(margins))
+    scale = (centre * (1 - centre)) ** 2
+    own = np.array([task.over_seeds.value for task in tasks])
+    most = np.maximum(own, (own / scale).mean() * scale)
+    return [Variance.of(each, len(tasks) * (tasks[0].seeds - 1)) for each in most]
 
 
 def _weights(tasks: Sequence[Held]) -> Floats:

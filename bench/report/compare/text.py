@@ -133,8 +133,8 @@ def _how(found: Diff) -> list[str]:
     if without:
         reasons = "; ".join(f"{why}: {number}" for why, number in sorted(without.items()))
         said.append(
-            f"Not tested over images ({reasons}): there, a difference must be of more than "
-            f"{points(found.tolerance)} points, and beyond what seeds explain."
+            f"Not tested over images ({reasons}): there, more than {points(found.tolerance)} points, "
+            "beyond what seeds explain, count as a difference."
         )
     return said
 
