@@ -57,7 +57,7 @@ def write_reports(
     results = archive.results
     board = results / f"{plan.suite}.md"
     evidence = Evidence(Board(plan, records), archive)
-    figures = standard(plan, records, published=published, interval=evidence.interval)
+    figures = standard(plan, records, published=published)
     for figure in figures:
         write_text(results / figure.path, figure.svg)
     write_text(board, leaderboard(plan, records, published=published, evidence=evidence, figures=figures))

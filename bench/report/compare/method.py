@@ -71,8 +71,7 @@ def _pooled(tasks: Sequence[Held], margins: Sequence[float]) -> list[Variance]:
     """Return each task's variance over seeds, or what the mean of all tasks' makes of it if that is more.
 
     On the logit scale, where they are alike near 100 % and in the middle. A gate looks for the least p value
-    of many tasks: there an estimate that is too small by chance, as one drawn towards the others may be, finds
-    too much.
+    of many tasks: there an estimate that is too small by chance finds too much.
     """
     means = np.array([task.means for task in tasks]).mean(axis=1)
     centre = np.clip(means, margins, 1 - np.asarray(margins))
