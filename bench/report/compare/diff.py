@@ -127,16 +127,22 @@ def diff(
 
 def _standing(place: ResultKey, old: dict[str, Measured], new: dict[str, Measured]) -> Change:
     """Return whether a task's cells fail now, or no longer; else that there is nothing to compare so far."""
-    common = sorted(old.keys() & new.keys())
-    pairs = [(old[seed], new[seed]) for seed in common]
-    # Without a seed in common each of a side's cells stands for all of them.
-    states = {(a.status, b.status) for a, b in pairs or [(a, b) for a in old.values() for b in new.values()]}
+    pairs = [(old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())]
     state: ChangeState = "holes"
-    if ("ok", "failed") in states:
+    if _fails(pairs, old, new):
         state = "failed"
-    elif ("failed", "ok") in states:
+    elif _fails([(b, a) for a, b in pairs], new, old):
         state = "mended"
     return Change(place=place, state=state, changed=_changed(pairs))
+
+
+def _fails(
+    pairs: Sequence[tuple[Measured, Measured]], old: dict[str, Measured], new: dict[str, Measured]
+) -> bool:
+    """Return whether a cell was finished and now fails, or some were and none is, whatever their seeds."""
+    seen = [{each.status for each in side.values()} for side in (old, new)]
+    whole = "ok" in seen[0] and "failed" in seen[1] and "ok" not in seen[1]
+    return whole or any(a.status == "ok" and b.status == "failed" for a, b in pairs)
 
 
 def _adjusted(means: Sequence[Change], singles: Sequence[Change]) -> tuple[list[Change], list[Change]]:

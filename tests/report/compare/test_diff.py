@@ -516,6 +516,18 @@ def test_failing_now_is_worse_and_mended_is_better(tmp_path: Path) -> None:
     assert compared(b, a).exit_status == 0
 
 
+def test_failing_on_other_seeds_is_worse_too(tmp_path: Path) -> None:
+    for seeds in ((0, 1), (1, 2), (2, 3)):
+        plan = forest(1, seeds)
+        records = {entry.cell.key: failure(entry.cell) for entry in plan.entries if entry.cell.seed}
+        (tmp_path / f"{seeds}.csv").write_text(export_csv(plan, records))
+        a = csv_of(tmp_path / "a.csv", forest(1, (0, 1)), lambda _: 0.9)
+        found = compared(a, tmp_path / f"{seeds}.csv")
+        assert ([each.state for each in found.changes], found.exit_status) == (["failed"], 1)
+        assert found.only_before == ()
+        assert compared(tmp_path / f"{seeds}.csv", a).exit_status == 0
+
+
 def test_nothing_in_common_and_all_failed(tmp_path: Path) -> None:
     a = write_csv(tmp_path / "a.csv", PLAN)
     found = compared(a, write_csv(tmp_path / "b.csv", make_plan((row("lof"),), DIGITS)))
