@@ -83,8 +83,13 @@ def _mean_of(change: Change) -> str:
 def _only(title: str, places: Sequence[ResultKey], limit: int) -> str:
     if not places:
         return ""
-    names = Counter(method_of(place) for place in places)
-    shown = [f"{name} ({count(number, 'task')})" for name, number in sorted(names.items())]
+    methods: dict[str, list[str]] = {}
+    for place in places:
+        methods.setdefault(method_of(place), []).append(task_of(place))
+    shown = [
+        f"{name} ({tasks[0] if len(tasks) == 1 else count(len(tasks), 'task')})"
+        for name, tasks in sorted(methods.items())
+    ]
     more = f", and {count(len(shown) - limit, 'other method')}" if len(shown) > limit else ""
     return f"{title}: {', '.join(shown[:limit])}{more}"
 
