@@ -1,201 +1,351 @@
-"""Write docs/significance.md and its figure: what the leaderboards' tests and intervals are worth.
+"""Write significance.md and significance.csv: what the leaderboards' claims are worth, by simulation.
 
-``python docs/significance.py`` runs every simulation of `simulation/` and writes both; ``--quick`` uses a
-fiftieth of the repetitions, for a look. The figure needs matplotlib (``pip install 'anobench[test]'``).
+Everything goes through the functions that reports are made with (`bench.report.evidence`), on records in
+memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import io
-import re
 import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from simulation import SIMULATIONS, blocks, images
-from simulation.counting import Share
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from bench.stats.overall import LEAST
+from simulation.benchmarks import Design  # noqa: E402
+from simulation.counting import COVERED, FALSE, Share, count  # noqa: E402
+from simulation.datasets import over_data_sets  # noqa: E402
+from simulation.splits import split  # noqa: E402
 
-HERE = Path(__file__).resolve().parent
-#: The aim for each kind, in percent: rejections of a true null, coverage.
-AIMS = {"leaderboard": (0.0, 6.0), "interval": (93.0, 97.0)}
-#: Ink and colours on light and on dark ground; both pairs are told apart without colour, by their markers.
-INK, DARK_INK = "#1f2328", "#e6edf3"
-INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-GOOD, DARK_GOOD = "#0969da", "#58a6ff"
-NAIVE, DARK_NAIVE = "#bc4c00", "#f0883e"
+#: Deterministic; one seed; and two sizes of what seeds do, in points at an AUROC of 85.
+MILD, HEAVY = 0.013, 0.05
+SEEDS = ((1, 0.0), *((seeds, sd) for seeds in (1, 2, 3, 5) for sd in (MILD, HEAVY)))
+#: Repetitions by number of methods.
+REPETITIONS = {2: 400, 8: 200, 15: 120}
+SMALL, LARGE = (20, 60), (150, 150)
+#: No more than so many percent of false findings, and the coverage of a nominal 95 % interval.
+MOST_FALSE, COVERAGE = 6.0, (93.0, 97.0)
+GAP = 0.02
 
-PAGE = """# What the leaderboards' tests are worth
-
-Classes of one data set share their test images, seeds share everything but chance, and data sets differ in
-which method they favour. A test that counts classes or seeds as independent finds differences that are not
-there. Below, everything is simulated with that dependence and a known truth.
-
-![{alt}](significance.svg)
-
-*Over data sets:* each method's metric varies by {DATA_SET:g} points from data set to data set (standard
-deviation), by {CLASS:g} between the {CLASSES} classes of one, and by {SEED:g} between {SEEDS} seeds.
-*On images:* one data set with {CLASSES} classes of {PER_CLASS} test images, each class normal once, and
-{IMAGE_SEEDS} seeds; an image that is hard for a method is so in all tasks and for all seeds. How often naive
-tests are wrong depends on these numbers: the more data sets differ, the more often.
-
-## Two or more equally good methods
-
-How often a test finds a difference at a nominal 5 %. Aim for the tests that leaderboards use: at most 6 %.
-
-{null}
-
-With few data sets few outcomes exist, so that some tests reject less than 5 %: with five, no pair of methods
-can ever be significant. Leaderboards then say how many data sets it would take.
-
-The classes of one data set are nearly independent as far as other *images* of it are concerned: a test
-over them goes wrong where it is taken to speak of other data sets. One seed's DeLong test speaks of two
-trained models, not of two methods.
-
-## A known difference
-
-How often a nominal 95 % interval holds the truth. Aim: 93 to 97 %.
-
-{intervals}
-
-Intervals over data sets are studentised bootstrap intervals from {LEAST} data sets on and Student's t over
-data sets below that. *Skewed*: data sets favour a method by an exponentially distributed amount.
-
-## Reproduce
-
-`python docs/significance.py` simulated {runs:,} benchmarks with fixed seeds and wrote this page and the
-figure; ± is one standard error. {verdict}
-"""
+Result = tuple[Design, dict[str, Share]]
 
 
-def main() -> int:
+def designs() -> list[Design]:
+    """Return what users have, between equally good methods."""
+    return [
+        Design(methods, tasks, seeds, sd, auroc, *images)
+        for methods in REPETITIONS
+        for tasks in (1, 10)
+        for seeds, sd in SEEDS
+        for auroc in (0.7, 0.97, 0.99)
+        for images in (SMALL, LARGE)
+    ]
+
+
+def apart() -> list[Design]:
+    """Return designs with methods that differ, for places and power, and one-vs-rest on shared images."""
+    seeds = ((1, 0.0), *((n, sd) for n in (2, 3, 5) for sd in (MILD, HEAVY)))
+    ranked = [Design(6, 10, n, sd, 0.9, *SMALL, gap=GAP) for n, sd in seeds]
+    shared = [Design(m, 10, n, sd, 0.85, 360, 40, shared=True) for m in (2, 8) for n, sd in seeds]
+    return [*ranked, *shared]
+
+
+def counted(design: Design, share: float) -> Result:
+    # Where nothing can be told there is little to count.
+    told = design.sd == 0 or (design.tasks > 1 and design.seeds > 1) or design.seeds >= 5
+    reps = REPETITIONS.get(design.methods, 300) if told else 20
+    return design, count(design, max(4, round(reps * share)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a fiftieth of the repetitions")
-    parser.add_argument("--to", type=Path, default=HERE, help="folder of the page and the figure")
-    asked = parser.parse_args()
-    shares = []
-    for at, (simulate, reps) in enumerate(SIMULATIONS, 1):
-        shares += simulate(max(20, reps // 50) if asked.quick else reps)
-        print(f"{at}/{len(SIMULATIONS)}", flush=True)
-    (asked.to / "significance.svg").write_text(svg(shares))
-    (asked.to / "significance.md").write_text(page(shares))
-    return int(any(outside(each) for each in shares))
+    parser.add_argument("--to", type=Path, default=HERE, help="folder of the page and the table")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument(
+        "--split",
+        nargs=2,
+        metavar=("RESULTS", "SUITE"),
+        help="count on real records too: a suite of one stochastic method with 16 seeds or more",
+    )
+    asked = parser.parse_args(arguments)
+    share, started = 0.02 if asked.quick else 1.0, time.perf_counter()
+    every = [*designs(), *apart()]
+    found: list[Result] = []
+    with ProcessPoolExecutor(asked.jobs) as pool:
+        for at, result in enumerate(pool.map(counted, every, [share] * len(every)), 1):
+            found.append(result)
+            if at % 20 == 0 or at == len(every):
+                print(f"{at}/{len(every)} designs, {time.perf_counter() - started:.0f} s", flush=True)
+        sets = list(pool.map(_sets, SETS, [share] * len(SETS)))
+    real = [] if asked.split is None else _real(Path(asked.split[0]), asked.split[1], share)
+    minutes = (time.perf_counter() - started) / 60
+    (asked.to / "significance.csv").write_text(table_csv(found))
+    (asked.to / "significance.md").write_text(page(found, sets, real, minutes))
+    return 0
 
 
-def outside(share: Share) -> bool:
-    """Return whether a percentage is outside the aim for its kind."""
-    low, high = AIMS.get(share.kind, (0.0, 100.0))
-    return not low <= share.percent <= high
+#: Data sets, methods, mean AUROC, skewed.
+SETS = (
+    *((n, 2, 0.85, False) for n in (5, 6, 7, 8, 12, 20)),
+    *((n, 8, 0.85, False) for n in (11, 12, 20)),
+    *((n, 2, 0.97, False) for n in (6, 12)),
+    (12, 2, 0.85, True),
+)
+#: "Methods" and seeds of each that real records are split into.
+SPLITS = ((8, 2), (8, 3), (8, 5), (3, 5))
 
 
-def page(shares: list[Share]) -> str:
+def _sets(of: tuple[int, int, float, bool], share: float) -> tuple[str, dict[str, Share]]:
+    n, methods, auroc, skewed = of
+    name = f"{n} data sets, {methods} methods, AUROC {100 * auroc:.0f}{', skewed' if skewed else ''}"
+    return name, over_data_sets(n, methods, max(20, round(2000 * share)), auroc=auroc, skewed=skewed)
+
+
+def _real(results: Path, suite: str, share: float) -> list[tuple[str, dict[str, Share]]]:
+    return [
+        (
+            f"{methods} × {seeds} seeds",
+            split(results, suite, methods=methods, seeds=seeds, reps=round(300 * share)),
+        )
+        for methods, seeds in SPLITS
+    ]
+
+
+def table_csv(found: Sequence[Result]) -> str:
+    """Return every design with what was counted, as CSV."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    names = [*FALSE, *COVERED, "found", "told", "task told"]
+    fields = ("methods", "tasks", "seeds", "sd", "auroc", "anomalous", "normal", "gap", "shared")
+    writer.writerow([*fields, *(f"{name}{of}" for name in names for of in ("", " of"))])
+    for design, shares in found:
+        counts = [number for name in names for number in (shares[name].times, shares[name].of)]
+        writer.writerow([*(getattr(design, field) for field in fields), *counts])
+    return text.getvalue()
+
+
+def page(
+    found: Sequence[Result],
+    sets: Sequence[tuple[str, dict[str, Share]]],
+    real: Sequence[tuple[str, dict[str, Share]]],
+    minutes: float,
+) -> str:
     """Return the whole page as Markdown."""
-    null = [each for each in shares if each.kind != "interval"]
-    intervals = [each for each in shares if each.kind == "interval"]
-    missed = [each.what for each in shares if outside(each)]
-    return PAGE.format(
-        DATA_SET=blocks.DATA_SET,
-        CLASS=blocks.CLASS,
-        SEED=blocks.SEED,
-        CLASSES=blocks.CLASSES,
-        SEEDS=blocks.SEEDS,
-        PER_CLASS=images.PER_CLASS,
-        IMAGE_SEEDS=images.IMAGE_SEEDS,
-        LEAST=LEAST,
-        alt=alternative(null, intervals),
-        null=table(sorted(null, key=lambda each: each.kind), "rejects"),
-        intervals=table(intervals, "covers"),
-        runs=sum(reps for _, reps in SIMULATIONS),
-        verdict=f"Outside the aim: {'; '.join(missed)}." if missed else "All are within the aim.",
+    null = [each for each in found if not each[0].gap and not each[0].shared]
+    return TEXT.format(
+        grid=grid_table(null),
+        coverage=coverage_table(null),
+        apart=other_table([each for each in found if each[0].gap or each[0].shared]),
+        sets=sets_table(sets),
+        real=real_table(real),
+        verdict=verdict(found, sets, real),
+        minutes=minutes,
+        runs=sum(shares["told"].of for _, shares in found) + sum(shares["told"].of for _, shares in sets),
+        mild=100 * MILD,
+        heavy=100 * HEAVY,
+        small=" + ".join(map(str, SMALL)),
+        large=" + ".join(map(str, LARGE)),
+        designs=len(null),
     )
 
 
-def table(shares: list[Share], verb: str) -> str:
-    rows = [f"| {'test' if verb == 'rejects' else 'interval'} | used by | {verb} |", "| :-- | :-- | --: |"]
-    for each in shares:
-        used = "nobody: naive" if each.kind == "naive" else "leaderboards"
-        rows.append(f"| {each.what} | {used} | {each.percent:.1f} ± {each.error:.1f} % |")
-    return "\n".join(rows)
+def _over(found: Sequence[Result], name: str, chosen: Callable[[Design], bool]) -> Share:
+    return sum((shares[name] for design, shares in found if chosen(design)), Share(0, 0))
 
 
-def alternative(null: list[Share], intervals: list[Share]) -> str:
-    """Return the figure in words."""
-    used, naive = ([e.percent for e in null if e.kind == kind] for kind in ("leaderboard", "naive"))
-    held = [each.percent for each in intervals]
-    return (
-        f"Two panels. Left: between equally good methods the leaderboards' tests find a difference in "
-        f"{min(used):.0f} to {max(used):.0f} % of simulations, naive tests over classes or seeds in "
-        f"{min(naive):.0f} to {max(naive):.0f} %. Right: 95 % intervals hold the truth in {min(held):.0f} to "
-        f"{max(held):.0f} %."
-    )
-
-
-def svg(shares: list[Share]) -> str:
-    """Return the figure: rejections on the left, coverage on the right; on light and on dark ground."""
-    null = sorted((each for each in shares if each.kind != "interval"), key=lambda e: e.kind, reverse=True)
-    intervals = [each for each in shares if each.kind == "interval"][::-1]
-    held = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "anobench",
-        "font.family": "sans-serif",
-        "font.size": 9,
-        **dict.fromkeys(INKED, INK),
-    }
-    with mpl.rc_context(held):
-        figure = Figure(figsize=(11, 0.2 * max(len(null), len(intervals)) + 1.2), layout="constrained")
-        figure.patch.set_visible(False)
-        left, right = figure.subplots(1, 2)
-        panel(left, null, "Rejects a true null (nominal 5 %)", AIMS["leaderboard"])
-        panel(right, intervals, "Covers the truth (nominal 95 %)", AIMS["interval"])
-        left.set_xlim(-1, None)
-        left.legend(loc="upper right", frameon=False)
-        right.set_xlim(88, 100)
-        text = written(figure, title=alternative(null, intervals))
-    return for_dark_ground(text)
-
-
-def panel(axes: Axes, rows: list[Share], title: str, aim: tuple[float, float]) -> None:
-    """Draw a row for each share, with two standard errors, and a band for the aim."""
-    for kinds, style in (
-        (("naive",), {"fmt": "s", "color": NAIVE, "markerfacecolor": "none", "label": "naive"}),
-        (("leaderboard", "interval"), {"fmt": "o", "color": GOOD, "label": "leaderboards'"}),
-    ):
-        held = [(at, each) for at, each in enumerate(rows) if each.kind in kinds]
-        if held:
-            places, shares = zip(*held, strict=True)
-            errors = [2 * each.error for each in shares]
-            axes.errorbar(
-                [each.percent for each in shares], places, xerr=errors, ls="none", markersize=5, **style
+def _kinds() -> list[tuple[str, Callable[[Design], bool]]]:
+    kinds: list[tuple[str, Callable[[Design], bool]]] = [("deterministic", lambda design: not design.sd)]
+    for seeds in (1, 2, 3, 5):
+        for sd, how in ((MILD, "mild"), (HEAVY, "heavy")):
+            kinds.append(
+                (
+                    f"{seeds} seed{'s' if seeds > 1 else ''}, {how}",
+                    lambda design, n=seeds, s=sd: design.sd == s and design.seeds == n,  # type: ignore[misc]
+                )
             )
-    axes.axvspan(*aim, color=GOOD, alpha=0.15, lw=0, label="aim")
-    axes.set_yticks(range(len(rows)), [each.what for each in rows], fontsize=8)
-    axes.set_title(title, fontsize=9, loc="left")
-    axes.set_xlabel("% of simulations")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.patch.set_visible(False)
+    return kinds
 
 
-def written(figure: Figure, *, title: str) -> str:
-    """Return a figure as SVG without a date, so that the same numbers give the same file."""
-    held = io.StringIO()
-    figure.savefig(held, format="svg", metadata={"Title": title, "Creator": "significance.py", "Date": None})
-    return held.getvalue()
+def grid_table(found: Sequence[Result]) -> str:
+    """Return false findings by what seeds do (rows) and by tasks and methods (columns)."""
+    columns = [(tasks, methods) for tasks in (1, 10) for methods in REPETITIONS]
+    heads = [f"{methods} methods, {tasks} task{'s' if tasks > 1 else ''}" for tasks, methods in columns]
+    lines = [f"| letters / `≈` | {' | '.join(heads)} |", f"| :-- |{' --: |' * len(heads)}"]
+    for name, kind in _kinds():
+        cells = []
+        for tasks, methods in columns:
+            of = [
+                each
+                for each in found
+                if kind(each[0]) and (each[0].tasks, each[0].methods) == (tasks, methods)
+            ]
+            pair = [str(_over(of, what, lambda _: True)) for what in ("letters", "marks")]
+            cells.append(" / ".join(pair))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def for_dark_ground(text: str) -> str:
-    """Return an SVG that takes lighter inks where the reader's page is dark."""
-    rules = "".join(
-        f'[style*="{kind}: {light}"]{{{kind}:{dark}!important}}'
-        for light, dark in ((INK, DARK_INK), (GOOD, DARK_GOOD), (NAIVE, DARK_NAIVE))
-        for kind in ("fill", "stroke")
+def coverage_table(found: Sequence[Result]) -> str:
+    """Return how often intervals hold the truth, by AUROC and test images."""
+    lines = ["| AUROC, images of a task | average | difference | one task |", "| :-- | --: | --: | --: |"]
+    for auroc in (0.7, 0.97, 0.99):
+        for images in (SMALL, LARGE):
+            of = [
+                each
+                for each in found
+                if each[0].auroc == auroc and (each[0].anomalous, each[0].normal) == images
+            ]
+            cells = [str(_over(of, what, lambda _: True)) for what in ("mean", "difference", "task")]
+            lines.append(f"| {100 * auroc:.0f}, {images[0]} + {images[1]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def other_table(found: Sequence[Result]) -> str:
+    heads = ("methods", "letters", "`≈`", "average", "difference", "places", "found")
+    lines = [f"| seeds | {' | '.join(heads)} |", f"| :-- | :-- |{' --: |' * (len(heads) - 1)}"]
+    for design, shares in found:
+        seeds = (
+            "deterministic"
+            if not design.sd
+            else f"{design.seeds} seeds, {'mild' if design.sd == MILD else 'heavy'}"
+        )
+        what = (
+            f"{design.methods}, {100 * design.gap:g} points apart"
+            if design.gap
+            else f"{design.methods} equal, shared images"
+        )
+        cells = [str(shares[name]) for name in ("letters", "marks", "mean", "difference", "ranks", "found")]
+        lines.append(f"| {seeds} | {what} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def sets_table(found: Sequence[tuple[str, dict[str, Share]]]) -> str:
+    lines = ["| | letters | average | difference |", "| :-- | --: | --: | --: |"]
+    for name, shares in found:
+        lines.append(
+            f"| {name} | {' | '.join(str(shares[of]) for of in ('letters', 'mean', 'difference'))} |"
+        )
+    return "\n".join(lines)
+
+
+def real_table(found: Sequence[tuple[str, dict[str, Share]]]) -> str:
+    if not found:
+        return "Not counted in this run."
+    lines = ["| split into | letters | `≈`, by task |", "| :-- | --: | --: |"]
+    lines += [f"| {name} | {shares['letters']} | {shares['marks']} |" for name, shares in found]
+    return "\n".join(lines)
+
+
+def verdict(
+    found: Sequence[Result],
+    sets: Sequence[tuple[str, dict[str, Share]]],
+    real: Sequence[tuple[str, dict[str, Share]]],
+) -> str:
+    """Return what lies outside the aims by more than chance (two standard errors)."""
+    every = [(_name(design), shares) for design, shares in found] + [*sets, *real]
+    outside = []
+    for name, shares in every:
+        for what in (each for each in FALSE if each in shares):
+            if shares[what].of and shares[what].percent - 2 * shares[what].error > MOST_FALSE:
+                outside.append(f"{name}: {what} {shares[what]} %")
+        for what in (each for each in COVERED if each in shares):
+            held, low = shares[what], COVERAGE[0]
+            if held.of and held.percent + 2 * held.error < low:
+                outside.append(f"{name}: {what} {held} %")
+    cells = sum(1 for _, shares in every for what in (*FALSE, *COVERED) if what in shares and shares[what].of)
+    if not outside:
+        return f"Of {cells} counts none lies outside its aim by more than two standard errors."
+    return (
+        f"Of {cells} counts these lie outside their aims by more than two standard errors:\n\n"
+        + "\n".join(f"- {each}" for each in outside)
     )
-    style = f"<style>@media (prefers-color-scheme: dark){{{rules}}}</style>"
-    return re.sub(r"(<svg[^>]*>)", lambda found: found[1] + style, text, count=1)
 
+
+def _name(design: Design) -> str:
+    seeds = f"{design.seeds} seeds of sd {100 * design.sd:g}" if design.sd else "deterministic"
+    return (
+        f"{design.methods} methods, {design.tasks} tasks, {seeds}, AUROC {100 * design.auroc:g}, "
+        f"{design.anomalous} + {design.normal} images{', shared' if design.shared else ''}"
+    )
+
+
+TEXT = """# What the leaderboards' claims are worth
+
+A leaderboard says three things of a difference: two methods share no *Group* letter, a method lacks `≈`
+(another is significantly better, so that it cannot be the best), or nothing can be told. Below, benchmarks
+with a known truth go through the functions that write the leaderboards, and what these claim is counted.
+
+## What is tested
+
+- **On the data sets at hand** (their test images and the methods' seeds vary): the difference of two
+  averages divided by its standard error, by Student's t. Its variance is the sum of DeLong's over the test
+  images, where an image counts once for all tasks that share it, and of that over seeds, estimated *within*
+  each task, since the seeds of a cell are drawn for its task alone: T (S − 1) degrees of freedom for T
+  tasks and S seeds. The degrees of freedom of the sum are Satterthwaite's, corrected for few degrees in its
+  parts. All pairs, Holm.
+- **On one task** likewise; a method's variance over seeds is drawn from the task's own towards those of its
+  other tasks, as far as they agree (Smyth's moderated variances, on the logit scale).
+- **Over data sets**, where there are so many that the signs of their differences alone could be
+  significant: the paired t test of the means of independent data sets, all pairs, Holm. Data sets that show
+  the same images are one.
+- **Cannot be told** (`?`): a method with a single seed; fewer than 3 degrees of freedom over seeds; one
+  task with fewer than 5 seeds (five tasks or more help each other from two seeds on); one test image of a
+  class.
+- Intervals of averages and AUROCs are on the logit scale; a perfect AUROC gets Newcombe's interval. Over 5
+  to 7 data sets they are Student's t on the logit scale, over 8 or more studentised bootstrap intervals.
+- *Place* and `≈` follow from the same pairs, so that with 95 % confidence all of them hold at once.
+- *Equivalent*: two one-sided t tests against ± 0.5 points (`anobench report --rope`), all pairs, Holm.
+
+## Equally good methods
+
+How often, in percent ± one standard error, any two of the methods share no letter, and any lacks `≈` on a
+task. Aim: at most 6 %. Seeds make an AUROC of 85 vary by {mild:g} points (mild) or {heavy:g} (heavy); each
+number is over AUROCs of 70, 97 and 99 and over {small} and {large} test images. `?`: nothing was claimed.
+
+{grid}
+
+## Intervals
+
+How often nominal 95 % intervals hold the truth, over all methods and seeds above where they are shown. Aim:
+93 to 97 %.
+
+{coverage}
+
+## Methods that differ, and images that are shared
+
+*Places*: those of all methods hold the true ones at once (aim: at least 95 %). *Found*: of the pairs that
+differ. *Shared images*: ten classes of one data set, each normal once, on the same 400 images.
+
+{apart}
+
+## Over data sets
+
+Methods differ by 2 points (standard deviation) from data set to data set, by 2 between the 10 classes of
+one, and by 1 between 3 seeds. *Skewed*: data sets favour a method by an exponentially distributed amount.
+
+{sets}
+
+## Real records
+
+One method's records on real tasks (isolation forest on pixels, 48 seeds; digits and textures of the
+quickstart), its seeds split at random into "methods" that cannot differ.
+
+{real}
+
+## Verdict
+
+{verdict}
+
+`python docs/significance.py --split RESULTS SUITE` simulated {runs:,} benchmarks of {designs} designs and
+more in {minutes:.0f} minutes on two cores and wrote this page and [every count](significance.csv).
+"""
 
 if __name__ == "__main__":
     sys.exit(main())

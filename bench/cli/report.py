@@ -11,6 +11,10 @@ from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, regi
 
 def report(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")],
+    rope: Annotated[
+        float,
+        typer.Option("--rope", min=0.0, max=50.0, metavar="POINTS", help="A smaller difference is none."),
+    ] = 0.5,
     results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
 ) -> None:
@@ -21,7 +25,7 @@ def report(
 
     archive = Archive(results)
     plan = archive.plan(suite_name(suite))
-    raise typer.Exit(finish(Results(plan, archive, registry=registry(bench))))
+    raise typer.Exit(finish(Results(plan, archive, registry=registry(bench)), rope=rope / 100))
 
 
 def suite_name(given: str) -> str:

@@ -228,11 +228,11 @@ def _show_plan(prepared: Prepared) -> None:
         out.print(f"problem: {problem}")
 
 
-def finish(results: Results) -> int:
+def finish(results: Results, *, rope: float = 0.005) -> int:
     """Write the leaderboard and the tidy CSV, say where they are, and return the exit status."""
     from bench.cli.console import err, out
 
-    outcome = results.write()
+    outcome = results.write(rope=rope)
     out.print(outcome.summary)
     for message in outcome.problems:
         err.print(message, style="yellow")

@@ -20,7 +20,7 @@ PAGE_WIDTH, COLUMN_GAP = 112, 3
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """How marks look: of equal best numbers, of what may be the best, of what cannot be told, before a deviation.
+    """How marks look: of equal best numbers, of what may be the best or cannot be told, of deviations.
 
     A table is `fitted` into the page unless it is for a paper.
     """

@@ -177,8 +177,13 @@ class Results:
             tables = [table_html(paper_table(evidence, rates=[rate])) for rate in board.rates]
         return Leaderboard(text, "\n".join(tables) or f"<p>{escape(repr(self))}</p>")
 
-    def write(self) -> Outcome:
+    def write(self, *, rope: float = 0.005) -> Outcome:
         """Write the leaderboard, the CSV, the figures and the pages of all suites.
+
+        Parameters
+        ----------
+        rope : float
+            Region of practical equivalence: a smaller difference is none; share of 1.
 
         Raises
         ------
@@ -187,7 +192,7 @@ class Results:
         """
         from bench.report.write import write_reports
 
-        outcome = write_reports(self.plan, self.archive, self.records, published=self._published())
+        outcome = write_reports(self.plan, self.archive, self.records, published=self._published(), rope=rope)
         problems = (*self.plan.problems, *self.problems, *self.archive.unreadable)
         return replace(outcome, problems=tuple(dict.fromkeys(problems)))
 

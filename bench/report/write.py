@@ -20,6 +20,7 @@ from bench.report.overview import overviews, to_json
 from bench.report.page.page import PAGE, page
 from bench.report.page.tables import overview
 from bench.report.published.row import Published
+from bench.stats.multiple import ROPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +48,23 @@ class Outcome:
 
 
 def write_reports(
-    plan: Plan, archive: Archive, records: Mapping[str, Record], *, published: tuple[Published, ...] = ()
+    plan: Plan,
+    archive: Archive,
+    records: Mapping[str, Record],
+    *,
+    published: tuple[Published, ...] = (),
+    rope: float = ROPE,
 ) -> Outcome:
     """Write the reports of a suite from its plan and records alone, then the indexes of the folder.
 
     They are ``<suite>.md``, ``<suite>.csv``, ``<suite>.json`` and ``figures/<suite>-<kind>.svg`` in the
-    results folder, and its ``README.md`` and ``index.html`` unless these are somebody else's.
+    results folder, and its ``README.md`` and ``index.html`` unless these are somebody else's. Differences up
+    to `rope` (share of 1) are none for practical purposes.
     """
     results = archive.results
     board = results / f"{plan.suite}.md"
-    evidence = Evidence(Board(plan, records), archive)
-    figures = standard(plan, records, published=published)
+    evidence = Evidence(Board(plan, records), archive, rope=rope)
+    figures = standard(plan, records, published=published, blocks=evidence.blocks)
     for figure in figures:
         write_text(results / figure.path, figure.svg)
     write_text(board, leaderboard(plan, records, published=published, evidence=evidence, figures=figures))

@@ -1,8 +1,8 @@
 """Which differences are real: tests, intervals and corrections as pure functions on arrays.
 
 May import nothing of ours.
-Start at `variance` (what every test and interval is made of); `delong` (test images), `seeds` and `overdatasets`
-say where it comes from, `multiple` what follows for many methods at once.
+Start at `variance` (what every test and interval is made of); `delong` (test images), `seeds` and
+`overdatasets` say where it comes from, `multiple` what follows for many methods at once.
 """
 
 import numpy as np

@@ -1,11 +1,11 @@
 """DeLong's variance of AUROCs over test images, and its extension to tasks that share them.
 
-Each image adds its *part* to an AUROC: its placement (`bench.stats.placements`) less the mean placement of its
-class, over the number of images of the class. The AUROC varies over images as the sum of these parts does. In
-one-vs-rest every task is tested on the same images: an image's part in the mean over tasks is the sum of its
-parts in all of them, so that what makes it hard for several tasks or methods is counted once. Images with the
-same labels in all tasks form a stratum, of which a test set holds a fixed number; of a single task the strata
-are its normal and its anomalous images, and the variance is DeLong's.
+Each image adds its *part* to an AUROC: its placement (`bench.stats.placements`) less the mean placement of
+its class, over the number of images of the class. The AUROC varies over images as the sum of these parts
+does. In one-vs-rest every task is tested on the same images: an image's part in the mean over tasks is the
+sum of its parts in all of them, so that what makes it hard for several tasks or methods is counted once.
+Images with the same labels in all tasks form a stratum, of which a test set holds a fixed number; of a single
+task the strata are its normal and its anomalous images, and the variance is DeLong's.
 
 References
 ----------
@@ -16,7 +16,7 @@ Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics 53,
 
 from __future__ import annotations
 
-from math import comb
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -79,7 +79,7 @@ def variance_over_images(parts: Floats, strata: Strata) -> Variance:
     Returns
     -------
     Variance, shape (m,)
-        Of one task NaN with a single image of a class: nothing is known of how its images vary.
+        A single image of a class adds nothing, as nothing is known of how it varies: leave such a task out.
     """
     return _sum([_part(held, np.square(held).sum(axis=1)) for held in _by_stratum(parts, strata)])
 
@@ -111,8 +111,13 @@ def variance_of_pairs(parts: Floats, strata: Strata) -> Variance:
 
 
 def least_p(anomalous: int, normal: int) -> float:
-    """Return the least two-sided p value that an exact rank test of so few images has: 2 / C(n, anomalous)."""
-    return 2 / comb(anomalous + normal, anomalous)
+    """Return the least two-sided p value that an exact rank test of so few images has: 2 / C(n, n1)."""
+    return math.exp(
+        math.log(2)
+        + math.lgamma(anomalous + 1)
+        + math.lgamma(normal + 1)
+        - math.lgamma(anomalous + normal + 1)
+    )
 
 
 def _by_stratum(parts: Floats, strata: Strata) -> list[Floats]:

@@ -89,8 +89,7 @@ def significantly_better(difference: Floats, adjusted: Floats, alpha: float = 0.
 
 def possible_bests(better: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the methods that no other is significantly better than, shape (m,): the best is among them."""
-    found: NDArray[np.bool_] = ~better.any(axis=0)
-    return found
+    return np.asarray(~better.any(axis=0), bool)
 
 
 def rank_sets(better: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -1,11 +1,12 @@
 """What seeds leave open about methods' means, estimated within tasks.
 
-The seeds of a cell are drawn for its task alone, so that what they do on one task says nothing of another: the
-variance of a mean over T tasks is the sum of T variances with S - 1 degrees of freedom each, together about
-T (S - 1). Estimated from the S means over tasks instead it would have S - 1: one for two seeds.
+The seeds of a cell are drawn for its task alone, so that what they do on one task says nothing of another:
+the variance of a mean over T tasks is the sum of T variances with S - 1 degrees of freedom each, together
+about T (S - 1). Estimated from the S means over tasks instead it would have S - 1: one for two seeds.
 
-On a single task few seeds tell little. There a method's variances on the other tasks help: on the logit scale,
-where they are alike near 100 % and in the middle, each is drawn towards their common size, as far as they agree.
+On a single task few seeds tell little. There a method's variances on the other tasks help: on the logit
+scale, where they are alike near 100 % and in the middle, each is drawn towards their common size, as far as
+they agree.
 
 References
 ----------

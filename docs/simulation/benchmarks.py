@@ -1,15 +1,14 @@
 """Simulated benchmarks with a known truth, as plans, records and scores: what reports are made from.
 
-Every task has test images of its own. A score is the method's strength on anomalous images plus noise, of
-which part belongs to the image (the same for all methods and seeds), part to the method and part to the run. The
-strength itself varies from seed to seed and from task to task, so that runs differ by as much as asked.
+A score is the method's strength on anomalous images plus noise, of which part belongs to the image (the
+same for all methods and seeds), part to the method and part to the run. The strength itself varies from
+seed to seed and from task to task. Tasks have test images of their own, or share them all: one-vs-rest,
+each class normal once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +25,8 @@ from bench.stats.placements import placements
 
 Floats = NDArray[np.float64]
 
-#: Shares of the variance of a score's noise that belong to the image, to the method and to the run.
-OF_IMAGE, OF_METHOD, OF_RUN = 0.4, 0.35, 0.25
+#: Shares of the variance of a score's noise that belong to the image and to the run; the rest to the method.
+OF_IMAGE, OF_RUN = 0.4, 0.25
 #: Standard deviation over tasks of how hard they are, on the logit scale.
 HARDER = 0.4
 
@@ -40,13 +39,15 @@ class Design:
     ----------
     methods, tasks, seeds : int
     sd : float
-        Standard deviation over seeds in AUROC at an AUROC of 0.85; 0 for deterministic methods.
+        Standard deviation over seeds, in AUROC at an AUROC of 0.85; 0 for deterministic methods.
     auroc : float
-        Of every method (of the best where there are gaps), over all images, seeds and tasks like these.
+        Of the best method on a task of middling difficulty, over all images and seeds.
     anomalous, normal : int
-        Test images of each task.
+        Test images of each task; where they are shared, of all other classes together and of each class.
     gap : float
         By which each method is behind the one before.
+    shared : bool
+        All tasks are tested on the same images.
     """
 
     methods: int
@@ -57,97 +58,136 @@ class Design:
     anomalous: int
     normal: int
     gap: float = 0.0
+    shared: bool = False
+
+    @property
+    def runs(self) -> int:
+        """Cells of one method on one task."""
+        return self.seeds if self.sd else 1
 
     @property
     def strength_sd(self) -> float:
         """Of the strength over seeds: what makes an AUROC of 0.85 vary by `sd`."""
-        at = norm.ppf(0.85)
-        return self.sd * np.sqrt(2) / float(norm.pdf(at))
+        return self.sd * float(np.sqrt(2) / norm.pdf(norm.ppf(0.85)))
 
     @property
     def aurocs(self) -> Floats:
         """True AUROCs, shape (methods, tasks)."""
         hard = HARDER * norm.ppf((np.arange(self.tasks) + 0.5) / self.tasks)
         means = self.auroc - self.gap * np.arange(self.methods)
-        return expit(logit(means)[:, None] + hard)
+        found: Floats = expit(logit(means)[:, None] + hard)
+        return found
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """Of every test image in each task, shape (tasks, images)."""
+        if self.shared:
+            of_class = np.repeat(np.arange(self.tasks), self.normal)
+            return (of_class != np.arange(self.tasks)[:, None]).astype(np.uint8)
+        one = np.repeat([0, 1], [self.normal, self.anomalous]).astype(np.uint8)
+        return np.tile(one, (self.tasks, 1))
 
 
 class Simulated:
     """A design's plan and, again and again, its records."""
 
     def __init__(self, design: Design) -> None:
-        self.design = design
-        random, seeds = design.sd > 0, range(design.seeds if design.sd else 1)
-        rows = [
+        self.design, self.labels = design, design.labels
+        seeds = [*range(design.seeds)] if design.sd else [None]
+        rows = tuple(
             Row(
-                label=f"method{at}", method=f"method{at}", backbone="", setting="one-class",
-                selection="last", stochastic=random,
+                label=f"method{at}",
+                method=f"method{at}",
+                backbone="",
+                setting="one-class",
+                selection="last",
+                stochastic=design.sd > 0,
             )
             for at in range(design.methods)
-        ]  # fmt: skip
-        columns = [Column(dataset="simulated", task=f"{at}") for at in range(design.tasks)]
-        self.entries = [
-            Entry(
-                row=row, column=column, rate=0.0,
-                cell=Cell(
-                    dataset="simulated", task=f"{column}", method=f"method{row}",
-                    params=(), backbone="", contamination=Contamination(), seed=seed if random else None,
-                ),
-            )
+        )
+        entries = tuple(
+            Entry(row=row, column=column, rate=0.0, cell=_cell(row, column, seed))
             for row in range(design.methods)
             for column in range(design.tasks)
             for seed in seeds
-        ]  # fmt: skip
+        )
         self.plan = Plan(
-            suite="simulated", title="Simulated", seeds=tuple(seeds), rows=tuple(rows),
-            columns=tuple(columns), entries=tuple(self.entries),
-        )  # fmt: skip
-        self.labels = np.repeat([0, 1], [design.normal, design.anomalous]).astype(np.uint8)
-        n = len(self.labels)
-        truths = [
-            Truth(
-                labels=self.labels, sources=(f"task {at}",), which=np.zeros(n, np.uint8),
-                rows=np.arange(n), images=np.arange(n, dtype=np.uint64) + np.uint64(at * n),
-            )
-            for at in range(design.tasks)
-        ]  # fmt: skip
+            suite="simulated",
+            title="Simulated",
+            seeds=tuple(seed or 0 for seed in seeds),
+            rows=rows,
+            columns=tuple(Column(dataset="simulated", task=f"{at}") for at in range(design.tasks)),
+            entries=entries,
+        )
+        truths = [self._truth(task) for task in range(design.tasks)]
         self.truths = {truth.identity: truth for truth in truths}
-        names = list(self.truths)
         self._records = [
             Record(
-                cell=entry.cell, status="ok", setting="one-class", selection="last",
-                truth=names[entry.column],
+                cell=entry.cell,
+                status="ok",
+                setting="one-class",
+                selection="last",
+                truth=truths[entry.column].identity,
             )
-            for entry in self.entries
-        ]  # fmt: skip
+            for entry in entries
+        ]
         # Over seeds the strength varies too: the AUROC over all of them is that of a wider distribution.
         self._strength = norm.ppf(design.aurocs) * np.sqrt(2 + design.strength_sd**2)
 
+    def _truth(self, task: int) -> Truth:
+        n = self.labels.shape[1]
+        first = 0 if self.design.shared else task * n
+        return Truth(
+            labels=self.labels[task],
+            sources=("images",),
+            which=np.zeros(n, np.uint8),
+            rows=np.arange(n) + first,
+            images=np.arange(n, dtype=np.uint64) + np.uint64(first),
+        )
+
     def evidence(self, rng: np.random.Generator) -> Evidence:
-        """Return the evidence of one benchmark."""
-        scores = self.scores(rng)
-        aurocs = placements(self.labels, scores).auroc
-        records = {
-            record.cell.key: replace(record, metrics={"auroc": float(auroc)})
-            for record, auroc in zip(self._records, aurocs, strict=True)
-        }
+        """Return the evidence of one benchmark, drawn anew."""
+        design, scores = self.design, self.scores(rng)
+        by_task = [
+            placements(self.labels[task], scores[:, task].reshape(-1, scores.shape[-1])).auroc
+            for task in range(design.tasks)
+        ]
+        aurocs = np.stack(by_task, axis=1).reshape(design.methods, design.runs, design.tasks)
+        every = scores.reshape(-1, scores.shape[-1])
         keys = [record.cell.key for record in self._records]
-        archive = InMemory(dict(zip(keys, scores, strict=True)), self.truths)
+        records = {
+            key: replace(record, metrics={"auroc": float(auroc)})
+            for key, record, auroc in zip(keys, self._records, aurocs.transpose(0, 2, 1).ravel(), strict=True)
+        }
+        archive = InMemory(dict(zip(keys, every, strict=True)), self.truths)
         return Evidence(Board(self.plan, records), archive)  # type: ignore[arg-type]
 
     def scores(self, rng: np.random.Generator) -> Floats:
-        """Return the scores of each cell, in the order of the plan, shape (cells, images)."""
-        design, n = self.design, len(self.labels)
-        shape = (design.methods, design.tasks, design.seeds if design.sd else 1)
+        """Return scores of shape (methods, tasks, runs, images)."""
+        design, n = self.design, self.labels.shape[1]
+        shape = (design.methods, design.tasks, design.runs)
         strength = self._strength[:, :, None] + design.strength_sd * rng.normal(size=shape)
         own = OF_RUN if design.sd else 0.0
+        tasks = 1 if design.shared else design.tasks
         noise = (
-            np.sqrt(OF_IMAGE) * rng.normal(size=(1, design.tasks, 1, n))
+            np.sqrt(OF_IMAGE) * rng.normal(size=(1, tasks, 1, n))
             + np.sqrt(1 - OF_IMAGE - own) * rng.normal(size=(design.methods, design.tasks, 1, n))
             + np.sqrt(own) * rng.normal(size=(*shape, n))
         )
-        held: Floats = (strength[..., None] * self.labels + noise).reshape(-1, n)
-        return held
+        found: Floats = strength[..., None] * self.labels[:, None] + noise
+        return found
+
+
+def _cell(method: int, task: int, seed: int | None) -> Cell:
+    return Cell(
+        dataset="simulated",
+        task=f"{task}",
+        method=f"method{method}",
+        params=(),
+        backbone="",
+        contamination=Contamination(),
+        seed=seed,
+    )
 
 
 @dataclass(frozen=True, slots=True)

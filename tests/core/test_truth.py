@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
 from bench.core.contamination import Contamination
 from bench.core.errors import ArchiveError
-from bench.core.truth import Truths
+from bench.core.truth import Truth, Truths
 from bench.data.contaminate import contaminate
 from bench.data.images import Images
-from bench.data.origins import origins
+from bench.data.origins import contents, origins
 from bench.data.source import ArraySource
 from bench.data.task import Task
 from bench.suite.registry import Registry
@@ -154,3 +155,73 @@ def test_records_from_before_truths_were_kept_are_read(tmp_path: Path) -> None:
     assert old == record
     with pytest.raises(ArchiveError, match="no labels were kept"):
         Archive(tmp_path).truth(old)
+
+
+def test_content_has_numbers_that_are_no_part_of_the_identity(task: Task, tmp_path: Path) -> None:
+    truth = task.truth()
+    assert truth.images is not None
+    assert (truth.images.dtype, len(set(truth.images.tolist()))) == (np.uint64, 4)
+    old = replace(truth, images=None)
+    assert old.identity == truth.identity == replace(truth, images=truth.images[::-1]).identity
+    for each in (truth, old):
+        back = Truth.from_bytes(each.to_bytes())
+        assert back.identity == truth.identity
+        assert (back.images is None) == (each.images is None)
+    np.testing.assert_array_equal(Truth.from_bytes(truth.to_bytes()).images, truth.images)
+    # What is there already is not written again, and so stays as it was read before.
+    truths = Truths(tmp_path)
+    truths.keep(old)
+    path = tmp_path / f"{old.identity}.npz"
+    before = path.read_bytes()
+    assert Truths(tmp_path).read(old.identity).images is None
+    assert before == old.to_bytes()
+
+
+def test_a_file_of_old_is_read(task: Task, tmp_path: Path) -> None:
+    """As it was written before content was kept: without the array."""
+    truth = task.truth()
+    arrays = {
+        "schema": np.array(1),
+        "labels": truth.labels,
+        "sources": np.array(truth.sources, np.str_),
+        "which": truth.which,
+        "rows": truth.rows,
+    }
+    with (tmp_path / f"{truth.identity}.npz").open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    assert Truths(tmp_path).read(truth.identity).images is None
+
+
+def test_the_same_image_has_the_same_number_in_every_view(task: Task) -> None:
+    test = task.sources[1]
+    every = contents(Images.of(test))
+    assert len(set(every.tolist())) == 5
+    np.testing.assert_array_equal(task.truth().images, every[[4, 0, 2, 3]])
+    apart = source("other", 5)
+    other = Images.of(apart)
+    assert not set(contents(other).tolist()) & set(every.tolist())
+    joined = Images.of(test, [3, 1]) + other[:2]
+    for images in (joined, joined.sealed()[0]):
+        np.testing.assert_array_equal(contents(images), [*every[[3, 1]], *contents(other)[:2]])
+    again = source("again", 5)
+    again.fingerprint = test.fingerprint
+    np.testing.assert_array_equal(contents(Images.of(again)), every)
+
+
+def test_the_same_file_is_the_same_image_in_every_folder(tmp_path: Path) -> None:
+    """Whatever its name and place, and whatever else the folder holds."""
+    registry, rng = Registry(), np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (8, 8, 8, 3), np.uint8)
+    for folder, shown in (("x", range(6)), ("y", (7, 6, 5, 4, 1, 0))):
+        for at, which in enumerate(shown):
+            place = ("train/good", "train/good", "test/good", "test/good", "test/bad", "test/bad")[at]
+            path = tmp_path / folder / "thing" / place / f"{folder}{at}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pictures[which]).save(path)
+    truths = [
+        registry.open_dataset(f"folder[path={tmp_path / folder}]").task("thing").truth() for folder in "xy"
+    ]
+    # x tests on 2, 3, 4, 5 and y on 5, 4, 1, 0.
+    assert all(truth.images is not None and len(truth.images) == 4 for truth in truths)
+    assert len(set(truths[0].images.tolist()) & set(truths[1].images.tolist())) == 2
+    assert truths[0].sources != truths[1].sources

@@ -103,7 +103,11 @@ def test_mean_ranks_are_those_of_scipy() -> None:
     board = Board(plan, make_records(plan, lambda entry: values[entry.cell]))
     places = [(column, rate) for column in board.columns for rate in board.rates]
     means = np.array([[board.group(at, *place).mean("auroc") for place in places] for at in range(6)])
-    expected = rankdata(-means, method="average", axis=0).mean(axis=1)
+    # Over the tasks of a data set, then over data sets, as the averages are.
+    ranks_of = rankdata(-means, method="average", axis=0)
+    names = np.array([plan.columns[column].dataset for column, _ in places])
+    assert len(set(np.unique(names, return_counts=True)[1].tolist())) > 1, "data sets of unlike size"
+    expected = np.mean([ranks_of[:, names == name].mean(axis=1) for name in set(names)], axis=0)
     found = board.mean_ranks(board.columns, board.rates)
     assert [found[at] for at in range(6)] == pytest.approx(expected, abs=1e-12)
 

@@ -63,7 +63,7 @@ def test_scores_give_intervals_and_groups(tmp_path: Path) -> None:
     evidence = Evidence(Board(plan, records), archive)
     table = table_of(overview(evidence), "auroc", 0.0)
     assert [column.key for column in table.columns] == [
-        "group", "rank", "data set digits", "warm", "cold",
+        "group", "place", "rank", "data set digits", "warm", "cold",
     ]  # fmt: skip
     for each in table.rows:
         assert each.row is not None

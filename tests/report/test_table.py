@@ -84,6 +84,7 @@ def test_how_values_and_intervals_look(
         (TableCell(0.9, 0.012, mark="best", shared=True), "=**90.0**\u00a0±\u00a01.2", "**90.0** ± 1.2"),
         (TableCell(0.9, mark="second"), "<u>90.0</u>", "<u>90.0</u>"),
         (TableCell(0.9, interval=(0.8, 0.95), tie=True), "≈90.0 (80.0–95.0)", "90.0† (80.0–95.0)"),
+        (TableCell(0.9, 0.012, untold=True), "?90.0\u00a0±\u00a01.2", "90.0‡ ± 1.2"),
         (TableCell(note="1 of 10 failed"), "— (1 of 10 failed)", "— (1 of 10 failed)"),
         (TableCell("failed"), "failed", "failed"),
     ],
@@ -126,15 +127,15 @@ def test_equal_averages_are_ordered_by_mean_rank_then_by_name() -> None:
     assert [board.label(at) for at in board.order(board.columns, [0.0])] == ["c", "d", "a", "b"]
 
 
-def test_the_interval_of_a_mean_rank_holds_it() -> None:
+def test_mean_ranks_have_no_interval() -> None:
+    """What may be said of places is in a column of its own."""
     plan = make_plan((row("a"), row("b")), columns(digits=["0"]))
     board = Board(plan, make_records(plan, lambda entry: 0.9 - 0.1 * entry.row))
-    ((column, cells),) = rank_columns(board, (0, 1), (0,), (0.0,), {0: (1.1, 1.3), 1: (1.7, 1.9)})
+    ((column, cells),) = rank_columns(board, (0, 1), (0,), (0.0,))
     assert column.head == "Mean rank"
-    assert [(cell.value, cell.interval, cell.mark) for cell in cells] == [
-        (1.0, (1.0, 1.3), "best"),
-        (2.0, (1.7, 2.0), ""),
-    ]
+    found = [(cell.value, cell.interval, cell.mark) for cell in cells]
+    assert found == [(1.0, None, "best"), (2.0, None, "")]
+    assert rank_columns(board, (0,), (0,), (0.0,)) == []
 
 
 def test_a_table_as_wide_as_the_page_is_one_table() -> None:

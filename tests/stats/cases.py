@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
-
-from bench.stats.delong import Difference, delong_pairs, placements
+from scipy.stats import t as student
 
 Floats = NDArray[np.float64]
 
@@ -55,8 +56,40 @@ def table(seed: int, *, least: int = 2, data_sets: int = 12, methods: int = 7) -
     return np.round(values) if seed % 2 == 0 else values
 
 
-def delong_test(labels: NDArray[np.uint8], first: Floats, second: Floats) -> Difference:
-    """Return the difference of two AUROCs on the same images, its interval and its paired test."""
-    pairs = delong_pairs(placements(labels, np.stack([first, second])))
-    found = (pairs.difference, pairs.low, pairs.high, pairs.se, pairs.p)
-    return Difference(*(float(matrix[0, 1]) for matrix in found))
+def by_definition(labels: NDArray[np.uint8], scores: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return AUROCs and the parts of their covariance over anomalous and over normal images.
+
+    As in DeLong et al. 1988, equations 2 to 6, from every pair of images.
+    """
+    x, y = scores[:, labels == 1], scores[:, labels == 0]
+    (k, m), n = x.shape, y.shape[1]
+    table = (y[:, None, :] < x[:, :, None]) + 0.5 * (y[:, None, :] == x[:, :, None])
+    theta, v10, v01 = table.mean(axis=(1, 2)), table.mean(axis=2), table.mean(axis=1)
+    s10, s01 = np.zeros((k, k)), np.zeros((k, k))
+    for r in range(k):
+        for s in range(k):
+            s10[r, s] = ((v10[r] - theta[r]) * (v10[s] - theta[s])).sum() / (m - 1)
+            s01[r, s] = ((v01[r] - theta[r]) * (v01[s] - theta[s])).sum() / (n - 1)
+    return theta, s10 / m, s01 / n
+
+
+def welch(parts: Sequence[float], freedom: Sequence[float]) -> tuple[float, float]:
+    """Return the sum of variances and its degrees of freedom: squares over ν + 2, and 2 subtracted."""
+    total = sum(parts)
+    spread = sum(part**2 / (of + 2) for part, of in zip(parts, freedom, strict=True))
+    return total, total**2 / spread - 2
+
+
+def delong_test(
+    labels: NDArray[np.uint8], first: Floats, second: Floats, *, seeds: float = 0.0, of_seeds: float = 1.0
+) -> tuple[float, float]:
+    """Return DeLong's difference of two AUROCs and its p value by Student's t.
+
+    `seeds` is a variance over seeds beside that over images, estimated with `of_seeds` degrees of freedom.
+    """
+    theta, anomalous, normal = by_definition(labels, np.stack([first, second]))
+    parts = [of[0, 0] + of[1, 1] - 2 * of[0, 1] for of in (anomalous, normal)]
+    counts = [(labels == 1).sum() - 1, (labels == 0).sum() - 1]
+    value, freedom = welch([*parts, seeds], [*counts, of_seeds])
+    difference = float(theta[0] - theta[1])
+    return difference, float(2 * student.sf(abs(difference) / np.sqrt(value), freedom))

@@ -1,4 +1,4 @@
-"""Small versions of the simulations behind docs/significance.md, with bounds that follow from the binomial.
+"""A small version of the simulations behind docs/significance.md, through the reports' own functions.
 
 Seeds are fixed. A bound is the count that a rate at the edge of the aim passes once in ten thousand tries.
 """
@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from scipy.stats import binom
 
@@ -19,104 +18,85 @@ RARE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def worlds() -> Iterator[SimpleNamespace]:
-    """Return the two worlds and the page, which lie beside the package."""
+def docs() -> Iterator[SimpleNamespace]:
+    """Return the simulations and the page, which lie beside the package."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(DOCS)
         import significance
-        from simulation import blocks, images
+        from simulation import benchmarks, counting, datasets
 
-        yield SimpleNamespace(blocks=blocks, images=images, page=significance)
-
-
-def check(shares: list[Any]) -> None:
-    for each in shares:
-        if each.kind == "leaderboard":
-            assert each.times <= binom.ppf(1 - RARE, each.of, 0.06), each
-        elif each.kind == "interval":
-            assert binom.ppf(RARE, each.of, 0.93) <= each.times <= binom.ppf(1 - RARE, each.of, 0.97), each
+        yield SimpleNamespace(
+            Design=benchmarks.Design, count=counting.count, sets=datasets.over_data_sets, page=significance
+        )
 
 
-def naive(shares: list[Any]) -> list[Any]:
-    return [each for each in shares if each.kind == "naive"]
+def few(share: Any, most: float = 0.06) -> bool:
+    return bool(share.of and share.times <= binom.ppf(1 - RARE, share.of, most))
 
 
-def test_two_equally_good_methods(worlds: SimpleNamespace) -> None:
-    shares = worlds.blocks.null_of_two(400, 8)
-    check(shares)
-    for each in naive(shares):
-        assert each.times >= binom.ppf(RARE, each.of, 0.25), each
-
-
-def test_naive_tests_are_right_where_data_sets_do_not_differ(worlds: SimpleNamespace) -> None:
-    """The simulation's own check: with independent classes a test over classes holds its level."""
-    by_class, by_seed = naive(worlds.blocks.null_of_two(400, 8, between=0.0))
-    assert by_class.times <= binom.ppf(1 - RARE, by_class.of, 0.05)
-    assert by_seed.times >= binom.ppf(RARE, by_seed.of, 0.15), "seeds share their class"
-
-
-@pytest.mark.parametrize(("n", "methods"), [(4, 3), (12, 5)])
-def test_many_equally_good_methods(worlds: SimpleNamespace, n: int, methods: int) -> None:
-    check(worlds.blocks.null_of_many(200, n, methods))
-
-
-@pytest.mark.parametrize(("n", "reps"), [(3, 400), (8, 80)])
-def test_intervals_over_data_sets(worlds: SimpleNamespace, n: int, reps: int) -> None:
-    check(worlds.blocks.coverage_over_data_sets(reps, n, draws=250))
-
-
-def test_intervals_and_tests_on_images(worlds: SimpleNamespace) -> None:
-    shares = worlds.images.null_on_images(24, draws=60)
-    check(shares)
-    assert naive(shares)[-1].times > binom.ppf(1 - RARE, 24, 0.06), "seeds of one data set as n"
-    check(worlds.images.coverage_on_images(24, draws=60))
+def many(share: Any, least: float = 0.93) -> bool:
+    return bool(share.of and share.times >= binom.ppf(RARE, share.of, least))
 
 
 @pytest.mark.parametrize(
-    ("aurocs", "sizes"), [((0.9, 0.85), (100, 200)), ((0.99, 0.97), (40, 80)), ((0.998, 0.9), (30, 60))]
+    ("methods", "tasks", "seeds", "sd", "auroc"),
+    [
+        (2, 10, 2, 0.05, 0.85),
+        (8, 10, 2, 0.05, 0.85),
+        (8, 10, 3, 0.013, 0.97),
+        (2, 1, 5, 0.05, 0.85),
+        (2, 1, 1, 0.0, 0.97),
+    ],
 )
-def test_delongs_intervals(
-    worlds: SimpleNamespace, aurocs: tuple[float, float], sizes: tuple[int, int]
+def test_equal_methods_are_seldom_told_apart_and_intervals_hold_the_truth(
+    docs: SimpleNamespace, methods: int, tasks: int, seeds: int, sd: float, auroc: float
 ) -> None:
-    check(worlds.images.coverage_on_one_task(400, aurocs, sizes))
+    found = docs.count(docs.Design(methods, tasks, seeds, sd, auroc, 20, 60), 60)
+    assert all(few(found[name]) for name in ("letters", "marks", "equivalent")), found
+    assert all(many(found[name]) for name in ("mean", "difference", "task", "ranks")), found
 
 
-def test_the_true_auroc_is_that_of_the_scores(worlds: SimpleNamespace) -> None:
-    from bench.stats.delong import placements
-
-    rng, images = np.random.default_rng(0), worlds.images
-    held = []
-    for _ in range(15):
-        tests, scores = images.images(rng, (1.8, 1.6))
-        held.append([[placements(t.labels, s[0, i]).auroc[0] for i, t in enumerate(tests)] for s in scores])
-    found = np.mean(held, axis=(0, 2))
-    assert found == pytest.approx([images.true_auroc(1.8), images.true_auroc(1.6)], abs=0.01)
+@pytest.mark.parametrize(("tasks", "seeds"), [(10, 1), (1, 1), (1, 4), (2, 2)])
+def test_too_few_seeds_claim_nothing(docs: SimpleNamespace, tasks: int, seeds: int) -> None:
+    found = docs.count(docs.Design(3, tasks, seeds, 0.05, 0.85, 20, 60), 5)
+    assert found["told"].times == found["letters"].of == found["mean"].of == 0
+    assert found["marks"].of == found["task"].of == 0
 
 
-def test_the_page_shows_every_number_and_what_misses_the_aim(worlds: SimpleNamespace) -> None:
+def test_three_seeds_find_what_there_is(docs: SimpleNamespace) -> None:
+    """Five points between neighbours on ten tasks, seeds that vary by five points."""
+    found = docs.count(docs.Design(4, 10, 3, 0.05, 0.9, 60, 60, gap=0.05), 30)
+    assert found["found"].percent > 80
+    assert found["ranks"].percent > 90
+
+
+def test_tasks_that_share_their_images(docs: SimpleNamespace) -> None:
+    found = docs.count(docs.Design(2, 10, 2, 0.013, 0.85, 180, 20, shared=True), 60)
+    assert few(found["letters"]), found
+    assert many(found["mean"]) and many(found["difference"]), found
+
+
+@pytest.mark.parametrize(("n", "methods"), [(6, 2), (12, 8)])
+def test_over_data_sets(docs: SimpleNamespace, n: int, methods: int) -> None:
+    found = docs.sets(n, methods, 200)
+    assert few(found["letters"]), found
+    assert many(found["mean"], 0.92) and many(found["difference"]), found
+
+
+def test_the_page_names_what_lies_outside_its_aim(docs: SimpleNamespace) -> None:
     from simulation.counting import Share
 
-    shares = [
-        Share("good test", "leaderboard", 4, 100),
-        Share("bad test", "naive", 40, 100),
-        Share("good interval", "interval", 95, 100),
-        Share("narrow interval", "interval", 90, 100),
-    ]
-    page = worlds.page.page(shares)
-    assert "| good test | leaderboards | 4.0 ± 2.0 % |" in page
-    assert "| bad test | nobody: naive | 40.0 ± 4.9 % |" in page
-    assert "Outside the aim: narrow interval." in page
-    assert "Outside the aim" not in worlds.page.page(shares[:3])
-    drawn = worlds.page.svg(shares)
-    assert drawn == worlds.page.svg(shares)
-    for word in ("narrow interval", "<title>", "prefers-color-scheme: dark"):
-        assert word in drawn
+    names = ("letters", "marks", "equivalent", "mean", "difference", "task", "ranks")
+    design = docs.Design(2, 10, 3, 0.05, 0.85, 20, 60)
+    good = dict.fromkeys(names, Share(0, 0)) | {"letters": Share(20, 400), "mean": Share(380, 400)}
+    assert "none lies outside" in docs.page.verdict([(design, good)], [], [])
+    bad = good | {"letters": Share(40, 400), "mean": Share(350, 400)}
+    said = docs.page.verdict([(design, bad)], [], [])
+    assert "letters 10.0 ± 1.5 %" in said
+    assert "mean 87.5 ± 1.7 %" in said
 
 
-def test_the_committed_page_is_whole() -> None:
-    text = (DOCS / "significance.md").read_text()
-    assert "](significance.svg)" in text
-    assert "Two panels" in text
-    assert "prefers-color-scheme: dark" in (DOCS / "significance.svg").read_text()
-    for aim in ("at most 6 %", "93 to 97 %"):
-        assert aim in text
+def test_the_committed_page_is_of_this_code(docs: SimpleNamespace) -> None:
+    """Its table has a line for every design that the script simulates."""
+    lines = (DOCS / "significance.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(docs.page.designs()) + len(docs.page.apart())

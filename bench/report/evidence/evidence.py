@@ -236,7 +236,7 @@ class Evidence:
     @cache  # noqa: B019
     def _least_p_of(self, columns: tuple[int, ...]) -> float:
         """Return the least p value that an exact test of the images of some tasks has."""
-        total = 0.0
+        total = 2.0
         for block in {self.blocks[self.board.plan.columns[column].dataset] for column in columns}:
             images = self._test_images[block]
             of = [at for at in columns if self.blocks[self.board.plan.columns[at].dataset] == block]
@@ -244,8 +244,8 @@ class Evidence:
             # An image counts once, as what it is in the first of the tasks that have it.
             first = labels[(labels != 2).argmax(axis=0), np.arange(images.n)]
             anomalous, normal = int((first == 1).sum()), int((first == 0).sum())
-            total += float(np.log(least_p(anomalous, normal) / 2)) if min(anomalous, normal) else 0.0
-        return min(1.0, 2 * float(np.exp(total)))
+            total *= least_p(anomalous, normal) / 2 if min(anomalous, normal) else 1.0
+        return min(1.0, total)
 
     def _least_p(self, columns: Sequence[int]) -> float:
         return self._least_p_of(tuple(columns))
@@ -264,11 +264,17 @@ class Evidence:
     @cache  # noqa: B019
     def seeds(self, *rates: float) -> tuple[int | None, ...]:
         """Return the seeds that any method has at some rates; (None,) if nothing depends on one."""
+        return self.seeds_of(range(len(self.board.plan.rows)), *rates) or (None,)
+
+    def seeds_of(self, rows: Sequence[int], *rates: float) -> tuple[int, ...]:
+        """Return the seeds, or draws of anomalies, that any of these rows has at some rates."""
         groups = (
-            group.by_seed("auroc") or {} for rate in rates for *_, group in self.board.groups(rate=rate)
+            group.by_seed("auroc") or {}
+            for rate in rates
+            for row, *_, group in self.board.groups(rate=rate)
+            if row in rows
         )
-        found = {seed for held in groups for seed in held if seed is not None}
-        return tuple(sorted(found)) or (None,)
+        return tuple(sorted({seed for held in groups for seed in held if seed is not None}))
 
     def untold(self, row: int, columns: Sequence[int], rates: Sequence[float], *, by_task: int = 0) -> int:
         """Return how many seeds it takes before anything can be told of a row; 0 where it can be.

@@ -5,7 +5,7 @@ Modules of this package prepare data without matplotlib; those of `draw` only dr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -247,11 +247,17 @@ def the_task(board: Board, choice: Choice) -> int:
     return names[choice.task]
 
 
-def independent(board: Board, names: Iterable[str]) -> list[list[tuple[int, ...]]]:
-    """Return the columns of data sets in blocks: variants of one adapter share images, and are one block."""
-    blocks: dict[str, list[tuple[int, ...]]] = {}
+def independent(
+    board: Board, names: Iterable[str], of: Mapping[str, int] | None = None
+) -> list[list[tuple[int, ...]]]:
+    """Return the columns of data sets in blocks: those that share images are one.
+
+    Without the block of each (`of`) variants of one adapter are.
+    """
+    blocks: dict[int | str, list[tuple[int, ...]]] = {}
     for name in names:
-        blocks.setdefault(parse(name).name, []).append(board.datasets[name])
+        block = parse(name).name if of is None else of[name]
+        blocks.setdefault(block, []).append(board.datasets[name])
     return list(blocks.values())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -83,11 +83,13 @@ class CriticalDifference:
         )
 
 
-def critical_differences(board: Board, choice: Choice = ALL) -> CriticalDifference:
+def critical_differences(
+    board: Board, choice: Choice = ALL, *, of: Mapping[str, int] | None = None
+) -> CriticalDifference:
     """Return the diagram of a suite at one contamination rate.
 
-    Methods with failed or missing cells are left out. Variants of one data set share images: their mean is
-    one block.
+    Methods with failed or missing cells are left out. The mean of data sets that share images is one block:
+    `of` says which do, and without it variants of one adapter.
 
     Raises
     ------
@@ -97,7 +99,7 @@ def critical_differences(board: Board, choice: Choice = ALL) -> CriticalDifferen
     """
     rate, datasets = the_rate(board, choice), the_datasets(board, choice)
     columns = [column for of in datasets.values() for column in of]
-    blocks = independent(board, datasets)
+    blocks = independent(board, datasets, of)
     shown = shown_rows(board, choice, columns, [rate])
     means: dict[int, list[float]] = {}
     for row in shown:

@@ -49,11 +49,14 @@ class Sources:
     archive : Archive or None
         For scores and labels; figures without per-image scores need none.
     published : tuple of Published
+    blocks : dict of str to int, or None
+        The independent data set that each data set belongs to.
     """
 
     board: Board
     archive: Archive | None = None
     published: tuple[Published, ...] = ()
+    blocks: Mapping[str, int] | None = None
 
     def scored(self, record: Record) -> Run:
         """Return labels and scores of a record's test images.
@@ -95,7 +98,7 @@ KINDS: dict[str, FigureKind] = {
     ),
     "critical-difference": FigureKind(
         "mean ranks over data sets, and which methods do not differ significantly",
-        lambda of, choice: critical_differences(of.board, choice),
+        lambda of, choice: critical_differences(of.board, choice, of=of.blocks),
         ("setting", "rate", "methods"),
     ),
     "heatmap": FigureKind(
@@ -182,7 +185,11 @@ class LeaderboardFigure:
 
 
 def standard(
-    plan: Plan, records: Mapping[str, Record], *, published: tuple[Published, ...] = ()
+    plan: Plan,
+    records: Mapping[str, Record],
+    *,
+    published: tuple[Published, ...] = (),
+    blocks: Mapping[str, int] | None = None,
 ) -> list[LeaderboardFigure]:
     """Return a suite's figures: the same bytes for the same plan and records.
 
@@ -197,8 +204,10 @@ def standard(
     records : mapping of str to Record
         By key.
     published : tuple of Published
+    blocks : dict of str to int, optional
+        The independent data set that each data set belongs to.
     """
-    sources = Sources(board=Board(plan, records), published=published)
+    sources = Sources(board=Board(plan, records), published=published, blocks=blocks)
     drawings: list[Drawing] = []
     for kind in STANDARD:
         # What a suite has not enough of for a kind of figure, `anobench figure` says.

@@ -30,7 +30,6 @@ from bench.report.figures.common import (
 )
 from bench.report.numbers import count, mean, points
 from bench.stats import Floats
-from bench.stats.bootstrap import TestSet, resample
 
 #: So many methods are shown unless others are chosen: more bands hide each other.
 MOST_CURVES = 5
@@ -153,11 +152,21 @@ def roc_band(runs: Sequence[Run], fpr: Floats) -> tuple[Floats, Floats, Floats]:
     """
     whole, drawn = np.zeros(len(fpr)), np.zeros((RESAMPLES, len(fpr)))
     for labels, scores in runs:
-        counts = resample([TestSet(labels, np.arange(len(labels)))], draws=RESAMPLES)
+        counts = resample(labels, draws=RESAMPLES)
         whole += roc_steps(labels, scores, fpr)[0]
         drawn += roc_steps(labels, scores, fpr, counts)
     low, high = np.quantile(drawn / len(runs), [0.025, 0.975], axis=0)
     return whole / len(runs), low, high
+
+
+def resample(labels: NDArray[np.uint8], *, draws: int, seed: int = 0) -> NDArray[np.uint16]:
+    """Return how often each image is drawn from those of its class, shape (n, draws)."""
+    rng = np.random.default_rng(seed)
+    counts = np.empty((len(labels), draws), np.uint16)
+    for of in np.unique(labels):
+        here = np.flatnonzero(labels == of)
+        counts[here] = rng.multinomial(len(here), np.full(len(here), 1 / len(here)), draws).T
+    return counts
 
 
 def roc_steps(

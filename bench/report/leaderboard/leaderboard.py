@@ -227,7 +227,7 @@ def _reading(evidence: Evidence) -> list[str]:
         words.append(
             "By task, brackets are 95 % intervals on the logit scale: DeLong's variance over test images"
             f"{_by_task_seeds(evidence)}; `≈` marks what may be the best, as no method is significantly "
-            "better (all pairs, Holm), and `?` what cannot be told: too few seeds, or a single image of a class"
+            "better (all pairs, Holm), and `?` what cannot be told: too few seeds, or one image of a class"
         )
     words.append(
         "A method with failed or missing cells has no average and no rank, and stands in a table of its own; "
@@ -245,14 +245,14 @@ def _reading(evidence: Evidence) -> list[str]:
 def _by_task_seeds(evidence: Evidence) -> str:
     """Return what the intervals by task have of seeds."""
     board = evidence.board
-    seeds = max(len([seed for seed in evidence.seeds(rate) if seed is not None]) for rate in board.rates)
+    seeds = max(len(evidence.seeds_of(board.ranked, rate)) for rate in board.rates)
     if seeds < 2:
         return ""
     if seeds >= SEEDS_OF_ONE_TASK:
         return " and the variance over the task's seeds"
     return (
-        " and the variance over seeds (drawn from the task's towards those of the method's other tasks on the "
-        "data set)"
+        " and the variance over seeds (the task's own, drawn towards those of the method's other tasks on "
+        "the data set)"
     )
 
 

@@ -200,8 +200,8 @@ def _legend(evidence: Evidence) -> str:
         f"*Area*: mean AUROC along the curve as a share of that at {percent(low)} ({rate_name(low)}). "
         f"*Drop >*: the first rate at which more than {100 * DELTA:g} points are lost; *certain* where the "
         f"whole paired interval of the drop, over test images and seeds, lies beyond.{brackets} Methods that "
-        "share a *Group* letter are not significantly different in the column before. Sorted by what is certain: "
-        f"the lower end of the slope's interval.{drawn}"
+        "share a *Group* letter are not significantly different in the column before. Sorted by what is "
+        f"certain: the lower end of the slope's interval.{drawn}"
     )
 
 

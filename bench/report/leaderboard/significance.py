@@ -25,8 +25,8 @@ _POINTS = TableColumn("")
 
 _MATRIX = (
     "Above the diagonal: the difference of the averages in points, row minus column; below it: its p value, "
-    "adjusted by Holm for all pairs; **bold** where p ≤ 0.05, `≡` where the two are equivalent (within ± {rope} "
-    "points). The columns are the rows' numbers."
+    "adjusted by Holm for all pairs; **bold** where p ≤ 0.05, `≡` where the two are equivalent (within "
+    "± {rope} points). The columns are the rows' numbers."
 )
 
 
@@ -87,9 +87,9 @@ def headline(evidence: Evidence, rate: float) -> tuple[list[str], list[str]]:
     if compared.letters:
         claims.append(
             "Methods that share a *Group* letter are not significantly different in their average "
-            f"({_test(evidence, compared, rate)}, Holm for {count(_pairs(compared), 'pair')}); `≈`: no method is "
-            f"significantly better, so that it may be the best; *Place*: the places that an average may have, "
-            f"95{NBSP}% for all of them at once."
+            f"({_test(evidence, compared, rate)}, Holm for {count(_pairs(compared), 'pair')}); `≈`: no "
+            "method is significantly better, so that it may be the best; *Place*: the places that an average "
+            f"may have, with 95{NBSP}% confidence for all of them at once."
         )
         claims += untold(evidence, compared, rate)
     return claims, _reach(evidence, compared, rate) if len(compared.rows) > 1 else []
@@ -100,7 +100,7 @@ def untold(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
     rows = [row for row, told in zip(compared.rows, compared.told, strict=True) if not told]
     if not rows:
         return []
-    seeds = [number for number in evidence.seeds(rate) if number is not None]
+    seeds = evidence.seeds_of(rows, rate)
     shown = [f"`{evidence.board.label(row)}`" for row in rows[:MOST_NAMED]]
     more = [count(len(rows) - MOST_NAMED, "other")] if len(rows) > MOST_NAMED else []
     return [
@@ -112,9 +112,13 @@ def untold(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
 
 def _varies(evidence: Evidence, compared: Comparison, rate: float) -> str:
     """Return what the intervals on these images are over."""
-    seeds = [number for number in evidence.seeds(rate) if number is not None]
-    varies = len(seeds) > 1 and compared.told.any()
-    return "test images and seeds" if varies else "test images"
+    return "test images and seeds" if _seeds_told(evidence, compared, rate) > 1 else "test images"
+
+
+def _seeds_told(evidence: Evidence, compared: Comparison, rate: float) -> int:
+    """Return how many seeds the methods have of which something is told, at most."""
+    told = [row for row, is_told in zip(compared.rows, compared.told, strict=True) if is_told]
+    return len(evidence.seeds_of(told, rate))
 
 
 def _test(evidence: Evidence, compared: Comparison, rate: float) -> str:
@@ -167,9 +171,9 @@ def _about(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
     ]
     if compared.scope == "data sets":
         lines.append(
-            "- Tested: the mean difference over data sets, by the paired t test of the means over tasks and seeds "
-            f"(no p value below 2 / 2ⁿ, the least of an exact test of signs), with Holm's correction for "
-            f"{count(_pairs(compared), 'pair')}."
+            "- Tested: the mean difference over data sets, by the paired t test of the means over tasks and "
+            "seeds (no p value below 2 / 2ⁿ, the least of an exact test of signs), with Holm's correction "
+            f"for {count(_pairs(compared), 'pair')}."
         )
         return lines
     lines.append(
@@ -189,13 +193,13 @@ def _about(evidence: Evidence, compared: Comparison, rate: float) -> list[str]:
 
 def _seeds(evidence: Evidence, compared: Comparison, rate: float) -> str:
     """Return what was done about seeds."""
-    seeds = [number for number in evidence.seeds(rate) if number is not None]
-    tasks = len(evidence.board.columns)
-    if len(seeds) < 2:
+    seeds, tasks = _seeds_told(evidence, compared, rate), len(evidence.board.columns)
+    if seeds < 2:
         return ""
+    where = "the task" if tasks == 1 else f"each of {count(tasks, 'task')}"
     return (
-        f" and over seeds (estimated within each of {count(tasks, 'task')} from {len(seeds)} seeds: "
-        f"{tasks * (len(seeds) - 1)} degrees of freedom)"
+        f" and over seeds (estimated within {where} from {seeds} seeds: "
+        f"{count(tasks * (seeds - 1), 'degree')} of freedom)"
     )
 
 
@@ -245,11 +249,11 @@ def _legend(compared: Comparison, *, bayes: bool) -> list[str]:
     words = []
     if compared.scope:
         words += [
-            "the best average was picked by these same numbers: its lead is a little flattered, and `≈` above "
-            "marks all that may be the best",
+            "the best average was picked by these same numbers: its lead is a little flattered, and `≈` "
+            "above marks all that may be the best",
             "the interval of a difference is that of a single comparison, without Holm's correction",
-            f"*Verdict*: *equivalent* where the difference is less than ± {rope} (two one-sided tests, Holm), "
-            "*different* where p ≤ 0.05",
+            f"*Verdict*: *equivalent* where the difference is less than ± {rope} (two one-sided tests, "
+            "Holm), *different* where p ≤ 0.05",
         ]
     if bayes:
         words.append(
@@ -281,8 +285,8 @@ def _across(compared: Comparison) -> list[str]:
     if compared.n < needed:
         return [f"Friedman's test of all methods: not enough data sets ({needed} needed)."]
     text = (
-        f"Friedman's test that all methods have the same ranks over the {count(found.n, 'data set')} (Iman and "
-        f"Davenport): F = {found.f:.3g}, p {_compared(found.p)}"
+        f"Friedman's test that all methods have the same ranks over the {count(found.n, 'data set')} (Iman "
+        f"and Davenport): F = {found.f:.3g}, p {_compared(found.p)}"
     )
     if found.p <= ALPHA:
         critical = critical_difference(found.n, found.k, alpha=ALPHA)

@@ -13,8 +13,8 @@ from bench.report.board import LOWER, Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.leaderboard.columns import (
     group_column,
-    means_column,
     marks_of,
+    means_column,
     metric_head,
     place_column,
     rank_columns,

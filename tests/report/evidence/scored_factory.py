@@ -19,12 +19,19 @@ from tests.report.report_factory import make_record
 Scores = NDArray[np.float32]
 
 
-def truth_of(labels: Any, rows: Any = None, source: str = "images") -> Truth:
-    """Return the truth of a test set; its images are rows 0, 1, … of one source unless they are given."""
+def truth_of(labels: Any, rows: Any = None, source: str = "images", content: Any = None) -> Truth:
+    """Return the truth of a test set; its images are rows 0, 1, … of one source unless they are given.
+
+    `content` are the numbers of the images' content, which files of old do not have.
+    """
     held = np.asarray(labels, np.uint8)
     at = np.arange(len(held)) if rows is None else np.asarray(rows)
     return Truth(
-        labels=held, sources=(source,), which=np.zeros(len(held), np.uint8), rows=at.astype(np.int64)
+        labels=held,
+        sources=(source,),
+        which=np.zeros(len(held), np.uint8),
+        rows=at.astype(np.int64),
+        images=None if content is None else np.asarray(content, np.uint64),
     )
 
 

@@ -17,7 +17,7 @@ from bench.report.figures.critical import critical_differences, datasets_needed,
 from bench.report.figures.heatmap import heat_map
 from bench.report.figures.histogram import histogram_edges, score_histogram
 from bench.report.figures.kinds import KINDS, Sources, prepare
-from bench.report.figures.roc import roc_band, roc_curves, roc_steps
+from bench.report.figures.roc import resample, roc_band, roc_curves, roc_steps
 from bench.report.figures.scatter import front, pareto, reproduction
 from bench.report.figures.training import training_courses
 from bench.stats.friedman import critical_difference, least_p
@@ -392,3 +392,29 @@ def test_only_some_tasks_have_their_training_course_drawn() -> None:
     assert "2 other tasks not shown" in data.note
     (panel,) = training_courses(board, Choice(task="x/5")).panels
     assert panel.title == "x/5"
+
+
+def test_resamples_keep_each_class() -> None:
+    labels = np.array([0, 1, 1, 0, 1, 1, 1, 0], np.uint8)
+    counts = resample(labels, draws=4000)
+    assert counts.shape == (8, 4000)
+    for label, n in ((0, 3), (1, 5)):
+        held = counts[labels == label]
+        assert (held.sum(axis=0) == n).all()
+        # Binomial with 1 / n: its mean, variance and share of nothing; five standard errors.
+        assert held.mean(axis=1) == pytest.approx(np.ones(n), abs=0.08)
+        assert held.var(axis=1) == pytest.approx(np.full(n, 1 - 1 / n), rel=0.2)
+        assert (held == 0).mean() == pytest.approx((1 - 1 / n) ** n, abs=0.03)
+    assert (counts == resample(labels, draws=4000)).all()
+    assert (counts != resample(labels, draws=4000, seed=1)).any()
+
+
+def test_data_sets_that_share_images_are_one_block_of_the_diagram() -> None:
+    """By what the evidence says; without it variants of one adapter are."""
+    names = {f"data{at}": ["0"] for at in range(6)} | {"data5[size=64]": ["0"], "mirror": ["0"]}
+    plan = make_plan(tuple(row(f"m{at}") for at in range(3)), columns(**names))
+    board = Board(plan, make_records(plan, lambda entry: 0.9 - 0.1 * entry.row))
+    assert critical_differences(board).datasets == 7
+    of = {name: at for at, name in enumerate(names)} | {"mirror": 0}
+    assert critical_differences(board, of=of).datasets == 7
+    assert critical_differences(board, of=of | {"data5[size=64]": 5}).datasets == 6

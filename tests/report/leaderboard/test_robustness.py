@@ -15,9 +15,9 @@ from bench.report.board import Board
 from bench.report.evidence.comparison import compare_methods
 from bench.report.evidence.evidence import Evidence
 from bench.report.leaderboard.leaderboard import leaderboard
-from bench.report.leaderboard.robustness import curves
+from bench.report.leaderboard.robustness import areas, curves, drops, slopes, summary_table
 from bench.stats.robustness import relative_area, slope
-from tests.report.evidence.scored_factory import above, balanced, write_archive
+from tests.report.evidence.scored_factory import above, balanced, noisy, write_archive
 from tests.report.leaderboard.test_leaderboard import cells, section
 from tests.report.report_factory import columns, failure, make_plan, make_records, row
 
@@ -44,12 +44,82 @@ def test_known_curves(made: tuple[Archive, Plan, dict[str, Record]]) -> None:
     held = curves(Evidence(Board(plan, records), archive), ["digits", "mvtec"])
     assert held is not None
     assert held.rows == (0, 1)
-    slopes, areas = compare_methods(held.samples(slope)), compare_methods(held.samples(relative_area))
-    assert slopes.mean == pytest.approx([0.0, -0.05])
-    assert areas.mean == pytest.approx([1.0, 85 / 90])
-    assert slopes.letters == areas.letters == ("a", "b")
-    # Nothing changes in any resample.
-    assert slopes.on_images[0] == pytest.approx([0, 0], abs=1e-12)
+    of_slope, of_area = compare_methods(held.samples(slopes)), compare_methods(held.samples(areas))
+    assert of_slope.mean == pytest.approx([0.0, -0.05])
+    assert of_area.mean == pytest.approx([1.0, 85 / 90])
+    assert of_slope.letters == of_area.letters == ("a", "b")
+    lost = held.samples(drops(2)).blocked.mean
+    assert lost == pytest.approx([0.0, 0.1])
+
+
+def test_summaries_are_linear_in_curves() -> None:
+    """Slope and drop exactly; the area at the methods' own curves, with its derivative there."""
+    rng = np.random.default_rng(0)
+    rates, made = np.array([0.0, 0.05, 0.1, 0.3]), rng.uniform(0.6, 1, (5, 4))
+    for summary, exact in (
+        (slopes, lambda each: slope(rates, each)),
+        (areas, lambda each: relative_area(rates, each)),
+        (drops(3), lambda each: each[:, 0] - each[:, 3]),
+    ):
+        offset, weights = summary(rates, made)
+        assert offset + (weights * made).sum(axis=1) == pytest.approx(exact(made), abs=1e-12)
+        for at in range(4):
+            step = np.zeros(4)
+            step[at] = 1e-6
+            derivative = (exact(made + step) - exact(made - step)) / 2e-6
+            assert weights[:, at] == pytest.approx(derivative, abs=1e-6)
+
+
+def test_the_rates_order_does_not_matter() -> None:
+    rates, made = np.array([0.2, 0.0, 0.1]), np.array([[0.7, 0.9, 0.8]])
+    assert slopes(rates, made)[1] @ made[0] == pytest.approx([-0.1])
+    offset, weights = areas(rates, made)
+    assert offset + weights @ made[0] == pytest.approx([0.8 / 0.9])
+    assert drops(0)(rates, made)[1] @ made[0] == pytest.approx([0.2])
+
+
+def test_methods_are_sorted_by_what_is_certain(tmp_path: Path) -> None:
+    """The one with the better slope, of which less is certain, stands behind the other."""
+    plan = make_plan((row("unsure"), row("sure")), columns(digits=["0"]), rates=RATES, seeds=(0,))
+
+    def score(entry: Entry, truth: Truth) -> object:
+        if entry.row == 1:
+            return above(truth, 36 - round(10 * entry.rate))
+        # Of other images at each rate the best and the worst: nothing lost, and nothing sure.
+        return noisy(entry, truth, 1.0)
+
+    archive, records = write_archive(tmp_path, plan, score, lambda entry: balanced(entry, 80))
+    evidence = Evidence(Board(plan, records), archive)
+    held = curves(evidence, ["digits"])
+    assert held is not None
+    found = compare_methods(held.samples(slopes))
+    text = "\n".join(summary_table(evidence, ["digits"]))
+    first = int(found.on_images[1, 0] > found.on_images[0, 0])
+    names = ("unsure", "sure")
+    assert text.index(f"| {names[first]} ") < text.index(f"| {names[1 - first]} ")
+    assert first == 1
+    assert found.mean[0] > found.mean[1]
+
+
+def test_one_draw_is_named_where_there_is_one(made: tuple[Archive, Plan, dict[str, Record]]) -> None:
+    archive, plan, records = made
+    said = "drawn once: other draws may give another order"
+    assert said in section(
+        leaderboard(plan, records, evidence=Evidence(Board(plan, records), archive)), TABLE
+    )
+    several = make_plan((STEADY, FRAGILE), BOTH, rates=RATES, seeds=(0, 1))
+    assert said not in section(leaderboard(several, make_records(several)), TABLE)
+
+
+def test_intervals_over_data_sets_are_shown_where_they_are_enough() -> None:
+    names = {f"set{at}": ["a"] for at in range(6)}
+    plan = make_plan((STEADY, FRAGILE), columns(**names), rates=RATES, seeds=(0,))
+    records = make_records(plan, lambda entry: 0.9 - (entry.row * 0.5 + 0.01 * entry.column) * entry.rate)
+    text = leaderboard(plan, records).replace("\u00a0", " ")
+    part = text[text.index("Slope") - 60 : text.index("Robustness by data set")]
+    assert "In brackets 95 % intervals over data sets like these" in part
+    assert cells(part, "fragile")[1].startswith("−5.2 (−5.")
+    assert cells(part, "fragile")[2] == "b"
 
 
 def test_the_section(made: tuple[Archive, Plan, dict[str, Record]]) -> None:

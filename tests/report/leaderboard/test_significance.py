@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
@@ -17,7 +18,8 @@ from bench.core.truth import Truth
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.leaderboard.leaderboard import leaderboard
-from bench.stats.delong import auroc_interval, placements
+from bench.stats.interval import share_interval
+from bench.stats.variance import Variance
 from tests.report.evidence.scored_factory import above, balanced, noisy, truth_of, write_archive
 from tests.report.leaderboard.test_leaderboard import cells, section
 from tests.report.report_factory import (
@@ -29,6 +31,7 @@ from tests.report.report_factory import (
     make_records,
     row,
 )
+from tests.stats.cases import by_definition, welch
 
 GOOD, NEAR, BAD = row("good"), row("near"), row("bad")
 FOREST = row("forest", stochastic=True)
@@ -75,7 +78,14 @@ def test_groups_and_what_they_hold_for(made: Callable) -> None:
     overall = section(text, "## Overall")
     assert [cells(overall, name)[2] for name in ("good", "near", "bad")] == ["a", "a", "b"]
     assert cells(overall, "good")[1].startswith("**90.0** (")
-    assert "paired bootstrap of the test images, Holm for 3 pairs" in text
+    assert [cells(overall, name)[3] for name in ("good", "near", "bad")] == ["1–2", "1–2", "3"]
+    assert cells(overall, "near")[1].startswith("≈89.4 (")
+    assert cells(overall, "bad")[1].startswith("50.0 (")
+    assert "(paired t test over test images, Holm for 3 pairs)" in text
+    assert "In brackets: 95 % intervals over test images." in text
+    assert "`≈`: no method is significantly better, so that it may be the best" in text
+    assert "*Place*: the places that an average may have" in text
+    assert "cannot be told**" not in text
     assert "2 independent data sets cannot show which method is better on others" in text
     assert "(with 3 methods it takes at least 7)" in text
     real = section(text, REAL)
@@ -90,12 +100,17 @@ def test_groups_and_what_they_hold_for(made: Callable) -> None:
         "Behind the best",
         "95 % interval",
         "p (Holm)",
+        "Verdict",
+        "Ahead on",
     ]
+    assert cells(real, "bad")[-3:] == ["<0.001", "different", "0 of 2"]
+    assert cells(real, "near")[-2:] == ["cannot be told", "0 of 2"]
+    assert "the best average was picked by these same numbers" in real.lower()
     assert re.search(r"a difference of \d+\.\d points or more, with probability 80 %", real)
     assert "Friedman's test of all methods: not enough data sets (3 needed)." in real
 
 
-def test_over_enough_data_sets_it_is_wilcoxon_with_holm(tmp_path: Path) -> None:
+def test_over_enough_data_sets_it_is_students_t_with_holm(tmp_path: Path) -> None:
     names = {f"set{at}": ["a"] for at in range(8)}
     plan = make_plan((GOOD, BAD), columns(**names))
     hits = {"good": 30, "bad": 20}
@@ -106,19 +121,19 @@ def test_over_enough_data_sets_it_is_wilcoxon_with_holm(tmp_path: Path) -> None:
         lambda entry: balanced(entry, 80),
     )
     text = page(archive, plan, records)
-    assert "hierarchical bootstrap of the 8 independent data sets" in text
-    assert "Wilcoxon's signed-rank test over the 8 independent data sets, Holm for 1 pair" in text
+    assert "95 % intervals over data sets like these (8 independent data sets)" in text
+    assert "(paired t test over the 8 independent data sets, Holm for 1 pair)" in text
     assert "hold for" not in text
     real = section(text, REAL)
     line = cells(real, "bad")
-    # All 8 differences have one sign: p = 2/256, effect size −1, surely worse.
-    assert line[6] == "0.008"
-    assert line[7:] == ["−1.00", "0.00", "0.00", "1.00"]
+    # All 8 differences have one sign: no p value below 2/256; surely worse.
     assert line[4] == "−33.8"
+    assert line[6:] == ["0.008", "different", "0 of 8", "0.00", "0.00", "1.00"]
+    assert "no p value below 2 / 2ⁿ" in real
     assert "equivalent (within ± 0.5 points)" in real
     # Without any scores the tests over data sets stand.
     bare = leaderboard(plan, records)
-    assert "Wilcoxon's signed-rank test over the 8" in bare
+    assert "paired t test over the 8" in bare
 
 
 def test_without_scores_and_with_few_data_sets_there_are_no_groups() -> None:
@@ -134,34 +149,89 @@ def test_tasks_have_delongs_intervals_and_ties(made: Callable) -> None:
     text = page(archive, plan, records)
     part = section(text, "<b>mvtec</b> by task")
     entry = next(entry for entry in plan.entries if entry.column == 2)
-    held = placements(balanced(entry, 80).labels, archive.scores(records[entry.cell.key]))
-    low, high = auroc_interval(0.9, float(held.covariance[0, 0]), anomalous=40, normal=40)
-    assert cells(part, "good")[4] == f"**90.0** ({100 * low:.1f}–{100 * high:.1f})"
-    assert cells(part, "near")[4].startswith("≈87.5 (")
-    assert cells(part, "bad")[4].startswith("50.0 (")
-    assert "`≈` marks what is not significantly different from the best" in text
+    scores = archive.scores(records[entry.cell.key])
+    _, *parts = by_definition(balanced(entry, 80).labels, scores[None])
+    value, freedom = welch([float(part[0, 0]) for part in parts], [39, 39])
+    low, high = share_interval(np.array([0.9]), Variance.of([value], freedom))[0]
+    assert cells(part, "good")[5] == f"**90.0** ({100 * low:.1f}–{100 * high:.1f})"
+    assert cells(part, "near")[5].startswith("≈87.5 (")
+    assert cells(part, "bad")[5].startswith("50.0 (")
+    assert "`≈` marks what may be the best, as no method is significantly better (all pairs, Holm)" in text
     assert "Every pair on this data set" in text
 
 
 def test_a_single_data_set_and_a_single_task(made: Callable) -> None:
     text = page(*made((GOOD, BAD, FOREST), columns(mvtec=["cable"])))
     overall = section(text, "## Overall")
-    assert cells(overall, "Method")[:5] == ["Method", "mvtec", "± seeds", "Group", "Mean rank"]
-    assert cells(overall, "forest")[2] == "1.8"
+    assert cells(overall, "Method")[:5] == ["Method", "mvtec", "± seeds", "Group", "Place"]
+    assert cells(overall, "forest")[1:5] == ["?76.2", "1.8", "? (5 seeds)", "?"]
+    assert cells(overall, "bad")[3:5] == ["b", "2–3"]
+    assert "`?`: **cannot be told** of `forest`: 2 seeds say too little" in text
+    assert "5 would do." in text
     assert "hold for this data set alone: 1 independent data set cannot show" in text
     assert "Every pair on this data set" not in text
-    assert "Student's t of" not in text
+
+
+def test_what_is_said_of_seeds_is_what_was_done(made: Callable) -> None:
+    """Where nothing of which anything is told depends on a seed, no seeds were added."""
+    one = columns(mvtec=["cable"])
+    for rows, cols, seeds, varies in (
+        ((GOOD, BAD, FOREST), BOTH, (0, 1), True),
+        ((GOOD, BAD, FOREST), one, (0, 1), False),
+        ((GOOD, BAD, FOREST), BOTH, (0,), False),
+        ((GOOD, BAD), BOTH, (0, 1), False),
+        ((GOOD, FOREST), one, tuple(range(5)), True),
+    ):
+        text = page(*made(rows, cols, seeds=seeds))
+        head = text[: text.index("<details>")]
+        assert ("over test images and seeds" in head) is varies
+        assert ("and over seeds (estimated within " in text) is varies
+    assert "estimated within the task from 5 seeds: 4 degrees of freedom" in text
+
+
+def test_a_stochastic_method_with_one_seed_has_no_letter(made: Callable) -> None:
+    """Far behind the best, it shares no letter for want of degrees of freedom."""
+    text = page(*made((GOOD, BAD, FOREST), seeds=(0,)))
+    overall = section(text, "## Overall")
+    assert cells(overall, "forest")[1:4] == ["?75.0", "? (2 seeds)", "?"]
+    assert [cells(overall, name)[2] for name in ("good", "bad")] == ["a", "b"]
+    assert (
+        "`?`: **cannot be told** of `forest`: 1 seed says too little of how much seeds vary; 2 would do."
+        in text
+    )
+    part = section(text, "<b>mvtec</b> by task")
+    assert cells(part, "forest")[5] == "?75.0"
+    assert cells(part, "Method")[5:] == ["cable", "tile"]
+
+
+def test_many_that_cannot_be_told_are_counted(made: Callable) -> None:
+    rows = tuple(row(f"m{at}", stochastic=True) for at in range(7))
+    text = page(*made((GOOD, BAD, *rows), seeds=(0,)))
+    assert "cannot be told** of `m0`, `m1`, `m2`, `m3` and 3 others: 1 seed" in text
+
+
+def test_one_draw_of_anomalies_is_named(made: Callable) -> None:
+    said = "The anomalies in the training sets were drawn once: other draws may give another order"
+    for seeds, times in (((0,), True), ((0, 1), False)):
+        text = page(*made((GOOD, BAD), rates=(0.0, 0.1), seeds=seeds))
+        assert (said in text) is times
+    assert said not in page(*made((GOOD, BAD), seeds=(0,)))
+
+
+def test_equivalent_pairs_are_named(made: Callable) -> None:
+    """On one data set both have the very same scores."""
+    text = page(*made((GOOD, NEAR, BAD)))
+    pairs = section(text, "Every pair on this data set")
+    assert cells(pairs, "2. near")[1] == "1.00 ≡"
+    assert "`≡` where the two are equivalent (within ± 0.5 points)" in pairs
+    real = section(page(*made((GOOD, NEAR, BAD), columns(digits=["0", "1"]))), REAL)
+    assert cells(real, "near")[-2:] == ["1.00", "equivalent"]
 
 
 def test_friedmans_test_is_made_as_soon_as_there_are_enough_data_sets() -> None:
     plan = make_plan((GOOD, NEAR, BAD), columns(a=["0"], b=["0"], c=["0"]))
     text = leaderboard(plan, make_records(plan, lambda entry: 0.9 - 0.1 * entry.row))
-    assert "Friedman's test that all methods are alike over the 3 data sets" in text
-
-
-def test_two_methods_that_do_not_differ_on_a_task_are_a_tie(made: Callable) -> None:
-    text = page(*made((GOOD, NEAR)))
-    assert cells(section(text, "<b>mvtec</b> by task"), "near")[4].startswith("≈87.5 (")
+    assert "Friedman's test that all methods have the same ranks over the 3 data sets" in text
 
 
 def test_what_does_not_rank_has_an_interval_on_a_single_data_set_alone(made: Callable) -> None:
@@ -331,19 +401,8 @@ def test_published_numbers_get_the_interval(made: Callable) -> None:
     low, high = evidence.interval(0, (2, 3), 0.0) or (0, 0)
     assert 0.8 < low < 0.9 < high < 1
     assert evidence.interval(0, (2,), 0.0) == evidence.task_interval(0, 2, 0.0)
-    # Some of several tasks were not resampled together; neither was what is not there.
+    # Nor has what is not there.
     assert Evidence(Board(plan, records)).interval(0, (2, 3), 0.0) is None
-
-
-def test_variants_of_one_data_set_are_not_two() -> None:
-    plan = make_plan(
-        (GOOD, BAD), columns(**{"textures[size=64]": ["a"], "textures[size=96]": ["a"], "x": ["a"]})
-    )
-    evidence = Evidence(Board(plan, make_records(plan)))
-    assert evidence.blocks == {"textures[size=64]": 0, "textures[size=96]": 0, "x": 1}
-    compared = evidence.overall(0.0)
-    assert compared is not None
-    assert compared.n == 2
 
 
 def test_tasks_that_share_images_are_told_apart_from_those_that_do_not(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def scores_of(entry: Entry, truth: Truth) -> object:
 
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    plan = make_plan(ROWS, BOTH, rates=(0.0, 0.1))
+    plan = make_plan(ROWS, BOTH, rates=(0.0, 0.1), seeds=(0, 1, 2))
     folder = tmp_path_factory.mktemp("paper")
     archive, records = write_archive(folder, plan, scores_of, lambda entry: balanced(entry, 80))
     return Evidence(Board(plan, records), archive)
@@ -66,8 +66,8 @@ def test_data_sets_and_their_average_with_marks(evidence: Evidence) -> None:
         marks = [(each.cells[at].mark, each.cells[at].tie) for each in held.rows]
         # Neither 100 of an oracle nor that of more supervision is the best.
         assert marks == [("best", False), ("second", True), ("", False), ("", False), ("", False)]
-    assert held.rows[1].cells[0].value == pytest.approx(0.8625)
-    assert held.rows[1].cells[0].spread == pytest.approx(0.025 / 2**0.5)
+    assert held.rows[1].cells[0].value == pytest.approx(0.875)
+    assert held.rows[1].cells[0].spread == pytest.approx(0.025)
     assert held.rows[0].cells[0].spread is None
 
 
@@ -133,11 +133,12 @@ def test_equal_ones_as_printed_share_a_place_and_holes_have_no_number() -> None:
 def test_markdown(evidence: Evidence) -> None:
     lines = table_markdown(paper_table(evidence)).splitlines()
     assert lines[2].split() == ["|", "good[a_b=1]", "|", "**90.0**", "|", "**90.0**", "|", "**90.0**", "|"]
-    assert lines[3].split() == (["|", "near", *["|", "<u>86.2</u>†", "±", "1.8"] * 3, "|"])
+    assert lines[3].split() == (["|", "near", *["|", "<u>87.5</u>†", "±", "2.5"] * 3, "|"])
     assert lines[6].startswith("| oe (outlier-exposure) ")
     assert lines[-1] == (
-        "AUROC in points; best in bold, second underlined; † not significantly different from the best "
-        "(α = 0.05; paired bootstrap over test images on means; Holm); ± standard deviation over seeds."
+        "AUROC in points; best in bold, second underlined; † may be the best: no other is "
+        "significantly better (α = 0.05; paired t test over test images and seeds on means; Holm); "
+        "± standard deviation over seeds."
     )
     bare = table_markdown(paper_table(evidence, spread=False), caption="Mine")
     assert "±" not in bare
@@ -159,8 +160,8 @@ def test_csv(evidence: Evidence) -> None:
     lines = list(csv.DictReader(io.StringIO(table_csv(paper_table(evidence, decimals=3)))))
     assert lines[1]["Method"] == "near"
     assert (lines[1]["digits"], lines[1]["digits sd"], lines[1]["digits mark"]) == (
-        "86.250",
-        "1.768",
+        "87.500",
+        "2.500",
         "second tie",
     )
     assert lines[4]["group"] == "outlier-exposure"
@@ -195,7 +196,7 @@ def test_latex(evidence: Evidence) -> None:
     assert r"\label{tab:mine}" in text
     assert r"\begin{tabular}{lr@{}lr@{}lr@{}l}" in text
     assert r"good[a\_b=1] & \textbf{90.0} &  & " in text
-    assert r"near & \underline{86.2} & $^{\dagger}$~$\pm$~1.8 & " in text
+    assert r"near & \underline{87.5} & $^{\dagger}$~$\pm$~2.5 & " in text
     assert text.count(r"\midrule") == 3
     assert r"\multicolumn{7}{l}{\emph{oracle selection}} \\" in text
     plain = latex(paper_table(evidence, methods=("bad", "oe")))
@@ -246,11 +247,59 @@ def test_one_method_alone_is_not_marked(evidence: Evidence) -> None:
 
 
 def test_a_part_of_a_data_set_is_not_tested(evidence: Evidence) -> None:
-    """Its images were resampled for the whole: neither it nor an average over it has ties."""
+    """What images add is known for the whole: neither it nor an average over it has ties."""
     held = paper_table(evidence, tasks=("0", "1", "cable"), by="dataset")
     assert heads(held) == [("", "digits"), ("", "mvtec"), ("", "Average")]
-    assert [cell.tie for cell in held.rows[1].cells] == [True, True, False]
+    # The other data set is a single task here, of which three seeds tell nothing.
+    assert [(cell.tie, cell.untold) for cell in held.rows[1].cells] == [
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
     assert f"(α = 0.05; {TESTS['images']}, {TESTS['task']}; Holm)" in held.caption
+    assert "‡ too few seeds or images to tell" in held.caption
+
+
+def test_what_cannot_be_told_has_a_mark_of_its_own(tmp_path: Path) -> None:
+    """A stochastic method with one seed is neither a tie nor worse."""
+    plan = make_plan((row("a"), row("b"), row("s", stochastic=True)), columns(digits=["0"]), seeds=(0,))
+    hits = {"a": 36, "b": 20, "s": 35}
+    archive, records = write_archive(
+        tmp_path,
+        plan,
+        lambda entry, of: above(of, hits[entry.cell.method]),
+        lambda entry: balanced(entry, 80),
+    )
+    evidence = Evidence(Board(plan, records), archive)
+    for by in ("task", "dataset", "average"):
+        held = paper_table(evidence, by=by)  # type: ignore[arg-type]
+        assert [(each.cells[-1].tie, each.cells[-1].untold) for each in held.rows] == [
+            (False, False),
+            (False, True),
+            (False, False),
+        ]
+        assert held.caption.endswith("second underlined; ‡ too few seeds or images to tell.")
+        assert "87.5" in table_markdown(held)
+        assert "‡" in table_markdown(held).splitlines()[3]
+        assert r"^{\ddagger}" in latex(held)
+        assert "‡" in table_html(held)
+
+
+def test_a_tie_is_what_no_other_is_significantly_better_than(tmp_path: Path) -> None:
+    """By all pairs of the methods chosen: a choice of fewer corrects for fewer."""
+    plan = make_plan((row("a"), row("b"), row("c")), columns(digits=["0", "1"]))
+    archive, records = write_archive(
+        tmp_path,
+        plan,
+        lambda entry, of: above(of, (38, 32, 31)[entry.row]),
+        lambda entry: balanced(entry, 80),
+    )
+    evidence = Evidence(Board(plan, records), archive)
+    compared = evidence.overall(0.0)
+    assert compared is not None
+    may = compared.possible_bests
+    held = paper_table(evidence, by="average")
+    assert [each.cells[0].tie for each in held.rows] == [False, *may[1:].tolist()]
 
 
 def test_equal_ones_are_both_best_and_no_tie(tmp_path: Path) -> None:
