@@ -128,7 +128,7 @@ def _how(found: Diff) -> list[str]:
     said = []
     if tested:
         seeds = " and seeds" if any(each.seeds for each in tested) else ""
-        over = f"test images{seeds}" if any(not each.why for each in tested) else "seeds"
+        over = f"test images (DeLong's variance){seeds}" if any(not each.why for each in tested) else "seeds"
         of = "methods' means over their tasks and of single tasks" if found.means else "each task"
         said.append(
             f"Paired t tests over {over} of {of}, Holm-adjusted, at {percent(found.alpha)}"

@@ -113,7 +113,7 @@ def test_a_significant_drop_is_found_on_its_task_and_in_the_mean(tmp_path: Path)
     text = diff_text(found)
     assert "Worse: auroc" in text
     assert "mean of 2 tasks" in text
-    assert "Paired t tests over test images of methods' means over their tasks and of single tasks" in text
+    assert "Paired t tests over test images (DeLong's variance) of methods' means over their tasks" in text
 
 
 def test_noise_is_no_verdict_and_holm_counts_what_moved(tmp_path: Path) -> None:

@@ -326,7 +326,7 @@ def test_the_section_shows_the_interval_of_a_difference() -> None:
     (found,) = comparisons(board, (replace(DN2, tasks=1),))
     low, high = -2.5 - 100 * (found.reach or 0), -2.5 + 100 * (found.reach or 0)
     assert f"| −2.5 (−{-low:.1f} to +{high:.1f}) | inside our interval |" in text
-    assert "| 90.0 |" in text
+    assert "|   90.0 |" in text
 
 
 def test_the_figure_has_bars_where_seeds_tell_something_of_a_comparable_number() -> None:
