@@ -103,9 +103,8 @@ def finished(side: Cells, metric: str) -> dict[str, Measured]:
 
 
 def _identical(a: Measured, b: Measured) -> bool:
-    if a.metrics != b.metrics:
-        return False
-    if a.record is None or b.record is None:
-        return True
-    first, second = ((each.record.scores_sha256, each.record.truth) for each in (a, b))
-    return first == second and bool(first[0])
+    first, second = a.record, b.record
+    if a.metrics != b.metrics or first is None or second is None:
+        return a.metrics == b.metrics
+    scores = bool(first.scores_sha256) and first.scores_sha256 == second.scores_sha256
+    return scores and first.truth == second.truth
