@@ -146,13 +146,11 @@ def _how(found: Diff) -> list[str]:
 
 def _lacking(found: Diff) -> list[str]:
     """Return how many seeds would do where nothing can be told."""
-    untold = [each for each in (*found.means, *found.changes) if found.verdict(each) == "untold"]
-    if not untold:
-        return []
-    needed = max(each.needed for each in untold)
-    tasks = sum(not each.tasks for each in untold)
-    on = f" ({count(tasks, 'single task')})" if found.means and tasks else ""
-    return [f"Where it cannot be told{on} there are too few seeds; with {needed} on both sides all could be."]
+    methods = max((each.needed for each in found.methods), default=0)
+    tasks = max((each.needed for each in found.changes), default=0)
+    said = [f"{methods} seeds on both sides every method could be"] if methods else []
+    said += [f"{tasks} every single task"] if tasks and found.means else []
+    return [f"Where it cannot be told there are too few seeds: with {', with '.join(said)}."] if said else []
 
 
 def method_of(place: ResultKey) -> str:

@@ -190,6 +190,7 @@ def test_with_too_few_seeds_it_cannot_be_told(
     assert "Cannot be told: auroc" in text
     assert f"{seeds} ({needed})" in text
     assert "1 cannot be told" in text
+    assert f"with {needed} seeds on both sides every method could be" in text
     assert compared(a, a).exit_status == 0
     assert "annot be told" not in diff_text(compared(a, a))
 
