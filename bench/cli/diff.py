@@ -25,19 +25,22 @@ def diff(
     ],
     after: Annotated[str, typer.Argument(metavar="B", help="The same, to compare with A.")],
     suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
-    metric: Annotated[Metric, typer.Option("--metric", help="Only auroc is tested.")] = Metric.auroc,
+    metric: Annotated[
+        Metric, typer.Option("--metric", help="Only auroc is tested over images.")
+    ] = Metric.auroc,
     alpha: Annotated[
         float, typer.Option("--alpha", min=0.0, max=1.0, help="Level of the tests together.")
     ] = 0.05,
     tolerance: Annotated[
         float,
-        typer.Option("--tolerance", min=0.0, help="In points: what counts where nothing can be tested."),
+        typer.Option("--tolerance", min=0.0, help="In points: what counts without images to test."),
     ] = 0.5,
     every: Annotated[bool, typer.Option("--all", help="Show every line.")] = False,
 ) -> None:
-    """Say what moved from A to B, with DeLong's paired test per task where both have their scores.
+    """Say what moved from A to B: each method's mean over its tasks, and each task, over images and seeds.
 
-    Exit status: 0 nothing got worse, 1 something did (significantly, or it fails now), 3 nothing to compare.
+    Exit status: 0 nothing got worse (or too few seeds to tell), 1 something did: significantly, it fails now,
+    or it is gone; 3 nothing to compare.
     """
     from bench.cli.console import err, out
     from bench.report.compare.diff import diff as compare
@@ -46,7 +49,7 @@ def diff(
 
     sides = [read_side(given, suite) for given in (before, after)]
     found = compare(*sides, metric=metric.value, alpha=alpha, tolerance=tolerance / 100)
-    out.print(diff_text(found, limit=len(found.changes) if every else MOST), markup=False)
+    out.print(diff_text(found, limit=len(found.changes) + len(found.means) if every else MOST), markup=False)
     for side in sides:
         for message in side.archive.unreadable if side.archive else ():
             err.print(message, style="yellow", markup=False)

@@ -64,7 +64,7 @@ def write_reports(
     results = archive.results
     board = results / f"{plan.suite}.md"
     evidence = Evidence(Board(plan, records), archive, rope=rope)
-    figures = standard(plan, records, published=published, interval=evidence.interval, blocks=evidence.blocks)
+    figures = standard(plan, records, published=published, blocks=evidence.blocks)
     for figure in figures:
         write_text(results / figure.path, figure.svg)
     write_text(board, leaderboard(plan, records, published=published, evidence=evidence, figures=figures))

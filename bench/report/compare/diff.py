@@ -1,9 +1,8 @@
-"""What moved between two sides: by task, with DeLong's paired test where both have their scores.
+"""What moved between two sides: each method's mean over its tasks, and each task.
 
-Seeds are averaged: the placements of a method's seeds on one test set are averaged before the test, so that
-seeds never count as n. Where the draws of anomalies gave the seeds different test sets, the differences are
-averaged with the mean of their standard errors, which is at least that of their mean. All tests of one
-comparison share Holm's adjustment; what did not change at all is not tested.
+Half of the level goes to the means (Holm over them), half to single tasks (Holm over them), so that a loss on
+one of many tasks is found too; all of it to the means where no method has several tasks. What did not change
+at all is not tested, and with too few seeds nothing can be told.
 """
 
 from __future__ import annotations
@@ -12,52 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-from scipy.stats import norm
-
-from bench.core.archive import Archive
-from bench.core.cell import Record
-from bench.core.errors import ArchiveError
+from bench.report.compare.change import Change, ChangeState
+from bench.report.compare.held import Held, finished, held
+from bench.report.compare.images import PairedImages
+from bench.report.compare.method import compare_method
 from bench.report.compare.sides import Measured, ResultKey, Side
-from bench.report.numbers import mean
-from bench.stats.delong import Placements, delong_pairs, placements
 from bench.stats.multiple import holm
 
-ChangeState = Literal["same", "moved", "failed", "mended", "holes"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One place on both sides.
-
-    Attributes
-    ----------
-    place : ResultKey
-    state : {"same", "moved", "failed", "mended", "holes"}
-        The metric is the same to the last digit; another one; cells that were finished have failed; failed
-        ones have finished; nothing to compare.
-    before, after : float or None
-        Means over the seeds that both sides have.
-    se, p : float or None
-        DeLong's standard error of the difference and Holm's adjusted p value; None where nothing was tested.
-    why : str
-        Why it was not tested.
-    changed : tuple of str
-        What differs in the cells' keys: ``method's code``, ``data``, …
-    """
-
-    place: ResultKey
-    state: ChangeState
-    before: float | None = None
-    after: float | None = None
-    se: float | None = None
-    p: float | None = None
-    why: str = ""
-    changed: tuple[str, ...] = ()
-
-    @property
-    def difference(self) -> float:
-        return 0.0 if self.before is None or self.after is None else self.after - self.before
+Verdict = Literal["worse", "better", "untold", ""]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +30,15 @@ class Diff:
     metric : str
     lower_is_better : bool
     alpha : float
-        Level of the tests.
+        Level of all tests together.
     tolerance : float
-        Share of 1: what was not tested has moved if it moved by more.
+        Share of 1: without test images in the test a smaller difference does not count.
     changes : tuple of Change
+        Of single tasks.
+    means : tuple of Change
+        Of methods that have several tasks on both sides.
     only_before, only_after : tuple of ResultKey
+        Tasks of methods that have a result on one side, and on the other neither that nor a failure.
     """
 
     metric: str
@@ -81,137 +46,130 @@ class Diff:
     alpha: float
     tolerance: float
     changes: tuple[Change, ...]
+    means: tuple[Change, ...] = ()
     only_before: tuple[ResultKey, ...]
     only_after: tuple[ResultKey, ...]
 
-    def verdict(self, change: Change) -> Literal["worse", "better", ""]:
-        """Return whether a change is real: significant, or, where nothing was tested, above the tolerance."""
+    @property
+    def methods(self) -> tuple[Change, ...]:
+        """One change for each method and rate: of its mean, or of its only task."""
+        several = {each.place for each in self.means}
+        alone = (each for each in self.changes if each.place.of_method not in several)
+        return (*self.means, *(each for each in alone if each.before is not None))
+
+    def verdict(self, change: Change) -> Verdict:
+        """Return whether a change is real, or that this cannot be told for want of seeds."""
         if change.state in ("failed", "mended"):
             return "worse" if change.state == "failed" else "better"
-        if change.state != "moved":
-            return ""
-        real = change.p < self.alpha if change.p is not None else abs(change.difference) > self.tolerance
+        if change.needed:
+            return "untold"
+        real = change.state == "moved" and (change.p is None or change.p < self.alpha)
+        if change.p is None or change.why:
+            real &= abs(change.difference) > self.tolerance
         if not real:
             return ""
         return "worse" if (change.difference < 0) != self.lower_is_better else "better"
 
     @property
     def exit_status(self) -> int:
-        """Return 0 where nothing got worse, 1 where something did, 3 where there was nothing to compare."""
+        """Return 0 if nothing got worse or is gone, 1 if something did, 3 where nothing was compared."""
         if not any(change.state != "holes" for change in self.changes):
             return 3
-        return int(any(self.verdict(change) == "worse" for change in self.changes))
+        worse = any(self.verdict(change) == "worse" for change in (*self.means, *self.changes))
+        return int(worse or bool(self.only_before))
 
 
 def diff(
     before: Side, after: Side, *, metric: str = "auroc", alpha: float = 0.05, tolerance: float = 0.005
 ) -> Diff:
-    """Compare two sides place by place.
+    """Compare two sides, method by method and task by task.
 
     Parameters
     ----------
     before, after : Side
         With one suite each they compare whatever its name; else suites go by their names.
     metric : str
-        Only AUROC is tested.
+        Of others than AUROC the test images are taken as given.
     alpha : float
-        Level of the tests.
+        Level of the tests together.
     tolerance : float
-        Share of 1; for what cannot be tested.
+        Share of 1; for what cannot be tested over test images.
     """
     if len(before.suites) == len(after.suites) == 1:
         before, after = before.without_suite(), after.without_suite()
-    both = [place for place in before.cells if place in after.cells]
-    changes = [_change(place, before, after, metric) for place in sorted(both)]
-    tested = [at for at, change in enumerate(changes) if change.p is not None]
-    for at, p in zip(tested, holm([changes[at].p or 0.0 for at in tested]), strict=True):
-        changes[at] = replace(changes[at], p=float(p))
+    changes: dict[ResultKey, Change] = {}
+    methods: dict[ResultKey, list[Held]] = {}
+    for place in sorted(before.cells.keys() & after.cells.keys()):
+        old, new = before.cells[place], after.cells[place]
+        changes[place] = _standing(place, old, new)
+        found = held(place, metric, old, new, changes[place].changed)
+        if found is not None and changes[place].state == "holes":
+            methods.setdefault(place.of_method, []).append(found)
+    images = PairedImages(before.archive, after.archive, metric)
+    compared = [compare_method(tasks, images) for tasks in methods.values()]
+    means, singles = _adjusted(
+        [each if each is not None else tasks[0] for each, tasks in compared],
+        [task for each, tasks in compared if each is not None for task in tasks],
+    )
+    changes |= {each.place: each for each in (*means, *singles) if not each.tasks}
+    gone, new_ones = (_only(*sides, metric) for sides in ((before, after), (after, before)))
     return Diff(
         metric=metric,
         lower_is_better=metric == "fpr95",
         alpha=alpha,
         tolerance=tolerance,
-        changes=tuple(changes),
-        only_before=tuple(sorted(set(before.cells) - set(after.cells))),
-        only_after=tuple(sorted(set(after.cells) - set(before.cells))),
+        changes=tuple(changes.values()),
+        means=tuple(each for each in means if each.tasks),
+        only_before=gone,
+        only_after=new_ones,
     )
 
 
-def _change(place: ResultKey, before: Side, after: Side, metric: str) -> Change:
-    old, new = before.cells[place], after.cells[place]
-    seeds = sorted(set(old) & set(new))
-    pairs = [(old[seed], new[seed]) for seed in seeds]
-    changed = _changed(pairs)
-    if any(a.status == "ok" and b.status == "failed" for a, b in pairs):
-        return Change(place=place, state="failed", changed=changed)
-    if any(a.status == "failed" and b.status == "ok" for a, b in pairs):
-        return Change(place=place, state="mended", changed=changed)
-    held = [(a, b) for a, b in pairs if metric in a.metrics and metric in b.metrics]
-    if not held:
-        return Change(place=place, state="holes", changed=changed)
-    if any(a.metrics[metric] != b.metrics[metric] for a, b in held):
-        state: ChangeState = "moved"
-    else:
-        state = "same"
-    found = Change(
-        place=place,
-        state=state,
-        before=mean(a.metrics[metric] for a, _ in held),
-        after=mean(b.metrics[metric] for _, b in held),
-        changed=changed,
+def _standing(place: ResultKey, old: dict[str, Measured], new: dict[str, Measured]) -> Change:
+    """Return whether a task's cells fail now, or no longer; else that there is nothing to compare so far."""
+    pairs = [(old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())]
+    state: ChangeState = "holes"
+    if _fails(pairs, old, new):
+        state = "failed"
+    elif _fails([(b, a) for a, b in pairs], new, old):
+        state = "mended"
+    return Change(place=place, state=state, changed=_changed(pairs))
+
+
+def _fails(
+    pairs: Sequence[tuple[Measured, Measured]], old: dict[str, Measured], new: dict[str, Measured]
+) -> bool:
+    """Return whether a cell was finished and now fails, or some were and none is, whatever their seeds."""
+    seen = [{each.status for each in side.values()} for side in (old, new)]
+    whole = "ok" in seen[0] and "failed" in seen[1] and "ok" not in seen[1]
+    return whole or any(a.status == "ok" and b.status == "failed" for a, b in pairs)
+
+
+def _adjusted(means: Sequence[Change], singles: Sequence[Change]) -> tuple[list[Change], list[Change]]:
+    """Return changes with Holm's adjustment within each family, and doubled where there are two."""
+    both = all(any(each.p is not None for each in family) for family in (means, singles))
+    found = []
+    for family in (means, singles):
+        adjusted = holm([float("nan") if each.p is None else each.p for each in family])
+        found.append(
+            [
+                each if each.p is None else replace(each, p=min(1.0, float(p) * (2 if both else 1)))
+                for each, p in zip(family, adjusted, strict=True)
+            ]
+        )
+    return found[0], found[1]
+
+
+def _only(first: Side, second: Side, metric: str) -> tuple[ResultKey, ...]:
+    """Return where the first side has a result, and the second neither that nor a failure."""
+    nothing: dict[str, Measured] = {}
+    return tuple(
+        place
+        for place in sorted(first.cells)
+        if finished(first.cells[place], metric)
+        and not finished(second.cells.get(place, nothing), metric)
+        and all(each.status != "failed" for each in second.cells.get(place, nothing).values())
     )
-    if state == "same":
-        return found
-    if metric != "auroc":
-        return replace(found, why=f"there is no test of {metric}")
-    return _tested(found, held, before.archive, after.archive)
-
-
-def _tested(
-    change: Change, held: Sequence[tuple[Measured, Measured]], first: Archive | None, second: Archive | None
-) -> Change:
-    """Return the change with its standard error and unadjusted p value, or why there are none."""
-    records = [(a.record, b.record) for a, b in held if a.record is not None and b.record is not None]
-    if first is None or second is None or len(records) < len(held):
-        return replace(change, why="no scores: at least one side is a CSV")
-    if any(not a.truth or not b.truth for a, b in records):
-        return replace(change, why="no labels were kept with the scores")
-    if any(a.truth != b.truth for a, b in records):
-        return replace(change, why="the test sets differ")
-    try:
-        if len({a.truth for a, _ in records}) == 1:
-            every = [_placements(first, a) for a, _ in records], [_placements(second, b) for _, b in records]
-            tests = [_test(_averaged(every[0]), _averaged(every[1]))]
-        else:
-            tests = [_test(_placements(first, a), _placements(second, b)) for a, b in records]
-    except (ArchiveError, ValueError) as error:
-        return replace(change, why=str(error))
-    if any(np.isnan(each) for _, each in tests):
-        return replace(change, why="fewer than two images of a class")
-    se = mean(each for _, each in tests)
-    difference = mean(each for each, _ in tests)
-    z = abs(difference) / se if se > 0 else np.inf if difference else 0.0
-    return replace(change, se=se, p=float(2 * norm.sf(z)))
-
-
-def _placements(archive: Archive, record: Record) -> Placements:
-    return placements(archive.truth(record).labels, archive.scores(record))
-
-
-def _averaged(held: Sequence[Placements]) -> Placements:
-    """Return the placements of the mean AUROC of several seeds on one test set."""
-    return Placements(
-        np.mean([each.anomalous for each in held], axis=0), np.mean([each.normal for each in held], axis=0)
-    )
-
-
-def _test(first: Placements, second: Placements) -> tuple[float, float]:
-    """Return the difference of two AUROCs on the same images, and its standard error."""
-    both = Placements(
-        np.concatenate([first.anomalous, second.anomalous]), np.concatenate([first.normal, second.normal])
-    )
-    pairs = delong_pairs(both)
-    return float(pairs.difference[1, 0]), float(pairs.se[1, 0])
 
 
 def _changed(pairs: Sequence[tuple[Measured, Measured]]) -> tuple[str, ...]:

@@ -36,6 +36,11 @@ class ResultKey(NamedTuple):
     backbone: str
     contamination: str
 
+    @property
+    def of_method(self) -> ResultKey:
+        """The same without data set and task: a method's mean over its tasks at one rate."""
+        return self._replace(dataset="", task="")
+
 
 @dataclass(slots=True)
 class Measured:
@@ -48,11 +53,14 @@ class Measured:
     metrics : dict of str to float
     record : Record or None
         None where the side is a CSV.
+    random : bool
+        The seed is the method's own, not only that of a draw of anomalies.
     """
 
     status: str
     metrics: dict[str, float] = field(default_factory=dict)
     record: Record | None = None
+    random: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,9 +132,10 @@ def _of_archive(name: str, archive: Archive, suite: str | None) -> Side:
         for entry in plan.entries:
             *place, seed = place_fields(plan, entry)
             record = records.get(entry.cell.key)
-            measured = Measured("missing")
+            random = entry.cell.seed is not None
+            measured = Measured("missing", random=random)
             if record is not None:
-                measured = Measured(record.status, dict(record.metrics), record)
+                measured = Measured(record.status, dict(record.metrics), record, random)
             cells.setdefault(ResultKey(*place), {})[seed] = measured
     return Side(name, cells, archive)
 
@@ -142,10 +151,19 @@ def side_of_texts(name: str, texts: Iterable[tuple[str, str]]) -> Side:
     cells: dict[ResultKey, dict[str, Measured]] = {}
     for file, text in texts:
         for place, seed, metric, value, status in _lines(file, text):
-            measured = cells.setdefault(place, {}).setdefault(seed, Measured(status))
+            measured = cells.setdefault(place, {}).setdefault(seed, Measured(status, random=bool(seed)))
             if not math.isnan(value):
                 measured.metrics[metric] = value
+    # A method without a seed on any task is deterministic: its other seeds are those of draws.
+    steady = {_method(place) for place, held in cells.items() if "" in held}
+    for place, held in cells.items():
+        for measured in held.values():
+            measured.random &= _method(place) not in steady
     return Side(name, cells)
+
+
+def _method(place: ResultKey) -> tuple[str, ...]:
+    return place.suite, place.method, place.params, place.backbone
 
 
 def _lines(file: str, text: str) -> Iterator[tuple[ResultKey, str, str, float, str]]:

@@ -23,7 +23,6 @@ from bench.report.figures.roc import roc_curves
 from bench.report.figures.scatter import Pareto, pareto, reproduction
 from bench.report.figures.training import training_courses
 from bench.report.markdown import blocks, escape, folded
-from bench.report.published.match import Interval
 from bench.report.published.row import Published
 
 #: Where figures lie, seen from the page.
@@ -50,8 +49,6 @@ class Sources:
     archive : Archive or None
         For scores and labels; figures without per-image scores need none.
     published : tuple of Published
-    interval : callable or None
-        Of a row's mean over columns at a rate; bars in the reproduction scatter.
     blocks : dict of str to int, or None
         The independent data set that each data set belongs to.
     """
@@ -59,7 +56,6 @@ class Sources:
     board: Board
     archive: Archive | None = None
     published: tuple[Published, ...] = ()
-    interval: Interval | None = None
     blocks: Mapping[str, int] | None = None
 
     def scored(self, record: Record) -> Run:
@@ -122,7 +118,7 @@ KINDS: dict[str, FigureKind] = {
     ),
     "reproduction": FigureKind(
         "published AUROCs against ours",
-        lambda of, choice: reproduction(of.board, of.published, choice, interval=of.interval),
+        lambda of, choice: reproduction(of.board, of.published, choice),
         ("dataset", "methods"),
     ),
     "roc": FigureKind(
@@ -193,7 +189,6 @@ def standard(
     records: Mapping[str, Record],
     *,
     published: tuple[Published, ...] = (),
-    interval: Interval | None = None,
     blocks: Mapping[str, int] | None = None,
 ) -> list[LeaderboardFigure]:
     """Return a suite's figures: the same bytes for the same plan and records.
@@ -209,12 +204,10 @@ def standard(
     records : mapping of str to Record
         By key.
     published : tuple of Published
-    interval : callable, optional
-        Of a row's mean over columns at a rate.
     blocks : dict of str to int, optional
         The independent data set that each data set belongs to.
     """
-    sources = Sources(board=Board(plan, records), published=published, interval=interval, blocks=blocks)
+    sources = Sources(board=Board(plan, records), published=published, blocks=blocks)
     drawings: list[Drawing] = []
     for kind in STANDARD:
         # What a suite has not enough of for a kind of figure, `anobench figure` says.

@@ -20,7 +20,7 @@ from bench.report.figures.common import (
     the_rate,
 )
 from bench.report.numbers import count, mean, percent, points, rate_name, seconds, signed_points
-from bench.report.published.match import Interval, PublishedComparison, comparisons
+from bench.report.published.match import PublishedComparison, comparisons
 from bench.report.published.row import Published
 
 
@@ -136,7 +136,7 @@ class Pair:
         ``"cifar10"`` for a mean over tasks, ``"cifar10/bird, 10 % contamination"``.
     theirs, ours : float
     interval : (float, float) or None
-        Of ours.
+        Where theirs may lie for all that seeds explain.
     comparable : bool
         Whether the same thing was measured (`bench.report.published.match`).
     """
@@ -187,7 +187,7 @@ class Reproduction:
                 "selection differ; see the leaderboard's table)."
             )
         if any(pair.interval for pair in self.pairs):
-            words.append("Bars: the interval of ours.")
+            words.append("Bars: as far as seeds may part the two (95 %).")
         return " ".join(words)
 
     @property
@@ -210,13 +210,7 @@ class Reproduction:
         return " ".join(words)
 
 
-def reproduction(
-    board: Board,
-    published: tuple[Published, ...],
-    choice: Choice = ALL,
-    *,
-    interval: Interval | None = None,
-) -> Reproduction:
+def reproduction(board: Board, published: tuple[Published, ...], choice: Choice = ALL) -> Reproduction:
     """Return published numbers against ours; sources that say the same of the same share a point.
 
     Rows of all settings are shown: nothing is ranked here, and whether two numbers compare is said of each.
@@ -226,8 +220,6 @@ def reproduction(
     board : Board
     published : tuple of Published
     choice : Choice
-    interval : callable, optional
-        Of a row's mean over columns at a rate, as for `comparisons`.
 
     Raises
     ------
@@ -242,7 +234,7 @@ def reproduction(
             raise FigureError(f"no method {method!r} in this suite{did_you_mean(method, labels)}")
     found = [
         each
-        for each in comparisons(board, published, interval)
+        for each in comparisons(board, published)
         if each.published.metric == "auroc"
         and each.ours is not None
         and columns.issuperset(each.columns)
@@ -268,6 +260,6 @@ def _pair(board: Board, method: Named, each: PublishedComparison) -> Pair:
         where=f"{where}, {percent(each.rate)} contamination" if each.rate else where,
         theirs=each.published.value / 100,
         ours=each.ours,
-        interval=each.interval,
+        interval=None if each.differs else each.interval,
         comparable=not each.differs,
     )

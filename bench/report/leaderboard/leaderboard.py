@@ -66,7 +66,7 @@ def leaderboard(
     notes = [f"- {escape(note)}." for note in plan.notes]
     parts = [_head(board), _problems(plan), conditions.mixed(board), notes]
     if plan.rows and plan.columns:
-        beside = published_beside_ours(board, published, evidence.interval)
+        beside = published_beside_ours(board, published)
         parts += [*_results(evidence), *_holes(board), beside, shown(figures), *_folded(evidence)]
     parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))
     return "\n".join(blocks(*parts)) + "\n"

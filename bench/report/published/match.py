@@ -2,25 +2,25 @@
 
 Two numbers compare only if the same thing was measured: same network and input size, same training data, test
 set and tasks, same supervision, no choice on test data on either side. Whatever differs is named, and then
-there is no verdict on the number. What a source does not say is a caveat, except the network: without it
-nothing compares.
+there is no verdict on the number. What a source does not say is a caveat, except the network and how many
+tasks a mean is over: without them nothing compares. Both numbers are of the same test images; what may part
+them by chance are seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.core.cell import Cell
 from bench.core.plan import Plan
 from bench.core.selector import parse
 from bench.report.board import Board
-from bench.report.numbers import percent, signed_points
+from bench.report.numbers import count, percent, signed_points
 from bench.report.published.network import NetworkName, published_network, row_network
 from bench.report.published.row import Published
+from bench.report.published.seeds import over_seeds
 
-#: Returns the interval of a row's mean over columns at a rate, as shares of 1, or None where there is none.
-Interval = Callable[[int, tuple[int, ...], float], tuple[float, float] | None]
 #: Differences below this (in percent) are rounding of the float, not of the print.
 _EPSILON = 1e-9
 
@@ -40,8 +40,10 @@ class PublishedComparison:
         Contamination.
     ours : float or None
         Share of 1; None where cells failed, are missing or were not planned.
-    interval : (float, float) or None
-        Of ours.
+    seeds, needed : int
+        How many ours is a mean over, 0 where it depends on none; how many it takes to tell anything.
+    reach : float or None
+        How far apart seeds alone may put the two (95 %); None without seeds or with too few.
     differs : tuple of str
         What makes the two incomparable.
     unknown : tuple of str
@@ -53,7 +55,9 @@ class PublishedComparison:
     columns: tuple[int, ...]
     rate: float
     ours: float | None
-    interval: tuple[float, float] | None
+    seeds: int
+    needed: int
+    reach: float | None
     differs: tuple[str, ...]
     unknown: tuple[str, ...]
 
@@ -63,26 +67,32 @@ class PublishedComparison:
         return None if self.ours is None else self.ours - self.published.value / 100
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """Return where theirs may lie for all that seeds explain, in [0, 1]."""
+        if self.ours is None or self.reach is None:
+            return None
+        return max(0.0, self.ours - self.reach), min(1.0, self.ours + self.reach)
+
+    @property
     def verdict(self) -> str:
         """Return what the difference says, in words."""
         if self.ours is None or self.difference is None:
             return "no number of ours"
         if self.differs:
             return f"not comparable: {'; '.join(self.differs)}"
+        return "; ".join([self._said(self.difference), *self.unknown])
+
+    def _said(self, difference: float) -> str:
+        if self.seeds and self.reach is None:
+            seeds = "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
+            return f"cannot be told with {seeds} (it takes {self.needed})"
         rounding = 0.5 * 10**-self.published.digits / 100
-        low, high = self.interval or (self.ours, self.ours)
-        theirs = self.published.value / 100
-        if low - rounding - _EPSILON <= theirs <= high + rounding + _EPSILON:
-            said = "reproduced within the interval" if self.interval else "equal as printed"
-        else:
-            said = f"off by {signed_points(self.difference)}"
-            said += "" if self.interval else " (ours has no interval)"
-        return "; ".join([said, *self.unknown])
+        if abs(difference) <= (self.reach or 0.0) + rounding + _EPSILON:
+            return "inside our interval" if self.seeds else "equal as printed"
+        return f"off by {signed_points(difference)}" + (", more than seeds explain" if self.seeds else "")
 
 
-def comparisons(
-    board: Board, published: tuple[Published, ...], interval: Interval | None = None
-) -> Iterator[PublishedComparison]:
+def comparisons(board: Board, published: tuple[Published, ...]) -> Iterator[PublishedComparison]:
     """Yield what there is to compare: by the board's rows, its data sets, then in the order of `published`.
 
     A published number belongs to a row if it is of the same adapter with compatible parameters, on a data set
@@ -97,7 +107,7 @@ def comparisons(
         for name, columns in board.datasets.items():
             for theirs in by_method.get(row.method, ()):
                 if parse(theirs.dataset).name == parse(name).name:
-                    yield from _compared(board, theirs, at, columns, network, interval)
+                    yield from _compared(board, theirs, at, columns, network)
 
 
 def _compared(
@@ -106,7 +116,6 @@ def _compared(
     row: int,
     columns: tuple[int, ...],
     network: NetworkName,
-    interval: Interval | None,
 ) -> Iterator[PublishedComparison]:
     tasks = {board.plan.columns[column].task: column for column in columns}
     of = columns if theirs.task == "mean" else (tasks[theirs.task],) if theirs.task in tasks else ()
@@ -115,7 +124,8 @@ def _compared(
     cells = [cell for group in groups for cell in group.cells]
     if not cells or not compatible(theirs, cells[0]) or not _measured(board, row, theirs.metric):
         return
-    ours = board.summary(row, [of], rate, theirs.metric)
+    ours = board.summary(row, [of], rate, theirs.metric).mean
+    spread = None if ours is None else over_seeds(board, row, of, rate, theirs.metric)
     differs = [
         *_networks(theirs, network),
         *_supervision(board.plan, row, theirs),
@@ -127,10 +137,12 @@ def _compared(
         row=row,
         columns=of,
         rate=rate,
-        ours=ours.mean,
-        interval=interval(row, of, rate) if interval and theirs.metric == "auroc" else None,
+        ours=ours,
+        seeds=spread.seeds if spread else 0,
+        needed=spread.needed if spread else 0,
+        reach=spread.reach(theirs.runs or 1) if spread else None,
         differs=tuple(differs),
-        unknown=tuple(_unknown(theirs, network, len({cell.seed for cell in cells}))),
+        unknown=tuple(_unknown(theirs, network, spread.seeds if spread else 0)),
     )
 
 
@@ -184,10 +196,12 @@ def _data(plan: Plan, theirs: Published, of: tuple[int, ...]) -> Iterator[str]:
     known = {column.task for column in plan.columns if column.dataset == name}
     if theirs.dataset != name:
         yield f"their data set is {theirs.dataset}, ours {name}"
-    if theirs.protocol in ("unified", "many-normal") and len(of) > 1:
+    if theirs.protocol in ("unified", "many-normal"):
         yield "theirs is one model for all categories"
-    if theirs.task == "mean" and theirs.tasks and theirs.tasks != len(of):
-        yield f"their mean is over {theirs.tasks} tasks, ours over {len(of)}"
+    if theirs.task == "mean" and theirs.tasks is None:
+        yield f"the number of tasks of their mean is not stated, ours is over {len(of)}"
+    elif theirs.task == "mean" and theirs.tasks != len(of):
+        yield f"their mean is over {count(theirs.tasks or 0, 'task')}, ours over {len(of)}"
     tasks = {plan.columns[column].task for column in of}
     if any(_speaks_of(note, name, tasks, known) for note in plan.notes):
         yield "our copy of the data is not the official set (see the notes at the top)"
@@ -235,7 +249,7 @@ def _unknown(theirs: Published, ours: NetworkName, seeds: int) -> Iterator[str]:
         yield "their input size is not stated"
     elif not ours.resolution:
         yield "our input size is the network's own"
-    if theirs.runs and theirs.runs != seeds:
-        yield f"theirs is a mean of {theirs.runs} runs, ours of {seeds}"
+    if theirs.runs and theirs.runs > 1 and not seeds:
+        yield f"theirs is a mean of {theirs.runs} runs, ours of 1"
     if theirs.certainty in ("inferred", "recalled"):
         yield "their number is " + ("our reading" if theirs.certainty == "inferred" else "from memory")

@@ -5,8 +5,8 @@ The columns, of which only the first five and ``label`` or ``method`` must be th
 ``source``
     The document and the place in it where the number stands.
 ``dataset``, ``task``
-    Our selector and task; ``mean`` is the unweighted mean over ``tasks`` tasks. A data set or task without an
-    adapter of ours keeps its usual name.
+    Our selector and task; ``mean`` is the unweighted mean over ``tasks`` tasks, and compares with nothing
+    without their number. A data set or task without an adapter of ours keeps its usual name.
 ``metric``, ``value``
     ``auroc``, ``f1max``, ``pixel_auroc``, ``pixel_aupro`` … in percent, with the digits that were printed.
 ``label``, ``variant``
@@ -23,8 +23,8 @@ The columns, of which only the first five and ``label`` or ``method`` must be th
     ``one-vs-rest``, ``inspection`` (the official split, a model for each category), ``unified`` (one model
     for all), …; what was mixed into the train set (``rate=0.1,of=set,source=jittered``), empty for clean.
 ``runs``, ``certainty``, ``note``
-    Runs averaged. ``read`` in the source, ``quoted`` by another work, ``inferred`` by us where the source is
-    ambiguous, ``recalled`` from memory and not checked.
+    Runs averaged, taken as one where there is nothing. ``read`` in the source, ``quoted`` by another work,
+    ``inferred`` by us where the source is ambiguous, ``recalled`` from memory and not checked.
 """
 
 from __future__ import annotations

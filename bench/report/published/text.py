@@ -8,7 +8,7 @@ from bench.core.selector import format_selector
 from bench.report.board import Board
 from bench.report.markdown import blocks, breakable, escape, folded, grid
 from bench.report.numbers import NBSP, NOTHING, count, percent, points, signed_points
-from bench.report.published.match import Interval, PublishedComparison, comparisons
+from bench.report.published.match import PublishedComparison, comparisons
 from bench.report.published.row import FACTS, Published
 
 _HEADS = ("method", "ours", "data set", "task", "metric", "value", "setting", "backbone", "certainty")
@@ -26,8 +26,11 @@ _OPEN = 12
 _LEGEND = (
     "Numbers of papers and repositories (`published.csv`) beside ours, in points. Two compare only if "
     "network, input size, data, tasks, supervision and selection are the same. Whatever differs is named, "
-    "and then the difference says nothing about either. Behind ours stands its interval where there is one: "
-    "a published number inside it is *reproduced*."
+    "and then the difference says nothing about either. Both are of the same test images: what may part "
+    "them by chance are seeds. Behind a difference stands its 95 % interval over ours and theirs (as many "
+    "runs as the source states, else one), each by itself: it holds zero where theirs is *inside our "
+    "interval*. "
+    "Without seeds two numbers are equal as printed, or not."
 )
 
 
@@ -96,19 +99,15 @@ def _on(names: Iterable[str], every: set[str]) -> str:
     return "" if every == set(names) else f" on {', '.join(names)}"
 
 
-def published_beside_ours(
-    board: Board, published: tuple[Published, ...], interval: Interval | None = None
-) -> list[str]:
+def published_beside_ours(board: Board, published: tuple[Published, ...]) -> list[str]:
     """Return the section, or nothing where no published number belongs to any row.
 
     Parameters
     ----------
     board : Board
     published : tuple of Published
-    interval : callable, optional
-        Of a row's mean over columns at a rate, in shares of 1.
     """
-    found = list(comparisons(board, published, interval))
+    found = list(comparisons(board, published))
     if not found:
         return []
     means = [each for each in found if each.published.task == "mean"]
@@ -146,7 +145,7 @@ def _line(board: Board, each: PublishedComparison) -> list[str]:
         ", ".join(words),
         theirs.printed,
         _ours(board, each),
-        NOTHING if each.difference is None else signed_points(each.difference),
+        _difference(each),
         escape(each.verdict),
     ]
 
@@ -154,10 +153,16 @@ def _line(board: Board, each: PublishedComparison) -> list[str]:
 def _ours(board: Board, each: PublishedComparison) -> str:
     if each.ours is None:
         return f"{NOTHING} ({board.summary(each.row, [each.columns], each.rate, each.published.metric).why})"
-    if each.interval is None:
-        return points(each.ours)
-    low, high = each.interval
-    return f"{points(each.ours)} ({points(low)}{NBSP}to{NBSP}{points(high)})"
+    return points(each.ours)
+
+
+def _difference(each: PublishedComparison) -> str:
+    if each.difference is None:
+        return NOTHING
+    if each.reach is None or each.differs:
+        return signed_points(each.difference)
+    low, high = (signed_points(each.difference + by) for by in (-each.reach, each.reach))
+    return f"{signed_points(each.difference)} ({low}{NBSP}to{NBSP}{high})"
 
 
 def _source(theirs: Published) -> str:

@@ -74,6 +74,7 @@ def published(board: Board) -> tuple[Published, ...]:
             method=each.method,
             dataset=name,
             task="mean",
+            tasks=len(board.datasets[name]),
             metric="auroc",
             value=80.0 + at,
             backbone=backbone,

@@ -208,13 +208,13 @@ def test_reproduction_tells_what_was_measured_alike() -> None:
     assert "Filled" not in replace(data, pairs=tuple(set(data.pairs) - set(alike))).note  # type: ignore
 
 
-def test_reproduction_points_are_said_once_and_intervals_are_kept() -> None:
+def test_reproduction_points_are_said_once() -> None:
     board = board_of(["a"], {"x": ["0"]}, lambda _: 0.9)
     rows = published(board)
     twice = (*rows, *(replace(each, source="Another paper") for each in rows))
-    data = reproduction(board, twice, interval=lambda *_: (0.88, 0.92))
+    data = reproduction(board, twice)
     assert len(data.pairs) == 2 - 1, "both do not compare, as our network has no name; they say the same"
-    assert data.pairs[0].interval == (0.88, 0.92)
+    assert data.pairs[0].interval is None
     assert data.pairs[0].difference == pytest.approx(0.1)
     with pytest.raises(FigureError, match="no published AUROC"):
         reproduction(board, ())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from bench.core.cell import Cell
 from bench.core.plan import Column, Entry, Plan, Row
 from bench.report.board import Board
+from bench.report.figures.scatter import reproduction
 from bench.report.leaderboard.leaderboard import leaderboard
 from bench.report.published.match import PublishedComparison, comparisons, compatible
 from bench.report.published.network import NetworkName, row_network
@@ -60,38 +64,139 @@ def _with(entry: Entry, params: tuple[tuple[str, Any], ...]) -> Entry:
 
 
 def compared(
-    plan: Plan, *published: Published, ours: float = 0.925, **more: Any
+    plan: Plan, *published: Published, ours: float | Callable[[Entry], float] = 0.925
 ) -> list[PublishedComparison]:
-    board = Board(plan, make_records(plan, lambda _: ours))
-    return list(comparisons(board, published or (DN2,), **more))
+    value = ours if callable(ours) else lambda _: ours
+    board = Board(plan, make_records(plan, value))
+    return list(comparisons(board, published or (DN2,)))
 
 
-def verdict(plan: Plan, *published: Published, **more: Any) -> str:
-    (found,) = compared(plan, *published, **more)
+def verdict(plan: Plan, *published: Published, ours: float | Callable[[Entry], float] = 0.925) -> str:
+    (found,) = compared(plan, *published, ours=ours)
     return found.verdict.replace("\u00a0", " ")
 
 
-def test_the_same_protocol_and_a_number_inside_the_interval() -> None:
-    (found,) = compared(plan_of(), interval=lambda *_: (0.92, 0.931), ours=0.927)
-    assert found.verdict == "reproduced within the interval"
-    assert found.difference == pytest.approx(0.002)
-    assert not found.differs
+def tasks(n: int) -> tuple[Column, ...]:
+    return columns(cifar10=["bird", *(f"class {at}" for at in range(1, n))])
+
+
+def random_plan(n: int, seeds: int) -> Plan:
+    return plan_of(dn2(stochastic=True), cols=tasks(n), seeds=range(seeds))
+
+
+def spread(centre: float, by: float = 0.01) -> Callable[[Entry], float]:
+    """Return values that lie 0, by, 2 by … above and below, each seed of each task its own."""
+    return lambda e: centre + by * ((e.cell.seed or 0) - 2) * (-1) ** e.column
 
 
 @pytest.mark.parametrize(
-    ("ours", "interval", "said"),
+    ("ours", "said"),
     [
-        (0.940, (0.93, 0.95), "off by +1.5"),
-        (0.90, (0.89, 0.9244), "off by −2.5"),
-        (0.90, (0.89, 0.9245), "reproduced within the interval"),  # 92.5 stands for 92.45 and above
-        (0.93, (0.9255, 0.94), "reproduced within the interval"),  # and for 92.55 and below
-        (0.93, (0.9256, 0.94), "off by +0.5"),
-        (0.9254, None, "equal as printed"),
-        (0.93, None, "off by +0.5 (ours has no interval)"),
+        (0.925, "equal as printed"),
+        (0.9254, "equal as printed"),  # 92.5 stands for 92.45 to 92.55
+        (0.9246, "equal as printed"),
+        (0.9256, "off by +0.1"),
+        (0.9244, "off by −0.1"),
+        (0.93, "off by +0.5"),
     ],
 )
-def test_the_verdict(ours: float, interval: tuple[float, float] | None, said: str) -> None:
-    assert verdict(plan_of(), ours=ours, interval=lambda *_: interval) == said
+def test_without_seeds_numbers_are_equal_as_printed_or_not(ours: float, said: str) -> None:
+    assert verdict(plan_of(), ours=ours) == said
+    assert compared(plan_of(), ours=ours)[0].interval is None
+
+
+@pytest.mark.parametrize(("runs", "of"), [(None, 1), (1, 1), (5, 5), (10, 10)])
+def test_the_interval_is_students_over_the_seeds_of_both(runs: int | None, of: int) -> None:
+    plan, theirs = random_plan(1, 5), replace(DN2, tasks=1, runs=runs)
+    (found,) = compared(plan, theirs, ours=spread(0.9))
+    values = np.array([0.88, 0.89, 0.9, 0.91, 0.92])
+    reach = stats.t.ppf(0.975, 4) * values.std(ddof=1) * np.sqrt(1 / 5 + 1 / of)
+    assert (found.seeds, found.reach) == (5, pytest.approx(reach))
+    assert found.interval == (pytest.approx(0.9 - reach), pytest.approx(min(1.0, 0.9 + reach)))
+    for value, said in (
+        (0.9 + reach, "inside our interval"),
+        (0.9 - reach, "inside our interval"),
+        (0.9 + reach + 0.001, f"off by −{100 * reach + 0.1:.1f}, more than seeds explain"),
+    ):
+        assert verdict(plan, replace(theirs, value=100 * value, digits=9), ours=spread(0.9)) == said
+
+
+def test_the_variance_over_seeds_is_that_within_tasks() -> None:
+    """Seeds that differ on each task, and by chance not at all in the mean, still vary."""
+    plan = random_plan(2, 5)
+    (found,) = compared(plan, ours=spread(0.9))
+    values = np.array([0.88, 0.89, 0.9, 0.91, 0.92])
+    se = values.std(ddof=1) * np.sqrt((1 / 5 + 1) / 2)
+    assert found.reach == pytest.approx(stats.t.ppf(0.975, 2 * 6 - 2) * se)
+    assert found.verdict.startswith("off by") is ((found.reach or 0) + 0.0005 < 0.025)
+
+
+@pytest.mark.parametrize(
+    ("n", "seeds", "said"),
+    [
+        (1, 1, "cannot be told with one seed (it takes 5)"),
+        (1, 4, "cannot be told with 4 seeds (it takes 5)"),
+        (2, 2, "cannot be told with 2 seeds (it takes 3)"),
+        (10, 1, "cannot be told with one seed (it takes 2)"),
+        (10, 2, "inside our interval"),
+        (2, 3, "inside our interval"),
+        (1, 5, "inside our interval"),
+    ],
+)
+@pytest.mark.parametrize("metric", ["auroc", "ap"])
+def test_with_too_few_seeds_nothing_can_be_told(n: int, seeds: int, said: str, metric: str) -> None:
+    plan = random_plan(n, seeds)
+    values = {"auroc": spread(0.925), "ap": spread(0.925)}[metric]
+    records = {
+        entry.cell.key: replace(record, metrics={metric: values(entry)})
+        for entry, record in zip(plan.entries, make_records(plan).values(), strict=True)
+    }
+    (found,) = comparisons(Board(plan, records), (replace(DN2, tasks=n, metric=metric),))
+    assert found.verdict == said
+    # A difference of any size, as long as it may be chance.
+    (found,) = comparisons(Board(plan, records), (replace(DN2, tasks=n, metric=metric, value=20.0),))
+    assert found.verdict.startswith("cannot be told") is said.startswith("cannot be told")
+
+
+def test_on_a_single_task_the_methods_other_tasks_help() -> None:
+    bird = replace(DN2, task="bird", tasks=1)
+    assert "cannot be told with 3 seeds (it takes 5)" in verdict(random_plan(2, 3), bird, ours=spread(0.9))
+    alone = compared(random_plan(1, 5), bird, ours=spread(0.9))[0]
+    among = compared(random_plan(10, 5), bird, ours=spread(0.9))[0]
+    assert 0 < (among.reach or 0) < (alone.reach or 0)
+    assert not verdict(random_plan(10, 2), bird, ours=spread(0.9)).startswith("cannot")
+
+
+def test_another_draw_of_the_contamination_is_another_seed() -> None:
+    how = (("of", "set"), ("rate", "0.1"), ("source", "test"))
+    theirs = replace(DN2, contamination=how)
+    one = plan_of(rates=(0.0, 0.1), source="test", seeds=(0,))
+    assert verdict(one, theirs) == "cannot be told with one seed (it takes 3)"
+    three = plan_of(rates=(0.0, 0.1), source="test", seeds=(0, 1, 2))
+    assert verdict(three, theirs, ours=lambda e: 0.92 + 0.01 * (e.cell.contamination.seed - 1)) == (
+        "inside our interval"
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "stated"), [(1, 15), (15, 1), (2, 15), (15, 2), (1, None), (2, None), (15, None)]
+)
+def test_a_mean_compares_only_over_as_many_tasks(n: int, stated: int | None) -> None:
+    """A mean over fifteen categories, or over who knows how many, is no number of one category."""
+    said = verdict(plan_of(cols=tasks(n)), replace(DN2, tasks=stated))
+    assert said.startswith("not comparable: ")
+    assert f"over {n}" in said
+    assert ("not stated" if stated is None else f"over {stated} task") in said
+    if stated is not None:
+        assert verdict(plan_of(cols=tasks(stated)), replace(DN2, tasks=stated)) == "equal as printed"
+
+
+@pytest.mark.parametrize("protocol", ["unified", "many-normal"])
+@pytest.mark.parametrize("task", ["mean", "bird"])
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_model_for_all_categories_is_another_thing(protocol: str, task: str, n: int) -> None:
+    theirs = replace(DN2, protocol=protocol, task=task, tasks=n if task == "mean" else 1)
+    assert "theirs is one model for all categories" in verdict(plan_of(cols=tasks(n)), theirs)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +221,7 @@ def test_the_verdict(ours: float, interval: tuple[float, float] | None, said: st
 def test_whatever_differs_is_named_and_there_is_no_verdict(
     theirs: dict[str, Any], row: Row, why: str
 ) -> None:
-    said = verdict(plan_of(row), replace(DN2, **theirs), interval=lambda *_: (0.0, 1.0))
+    said = verdict(plan_of(row), replace(DN2, **theirs))
     assert said.startswith("not comparable: ")
     assert why in said
 
@@ -134,8 +239,8 @@ def test_whatever_differs_is_named_and_there_is_no_verdict(
     ],
 )
 def test_what_is_not_known_is_a_caveat(theirs: dict[str, Any], row: Row, caveat: str) -> None:
-    said = verdict(plan_of(row), replace(DN2, **theirs), interval=lambda *_: (0.9, 0.95))
-    assert said == f"reproduced within the interval; {caveat}"
+    said = verdict(plan_of(row), replace(DN2, **theirs))
+    assert said == f"equal as printed; {caveat}"
 
 
 @pytest.mark.parametrize(
@@ -166,9 +271,7 @@ def test_parameters_that_mean_the_same() -> None:
 def test_contamination_must_mean_the_same() -> None:
     plan = plan_of(rates=(0.0, 0.1), source="test")
     how = (("of", "set"), ("rate", "0.1"), ("source", "test"))
-    assert verdict(plan, replace(DN2, contamination=how), interval=lambda *_: (0.9, 0.95)).startswith(
-        "reprod"
-    )
+    assert verdict(plan, replace(DN2, contamination=how)).startswith("cannot be told")
     assert "of=normals, ours of=set" in verdict(
         plan, replace(DN2, contamination=(("of", "normals"), *how[1:]))
     )
@@ -198,7 +301,7 @@ def test_the_section_keeps_classes_folded_and_joins_equal_sources() -> None:
     quoted = replace(DN2, source="Another paper", certainty="quoted")
     bird = replace(DN2, task="bird", tasks=1, value=85.5)
     board = Board(plan, make_records(plan, lambda _: 0.745))
-    lines = published_beside_ours(board, (DN2, quoted, bird), lambda *_: (0.74, 0.75))
+    lines = published_beside_ours(board, (DN2, quoted, bird))
     text = "\n".join(lines).replace("\u00a0", " ")
     top, below = text.split("<details>")
     (line,) = [line for line in top.splitlines() if line.startswith("| dn2")]
@@ -207,13 +310,34 @@ def test_the_section_keeps_classes_folded_and_joins_equal_sources() -> None:
         r"dn2[k=2]",
         "cifar10",
         "92.5",
-        "74.5 (74.0 to 75.0)",
+        "74.5",
         "−18.0",
         "not comparable: their backbone is resnet152/IMAGENET1K_V1, ours mobilenetv2_100",
         "The paper, Table 1: DN2; Another paper: DN2, quoted there",
     ]
     assert "<b>1 published number of single tasks</b>" in below
     assert "| cifar10/bird |" in below
+
+
+def test_the_section_shows_the_interval_of_a_difference() -> None:
+    plan = random_plan(1, 5)
+    board = Board(plan, make_records(plan, spread(0.9)))
+    text = "\n".join(published_beside_ours(board, (replace(DN2, tasks=1),))).replace("\u00a0", " ")
+    (found,) = comparisons(board, (replace(DN2, tasks=1),))
+    low, high = -2.5 - 100 * (found.reach or 0), -2.5 + 100 * (found.reach or 0)
+    assert f"| −2.5 (−{-low:.1f} to +{high:.1f}) | inside our interval |" in text
+    assert "|   90.0 |" in text
+
+
+def test_the_figure_has_bars_where_seeds_tell_something_of_a_comparable_number() -> None:
+    plan = random_plan(1, 5)
+    board = Board(plan, make_records(plan, spread(0.9)))
+    theirs = replace(DN2, tasks=1)
+    (found,) = comparisons(board, (theirs,))
+    (pair,) = reproduction(board, (theirs,)).pairs
+    assert pair.interval == found.interval is not None
+    (pair,) = reproduction(board, (replace(theirs, tasks=15),)).pairs
+    assert (pair.interval, pair.comparable) == (None, False)
 
 
 def test_a_hole_of_ours_says_so() -> None:
