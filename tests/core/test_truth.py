@@ -201,7 +201,8 @@ def test_the_same_image_has_the_same_number_in_every_view(task: Task) -> None:
     other = Images.of(apart)
     assert not set(contents(other).tolist()) & set(every.tolist())
     joined = Images.of(test, [3, 1]) + other[:2]
-    for images in (joined, joined.sealed()[0]):
+    sealed = joined.sealed()
+    for images in (joined, sealed[0]):
         np.testing.assert_array_equal(contents(images), [*every[[3, 1]], *contents(other)[:2]])
     again = source("again", 5)
     again.fingerprint = test.fingerprint

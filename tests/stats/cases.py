@@ -74,10 +74,21 @@ def by_definition(labels: NDArray[np.uint8], scores: Floats) -> tuple[Floats, Fl
 
 
 def welch(parts: Sequence[float], freedom: Sequence[float]) -> tuple[float, float]:
-    """Return the sum of variances and its degrees of freedom: squares over ν + 2, and 2 subtracted."""
+    """Return a sum of variances and its degrees of freedom: squares over ν + 2, 2 subtracted, at most all."""
     total = sum(parts)
     spread = sum(part**2 / (of + 2) for part, of in zip(parts, freedom, strict=True))
-    return total, total**2 / spread - 2
+    every = sum(of for part, of in zip(parts, freedom, strict=True) if part)
+    return total, min(total**2 / spread - 2, every)
+
+
+def joined(*sums: tuple[float, float]) -> tuple[float, float]:
+    """Return the sum of variances and Satterthwaite's own degrees of freedom, of variances and theirs."""
+    total, of = sums[0]
+    for value, freedom in sums[1:]:
+        if total + value:
+            of = (total + value) ** 2 / (total**2 / of + value**2 / freedom)
+        total += value
+    return total, of
 
 
 def delong_test(
@@ -90,6 +101,6 @@ def delong_test(
     theta, anomalous, normal = by_definition(labels, np.stack([first, second]))
     parts = [of[0, 0] + of[1, 1] - 2 * of[0, 1] for of in (anomalous, normal)]
     counts = [(labels == 1).sum() - 1, (labels == 0).sum() - 1]
-    value, freedom = welch([*parts, seeds], [*counts, of_seeds])
+    value, freedom = joined(welch(parts, counts), (seeds, of_seeds))
     difference = float(theta[0] - theta[1])
     return difference, float(2 * student.sf(abs(difference) / np.sqrt(value), freedom))

@@ -44,7 +44,7 @@ def test_two_seeds_on_many_tasks_have_many_degrees_of_freedom() -> None:
     """T (S - 1) of them, on average; from the two means over tasks there would be one."""
     values = np.random.default_rng(2).normal(size=(500, 30, 2))
     found = variance_over_seeds(values, np.full(30, 1 / 30))
-    assert found.freedom.mean() == pytest.approx(30, abs=2)
+    assert 27 < found.freedom.mean() < 30
     assert found.value.mean() == pytest.approx(1 / 60, rel=0.03)
 
 

@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from bench.report.evidence.comparison import best, compare_methods, data_sets_needed
 from bench.report.evidence.samples import ImageParts, Samples
 from bench.stats.power import smallest_difference
-from tests.stats.cases import welch
+from tests.stats.cases import joined, welch
 
 PAIRS = [(0, 1), (0, 2), (1, 2)]
 
@@ -53,16 +53,17 @@ def samples(
     )
 
 
-def of_parts(parts: list[np.ndarray]) -> tuple[list[float], list[float]]:
-    """Return the variance of each stratum's sum and its degrees of freedom, of parts (60,) of blocks."""
-    strata = [half for part in parts for half in (part[:40], part[40:])]
-    return [len(half) * half.var(ddof=1) for half in strata], [len(half) - 1.0 for half in strata]
+def of_parts(parts: list[np.ndarray]) -> list[tuple[float, float]]:
+    """Return the variance of each block's sum and its degrees of freedom, of parts (60,) of two strata."""
+    halves = [(part[:40], part[40:]) for part in parts]
+    return [welch([len(h) * h.var(ddof=1) for h in held], [len(h) - 1.0 for h in held]) for held in halves]
 
 
-def of_seeds(values: list[np.ndarray]) -> tuple[list[float], list[float]]:
-    """Return the variance of each task's mean over seeds in the mean, and its degrees of freedom."""
+def of_seeds(values: list[np.ndarray]) -> tuple[float, float]:
+    """Return the variance of the mean over seeds, and its degrees of freedom."""
     tasks = [task for value in values for task in value]
-    return [task.var(ddof=1) / len(task) / len(tasks) ** 2 for task in tasks], [2.0] * len(tasks)
+    parts = [task.var(ddof=1) / len(task) / len(tasks) ** 2 for task in tasks]
+    return welch(parts, [2.0] * len(tasks)) if any(parts) else (0.0, 1.0)
 
 
 @pytest.mark.parametrize("seeds", [0.0, 0.01])
@@ -78,9 +79,8 @@ def test_few_data_sets_are_compared_on_their_images_and_seeds(seeds: float) -> N
     assert best(found, [1, 2]) == 2
     raw, errors, freedoms = [], [], []
     for a, b in PAIRS:
-        images, of = of_parts([each.parts[a] - each.parts[b] for each in held.images or ()])
-        more, of_more = of_seeds([value[a] - value[b] for value in held.values])
-        value, freedom = welch([*images, *more], [*of, *of_more])
+        images = of_parts([each.parts[a] - each.parts[b] for each in held.images or ()])
+        value, freedom = joined(*images, of_seeds([value[a] - value[b] for value in held.values]))
         difference, reach = found.mean[a] - found.mean[b], stats.t.ppf(0.975, freedom) * np.sqrt(value)
         raw.append(2 * stats.t.sf(abs(difference) / np.sqrt(value), freedom))
         errors.append(np.sqrt(value))
@@ -99,9 +99,8 @@ def test_few_data_sets_are_compared_on_their_images_and_seeds(seeds: float) -> N
 def test_the_interval_on_these_images_is_symmetric_on_the_logit_scale() -> None:
     held = samples(np.array([[0.97, 0.8]]), spread=0.02, seeds=0.01)
     found = compare_methods(held)
-    images, of = of_parts([each.parts[0] for each in held.images or ()])
-    more, of_more = of_seeds([value[0] for value in held.values])
-    value, freedom = welch([*images, *more], [*of, *of_more])
+    images = of_parts([each.parts[0] for each in held.images or ()])
+    value, freedom = joined(*images, of_seeds([value[0] for value in held.values]))
     reach = stats.t.ppf(0.975, freedom) * np.sqrt(value) / (0.97 * 0.03)
     logit = np.log(0.97 / 0.03)
     expected = [1 / (1 + np.exp(-(logit + sign * reach))) for sign in (-1, 1)]
@@ -255,7 +254,7 @@ def test_equivalence_and_difference_do_not_exclude_each_other() -> None:
 def test_what_is_no_share_has_students_interval() -> None:
     held = replace(samples(np.array([[-0.05, 0.0]]), spread=0.01), shares=False)
     found = compare_methods(held)
-    value, freedom = welch(*of_parts([each.parts[0] for each in held.images or ()]))
+    value, freedom = joined(*of_parts([each.parts[0] for each in held.images or ()]))
     reach = stats.t.ppf(0.975, freedom) * np.sqrt(value)
     assert found.on_images[0] == pytest.approx([-0.05 - reach, -0.05 + reach])
 

@@ -14,11 +14,11 @@ from bench.core.plan import Column, Entry, Plan, Row
 from bench.core.truth import Truth
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
-from bench.report.leaderboard.significance import one_draw
+from bench.report.leaderboard.claims import one_draw
 from bench.stats.interval import perfect_interval
 from tests.report.evidence.scored_factory import above, balanced, noisy, truth_of, write_archive
 from tests.report.report_factory import columns, make_plan, make_records, row
-from tests.stats.cases import by_definition, delong_test, welch
+from tests.stats.cases import by_definition, delong_test, joined, welch
 
 A, B, C = row("a"), row("b"), row("c")
 FIRST, SECOND = row("first", stochastic=True), row("second", stochastic=True)
@@ -79,7 +79,7 @@ def test_a_tasks_p_value_has_the_variance_over_paired_seeds(tmp_path: Path) -> N
     _, anomalous, normal = by_definition(labels, scores)
     images = [float(weights @ each @ weights) for each in (anomalous, normal)]
     of_seeds = np.var(auroc[0] - auroc[1], ddof=1) / 5
-    value, freedom = welch([*images, of_seeds], [39, 39, 4])
+    value, freedom = joined(welch(images, [39, 39]), (of_seeds, 4))
     statistic = abs(auroc.mean(axis=1) @ [1, -1]) / np.sqrt(value)
     compared = found.within("mvtec", 0.0)
     assert compared is not None

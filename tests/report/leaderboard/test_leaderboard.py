@@ -351,7 +351,7 @@ def test_many_data_sets_have_a_table_of_their_own() -> None:
     plan = make_plan((DN2, CENTRE), columns(**{f"data_set_{at}": ["0"] for at in range(8)}))
     text = page(plan)
     assert cells(section(text, "## Overall"), "Method") == [
-        "Method", "Average", "Group", "Mean rank", "Warm s", "Cold s",
+        "Method", "Average", "Group", "Place", "Mean rank", "Warm s", "Cold s",
     ]  # fmt: skip
     apart = section(text, "<b>Overall</b> by data set")
     assert re.findall(r"data_set_\d", apart) == [f"data_set_{at}" for at in range(8)]

@@ -96,7 +96,6 @@ def test_groups_and_what_they_hold_for(made: Callable) -> None:
         "Method",
         "Average",
         "95 % interval on these images",
-        "… over data sets like these",
         "Behind the best",
         "95 % interval",
         "p (Holm)",
