@@ -35,7 +35,7 @@ def hand_out(text: str, file: Path | None) -> None:
     if file is None:
         sys.stdout.write(text)
     else:
-        write_atomically(file, text.encode())
+        write_atomically(file, text.encode(errors="replace"))
 
 
 def log_to_stderr(*, verbose: bool) -> None:

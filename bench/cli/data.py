@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import BenchFolders, registry
+from bench.cli.options import App, BenchFolders, registry
 
 if TYPE_CHECKING:
     from bench.data.dataset import Dataset
     from bench.suite.adapter import Adapter
 
-app = typer.Typer(help="Data sets: list them, check them, get them.", no_args_is_help=True)
+app = App(help="Data sets: list them, check them, get them.", no_args_is_help=True)
 
 Name = Annotated[
     str,

@@ -28,11 +28,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A leaderboard's column: one task."""
+    """A leaderboard's column: one task; `title` is what the suite calls the data set, if not by its name."""
 
     dataset: str
     task: str
     synthetic: bool = False
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,9 @@ class Plan:
         data |= {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("rows", "columns"):
             data[name] = [asdict(item) for item in data[name]]
+        for column in data["columns"]:
+            if not column["title"]:
+                del column["title"]  # so that older versions read it
         data["entries"] = [[e.row, e.column, e.rate, e.cell.canonical()] for e in self.entries]
         return json.dumps(data, sort_keys=True, allow_nan=False) + "\n"
 

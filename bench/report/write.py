@@ -77,7 +77,7 @@ def write_reports(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file unless it already says the same."""
-    content = text.encode()
+    """Write a file unless it says the same; what is no text in the name of a file shows as ``?``."""
+    content = text.encode(errors="replace")
     if not path.exists() or path.read_bytes() != content:
         write_atomically(path, content)

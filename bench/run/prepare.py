@@ -12,7 +12,7 @@ from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
 from bench.core.errors import SelectorError, SuiteError
 from bench.core.plan import Plan
-from bench.core.selector import Selector, parse
+from bench.core.selector import Selector, expand, parse
 from bench.run.timing import PACKED
 from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
@@ -136,7 +136,7 @@ def narrow(
     """
     chosen = [entry.cell for entry in plan.entries]
     for texts, test, option in ((datasets, _of_dataset, "--dataset"), (methods, _of_method, "--method")):
-        selectors = [parse(text) for text in texts]
+        selectors = [parse(each) for text in texts for each in expand(text)]
         if selectors:
             chosen = [cell for cell in chosen if any(test(selector, cell) for selector in selectors)]
             if not chosen:

@@ -40,7 +40,7 @@ class RecordWriter:
         record, key = result.record, result.record.cell.key
         log_file = self._archive.root / "logs" / f"{key}.log"
         if result.log:
-            write_atomically(log_file, result.log.encode(), durable=False)
+            write_atomically(log_file, result.log.encode(errors="replace"), durable=False)
         elif log_file.exists():
             log_file.unlink(missing_ok=True)
         written = self._archive.write(record, result.scores, self._truths.get(record.truth))

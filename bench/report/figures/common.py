@@ -222,11 +222,12 @@ def the_datasets(board: Board, choice: Choice) -> dict[str, tuple[int, ...]]:
         raise FigureError("this suite has no tasks; see the problems on its leaderboard")
     if choice.dataset is None:
         return dict(board.datasets)
-    if choice.dataset not in board.datasets:
+    name = board.dataset_named(choice.dataset)
+    if name not in board.datasets:
         raise FigureError(
             f"no data set {choice.dataset!r} in this suite{did_you_mean(choice.dataset, board.datasets)}"
         )
-    return {choice.dataset: board.datasets[choice.dataset]}
+    return {name: board.datasets[name]}
 
 
 def the_task(board: Board, choice: Choice) -> int:
@@ -237,8 +238,10 @@ def the_task(board: Board, choice: Choice) -> int:
     FigureError
         No task was chosen among several, or there is no such task.
     """
-    names = {f"{column.dataset}/{column.task}": at for at, column in enumerate(board.plan.columns)}
-    if choice.task is None and len(names) == 1:
+    columns = list(enumerate(board.plan.columns))
+    names = {f"{each.dataset}/{each.task}": at for at, each in columns}
+    names |= {f"{each.title}/{each.task}": at for at, each in columns if each.title}
+    if choice.task is None and len(columns) == 1:
         return 0
     if choice.task is None:
         raise FigureError(f"this figure shows one task; choose it with --task; available: {', '.join(names)}")
@@ -257,7 +260,8 @@ def independent(board: Board, names: Iterable[str]) -> list[list[tuple[int, ...]
 
 def dataset_title(board: Board, name: str) -> str:
     """Return a data set's name, cut to what a figure holds, with a word on generated ones."""
-    return board.dataset_title(name).replace(name, shortened([name])[0], 1)
+    title = board.dataset_name(name)
+    return board.dataset_title(name).replace(title, shortened([title])[0], 1)
 
 
 def others_note(all_named: Sequence[Named], *, ranked: bool) -> str:
@@ -295,6 +299,11 @@ def incomplete(board: Board, row: int, column: int, rate: float) -> bool:
     return board.group(row, column, rate).mean("auroc") is None
 
 
-def place(board: Board, column: int, rate: float) -> str:
+def task_title(board: Board, column: int) -> str:
+    """Return what a task is called: ``cifar10/bird``."""
     at = board.plan.columns[column]
-    return f"{clean(at.dataset)}/{clean(at.task)}, {rate_name(rate)}"
+    return f"{clean(at.title or at.dataset)}/{clean(at.task)}"
+
+
+def place(board: Board, column: int, rate: float) -> str:
+    return f"{task_title(board, column)}, {rate_name(rate)}"

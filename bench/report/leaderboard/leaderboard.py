@@ -108,7 +108,7 @@ def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10)
 def _head(board: Board) -> list[str]:
     plan = board.plan
     description = [escape(line) for line in plan.description.strip().splitlines()]
-    synthetic = sorted({column.dataset for column in plan.columns if column.synthetic})
+    synthetic = sorted({column.title or column.dataset for column in plan.columns if column.synthetic})
     note = []
     if synthetic:
         note = [

@@ -32,7 +32,9 @@ def render(data: Drawing, form: canvas.ImageFormat) -> bytes:
         figure = canvas.encode(_figure(data), form, title=data.title, description=data.description)
     if form != "svg":
         return figure
-    return svg.finish(figure.decode(), title=data.title, description=data.description).encode()
+    return svg.finish(figure.decode(), title=data.title, description=data.description).encode(
+        errors="replace"
+    )
 
 
 def _figure(data: Any) -> Figure:
