@@ -236,5 +236,7 @@ def finish(results: Results) -> int:
     out.print(outcome.summary)
     for message in outcome.problems:
         err.print(message, style="yellow")
+    for hint in outcome.hints:
+        err.print(f"hint: {hint}", style="yellow")
     out.print(f"\n{outcome.state}\nleaderboard: {outcome.leaderboard}")
     return outcome.exit_status

@@ -76,6 +76,11 @@ class Board:
         synthetic = any(self.plan.columns[column].synthetic for column in self.datasets[name])
         return f"{self.dataset_name(name)}{' (synthetic)' if synthetic else ''}"
 
+    def task_name(self, column: int) -> str:
+        """Return what a task is called: ``cifar10/bird``."""
+        at = self.plan.columns[column]
+        return f"{at.title or at.dataset}/{at.task}"
+
     def dataset_named(self, given: str) -> str:
         """Return the canonical name of a data set that is given by it or by what the suite calls it."""
         return next((name for name in self.datasets if given == self.dataset_name(name)), given)

@@ -1,7 +1,7 @@
 """CSV: fields that a spreadsheet takes for text, and a table with each number, its deviation and its mark.
 
 A spreadsheet runs a field that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break as a formula,
-quoted or not. Such a name (of a folder, a label) is written with an apostrophe in front; numbers stay numbers.
+quoted or not. Such a name (of a folder, of a method) gets an apostrophe in front; numbers stay numbers.
 """
 
 from __future__ import annotations

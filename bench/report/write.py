@@ -14,6 +14,7 @@ from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.export import export_csv
 from bench.report.figures.kinds import standard
+from bench.report.hints import flipped
 from bench.report.index import index
 from bench.report.leaderboard.leaderboard import leaderboard, summary_table
 from bench.report.overview import overviews, to_json
@@ -37,6 +38,8 @@ class Outcome:
         0 all cells are there; 1 some failed, or an adapter could not be used; 3 some are missing.
     problems : tuple of str
         What could not be used: adapters, published numbers, records.
+    hints : tuple of str
+        What may be wrong, and how to mend it.
     """
 
     leaderboard: Path
@@ -44,6 +47,7 @@ class Outcome:
     state: str
     exit_status: int
     problems: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
 
 def write_reports(
@@ -73,7 +77,10 @@ def write_reports(
     state += f"; {about.failed} failed" if about.failed else ""
     state += f"; {about.missing} missing" if about.missing else ""
     status = 1 if about.failed or plan.problems else 3 if about.missing else 0
-    return Outcome(board, summary_table(plan, records), state, status)
+    hints = flipped(evidence.board)
+    if about.failed:
+        hints.append("--retry-failed, added to the command that ran them, runs failed cells again")
+    return Outcome(board, summary_table(plan, records), state, status, hints=tuple(hints))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -19,6 +19,7 @@ from bench.core.cell import Cell
 from bench.core.determinism import CELL_THREADS
 from bench.core.errors import AnobenchError, did_you_mean
 from bench.run.executors.choose import Options, choose_executor, pick_devices
+from bench.run.failure import earlier_failures
 from bench.run.prepare import Prepared, prepare
 from bench.run.progress import ProgressTracker, View, quiet
 from bench.suite.registry import Registry
@@ -73,6 +74,8 @@ def launch(
     """
     prepared.archive.check_writable()
     prepared.archive.write_plan(prepared.plan)
+    for line in earlier_failures(prepared.records, prepared.todo):
+        say(line)
     return _drive(prepared, options or Options(), view, say) if prepared.todo else ""
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
+
+from bench.run.failure import reason_of
 
 if TYPE_CHECKING:
     from bench.core.cell import Record
@@ -73,7 +76,10 @@ def _plain(text: str) -> RenderableType:
 
 def _failure(record: Record) -> str:
     assert record.error is not None
-    return f"failed: {record.cell}: {record.error['reason'].splitlines()[0]}"
+    text = f"failed: {record.cell}: {reason_of(record)}"
+    if logging.getLogger("bench").isEnabledFor(logging.DEBUG) and record.error["traceback"]:
+        text += f"\n{record.error['traceback'].rstrip()}"
+    return text
 
 
 class _Live:

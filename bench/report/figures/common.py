@@ -238,13 +238,12 @@ def the_task(board: Board, choice: Choice) -> int:
     FigureError
         No task was chosen among several, or there is no such task.
     """
-    columns = list(enumerate(board.plan.columns))
-    names = {f"{each.dataset}/{each.task}": at for at, each in columns}
-    names |= {f"{each.title}/{each.task}": at for at, each in columns if each.title}
-    if choice.task is None and len(columns) == 1:
+    names = {f"{column.dataset}/{column.task}": at for at, column in enumerate(board.plan.columns)}
+    if choice.task is None and len(names) == 1:
         return 0
     if choice.task is None:
         raise FigureError(f"this figure shows one task; choose it with --task; available: {', '.join(names)}")
+    names |= {board.task_name(at): at for at in board.columns}
     if choice.task not in names:
         raise FigureError(f"no task {choice.task!r} in this suite{did_you_mean(choice.task, names)}")
     return names[choice.task]
@@ -299,11 +298,5 @@ def incomplete(board: Board, row: int, column: int, rate: float) -> bool:
     return board.group(row, column, rate).mean("auroc") is None
 
 
-def task_title(board: Board, column: int) -> str:
-    """Return what a task is called: ``cifar10/bird``."""
-    at = board.plan.columns[column]
-    return f"{clean(at.title or at.dataset)}/{clean(at.task)}"
-
-
 def place(board: Board, column: int, rate: float) -> str:
-    return f"{task_title(board, column)}, {rate_name(rate)}"
+    return f"{clean(board.task_name(column))}, {rate_name(rate)}"

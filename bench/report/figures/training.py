@@ -20,7 +20,6 @@ from bench.report.figures.common import (
     incomplete,
     named,
     shown_rows,
-    task_title,
     the_rate,
     the_task,
 )
@@ -131,7 +130,7 @@ def training_courses(board: Board, choice: Choice = ALL) -> TrainingCourses:
         held = {row: found[row, column][1] for row in rows if found.get((row, column), ("",))[0] == unit}
         courses = [_named(method, held[method.row]) for method in named(board, list(held))]
         if courses:
-            panels.append(TrainingPanel(task_title(board, column), tuple(courses)))
+            panels.append(TrainingPanel(clean(board.task_name(column)), tuple(courses)))
     return TrainingCourses(
         suite=clean(board.plan.title),
         unit={"step": "mini-batches", "epoch": "epochs"}.get(unit, unit),

@@ -14,6 +14,7 @@ from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.figures.kinds import LeaderboardFigure, shown
+from bench.report.hints import flipped
 from bench.report.leaderboard import conditions, provenance, robustness, significance, tables
 from bench.report.leaderboard.significance import headline
 from bench.report.markdown import blocks, escape, folded, grid
@@ -63,6 +64,7 @@ def leaderboard(
     evidence = evidence or Evidence(Board(plan, records))
     board = evidence.board
     notes = [f"- {escape(note)}." for note in plan.notes]
+    notes += [f"- **{escape(hint)}**" for hint in flipped(board)]
     parts = [_head(board), _problems(plan), conditions.mixed(board), notes]
     if plan.rows and plan.columns:
         beside = published_beside_ours(board, published, evidence.interval)
