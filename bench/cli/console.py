@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from typing import TYPE_CHECKING
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-__all__ = ["duration", "err", "hand_out", "log_to_stderr", "out", "table"]
+__all__ = ["duration", "err", "hand_out", "log_to_stderr", "out", "output", "table"]
+
+#: Characters of a line in a file: tables are not folded to a screen.
+FILE_WIDTH = 200
 
 out = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -26,6 +30,24 @@ def table(title: str, *columns: str) -> Table:
     from rich.table import Table
 
     return Table(*columns, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+
+
+class FileConsole(Console):
+    """A console that writes a file when it is closed; without one, to the screen."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path, self._text = path, io.StringIO()
+        width = {} if path is None else {"file": self._text, "width": FILE_WIDTH}
+        super().__init__(highlight=False, soft_wrap=True, markup=False, **width)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        if self._path is not None:
+            hand_out(self._text.getvalue(), self._path)
+
+
+def output(path: Path | None) -> FileConsole:
+    """Return where a command's result goes: a file, or the screen."""
+    return FileConsole(path)
 
 
 def hand_out(text: str, file: Path | None) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.options import OutFile
+
 
 class Metric(StrEnum):
     """What is compared."""
@@ -34,19 +36,20 @@ def diff(
         typer.Option("--tolerance", min=0.0, help="In points: what counts where nothing can be tested."),
     ] = 0.5,
     every: Annotated[bool, typer.Option("--all", help="Show every line.")] = False,
+    out: OutFile = None,
 ) -> None:
     """Say what moved from A to B, with DeLong's paired test per task where both have their scores.
 
     Exit status: 0 nothing got worse, 1 something did (significantly, or it fails now), 3 nothing to compare.
     """
-    from bench.cli.console import err, out
+    from bench.cli.console import err, hand_out
     from bench.report.compare.diff import diff as compare
     from bench.report.compare.sides import read_side
     from bench.report.compare.text import MOST, diff_text
 
     sides = [read_side(given, suite) for given in (before, after)]
     found = compare(*sides, metric=metric.value, alpha=alpha, tolerance=tolerance / 100)
-    out.print(diff_text(found, limit=len(found.changes) if every else MOST), markup=False)
+    hand_out(diff_text(found, limit=len(found.changes) if every else MOST).rstrip("\n") + "\n", out)
     for side in sides:
         for message in side.archive.unreadable if side.archive else ():
             err.print(message, style="yellow", markup=False)

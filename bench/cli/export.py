@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, ResultsFolder
+from bench.cli.options import DEFAULT_RESULTS, OutFile, ResultsFolder
 
 
 def export(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")],
     results: ResultsFolder = DEFAULT_RESULTS,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write here, not to the screen.")
-    ] = None,
+    out: OutFile = None,
 ) -> None:
     """Print every cell's metrics as one tidy CSV: a row for each cell and metric."""
     from bench.cli.console import hand_out

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, ResultsFolder
+from bench.cli.options import DEFAULT_RESULTS, OutFile, ResultsFolder
 
 
 class Format(StrEnum):
@@ -53,9 +52,7 @@ def table(
     caption: Annotated[str | None, typer.Option("--caption", help="As it is; LaTeX in LaTeX.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="For LaTeX's \\ref.")] = None,
     results: ResultsFolder = DEFAULT_RESULTS,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write here, not to the screen.")
-    ] = None,
+    out: OutFile = None,
 ) -> None:
     """Print a paper's table: best bold, second underlined, † not significantly different from the best."""
     from bench.cli.console import err, hand_out

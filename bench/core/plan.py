@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.core.cell import Cell
@@ -87,6 +88,16 @@ class Plan:
     entries: tuple[Entry, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def part(self, datasets: Collection[str]) -> Plan:
+        """Return the plan of some of the data sets."""
+        kept = [at for at, column in enumerate(self.columns) if column.dataset in datasets]
+        place = {at: position for position, at in enumerate(kept)}
+        return replace(
+            self,
+            columns=tuple(self.columns[at] for at in kept),
+            entries=tuple(replace(e, column=place[e.column]) for e in self.entries if e.column in place),
+        )
 
     def to_json(self) -> str:
         data: dict[str, Any] = {"schema": PLAN_VERSION}

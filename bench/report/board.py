@@ -133,6 +133,11 @@ class Board:
         count = Counter(state.values())
         return len(state), count["failed"], count["missing"]
 
+    def finished_datasets(self) -> list[str]:
+        """Return the data sets of which no cell is missing."""
+        holes = {column for _, column, _, group in self.groups() if group.missing}
+        return [name for name, of in self.datasets.items() if not holes.intersection(of)]
+
     def summary(
         self, row: int, blocks: Sequence[Sequence[int]], rate: float, metric: str = "auroc"
     ) -> Summary:

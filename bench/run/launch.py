@@ -18,6 +18,7 @@ from bench.core.archive import Archive
 from bench.core.cell import Cell
 from bench.core.determinism import CELL_THREADS
 from bench.core.errors import AnobenchError, did_you_mean
+from bench.core.files import results_folder, working_directory
 from bench.run.executors.choose import Options, choose_executor, pick_devices
 from bench.run.failure import earlier_failures
 from bench.run.prepare import Prepared, prepare
@@ -94,10 +95,15 @@ def _drive(
     archive, todo, resolver = prepared.archive, prepared.todo, Resolver(prepared.registry)
     devices = pick_devices(options)
     setup = _setup(prepared.suite, prepared.registry, options, devices)
-    costs = _costs(prepared, devices[0])
     claims = Claims(archive.root / "claims")
-    tracker = ProgressTracker(prepared.suite.name, [], total=len(todo), driver=claims.name)
+    tracker = ProgressTracker(prepared.suite.name, [], total=len(todo), driver=claims.name, doing="starting")
     tracker.file = archive.root / "status" / f"{prepared.suite.name}-{claims.name[:8]}.json"
+    tracker.update(0.0)
+    try:
+        costs = _costs(prepared, devices[0])
+    except BaseException:
+        tracker.close()
+        raise
     with Ending(options.budget, lambda why: say(REASONS[why])) as ending, view(tracker) as shown:
         chosen = choose_executor(options, setup, devices, costs, todo, archive.root, shown.on_progress)
         ending.at_once, tracker.slots = chosen.at_once, chosen.executor.slots()
@@ -179,9 +185,11 @@ def _work(
 def run(
     suite: str | Path | Suite | None = None,
     *,
-    results: str | Path = "results",
+    results: str | Path | None = None,
     datasets: str | Sequence[str] = (),
     methods: str | Sequence[str] = (),
+    name: str | None = None,
+    backbone: str | None = None,
     folders: Sequence[str | Path] = (),
     fresh: bool = False,
     retry_failed: bool = False,
@@ -195,10 +203,14 @@ def run(
     suite : str, Path or Suite, optional
         A stock suite's name or the path of a TOML file. Without one, `datasets` and `methods` make a suite
         called ``adhoc``.
-    results : str or Path
-        The results folder.
+    results : str or Path, optional
+        The results folder; by default ``results`` (in a checkout of anobench ``my-results``).
     datasets, methods : str or sequence of str
         Selectors such as ``"digits[task=3]"`` and ``"dn2[k=5]"``; with a suite they pick a part of it.
+    name : str, optional
+        What the leaderboard is called.
+    backbone : str, optional
+        For methods that name none.
     folders : sequence of str or Path
         Your own bench folders; the working directory is searched too.
     fresh, retry_failed : bool
@@ -231,10 +243,12 @@ def run(
     chosen = _options(options)
     prepared = prepare(
         suite,
-        Registry([Path(folder) for folder in folders], Path.cwd()),
-        Archive(Path(results)),
+        Registry([Path(folder) for folder in folders], working_directory()),
+        Archive(results_folder() if results is None else Path(results)),
         datasets=[datasets] if isinstance(datasets, str) else datasets,
         methods=[methods] if isinstance(methods, str) else methods,
+        name=name,
+        backbone=backbone,
         fresh=fresh,
         retry_failed=retry_failed,
         retime=chosen.timing == "exclusive",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console, Group, RenderableType
 
 from bench.run.failure import reason_of
+from bench.run.progress import duration
 
 if TYPE_CHECKING:
     from bench.core.cell import Record
@@ -30,20 +31,14 @@ def say(text: str) -> None:
     err.print(text)
 
 
-def duration(seconds: float) -> str:
-    """Return ``"42 s"``, ``"3 min"`` or ``"2 h 5 min"``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def headline(now: Snapshot) -> str:
     """Return ``"120 of 800 cells, 2 failed, about 5 min left"``."""
     words = [f"{now.done:,} of {now.total:,} cells"]
     if now.failed:
         words.append(f"{now.failed:,} failed")
-    if now.ending:
+    if now.doing:
+        words.append(now.doing)
+    elif now.ending:
         words.append(f"ending ({now.ending})")
     elif now.left_seconds is not None and now.done < now.total:
         words.append(f"about {duration(now.left_seconds)} left")
@@ -116,7 +111,8 @@ class _Plain:
             self._last = now
             unit = "images" if event.kind == "features" else "mini-batches"
             doing = "features of" if event.kind == "features" else "training"
-            err.print(f"{doing} {event.what}: {event.done}/{event.total} {unit}")
+            _, about, left = self._tracker.note(event.job).partition(", about ")
+            err.print(f"{doing} {event.what}: {event.done}/{event.total} {unit}{about}{left}")
 
 
 @contextmanager

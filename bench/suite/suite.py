@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -147,6 +147,14 @@ class Suite:
     @property
     def title(self) -> str:
         return self.file.title or self.name
+
+    def with_(self, *, name: str | None = None, backbone: str | None = None) -> Suite:
+        """Return the suite under another name, or with another backbone for methods that name none."""
+        if backbone is None:
+            return replace(self, name=name or self.name)
+        text = f"# --backbone {backbone}\n{self.text}"
+        file = self.file.model_copy(update={"backbone": backbone})
+        return replace(self, name=name or self.name, text=text, file=file)
 
 
 def load_suite(path: Path) -> Suite:

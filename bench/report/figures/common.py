@@ -222,12 +222,10 @@ def the_datasets(board: Board, choice: Choice) -> dict[str, tuple[int, ...]]:
         raise FigureError("this suite has no tasks; see the problems on its leaderboard")
     if choice.dataset is None:
         return dict(board.datasets)
-    name = board.dataset_named(choice.dataset)
-    if name not in board.datasets:
-        raise FigureError(
-            f"no data set {choice.dataset!r} in this suite{did_you_mean(choice.dataset, board.datasets)}"
-        )
-    return {name: board.datasets[name]}
+    given, there = choice.dataset, board.datasets
+    if (name := board.dataset_named(given)) not in there:
+        raise FigureError(f"no data set {given!r} in this suite{did_you_mean(given, there)}")
+    return {name: there[name]}
 
 
 def the_task(board: Board, choice: Choice) -> int:
@@ -243,10 +241,10 @@ def the_task(board: Board, choice: Choice) -> int:
         return 0
     if choice.task is None:
         raise FigureError(f"this figure shows one task; choose it with --task; available: {', '.join(names)}")
-    names |= {board.task_name(at): at for at in board.columns}
-    if choice.task not in names:
+    at = {board.task_name(at): at for at in board.columns} | names
+    if choice.task not in at:
         raise FigureError(f"no task {choice.task!r} in this suite{did_you_mean(choice.task, names)}")
-    return names[choice.task]
+    return at[choice.task]
 
 
 def independent(board: Board, names: Iterable[str]) -> list[list[tuple[int, ...]]]:
