@@ -52,12 +52,12 @@ def output(path: Path | None) -> FileConsole:
 
 def hand_out(text: str, file: Path | None) -> None:
     """Print a text, or write it to a file."""
-    from bench.core.files import write_atomically
+    from bench.core.files import readable, write_atomically
 
     if file is None:
         sys.stdout.write(text)
     else:
-        write_atomically(file, text.encode(errors="replace"))
+        write_atomically(file, readable(text).encode())
 
 
 def log_to_stderr(*, verbose: bool) -> None:

@@ -63,6 +63,22 @@ def write_file(path: Path, *parts: bytes | memoryview, durable: bool = True) -> 
         raise
 
 
+def readable(text: str) -> str:
+    """Return text that can be written in UTF-8: bytes of a file's name that are no text show as ``\ufffd``.
+
+    Where the system's encoding is not UTF-8, a name that is becomes what it should be.
+    """
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        # Only the halves of a broken pair cannot be bytes of a name.
+        lone = {
+            ord(each): "\ufffd" for each in text if "\ud800" <= each < "\udc80" or "\udcff" < each <= "\udfff"
+        }
+        return text.translate(lone).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def working_directory() -> Path:
     """Return the working directory.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.core.archive import Archive
 from bench.core.cell import Record
-from bench.core.files import write_atomically
+from bench.core.files import readable, write_atomically
 from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
@@ -84,7 +84,7 @@ def write_reports(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file unless it says the same; what is no text in the name of a file shows as ``?``."""
-    content = text.encode(errors="replace")
+    """Write a file unless it already says the same."""
+    content = readable(text).encode()
     if not path.exists() or path.read_bytes() != content:
         write_atomically(path, content)

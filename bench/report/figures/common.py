@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.core.cell import Record
 from bench.core.errors import FigureError, SelectorError, did_you_mean
+from bench.core.files import readable
 from bench.core.selector import Selector, format_selector, parse
 from bench.report.board import Board
 from bench.report.groups import cell_seed
@@ -25,7 +26,6 @@ ONE_CLASS = "one-class"
 HIGHLIGHTED = 8
 #: Characters of a name in a figure; the tables have all of it.
 LONGEST_NAME = 44
-
 
 #: Labels and scores of a test set's images, two arrays (n,).
 Run = tuple[NDArray[np.uint8], NDArray[np.float32]]
@@ -101,7 +101,7 @@ class Named:
 
 def clean(text: str) -> str:
     """Return text on one line, without characters that have no shape."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return " ".join("".join(each if each.isprintable() else " " for each in readable(text)).split())
 
 
 def shortened(labels: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
