@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench.run.live import duration, err
+from bench.run.live import err
+from bench.run.progress import duration
 
 if TYPE_CHECKING:
     from pathlib import Path

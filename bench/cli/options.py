@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bench.suite.registry import Registry
 
 
+_Command = TypeVar("_Command", bound=Callable[..., None])
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")]
 
 
@@ -32,8 +33,10 @@ class App(typer.Typer):
         super().__init__(**more)
         self.callback()(say_more)
 
-    def command(self, name: str | None = None, **more: Any) -> Any:
-        def register(function: Callable[..., None]) -> Callable[..., None]:
+    def command(  # type: ignore[override]
+        self, name: str | None = None, **more: Any
+    ) -> Callable[[_Command], _Command]:
+        def register(function: _Command) -> _Command:
             super(App, self).command(name, **more)(_with_verbose(function))
             return function
 

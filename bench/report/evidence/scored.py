@@ -115,7 +115,9 @@ def read_dataset(
     """
     columns = board.datasets[name]
     complete = {rate: _complete_rows(board, columns, rate) for rate in board.rates}
-    images = _test_images(board, archive, columns, complete, seed=zlib.crc32(name.encode("utf-8", "surrogateescape")))
+    images = _test_images(
+        board, archive, columns, complete, seed=zlib.crc32(name.encode("utf-8", "surrogateescape"))
+    )
     return {
         rate: _at_rate(board, archive, columns, rate, rows, ranked[rate], images)
         for rate, rows in complete.items()
