@@ -33,9 +33,7 @@ class App(typer.Typer):
         super().__init__(**more)
         self.callback()(say_more)
 
-    def command(  # type: ignore[override]
-        self, name: str | None = None, **more: Any
-    ) -> Callable[[_Command], _Command]:
+    def command(self, name: str | None = None, **more: Any) -> Callable[[_Command], _Command]:
         def register(function: _Command) -> _Command:
             super(App, self).command(name, **more)(_with_verbose(function))
             return function
