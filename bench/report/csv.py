@@ -6,8 +6,6 @@ quoted or not. Such a name (of a folder, of a method) gets an apostrophe in fron
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Sequence
 
@@ -16,6 +14,7 @@ from bench.report.table import Table, TableCell, TableColumn
 #: How a field begins that may need care: a quick look spares most of them the rest.
 _FIRST = frozenset("'=+-@\t\r\n＝＋－＠")
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_SPECIAL = re.compile(r'[,"\r\n]')
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -33,11 +32,12 @@ def read_text(field: str) -> str:
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a CSV of fields as they are; lines end in ``\\n``."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+    return "".join(f"{','.join(map(_quoted, row))}\n" for row in (header, *rows))
+
+
+def _quoted(field: str) -> str:
+    """Return a field, in quotes where it must be; Python's writer forgets a lone ``\\r``, which ends a line."""
+    return '"' + field.replace('"', '""') + '"' if _SPECIAL.search(field) else field
 
 
 def table_csv(table: Table, *, spread: bool = True) -> str:

@@ -21,7 +21,12 @@ BODIES = [
         "a Tensor of shape (",
         "return torch.zeros",
     ),
-    ("array", "return test.features('pixels[size=4]')", "an array of shape (", "return test.features"),
+    (
+        "array",
+        "return test.features('pixels[size=4]').numpy()",
+        "an array of shape (",
+        "return test.features",
+    ),
     ("listed", "return [0.0] * len(test)", "a list; return Scores(...)", "return [0.0]"),
     ("mapped", "return {'scores': 1}", "a dict; return Scores(...)", "return {'scores'"),
     ("number", "return 0.5", "a float; return Scores(...)", "return 0.5"),
