@@ -36,7 +36,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _quoted(field: str) -> str:
-    """Return a field, in quotes where it must be; Python's writer forgets a lone ``\\r``, which ends a line."""
+    """Return a field, in quotes where it must be, as for a lone carriage return, which ends a line, too."""
     return '"' + field.replace('"', '""') + '"' if _SPECIAL.search(field) else field
 
 
