@@ -97,7 +97,7 @@ def test_every_result_can_go_to_a_file(
     [
         ("methods", "dn2", ("Neighbours; DN2 uses 2", "k: a whole number above 0; by default 2")),
         ("methods", "kde", ("bandwidth :", "'scott' or 'median'")),
-        ("datasets", "textures", ("size",)),
+        ("datasets", "textures", ("size: a whole number above 0; by default 64",)),
         ("all", "folder", ("path: text", "columns ``path,split,label,mask``")),
     ],
 )
