@@ -16,7 +16,7 @@ def export(
 ) -> None:
     """Print every cell's metrics as one tidy CSV: a row for each cell and metric."""
     from bench.cli.console import hand_out
-    from bench.cli.report import suite_name
+    from bench.cli.options import suite_name
     from bench.core.archive import Archive
     from bench.report.export import export_csv
 

@@ -78,7 +78,7 @@ def figure(
     Prints where it is and what it shows, for those who cannot see it.
     """
     from bench.cli.console import err, out
-    from bench.cli.report import suite_name
+    from bench.cli.options import suite_name
     from bench.core.archive import Archive
     from bench.core.files import write_atomically
     from bench.report.board import Board

@@ -94,3 +94,8 @@ def registry(folders: list[Path]) -> Registry:
     from bench.suite.registry import Registry
 
     return Registry(folders, working_directory())
+
+
+def suite_name(given: str) -> str:
+    """Return the name under which a suite's plan is kept, from a name or a path."""
+    return given.rsplit("/", 1)[-1].removesuffix(".toml")

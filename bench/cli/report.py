@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry, suite_name
 
 
 def report(
@@ -22,8 +22,3 @@ def report(
     archive = Archive(results)
     plan = archive.plan(suite_name(suite))
     raise typer.Exit(finish(Results(plan, archive, registry=registry(bench))))
-
-
-def suite_name(given: str) -> str:
-    """Return the name under which a suite's plan is kept, from a name or a path."""
-    return given.rsplit("/", 1)[-1].removesuffix(".toml")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry
-from bench.cli.report import suite_name
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry, suite_name
 from bench.core.errors import AnobenchError
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, ResultsFolder
-from bench.cli.report import suite_name
+from bench.cli.options import DEFAULT_RESULTS, ResultsFolder, suite_name
 
 if TYPE_CHECKING:
     from bench.core.archive import Archive

@@ -56,7 +56,7 @@ def table(
 ) -> None:
     """Print a paper's table: best bold, second underlined, † not significantly different from the best."""
     from bench.cli.console import err, hand_out
-    from bench.cli.report import suite_name
+    from bench.cli.options import suite_name
     from bench.core.archive import Archive
     from bench.report.board import Board
     from bench.report.csv import table_csv

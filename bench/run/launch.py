@@ -95,16 +95,16 @@ def _drive(
     archive, todo, resolver = prepared.archive, prepared.todo, Resolver(prepared.registry)
     devices = pick_devices(options)
     setup = _setup(prepared.suite, prepared.registry, options, devices)
+    costs = _costs(prepared, devices[0])
     claims = Claims(archive.root / "claims")
     tracker = ProgressTracker(prepared.suite.name, [], total=len(todo), driver=claims.name, doing="starting")
     tracker.file = archive.root / "status" / f"{prepared.suite.name}-{claims.name[:8]}.json"
     tracker.update(0.0)
-    try:
-        costs = _costs(prepared, devices[0])
-    except BaseException:
-        tracker.close()
-        raise
-    with Ending(options.budget, lambda why: say(REASONS[why])) as ending, view(tracker) as shown:
+    with (
+        contextlib.closing(tracker),
+        Ending(options.budget, lambda why: say(REASONS[why])) as ending,
+        view(tracker) as shown,
+    ):
         chosen = choose_executor(options, setup, devices, costs, todo, archive.root, shown.on_progress)
         ending.at_once, tracker.slots = chosen.at_once, chosen.executor.slots()
         if prepared.records:
@@ -130,8 +130,6 @@ def _drive(
                     shown.on_record(record)
         except KeyboardInterrupt:
             ending.why = ending.why or "interrupted"
-        finally:
-            tracker.close()
         return ending.why
 
 
