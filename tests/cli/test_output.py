@@ -214,7 +214,7 @@ def test_runs_in_a_checkout_leave_it_clean(
     for words in (
         ("run", "-d", "digits[task=3]", "-m", "random", "--executor", "inline"),
         ("report", "adhoc"),
-        ("figure", "adhoc", "heatmap"),
+        ("figure", "adhoc", "heatmap", "--setting", "control"),
         ("page",),
     ):
         ended = anobench(*words)
