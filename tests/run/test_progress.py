@@ -95,7 +95,7 @@ def test_the_rest_of_an_extraction_is_estimated_from_its_speed(clock: list[float
     assert "left" not in tracker.note(0)
     clock[0] = 20.0
     tracker.event(Progress(job=0, kind=kind, what="toy/train", done=164, total=1064))
-    assert tracker.note(0).endswith("164 of 1,064, about 90 s left".replace("90 s", "2 min"))
+    assert tracker.note(0).endswith("164 of 1,064, about 2 min left")
     # Another source starts anew.
     tracker.event(Progress(job=0, kind=kind, what="toy/test", done=64, total=500))
     assert "left" not in tracker.note(0)
