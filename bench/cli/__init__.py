@@ -26,12 +26,12 @@ from bench.cli import (
     status,
     table,
 )
+from bench.cli.options import App, Verbose
 
-app = typer.Typer(
+app = App(
     name="anobench",
     help="Benchmark image anomaly detectors: every method on every data set, and which differences are real.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -62,7 +62,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _options(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")] = False,
+    verbose: Verbose = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -75,18 +75,19 @@ def _options(
 
 def main() -> None:
     """Run the command line; user mistakes are one message and exit status 2, never a traceback."""
+    from bench.cli.streams import complain, usable
     from bench.core.errors import AnobenchError
+    from bench.core.files import working_directory
 
     try:
-        app()
+        with usable():
+            working_directory()
+            app(prog_name="anobench")
     except AnobenchError as error:
-        from bench.cli.console import err
-
-        err.print(f"error: {error}", style="red")
+        complain(f"error: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        complain("interrupted")
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()
         sys.exit(141)

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The feature store: where it is, list, verify, prune.", no_args_is_help=True)
+from bench.cli.options import App
+
+app = App(help="The feature store: where it is, list, verify, prune.", no_args_is_help=True)
 
 
 def _root() -> Path:

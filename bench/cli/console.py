@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench.run.live import duration, err
+from bench.run.live import err
+from bench.run.progress import duration
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.table import Table
 
-__all__ = ["duration", "err", "hand_out", "log_to_stderr", "out", "table"]
+__all__ = ["duration", "err", "hand_out", "log_to_stderr", "out", "output", "table"]
+
+#: Characters of a line in a file: tables are not folded to a screen.
+FILE_WIDTH = 200
 
 out = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -28,14 +33,32 @@ def table(title: str, *columns: str) -> Table:
     return Table(*columns, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
 
 
+class FileConsole(Console):
+    """A console that writes a file when it is closed; without one, to the screen."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path, self._text = path, io.StringIO()
+        width = {} if path is None else {"file": self._text, "width": FILE_WIDTH}
+        super().__init__(highlight=False, soft_wrap=True, markup=False, **width)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        if self._path is not None:
+            hand_out(self._text.getvalue(), self._path)
+
+
+def output(path: Path | None) -> FileConsole:
+    """Return where a command's result goes: a file, or the screen."""
+    return FileConsole(path)
+
+
 def hand_out(text: str, file: Path | None) -> None:
     """Print a text, or write it to a file."""
-    from bench.core.files import write_atomically
+    from bench.core.files import readable, write_atomically
 
     if file is None:
         sys.stdout.write(text)
     else:
-        write_atomically(file, text.encode())
+        write_atomically(file, readable(text).encode())
 
 
 def log_to_stderr(*, verbose: bool) -> None:

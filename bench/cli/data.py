@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import BenchFolders, registry
+from bench.cli.options import App, BenchFolders, OutFile, registry
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bench.data.dataset import Dataset
     from bench.suite.adapter import Adapter
 
-app = typer.Typer(help="Data sets: list them, check them, get them.", no_args_is_help=True)
+app = App(help="Data sets: list them, check them, get them.", no_args_is_help=True)
 
 Name = Annotated[
     str,
@@ -41,12 +43,15 @@ def ls(
         typer.Argument(metavar="[NAME]", help="Show all about this one.", show_default=False),
     ] = "",
     bench: BenchFolders = [],  # noqa: B006
+    file: OutFile = None,
 ) -> None:
     """List every data set: tasks, where it is or how to get it, licence. Downloads nothing."""
-    from bench.cli.console import out, table
+    from bench.cli.console import output, table
 
+    out = output(file)
     if name:
-        _card(name, bench)
+        _card(name, bench, out)
+        out.close()
         return
 
     shown = table("data sets", "name", "tasks", "where", "licence")
@@ -55,13 +60,14 @@ def ls(
     # Complete paths and addresses, to be copied from the screen.
     shown.columns[2].overflow = "fold"
     out.print(shown)
+    out.close()
 
 
-def _card(name: str, folders: list[Path]) -> None:
+def _card(name: str, folders: list[Path], out: Console) -> None:
     """Show all that is known about one data set, and its adapter's docstring."""
     import inspect
 
-    from bench.cli.console import out, table
+    from bench.cli.console import table
     from bench.data.get.card import card
 
     title, adapter_name, dataset = _open(name, folders)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.options import OutFile
+
 
 class Metric(StrEnum):
     """What is compared."""
@@ -36,20 +38,22 @@ def diff(
         typer.Option("--tolerance", min=0.0, help="In points: what counts without images to test."),
     ] = 0.5,
     every: Annotated[bool, typer.Option("--all", help="Show every line.")] = False,
+    out: OutFile = None,
 ) -> None:
     """Say what moved from A to B: each method's mean over its tasks, and each task, over images and seeds.
 
     Exit status: 0 nothing got worse (or too few seeds to tell), 1 something did: significantly, it fails now,
     or it is gone; 3 nothing to compare.
     """
-    from bench.cli.console import err, out
+    from bench.cli.console import err, hand_out
     from bench.report.compare.diff import diff as compare
     from bench.report.compare.sides import read_side
     from bench.report.compare.text import MOST, diff_text
 
     sides = [read_side(given, suite) for given in (before, after)]
     found = compare(*sides, metric=metric.value, alpha=alpha, tolerance=tolerance / 100)
-    out.print(diff_text(found, limit=len(found.changes) + len(found.means) if every else MOST), markup=False)
+    limit = len(found.changes) + len(found.means) if every else MOST
+    hand_out(diff_text(found, limit=limit).rstrip("\n") + "\n", out)
     for side in sides:
         for message in side.archive.unreadable if side.archive else ():
             err.print(message, style="yellow", markup=False)

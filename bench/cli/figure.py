@@ -32,10 +32,12 @@ class Time(StrEnum):
 _KINDS = "contamination, critical-difference, heatmap, histogram, pareto, reproduction, roc or training."
 
 _Kind = Annotated[str, typer.Argument(metavar="KIND", help=_KINDS)]
-_Format = Annotated[Form | None, typer.Option("--format", "-f", help="By default that of --output, or svg.")]
+_Format = Annotated[Form | None, typer.Option("--format", "-f", help="By default that of --out, or svg.")]
 _Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="By default <results>/figures/<suite>-<kind>….svg."),
+    typer.Option(
+        "--out", "-o", "--output", metavar="FILE", help="By default <results>/figures/<suite>-<kind>….svg."
+    ),
 ]
 _Setting = Annotated[
     str | None, typer.Option("--setting", help="Methods of this setting, not those that rank.")
@@ -112,10 +114,10 @@ def _form(form: Form | None, output: Path | None) -> Form:
 
     ending = output.suffix.removeprefix(".").lower() if output else ""
     if output is not None and ending not in Form.__members__:
-        raise FigureError(f"--output {output}: expected a file that ends in .svg, .pdf or .png")
+        raise FigureError(f"--out {output}: expected a file that ends in .svg, .pdf or .png")
     if form is not None and ending and ending != form.value:
         raise FigureError(
-            f"--output {output} and --format {form.value} do not agree; leave --format out, or change one"
+            f"--out {output} and --format {form.value} do not agree; leave --format out, or change one"
         )
     return form or Form(ending or "svg")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import fnmatch
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.options import BenchFolders, registry
+from bench.cli.options import BenchFolders, OutFile, registry
+from bench.core.params import in_words
+from bench.suite.adapter import REQUIRED
 
 if TYPE_CHECKING:
     from bench.suite.adapter import Adapter
@@ -17,16 +20,22 @@ def list_(
     what: Annotated[
         Literal["all", "methods", "datasets", "suites"], typer.Argument(help="methods, datasets or suites.")
     ] = "all",
-    pattern: Annotated[str, typer.Argument(help="A glob, e.g. 'k*'.")] = "*",
+    pattern: Annotated[
+        str, typer.Argument(help="A name, shown with its documentation, or a glob: 'k*'.")
+    ] = "*",
     bench: BenchFolders = [],  # noqa: B006
+    file: OutFile = None,
 ) -> None:
-    """List methods, data sets and suites with their parameters; imports none of them."""
-    from bench.cli.console import err, out, table
+    """List methods, data sets and suites with their parameters; imports none of them.
+
+    A single name is shown in full: what it is, and what its parameters mean.
+    """
+    from bench.cli.console import err, output, table
     from bench.core.errors import did_you_mean
     from bench.suite.suite import load_suite
 
     found = registry(bench)
-    shown = 0
+    shown, out = 0, output(file)
     for kind, adapters in (("methods", found.methods), ("datasets", found.datasets)):
         names = fnmatch.filter(adapters, pattern)
         if what in ("all", kind) and names:
@@ -34,6 +43,8 @@ def list_(
             for name in names:
                 shown_table.add_row(name, _parameters(adapters[name]), _summary(adapters[name]))
             out.print(shown_table)
+            if names == [pattern]:
+                out.print(_documentation(adapters[pattern]), highlight=False)
             shown += len(names)
     suites = fnmatch.filter(found.suites, pattern)
     if what in ("all", "suites") and suites:
@@ -45,6 +56,7 @@ def list_(
                 shown_table.add_row(name, f"cannot be used: {error}")
         out.print(shown_table)
         shown += len(suites)
+    out.close()
     for adapter in found.shadowed:
         err.print(f"{adapter.path} is hidden by an adapter of the same name in an earlier folder")
     for problem in found.problems():
@@ -53,6 +65,31 @@ def list_(
         names = [*found.methods, *found.datasets, *found.suites]
         err.print(f"nothing is called {pattern!r}{did_you_mean(pattern, names)}")
         raise typer.Exit(2)
+
+
+def _documentation(adapter: Adapter) -> str:
+    """Return the docstrings of an adapter's file, of its class and of its ``__init__``, from its text."""
+    try:
+        tree = ast.parse(adapter.path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return adapter.problem
+    cls = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == adapter.class_name), None)
+    init = next((n for n in cls.body if getattr(n, "name", "") == "__init__"), None) if cls else None
+    nodes = [
+        node for node in (tree, cls, init) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+    ]
+    texts = [text for node in nodes if (text := ast.get_docstring(node))]
+    kinds = [
+        f"{name}: {in_words(p.annotation)}"
+        + ("" if p.default is REQUIRED else f"; by default {_value(p.default)}")
+        for name, p in adapter.parameters.items()
+    ]
+    allowed = ["Allowed values", "--------------", *kinds] if kinds else []
+    return "\n\n".join([*texts, "\n".join(allowed), f"{adapter.path}"]) + "\n"
+
+
+def _value(value: object) -> str:
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value) or "empty"
 
 
 def _parameters(adapter: Adapter) -> str:

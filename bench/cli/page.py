@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from bench.cli.options import DEFAULT_RESULTS, ResultsFolder
+from bench.cli.options import DEFAULT_RESULTS, OutFile, ResultsFolder
 
 
-def page(results: ResultsFolder = DEFAULT_RESULTS) -> None:
+def page(results: ResultsFolder = DEFAULT_RESULTS, out: OutFile = None) -> None:
     """Write index.html again from the suites' JSON files in the results folder: one file, no network.
 
     Records, data and adapters are not needed.
     """
-    from bench.cli.console import out
+    from bench.cli import console
     from bench.core.errors import ArchiveError
     from bench.report.overview import overviews
     from bench.report.page.page import PAGE
     from bench.report.page.page import page as html_of
     from bench.report.write import write_text
 
-    path, found = results / PAGE, overviews(results)
+    path, found = out or results / PAGE, overviews(results)
     if not found:
         raise ArchiveError(
             f"{results} holds no JSON file of anobench report; where there are records, write it with "
@@ -29,4 +29,4 @@ def page(results: ResultsFolder = DEFAULT_RESULTS) -> None:
             f"{path} was not written by anobench and is left alone; move it away, or use --results"
         )
     write_text(path, html)
-    out.print(f"page: {path}", markup=False)
+    console.out.print(f"page: {path}", markup=False)

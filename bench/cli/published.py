@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import BenchFolders, registry
+from bench.cli.options import BenchFolders, OutFile, registry
 
 
 def published(
@@ -20,12 +20,12 @@ def published(
         str, typer.Option("--task", metavar="GLOB", help="Only this task; 'mean' for means.")
     ] = "*",
     bench: BenchFolders = [],  # noqa: B006
+    out: OutFile = None,
 ) -> None:
     """Print the published numbers of a method, each with its source, setting, backbone and protocol."""
-    from bench.cli.console import out
+    from bench.cli.console import hand_out
     from bench.report.published.read import load_published, named
     from bench.report.published.text import listing
 
     rows = named(load_published(registry(bench).folders), method, dataset=dataset, task=task)
-    out.print(listing(rows), markup=False)
-    out.print(f"\n{len(rows)} numbers; percent unless they count something", markup=False)
+    hand_out(f"{listing(rows)}\n\n{len(rows)} numbers; percent unless they count something\n", out)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, SuiteRun, registry
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, SuiteRun, registry, suite_name
 
 if TYPE_CHECKING:
     from bench.core.archive import Archive
@@ -37,5 +37,5 @@ def read_suite(given: str, results: Path) -> tuple[Archive, Plan, dict[str, Reco
     from bench.core.archive import Archive
 
     archive = Archive(results)
-    plan = archive.plan(given.rsplit("/", 1)[-1].removesuffix(".toml"))
+    plan = archive.plan(suite_name(given))
     return archive, plan, archive.load_all(entry.cell.key for entry in plan.entries)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry, suite_name
 from bench.core.errors import AnobenchError
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ _Dataset = Annotated[
 _Method = Annotated[
     list[str] | None,
     typer.Option("--method", "-m", help="Only these methods, e.g. 'dn2\\[k=5]'. Repeatable."),
+]
+_Name = Annotated[
+    str | None,
+    typer.Option("--name", help="What the leaderboard is called; by default the suite's name, or adhoc."),
+]
+_Backbone = Annotated[
+    str | None,
+    typer.Option("--backbone", "-b", help="For methods that name none, e.g. hog, 'pixels\\[size=16]'."),
 ]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would run, and for how long.")]
 _Fresh = Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")]
@@ -102,6 +111,8 @@ def run(
     suite: _Suite = None,
     dataset: _Dataset = None,
     method: _Method = None,
+    name: _Name = None,
+    backbone: _Backbone = None,
     results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
     dry_run: _DryRun = False,
@@ -122,13 +133,15 @@ def run(
 ) -> None:
     """Run a suite: every cell that is not in the archive yet; then write its leaderboard.
 
-    With a suite, -d and -m pick a part of it; without one they make a suite called "adhoc".
+    With a suite, -d and -m pick a part of it; without one they make a suite of their own
+    (--name).
     """
     from bench.core.archive import Archive
     from bench.run import live
     from bench.run.executors.choose import Options
     from bench.run.launch import launch
     from bench.run.prepare import prepare
+    from bench.run.progress import announced
 
     options = Options(
         executor=executor,
@@ -144,16 +157,20 @@ def run(
         slurm=tuple(slurm or ()),
         cpus=cpus,
     )
-    prepared = prepare(
-        suite,
-        registry(bench),
-        Archive(results),
-        datasets=dataset or [],
-        methods=method or [],
-        fresh=fresh,
-        retry_failed=retry_failed,
-        retime=timing == "exclusive",
-    )
+    archive, called = Archive(results), name or (suite_name(suite) if suite else "adhoc")
+    with contextlib.nullcontext() if dry_run else announced(archive.root, called):
+        prepared = prepare(
+            suite,
+            registry(bench),
+            archive,
+            datasets=dataset or [],
+            methods=method or [],
+            name=name,
+            backbone=backbone,
+            fresh=fresh,
+            retry_failed=retry_failed,
+            retime=timing == "exclusive",
+        )
     if dry_run:
         _show_plan(prepared)
         return
@@ -236,5 +253,7 @@ def finish(results: Results, *, rope: float = 0.005) -> int:
     out.print(outcome.summary)
     for message in outcome.problems:
         err.print(message, style="yellow")
+    for hint in outcome.hints:
+        err.print(f"hint: {hint}", style="yellow")
     out.print(f"\n{outcome.state}\nleaderboard: {outcome.leaderboard}")
     return outcome.exit_status

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, ResultsFolder
+from bench.cli.options import DEFAULT_RESULTS, ResultsFolder, suite_name
 
 if TYPE_CHECKING:
     from bench.core.archive import Archive
@@ -14,27 +14,41 @@ if TYPE_CHECKING:
 
 
 def status(
-    suite: Annotated[str, typer.Argument(help="A suite's name, as in the leaderboard's file.")],
+    suite: Annotated[
+        str,
+        typer.Argument(metavar="SUITE", help="A suite's name, as in the leaderboard's file, or its file."),
+    ],
     results: ResultsFolder = DEFAULT_RESULTS,
 ) -> None:
-    """Show how many cells of a suite are done, and what its running drivers are doing.
+    """Show how many cells of a suite are done, on which data sets, and what its running drivers are doing.
 
     Exit status 0 if all cells are done, 1 if some failed, 3 if some are missing.
     """
     from bench.cli.console import duration, out
     from bench.core.archive import Archive
+    from bench.core.errors import ArchiveError
+    from bench.report.board import Board
     from bench.run.live import drawn
 
-    archive = Archive(results)
-    keys = {entry.cell.key for entry in archive.plan(suite).entries}
-    records = archive.load_all(keys)
-    failed = sum(record.status == "failed" for record in records.values())
-    missing = len(keys) - len(records)
-    out.print(
-        f"{suite}: {len(records) - failed:,} of {len(keys):,} cells are done, {failed:,} failed, "
-        f"{missing:,} not run yet"
-    )
-    running, gone = _drivers(archive, suite)
+    archive, name = Archive(results), suite_name(suite)
+    running, gone = _drivers(archive, name)
+    failed = missing = 0
+    try:
+        plan = archive.plan(name)
+        board = Board(plan, archive.load_all({entry.cell.key for entry in plan.entries}))
+        cells, failed, missing = board.cells()
+        out.print(
+            f"{name}: {cells - failed - missing:,} of {cells:,} cells are done, {failed:,} failed, "
+            f"{missing:,} not run yet"
+        )
+        if missing and len(board.datasets) > 1:
+            done = board.finished_datasets()
+            for each in board.datasets:
+                out.print(f"  {board.dataset_name(each)}: {'finished' if each in done else 'not finished'}")
+    except ArchiveError:
+        if not running:
+            raise
+        missing = 1  # it is the first run, and has no plan yet
     for snapshot in running:
         out.print(f"running for {duration(snapshot.seconds)}:", drawn(snapshot))
     if not running and missing:

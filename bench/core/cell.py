@@ -188,7 +188,7 @@ class Record:
     setting, selection : str
         The method's setting and selection rule (see `bench.train.method.Method`).
     error : dict or None
-        ``kind``, ``reason``, ``traceback`` of a failed cell.
+        ``kind``, ``reason``, ``traceback`` of a failed cell; ``where`` in an adapter's code, if there.
     scores_sha256 : str
         Of the scores file's bytes; empty when failed.
     truth : str

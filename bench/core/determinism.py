@@ -25,7 +25,7 @@ def canonical_json(value: Any) -> str:
 
 def derive_seed(*names: object, bits: int = 63) -> int:
     """Return a seed in [0, 2**bits), of at most 63 bits, from the names of what it depends on."""
-    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    digest = hashlib.sha256("/".join(map(str, names)).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - bits)
 
 

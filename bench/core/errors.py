@@ -47,7 +47,12 @@ class FitError(AnobenchError):
 
 
 class ScoreError(AnobenchError):
-    """Scores that cannot be evaluated (NaN, wrong number, wrong shape); becomes a failed record."""
+    """Scores that cannot be evaluated (NaN, wrong number, wrong shape); becomes a failed record.
+
+    `method` is the one that returned them, if it is not the cell's own.
+    """
+
+    method: object = None
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Files: writing one atomically, and where data (``ANOBENCH_DATA``) and caches are."""
+"""Files: writing one atomically, and where results, data (``ANOBENCH_DATA``) and caches are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from bench.core.errors import ArchiveError, DataError
+from bench.core.errors import AnobenchError, ArchiveError, DataError
 
 
 def _umask() -> int:
@@ -63,6 +63,70 @@ def write_file(path: Path, *parts: bytes | memoryview, durable: bool = True) -> 
         raise
 
 
+def readable(text: str) -> str:
+    """Return text that can be written in UTF-8: bytes of a file's name that are no text show as ``\ufffd``.
+
+    Where the system's encoding is not UTF-8, a name that is becomes what it should be.
+    """
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        # Only the halves of a broken pair cannot be bytes of a name.
+        lone = {
+            ord(each): "\ufffd" for each in text if "\ud800" <= each < "\udc80" or "\udcff" < each <= "\udfff"
+        }
+        return text.translate(lone).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def working_directory() -> Path:
+    """Return the working directory.
+
+    Raises
+    ------
+    AnobenchError
+        It was deleted or unmounted.
+    """
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise AnobenchError(
+            f"the working directory cannot be used ({error.strerror or error}): it was deleted or unmounted; "
+            "change to a folder that exists"
+        ) from None
+
+
+def results_folder() -> Path:
+    """Return the results folder where none is named: ``results`` in the working directory.
+
+    In a checkout of anobench ``results`` holds the leaderboards that are kept in git, so there it is
+    ``my-results``, which git ignores.
+    """
+    try:
+        about = Path("pyproject.toml").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        about = ""
+    inside = 'name = "anobench"' in about and Path("bench", "__init__.py").is_file()
+    return Path("my-results" if inside else "results")
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with its ``~`` expanded.
+
+    Raises
+    ------
+    AnobenchError
+        There is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise AnobenchError(
+            f"{path}: there is no such home folder (HOME is not set, and the user has no entry in passwd); "
+            "write the path in full, or set HOME"
+        ) from None
+
+
 def data_folders() -> list[Path]:
     """Return the folders that ``ANOBENCH_DATA`` names, separated as in ``PATH``; empty when it is unset.
 
@@ -71,9 +135,7 @@ def data_folders() -> list[Path]:
     DataError
         One of them is not a folder.
     """
-    folders = [
-        Path(part).expanduser() for part in os.environ.get("ANOBENCH_DATA", "").split(os.pathsep) if part
-    ]
+    folders = [expanded(part) for part in os.environ.get("ANOBENCH_DATA", "").split(os.pathsep) if part]
     for folder in folders:
         if not folder.is_dir():
             raise DataError(
@@ -84,10 +146,25 @@ def data_folders() -> list[Path]:
 
 
 def cache_folder() -> Path:
-    """Return the folder of features and file hashes: ``ANOBENCH_CACHE`` or the user's cache folder."""
+    """Return the folder of features and file hashes: ``ANOBENCH_CACHE`` or the user's cache folder.
+
+    Raises
+    ------
+    AnobenchError
+        The user has no home folder, and ``ANOBENCH_CACHE`` is not set.
+    """
     given = os.environ.get("ANOBENCH_CACHE")
     if given:
-        return Path(given).expanduser()
+        return expanded(given)
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("anobench", appauthor=False))
+    try:
+        found = Path(platformdirs.user_cache_dir("anobench", appauthor=False))
+    except RuntimeError:
+        found = Path("~")
+    if not found.is_absolute():  # a "~" that nobody could expand
+        raise AnobenchError(
+            "there is no folder for the cache (HOME is not set, and the user has no entry in passwd); "
+            "set ANOBENCH_CACHE to a folder that can be written"
+        )
+    return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.core.cell import Cell
@@ -28,11 +29,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A leaderboard's column: one task."""
+    """A leaderboard's column: one task; `title` is what the suite calls the data set, if not by its name."""
 
     dataset: str
     task: str
     synthetic: bool = False
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +89,24 @@ class Plan:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def part(self, datasets: Collection[str]) -> Plan:
+        """Return the plan of some of the data sets."""
+        kept = [at for at, column in enumerate(self.columns) if column.dataset in datasets]
+        place = {at: position for position, at in enumerate(kept)}
+        return replace(
+            self,
+            columns=tuple(self.columns[at] for at in kept),
+            entries=tuple(replace(e, column=place[e.column]) for e in self.entries if e.column in place),
+        )
+
     def to_json(self) -> str:
         data: dict[str, Any] = {"schema": PLAN_VERSION}
         data |= {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("rows", "columns"):
             data[name] = [asdict(item) for item in data[name]]
+        for column in data["columns"]:
+            if not column["title"]:
+                del column["title"]  # so that older versions read it
         data["entries"] = [[e.row, e.column, e.rate, e.cell.canonical()] for e in self.entries]
         return json.dumps(data, sort_keys=True, allow_nan=False) + "\n"
 

@@ -1,10 +1,12 @@
 """Selectors: ``dn2[k=5,backbone=pixels[size=16]]``, ``cifar10[task=bird]``, ``*_distance``.
 
-A selector is a name (or a glob) and parameters in brackets; a value may itself be a selector.
+A selector is a name (or a glob) and parameters in brackets; a value may itself be a selector. A value in
+brackets is a grid: `expand` makes one selector of each of its values. Quotes make any text a plain value.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -94,6 +96,38 @@ def parse(text: str) -> Selector:
             value = value[1:-1]
         params[key] = value
     return Selector(head, params)
+
+
+def expand(text: str) -> list[str]:
+    """Return the selectors that one with grids stands for, as ``dn2[k=[1,2]]`` for two; else itself.
+
+    A grid may also stand inside a nested selector: ``trim[base=dn2[k=[1,2]]]``.
+
+    Raises
+    ------
+    SelectorError
+        Unbalanced brackets, or a grid without a value.
+    """
+    head, bracket, rest = text.strip().partition("[")
+    if not bracket or not rest.endswith("]"):
+        return [text]
+    axes: list[list[str]] = []
+    for part in _split(rest[:-1], text):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not key.isidentifier():
+            return [text]  # no selector: parsing it says what is wrong, where one is expected
+        axes.append([f"{key}={each}" for each in _points(value, text)])
+    return [f"{head}[{','.join(point)}]" for point in itertools.product(*axes)]
+
+
+def _points(value: str, text: str) -> list[str]:
+    """Return the values of a grid, or of a nested selector with one; of any other value itself."""
+    if not value.startswith("[") or not value.endswith("]"):
+        return expand(value) if value[:1] not in ("'", '"') else [value]
+    inside = [each.strip() for each in _split(value[1:-1], text)]
+    if not inside or not all(inside):
+        raise SelectorError(f"{text!r}: {value!r} is a grid without a value; expected values, e.g. [1,3]")
+    return [point for each in inside for point in _points(each, text)]
 
 
 def _split(inside: str, text: str) -> Iterator[str]:

@@ -165,7 +165,7 @@ class AnomalyPool:
 
 def hash_order(n: int, *names: object) -> NDArray[np.int64]:
     """Return a permutation of ``range(n)``, shape (n,), that depends on `names` only, on every platform."""
-    prefix = "/".join(str(name) for name in names).encode()
+    prefix = "/".join(str(name) for name in names).encode("utf-8", "surrogateescape")
     digests = [hashlib.sha256(b"%s/%d" % (prefix, i)).digest()[:8] for i in range(n)]
     return np.argsort(np.frombuffer(b"".join(digests), ">u8"), kind="stable").astype(np.int64)
 
@@ -234,7 +234,7 @@ class _Jittered(Source):
         self._images, self._names = images, names
         described = ["jitter 1", *map(str, names), images_identity(images)]
         self.name = "jittered copies"
-        self.fingerprint = hashlib.sha256("\0".join(described).encode()).hexdigest()
+        self.fingerprint = hashlib.sha256("\0".join(described).encode("utf-8", "surrogateescape")).hexdigest()
 
     def __len__(self) -> int:
         return len(self._images)
@@ -244,7 +244,9 @@ class _Jittered(Source):
         return np.stack(made) if len({one.shape for one in made}) == 1 else made
 
     def _copy(self, row: int) -> Pixels:
-        digest = hashlib.sha256("/".join(map(str, (*self._names, row))).encode()).digest()
+        digest = hashlib.sha256(
+            "/".join(map(str, (*self._names, row))).encode("utf-8", "surrogateescape")
+        ).digest()
         noise = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         return jitter(decoded_image(self._images, row), noise)
 

@@ -114,7 +114,7 @@ class InspectionSet(Dataset):
             masks = [mask for sample in opened.test for mask in sample.masks]
             rest = files_fingerprint(opened.listing.root, [*masks, *opened.listing.more])
             lines.append(f"{name}={opened.train_source.fingerprint}/{opened.test_source.fingerprint}/{rest}")
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def task(self, name: str) -> Task:
         return self._task(name, self._category(name))

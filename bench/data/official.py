@@ -216,7 +216,9 @@ def content(images: Iterable[tuple[bytes, str, bytes]]) -> str:
         Digest of the decoded pixels, label, digest of the mask (empty without masks) of each image.
     """
     entries = sorted(
-        hashlib.sha256(b"\0".join((pixels.hex().encode(), label.encode(), mask.hex().encode()))).digest()
+        hashlib.sha256(
+            b"\0".join((pixels.hex().encode(), label.encode("utf-8", "surrogateescape"), mask.hex().encode()))
+        ).digest()
         for pixels, label, mask in images
     )
     return hashlib.sha256(b"".join(entries)).hexdigest()

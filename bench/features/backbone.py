@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from bench.core.determinism import canonical_json
 from bench.core.errors import BackboneError, SelectorError
-from bench.core.files import data_folders
+from bench.core.files import data_folders, expanded
 from bench.core.selector import format_selector, parse
 from bench.data.fingerprint import file_sha256
 from bench.features.spec import (
@@ -111,7 +111,7 @@ class Backbone:
         """
         if not isinstance(self.spec, NetworkTable) or self.spec.file is None:
             return None
-        path = self._find(Path(self.spec.file).expanduser())
+        path = self._find(expanded(self.spec.file))
         if self.spec.sha256 is not None:
             found = file_sha256(path)
             if found != self.spec.sha256.lower():

@@ -176,10 +176,12 @@ def _load(backbone: Backbone, module: nn.Module, file: Path) -> None:
         if names:
             wrong.append(f"{what} {', '.join(names[:4])}{f' and {len(names) - 4} more' if names[4:] else ''}")
     if wrong:
+        cut = "; for first layers alone: args = { features_only = true, out_indices = [1, 2, 3] }"
+        part = cut if have < want and len(wrong) == 1 and getattr(backbone.spec, "timm", None) else ""
         raise BackboneError(
             f"backbone {backbone.name}: the weights in {file} do not fit the network: "
             f"{'; '.join(wrong[:4])}. Correct args (e.g. num_classes), "
-            "or name the network of these weights"
+            f"or name the network of these weights{part}"
         )
     module.load_state_dict(dict(state), strict=True)
 

@@ -67,10 +67,23 @@ class Board:
     def label(self, row: int) -> str:
         return self.plan.rows[row].label
 
+    def dataset_name(self, name: str) -> str:
+        """Return what the suite calls a data set: its name, unless it was given another."""
+        return self.plan.columns[self.datasets[name][0]].title or name
+
     def dataset_title(self, name: str) -> str:
-        """Return a data set's name, with a word on generated ones."""
+        """Return what the suite calls a data set, with a word on generated ones."""
         synthetic = any(self.plan.columns[column].synthetic for column in self.datasets[name])
-        return f"{name} (synthetic)" if synthetic else name
+        return f"{self.dataset_name(name)}{' (synthetic)' if synthetic else ''}"
+
+    def task_name(self, column: int) -> str:
+        """Return what a task is called: ``cifar10/bird``."""
+        at = self.plan.columns[column]
+        return f"{at.title or at.dataset}/{at.task}"
+
+    def dataset_named(self, given: str) -> str:
+        """Return the canonical name of a data set that is given by it or by what the suite calls it."""
+        return next((name for name in self.datasets if given == self.dataset_name(name)), given)
 
     def the_rate(self, given: float) -> float:
         """Return the contamination rate that is meant.
@@ -119,6 +132,11 @@ class Board:
         }
         count = Counter(state.values())
         return len(state), count["failed"], count["missing"]
+
+    def finished_datasets(self) -> list[str]:
+        """Return the data sets of which no cell is missing."""
+        holes = {column for _, column, _, group in self.groups() if group.missing}
+        return [name for name, of in self.datasets.items() if not holes.intersection(of)]
 
     def summary(
         self, row: int, blocks: Sequence[Sequence[int]], rate: float, metric: str = "auroc"

@@ -1,11 +1,43 @@
-"""A table as CSV: for each column its number, its deviation, and its mark in words."""
+"""CSV: fields that a spreadsheet takes for text, and a table with each number, its deviation and its mark.
+
+A spreadsheet runs a field that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break as a formula,
+quoted or not. Such a name (of a folder, of a method) gets an apostrophe in front; numbers stay numbers.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
+import re
+from collections.abc import Iterable, Sequence
 
 from bench.report.table import Table, TableCell, TableColumn
+
+#: How a field begins that may need care: a quick look spares most of them the rest.
+_FIRST = frozenset("'=+-@\t\r\n＝＋－＠")
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_SPECIAL = re.compile(r'[,"\r\n]')
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def as_text(field: str) -> str:
+    """Return a field as it is written, so that no spreadsheet runs it."""
+    if field[:1] in _FIRST and _FORMULA.match(field) and not _NUMBER.fullmatch(field):
+        return f"'{field}"
+    return field
+
+
+def read_text(field: str) -> str:
+    """Return what `as_text` was given."""
+    return field[1:] if field.startswith("'") and _FORMULA.match(field) else field
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a CSV of fields as they are; lines end in ``\\n``."""
+    return "".join(f"{','.join(map(_quoted, row))}\n" for row in (header, *rows))
+
+
+def _quoted(field: str) -> str:
+    """Return a field, in quotes where it must be, as for a lone carriage return, which ends a line, too."""
+    return '"' + field.replace('"', '""') + '"' if _SPECIAL.search(field) else field
 
 
 def table_csv(table: Table, *, spread: bool = True) -> str:
@@ -17,20 +49,19 @@ def table_csv(table: Table, *, spread: bool = True) -> str:
     spread : bool
         Whether there are columns for standard deviations.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     kinds = ("", " sd", " mark") if spread else ("", " mark")
-    names = [" ".join(filter(None, (column.group, column.head))) for column in table.columns]
-    writer.writerow(
-        [table.corner or "column", "group", *(f"{name}{kind}" for name in names for kind in kinds)]
+    names = [as_text(" ".join(filter(None, (column.group, column.head)))) for column in table.columns]
+    rows = (
+        [as_text(row.label), as_text(row.section)]
+        + [
+            field
+            for column, cell in zip(table.columns, row.cells, strict=True)
+            for field in _fields(table, column, cell, spread=spread)
+        ]
+        for row in table.rows
     )
-    for row in table.rows:
-        cells = zip(table.columns, row.cells, strict=True)
-        writer.writerow(
-            [row.label, row.section]
-            + [field for column, cell in cells for field in _fields(table, column, cell, spread=spread)]
-        )
-    return text.getvalue()
+    corner = as_text(table.corner or "column")
+    return csv_text([corner, "group", *(f"{name}{kind}" for name in names for kind in kinds)], rows)
 
 
 def _fields(table: Table, column: TableColumn, cell: TableCell, *, spread: bool) -> list[str]:

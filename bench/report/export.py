@@ -6,13 +6,12 @@ every field that holds a comma they are quoted. ``seed`` is the method's; for a 
 seed of the contamination's draw, and empty where nothing was drawn. ``value`` has all digits, and is empty
 where the cell failed, is missing, or has no such metric (only one class in the test set). Methods that choose
 among their training images have further lines (`bench.metrics.purification`). Timings and dates are left out,
-so that equal runs export equal bytes.
+so that equal runs export equal bytes. A name that a spreadsheet would run as a formula has an apostrophe in
+front (`bench.report.csv`), which our own reading takes off.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 
 from bench.core.cell import Record
@@ -20,6 +19,7 @@ from bench.core.plan import Entry, Plan
 from bench.core.selector import format_selector
 from bench.metrics.image import IMAGE_METRICS
 from bench.metrics.purification import PURIFICATION_METRICS
+from bench.report.csv import as_text, csv_text
 from bench.report.groups import cell_seed
 
 #: The columns of the CSV.
@@ -88,11 +88,7 @@ def export_csv(plan: Plan, records: Mapping[str, Record]) -> str:
     plan, records
         As for `export_rows`.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerows(export_rows(plan, records))
-    return text.getvalue()
+    return csv_text(HEADER, (tuple(map(as_text, row)) for row in export_rows(plan, records)))
 
 
 def place_fields(plan: Plan, entry: Entry) -> tuple[str, ...]:

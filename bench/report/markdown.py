@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
+from bench.core.files import readable
 from bench.report.numbers import NBSP
 from bench.report.table import Table, TableCell, TableColumn, TableRow
 
@@ -41,9 +42,8 @@ _SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=[(\[])|\[(?=[ xX]\]))")
 
 def escape(text: str) -> str:
     """Return text that Markdown shows as it is, on one line, also inside a table."""
-    # A file name in an error message may hold bytes that are no text.
-    text = text.encode("utf-8", "replace").decode()
-    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # A file's name in a message may hold bytes that are no text.
+    plain = " ".join(readable(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", plain)
 
 

@@ -97,8 +97,8 @@ class Overview:
     def datasets(self) -> dict[str, str]:
         """The data sets, and how they are called: with a word on generated ones."""
         synthetic = {column.dataset for column in self.columns if column.synthetic}
-        names = dict.fromkeys(column.dataset for column in self.columns)
-        return {name: f"{name} (synthetic)" if name in synthetic else name for name in names}
+        names = {column.dataset: column.title or column.dataset for column in self.columns}
+        return {name: f"{title} (synthetic)" if name in synthetic else title for name, title in names.items()}
 
 
 def to_json(found: Overview) -> str:

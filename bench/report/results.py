@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
 from bench.core.errors import AnobenchError, ArchiveError, PublishedError
+from bench.core.files import working_directory
 from bench.core.plan import Plan
 from bench.suite.registry import Registry
 
@@ -84,13 +85,16 @@ class Results:
         """
         import pandas as pd
 
-        from bench.report.export import HEADER, export_csv
+        from bench.report.csv import csv_text
+        from bench.report.export import HEADER, export_rows
 
         kinds = dict.fromkeys(HEADER, "str")
         kinds |= {"contamination": "float64", "value": "float64", "seed": "Int64"}
         text = [name for name, kind in kinds.items() if kind == "str"]
-        frame: pd.DataFrame = pd.read_csv(io.StringIO(export_csv(self.plan, self.records)), dtype=kinds)
-        frame[text] = frame[text].fillna("")
+        written = io.StringIO(csv_text(HEADER, export_rows(self.plan, self.records)))
+        # A task may be called "NA": only numbers can be missing.
+        missing = {name: [""] for name in kinds if name not in text}
+        frame: pd.DataFrame = pd.read_csv(written, dtype=kinds, keep_default_na=False, na_values=missing)
         return frame
 
     def scores(self, cell: Cell | Record | str) -> pd.DataFrame:
@@ -224,5 +228,5 @@ def load(results: str | Path, suite: str, *, folders: Iterable[str | Path] = ())
         The suite was never run into this folder, or its plan cannot be read.
     """
     archive = Archive(Path(results))
-    registry = Registry([Path(folder) for folder in folders], Path.cwd())
+    registry = Registry([Path(folder) for folder in folders], working_directory())
     return Results(archive.plan(suite), archive, registry=registry)

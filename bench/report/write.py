@@ -8,12 +8,13 @@ from pathlib import Path
 
 from bench.core.archive import Archive
 from bench.core.cell import Record
-from bench.core.files import write_atomically
+from bench.core.files import readable, write_atomically
 from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.export import export_csv
 from bench.report.figures.kinds import standard
+from bench.report.hints import flipped
 from bench.report.index import index
 from bench.report.leaderboard.leaderboard import leaderboard, summary_table
 from bench.report.overview import overviews, to_json
@@ -38,6 +39,8 @@ class Outcome:
         0 all cells are there; 1 some failed, or an adapter could not be used; 3 some are missing.
     problems : tuple of str
         What could not be used: adapters, published numbers, records.
+    hints : tuple of str
+        What may be wrong, and how to mend it.
     """
 
     leaderboard: Path
@@ -45,6 +48,7 @@ class Outcome:
     state: str
     exit_status: int
     problems: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
 
 def write_reports(
@@ -80,11 +84,14 @@ def write_reports(
     state += f"; {about.failed} failed" if about.failed else ""
     state += f"; {about.missing} missing" if about.missing else ""
     status = 1 if about.failed or plan.problems else 3 if about.missing else 0
-    return Outcome(board, summary_table(plan, records), state, status)
+    hints = flipped(evidence.board)
+    if about.failed:
+        hints.append("--retry-failed, added to the command that ran them, runs failed cells again")
+    return Outcome(board, summary_table(plan, records), state, status, hints=tuple(hints))
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file unless it already says the same."""
-    content = text.encode()
+    content = readable(text).encode()
     if not path.exists() or path.read_bytes() != content:
         write_atomically(path, content)

@@ -20,9 +20,10 @@ from bench.data.task import Task
 from bench.features.provider import FeatureProvider, FeatureUsage
 from bench.metrics.image import auroc
 from bench.metrics.purification import purification_metrics
+from bench.run.failure import place_of
 from bench.run.measure import CellTimeout, PeakMemory
 from bench.suite.resolve import ResolvedMethod
-from bench.train.method import Method, Scores
+from bench.train.method import Method, returned_scores
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +106,15 @@ def record_header(
 
 
 def failed(cell_run: CellRun, error: Exception) -> Result:
-    log.debug("%s failed", cell_run.cell, exc_info=error)
+    own = isinstance(error, AnobenchError)
+    log.debug("%s failed", cell_run.cell, exc_info=error if own else None)  # the record has the others'
     kind = "timeout" if isinstance(error, CellTimeout) else type(error).__name__
-    trace = "" if isinstance(error, AnobenchError) else "".join(traceback.format_exception(error))
+    trace = "" if own else "".join(traceback.format_exception(error))
     reason = {"kind": kind, "reason": str(error) or kind, "traceback": trace}
+    resolved = cell_run.resolved
+    adapters = [each.adapter for each in (resolved, resolved and resolved.base) if each]
+    if where := place_of(error, adapters, getattr(cell_run, "method", None)):
+        reason["where"] = where
     return Record(status="failed", error=reason, **cell_run.header), None
 
 
@@ -128,10 +134,11 @@ class ChosenScores(NamedTuple):
     flags: tuple[str, ...] = ()
 
 
-def choose(returned: Scores, labels: NDArray[np.uint8], selection: str) -> ChosenScores:
+def choose(returned: object, labels: NDArray[np.uint8], selection: str) -> ChosenScores:
     """Return the scores of a record: the method's, or for an oracle the candidate that the labels favour."""
-    given = returned.checked(len(labels))
-    candidates = returned.checked_candidates(len(labels))
+    checked = returned_scores(returned)
+    given = checked.checked(len(labels))
+    candidates = checked.checked_candidates(len(labels))
     if not candidates:
         return ChosenScores(given)
     if selection != "oracle":

@@ -18,7 +18,9 @@ from bench.core.archive import Archive
 from bench.core.cell import Cell
 from bench.core.determinism import CELL_THREADS
 from bench.core.errors import AnobenchError, did_you_mean
+from bench.core.files import results_folder, working_directory
 from bench.run.executors.choose import Options, choose_executor, pick_devices
+from bench.run.failure import earlier_failures
 from bench.run.prepare import Prepared, prepare
 from bench.run.progress import ProgressTracker, View, quiet
 from bench.suite.registry import Registry
@@ -73,6 +75,8 @@ def launch(
     """
     prepared.archive.check_writable()
     prepared.archive.write_plan(prepared.plan)
+    for line in earlier_failures(prepared.records, prepared.todo):
+        say(line)
     return _drive(prepared, options or Options(), view, say) if prepared.todo else ""
 
 
@@ -93,9 +97,14 @@ def _drive(
     setup = _setup(prepared.suite, prepared.registry, options, devices)
     costs = _costs(prepared, devices[0])
     claims = Claims(archive.root / "claims")
-    tracker = ProgressTracker(prepared.suite.name, [], total=len(todo), driver=claims.name)
+    tracker = ProgressTracker(prepared.suite.name, [], total=len(todo), driver=claims.name, doing="starting")
     tracker.file = archive.root / "status" / f"{prepared.suite.name}-{claims.name[:8]}.json"
-    with Ending(options.budget, lambda why: say(REASONS[why])) as ending, view(tracker) as shown:
+    tracker.update(0.0)
+    with (
+        contextlib.closing(tracker),
+        Ending(options.budget, lambda why: say(REASONS[why])) as ending,
+        view(tracker) as shown,
+    ):
         chosen = choose_executor(options, setup, devices, costs, todo, archive.root, shown.on_progress)
         ending.at_once, tracker.slots = chosen.at_once, chosen.executor.slots()
         if prepared.records:
@@ -121,8 +130,6 @@ def _drive(
                     shown.on_record(record)
         except KeyboardInterrupt:
             ending.why = ending.why or "interrupted"
-        finally:
-            tracker.close()
         return ending.why
 
 
@@ -176,9 +183,11 @@ def _work(
 def run(
     suite: str | Path | Suite | None = None,
     *,
-    results: str | Path = "results",
+    results: str | Path | None = None,
     datasets: str | Sequence[str] = (),
     methods: str | Sequence[str] = (),
+    name: str | None = None,
+    backbone: str | None = None,
     folders: Sequence[str | Path] = (),
     fresh: bool = False,
     retry_failed: bool = False,
@@ -192,10 +201,14 @@ def run(
     suite : str, Path or Suite, optional
         A stock suite's name or the path of a TOML file. Without one, `datasets` and `methods` make a suite
         called ``adhoc``.
-    results : str or Path
-        The results folder.
+    results : str or Path, optional
+        The results folder; by default ``results`` (in a checkout of anobench ``my-results``).
     datasets, methods : str or sequence of str
         Selectors such as ``"digits[task=3]"`` and ``"dn2[k=5]"``; with a suite they pick a part of it.
+    name : str, optional
+        What the leaderboard is called.
+    backbone : str, optional
+        For methods that name none.
     folders : sequence of str or Path
         Your own bench folders; the working directory is searched too.
     fresh, retry_failed : bool
@@ -228,10 +241,12 @@ def run(
     chosen = _options(options)
     prepared = prepare(
         suite,
-        Registry([Path(folder) for folder in folders], Path.cwd()),
-        Archive(Path(results)),
+        Registry([Path(folder) for folder in folders], working_directory()),
+        Archive(results_folder() if results is None else Path(results)),
         datasets=[datasets] if isinstance(datasets, str) else datasets,
         methods=[methods] if isinstance(methods, str) else methods,
+        name=name,
+        backbone=backbone,
         fresh=fresh,
         retry_failed=retry_failed,
         retime=chosen.timing == "exclusive",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
+
+from bench.run.failure import reason_of
+from bench.run.progress import duration
 
 if TYPE_CHECKING:
     from bench.core.cell import Record
@@ -27,20 +31,14 @@ def say(text: str) -> None:
     err.print(text)
 
 
-def duration(seconds: float) -> str:
-    """Return ``"42 s"``, ``"3 min"`` or ``"2 h 5 min"``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def headline(now: Snapshot) -> str:
     """Return ``"120 of 800 cells, 2 failed, about 5 min left"``."""
     words = [f"{now.done:,} of {now.total:,} cells"]
     if now.failed:
         words.append(f"{now.failed:,} failed")
-    if now.ending:
+    if now.doing:
+        words.append(now.doing)
+    elif now.ending:
         words.append(f"ending ({now.ending})")
     elif now.left_seconds is not None and now.done < now.total:
         words.append(f"about {duration(now.left_seconds)} left")
@@ -73,7 +71,10 @@ def _plain(text: str) -> RenderableType:
 
 def _failure(record: Record) -> str:
     assert record.error is not None
-    return f"failed: {record.cell}: {record.error['reason'].splitlines()[0]}"
+    text = f"failed: {record.cell}: {reason_of(record)}"
+    if logging.getLogger("bench").isEnabledFor(logging.DEBUG) and record.error["traceback"]:
+        text += f"\n{record.error['traceback'].rstrip()}"
+    return text
 
 
 class _Live:
@@ -110,7 +111,8 @@ class _Plain:
             self._last = now
             unit = "images" if event.kind == "features" else "mini-batches"
             doing = "features of" if event.kind == "features" else "training"
-            err.print(f"{doing} {event.what}: {event.done}/{event.total} {unit}")
+            _, about, left = self._tracker.note(event.job).partition(", about ")
+            err.print(f"{doing} {event.what}: {event.done}/{event.total} {unit}{about}{left}")
 
 
 @contextmanager

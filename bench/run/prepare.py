@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
 from bench.core.errors import SelectorError, SuiteError
 from bench.core.plan import Plan
-from bench.core.selector import Selector, parse
+from bench.core.selector import Selector, expand, parse
 from bench.run.timing import PACKED
 from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
@@ -42,25 +43,52 @@ class Prepared:
 
 
 def find_suite(
-    suite: str | Path | Suite | None, registry: Registry, datasets: Sequence[str], methods: Sequence[str]
+    suite: str | Path | Suite | None,
+    registry: Registry,
+    datasets: Sequence[str],
+    methods: Sequence[str],
+    *,
+    name: str | None = None,
+    backbone: str | None = None,
 ) -> Suite:
     """Return the suite of a name or path, or one made of selectors.
+
+    Parameters
+    ----------
+    name : str, optional
+        What its leaderboard is called, instead of the file's stem or ``adhoc``.
+    backbone : str, optional
+        For methods that name none, instead of the suite's.
 
     Raises
     ------
     SuiteError
-        Neither a suite nor selectors are given, or the file is not a suite.
+        Neither a suite nor selectors are given, the file is not a suite, or the name cannot be a file's.
     """
-    if isinstance(suite, Suite):
-        return suite
+    if name is not None:
+        _check_name(name, registry)
     if suite is not None:
-        return load_suite(registry.suite_path(str(suite)))
+        found = suite if isinstance(suite, Suite) else load_suite(registry.suite_path(str(suite)))
+        return found.with_(name=name, backbone=backbone)
     if not (datasets and methods):
         raise SuiteError(
             "give a suite (anobench list suites shows them), or both --dataset and --method, "
             "e.g. anobench run -d digits -m 'dn2[backbone=pixels]'"
         )
-    return adhoc_suite(list(datasets), list(methods))
+    more = {} if backbone is None else {"backbone": backbone}
+    return adhoc_suite(list(datasets), list(methods), name=name or "adhoc", **more)
+
+
+def _check_name(name: str, registry: Registry) -> None:
+    """Refuse a name that cannot be a file's, or that belongs to something else in a results folder."""
+    if not re.fullmatch(r"\w[\w.+-]{0,99}", name) or name.endswith((".toml", ".md")):
+        raise SuiteError(
+            f"--name {name}: expected letters, digits, '.', '_', '+' and '-', without a folder or an ending, "
+            "e.g. --name tiles-2"
+        )
+    if name.lower() in ("readme", "index", "published") or name in registry.suites:
+        what = "there is a suite of that name" if name in registry.suites else "a file there has that name"
+        raise SuiteError(f"--name {name}: {what}; choose another")
 
 
 def prepare(
@@ -70,6 +98,8 @@ def prepare(
     *,
     datasets: Sequence[str] = (),
     methods: Sequence[str] = (),
+    name: str | None = None,
+    backbone: str | None = None,
     fresh: bool = False,
     retry_failed: bool = False,
     retime: bool = False,
@@ -82,6 +112,8 @@ def prepare(
         A stock suite's name, a file, or None for one made of the selectors.
     datasets, methods : sequence of str
         Selectors that pick a part of the suite.
+    name, backbone : str, optional
+        See `find_suite`.
     fresh, retry_failed, retime : bool
         See `compare`.
 
@@ -90,7 +122,7 @@ def prepare(
     SuiteError, SelectorError, BackboneError, DataError
         As in `bench.suite.grid.make_plan`.
     """
-    found = find_suite(suite, registry, datasets, methods)
+    found = find_suite(suite, registry, datasets, methods, name=name, backbone=backbone)
     plan = make_plan(found, registry)
     records, todo = compare(plan, archive, fresh=fresh, retry_failed=retry_failed, retime=retime)
     if suite is not None and (datasets or methods):
@@ -136,7 +168,7 @@ def narrow(
     """
     chosen = [entry.cell for entry in plan.entries]
     for texts, test, option in ((datasets, _of_dataset, "--dataset"), (methods, _of_method, "--method")):
-        selectors = [parse(text) for text in texts]
+        selectors = [parse(each) for text in texts for each in expand(text)]
         if selectors:
             chosen = [cell for cell in chosen if any(test(selector, cell) for selector in selectors)]
             if not chosen:

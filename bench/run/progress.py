@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Prog
 
 #: Schema of a status file, and seconds between two of them.
 STATUS_VERSION, WRITE_EVERY = 1, 2.0
+#: Seconds of planning after which other shells are told.
+ANNOUNCE_AFTER = 1.0
 
 
 @dataclass(slots=True)
@@ -28,6 +31,26 @@ class _Running:
     what: str
     since: float
     note: str = ""
+    #: What its first progress was about, when it came, and how far it was.
+    first: tuple[str, float, int] = ("", 0.0, 0)
+
+    def left_seconds(self, event: Progress, now: float) -> float | None:
+        """Estimate the rest of a training or an extraction from its speed so far; None at its beginning."""
+        what, since, done = self.first
+        if what != event.what or event.done < done:
+            self.first = (event.what, now, event.done)
+            return None
+        if event.done == done or now <= since:
+            return None
+        return (event.total - event.done) * (now - since) / (event.done - done)
+
+
+def duration(seconds: float) -> str:
+    """Return ``"42 s"``, ``"3 min"`` or ``"2 h 5 min"``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +73,8 @@ class Snapshot:
         Use and memory of each GPU, as far as known.
     ending : str
         Why it is about to end.
+    doing : str
+        What it does before its cells run: planning, starting workers.
     """
 
     suite: str
@@ -62,6 +87,7 @@ class Snapshot:
     running: tuple[tuple[str, str, float, str], ...] = ()
     devices: tuple[tuple[str, str], ...] = ()
     ending: str = ""
+    doing: str = ""
 
     def to_json(self) -> str:
         return json.dumps({"schema": STATUS_VERSION, **asdict(self)}, indent=1) + "\n"
@@ -109,6 +135,7 @@ class ProgressTracker:
     done: int = 0
     failed: int = 0
     ending: str = ""
+    doing: str = ""
     _running: dict[int, _Running] = field(default_factory=dict)
     #: Estimated seconds of running jobs, by their ids; of finished ones, with the seconds that they took.
     _submitted: dict[int, float] = field(default_factory=dict)
@@ -125,11 +152,14 @@ class ProgressTracker:
 
     def event(self, event: Event) -> None:
         now = time.monotonic()
+        self.doing = ""
         if isinstance(event, Started):
             self._running[event.job] = _Running(event.slot.name, str(event.cell), now)
         elif isinstance(event, Progress) and event.job in self._running:
             what = "" if event.kind == "training" else f"features of {event.what}: "
-            self._running[event.job].note = f"{what}{event.done:,} of {event.total:,}"
+            left = self._running[event.job].left_seconds(event, now)
+            about = "" if left is None else f", about {duration(left)} left"
+            self._running[event.job].note = f"{what}{event.done:,} of {event.total:,}{about}"
         elif isinstance(event, Extracted | Lost | Finished):
             self._over(event.job, now)
 
@@ -179,13 +209,54 @@ class ProgressTracker:
             running=tuple((r.slot, r.what, now - r.since, r.note) for r in self._running.values()),
             devices=usage({slot.device for slot in self.slots}),
             ending=self.ending,
+            doing=self.doing,
         )
+
+    def note(self, job: int) -> str:
+        """Return how far a running job's training or extraction is; empty if it has told nothing."""
+        return self._running[job].note if job in self._running else ""
 
     def close(self) -> None:
         """Remove the status: the run is over."""
         if self.file is not None:
             with contextlib.suppress(OSError):
                 self.file.unlink(missing_ok=True)
+
+
+@contextmanager
+def announced(root: Path, suite: str) -> Iterator[None]:
+    """Tell `anobench status` of a run that is being planned, if that takes long; nothing remains of it.
+
+    Parameters
+    ----------
+    root : Path
+        The archive's.
+    """
+    from bench.run.claims import Claims
+
+    held: list[tuple[Claims, ProgressTracker]] = []
+
+    def announce() -> None:
+        with contextlib.suppress(ArchiveError):  # launching says so
+            claims = Claims(root / "claims")
+            tracker = ProgressTracker(
+                suite, [], driver=claims.name, doing="planning: reading data and weights"
+            )
+            tracker.file = root / "status" / f"{suite}-{claims.name[:8]}.json"
+            held.append((claims, tracker))
+            tracker.update(0.0)
+
+    timer = threading.Timer(ANNOUNCE_AFTER, announce)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        for claims, tracker in held:
+            tracker.close()
+            claims.close()
 
 
 class View(Protocol):

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from bench.core.archive import Archive
 from bench.core.cell import Record
-from bench.core.files import write_atomically
+from bench.core.files import readable, write_atomically
 from bench.core.truth import Truth
 from bench.run.executors.base import Finished
 from bench.train.checkpoint import Checkpoints
@@ -40,7 +40,7 @@ class RecordWriter:
         record, key = result.record, result.record.cell.key
         log_file = self._archive.root / "logs" / f"{key}.log"
         if result.log:
-            write_atomically(log_file, result.log.encode(), durable=False)
+            write_atomically(log_file, readable(result.log).encode(), durable=False)
         elif log_file.exists():
             log_file.unlink(missing_ok=True)
         written = self._archive.write(record, result.scores, self._truths.get(record.truth))

@@ -13,10 +13,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from bench.core.errors import AnobenchError, DataError, did_you_mean
-from bench.core.files import data_folders
+from bench.core.files import data_folders, expanded
 from bench.core.selector import Selector, format_selector, parse
 from bench.data.folders import FileSource, list_images
 from bench.data.images import Images
@@ -101,7 +100,7 @@ def auxiliary_fingerprint(adapter: Adapter, params: Mapping[str, object], regist
     """Return a sha256 (hex) over all auxiliary images of a method; empty if it has none."""
     found = auxiliary_images(adapter, params, registry)
     parts = [f"{parameter}={found[parameter].fingerprint}" for parameter in sorted(found)]
-    return hashlib.sha256("/".join(parts).encode()).hexdigest() if parts else ""
+    return hashlib.sha256("/".join(parts).encode("utf-8", "surrogateescape")).hexdigest() if parts else ""
 
 
 def open_auxiliary(text: str, registry: Registry) -> AuxiliaryImages:
@@ -118,7 +117,7 @@ def open_auxiliary(text: str, registry: Registry) -> AuxiliaryImages:
         selector = Selector("")
     if selector.name in registry.datasets:
         return _of_dataset(text, selector, registry)
-    given = Path(text).expanduser()
+    given = expanded(text)
     candidates = [given] if given.is_absolute() else [folder / given for folder in data_folders()]
     for folder in candidates:
         if folder.is_dir() and (files := list_images(folder, folder)):
@@ -152,5 +151,5 @@ def _of_dataset(text: str, selector: Selector, registry: Registry) -> AuxiliaryI
     for view in views[1:]:
         images += view
     described = f"{adapter.code}/{dataset.fingerprint()}/{'|'.join(names)}"
-    fingerprint = hashlib.sha256(described.encode()).hexdigest()
+    fingerprint = hashlib.sha256(described.encode("utf-8", "surrogateescape")).hexdigest()
     return AuxiliaryImages(text, images.distinct(), fingerprint, tuple(sources))

@@ -11,11 +11,12 @@ from bench.core.contamination import Contamination
 from bench.core.errors import AdapterError, BackboneError, DataError, SuiteError
 from bench.core.files import data_folders
 from bench.core.plan import Column, Entry, Plan, Row
-from bench.core.selector import format_selector
+from bench.core.selector import format_selector, parse
 from bench.data.dataset import Dataset
 from bench.features.backbone import Backbone, Backbones
 from bench.suite.adapter import Adapter
 from bench.suite.auxiliary import auxiliary_fingerprint
+from bench.suite.names import shown_name, tell_apart
 from bench.suite.registry import Registry, blaming
 from bench.suite.resolve import ResolvedMethod, resolve
 from bench.suite.suite import Suite, selections
@@ -31,6 +32,8 @@ class OpenDataset:
     dataset: Dataset
     fingerprint: str
     tasks: tuple[str, ...]
+    #: What the suite calls it; empty for its own name.
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,10 @@ class ChosenMethod:
     """A method with its parameters, and what else a cell's key depends on."""
 
     label: str
+    #: What the suite calls it; empty for its selector, which `label` is.
+    title: str
+    #: The parameters that the suite gives.
+    said: dict[str, object]
     method: ResolvedMethod
     #: All parameters without the backbone.
     params: dict[str, Value]
@@ -46,9 +53,9 @@ class ChosenMethod:
     #: Hash of its auxiliary images; empty if there are none.
     auxiliary: str = ""
 
-    def row(self) -> Row:
+    def row(self, label: str) -> Row:
         return Row(
-            label=self.label,
+            label=label,
             method=self.method.adapter.name,
             backbone=self.backbone.name if self.backbone else "",
             setting=self.method.setting,
@@ -77,10 +84,11 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     if not datasets and problems:
         raise DataError("\n".join(problems))
     columns = [
-        Column(dataset=d.name, task=task, synthetic=bool(d.dataset.synthetic))
-        for d in datasets
+        Column(dataset=d.name, task=task, synthetic=bool(d.dataset.synthetic), title=title)
+        for d, title in zip(datasets, _titles(datasets, suite), strict=True)
         for task in d.tasks
     ]
+    labels = tell_apart([(m.title, m.label, m.said) for m in methods], "methods", suite.source)
     problems += [m.method.problem for m in methods if m.method.problem]
     notes = [f"{d.name}: {_short(note)}" for d in datasets for note in d.dataset.differences()]
     entries = tuple(_entries(suite, datasets, methods, columns, notes))
@@ -91,12 +99,19 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         suite_text=suite.text,
         rates=suite.file.contamination.rates,
         seeds=suite.file.seeds,
-        rows=tuple(method.row() for method in methods),
+        rows=tuple(method.row(label) for method, label in zip(methods, labels, strict=True)),
         columns=tuple(columns),
         entries=entries,
         problems=tuple(dict.fromkeys(problems)),
         notes=tuple(notes),
     )
+
+
+def _titles(datasets: list[OpenDataset], suite: Suite) -> list[str]:
+    """Return what tables and figures call the data sets; empty for the canonical name."""
+    names = [(d.title, d.name, dict(parse(d.name).params)) for d in datasets]
+    found = tell_apart(names, "datasets", suite.source)
+    return [title if d.title else "" for d, title in zip(datasets, found, strict=True)]
 
 
 def _short(note: str) -> str:
@@ -114,9 +129,9 @@ def _datasets(suite: Suite, registry: Registry, problems: list[str]) -> Iterator
         for adapter in registry.match("dataset", selector, where):
             if selector.is_glob and adapter.missing(given):
                 continue
-            params = (
-                adapter.check(given, where, ignore_unknown=selector.is_glob) if not adapter.problem else {}
-            )
+            own = dict(given)
+            title = shown_name(own, ("name", "label"), adapter.parameters, where)
+            params = adapter.check(own, where, ignore_unknown=selector.is_glob) if not adapter.problem else {}
             name = format_selector(adapter.name, _not_default(adapter, params))
             try:
                 found = opened.get(name) or _open(name, adapter, registry)
@@ -130,7 +145,8 @@ def _datasets(suite: Suite, registry: Registry, problems: list[str]) -> Iterator
                 continue
             tasks = _matching_tasks(found.dataset, wanted, f"{where}: {name}")
             asked = {*found.tasks, *tasks}
-            opened[name] = replace(found, tasks=tuple(t for t in found.dataset.tasks() if t in asked))
+            every = tuple(t for t in found.dataset.tasks() if t in asked)
+            opened[name] = replace(found, tasks=every, title=title or found.title)
     yield from opened.values()
 
 
@@ -158,7 +174,9 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
         for adapter in registry.match("method", selector, where):
             if selector.is_glob and adapter.missing(given):
                 continue
-            method = resolve(adapter, given, registry, where, ignore_unknown=selector.is_glob)
+            own = dict(given)
+            title = shown_name(own, ("label",), adapter.parameters, where)
+            method = resolve(adapter, own, registry, where, ignore_unknown=selector.is_glob)
             params = dict(method.params)
             backbone, backbone_identity = None, ""
             if not adapter.problem:
@@ -170,10 +188,10 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
                 continue
             seen.add(identity)
             known = {**adapter.parameters, **params, **({"backbone": None} if backbone else {})}
-            said = {key: value for key, value in given.items() if adapter.problem or key in known}
+            said = {key: value for key, value in own.items() if adapter.problem or key in known}
             label = format_selector(adapter.name, said)
             auxiliary = _auxiliary(method.innermost, registry, where)
-            yield ChosenMethod(label, method, params, backbone, backbone_identity, auxiliary)
+            yield ChosenMethod(label, title, said, method, params, backbone, backbone_identity, auxiliary)
 
 
 def _auxiliary(method: ResolvedMethod, registry: Registry, where: str) -> str:

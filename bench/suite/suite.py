@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bench.core.contamination import PRESETS, UNKNOWN_PRESETS, Draw, Shortage
 from bench.core.errors import SelectorError, SuiteError, did_you_mean
-from bench.core.selector import Selector, parse
+from bench.core.files import working_directory
+from bench.core.selector import Selector, expand, parse
 from bench.features.backbone import NetworkTable
 
 Scalar = str | int | float | bool
@@ -26,12 +27,22 @@ class _Table(BaseModel):
 class AdapterTable(BaseModel):
     """The long form of a data set or method: ``{ name = "dn2", k = [1, 2, 5], backbone = "pixels" }``.
 
-    A list of values makes a grid.
+    A list of values makes a grid. ``label`` is what tables and figures call it; a data set may also be
+    written ``{ dataset = "folder", path = "tiles", name = "My tiles" }``.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
     __pydantic_extra__: dict[str, Scalar | list[Scalar]]
     name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_kind(cls, data: object) -> object:
+        for kind in ("dataset", "method"):
+            if isinstance(data, dict) and kind in data:
+                rest = {key: value for key, value in data.items() if key not in (kind, "name")}
+                return rest | ({"label": data["name"]} if "name" in data else {}) | {"name": data[kind]}
+        return data
 
 
 class ContaminationTable(_Table):
@@ -137,6 +148,14 @@ class Suite:
     def title(self) -> str:
         return self.file.title or self.name
 
+    def with_(self, *, name: str | None = None, backbone: str | None = None) -> Suite:
+        """Return the suite under another name, or with another backbone for methods that name none."""
+        if backbone is None:
+            return replace(self, name=name or self.name)
+        text = f"# --backbone {backbone}\n{self.text}"
+        file = self.file.model_copy(update={"backbone": backbone})
+        return replace(self, name=name or self.name, text=text, file=file)
+
 
 def load_suite(path: Path) -> Suite:
     """Read and validate a suite file.
@@ -161,7 +180,11 @@ def adhoc_suite(datasets: list[str], methods: list[str], *, name: str = "adhoc",
     data = {"title": name, "datasets": datasets, "methods": methods, **more}
     lines = [f"{key} = {_toml(value)}" for key, value in data.items()]
     return Suite(
-        name, "the command line", Path.cwd(), "\n".join(lines) + "\n", _validate(data, "the command line")
+        name,
+        "the command line",
+        working_directory(),
+        "\n".join(lines) + "\n",
+        _validate(data, "the command line"),
     )
 
 
@@ -224,20 +247,26 @@ _EXAMPLES = {
 def selections(
     entries: tuple[str | AdapterTable, ...], key: str, source: str
 ) -> Iterator[tuple[str, Selector, dict[str, Any]]]:
-    """Yield (where, selector, parameters) of each entry, one for each point of a table's grid.
+    """Yield (where, selector, parameters) of each entry, one for each point of its grid.
 
     Parameters from a selector are text; those from a table have their type.
     """
     for index, entry in enumerate(entries):
         where = f"{source}: {key}[{index}]"
-        if isinstance(entry, str):
-            try:
-                selector = parse(entry)
-            except SelectorError as error:
-                raise SuiteError(f"{where}: {error}") from None
-            yield where, selector, dict(selector.params)
-            continue
-        params = entry.__pydantic_extra__ or {}
-        axes = [value if isinstance(value, list) else [value] for value in params.values()]
-        for point in itertools.product(*axes):
+        try:
+            if isinstance(entry, str):
+                for selector in map(parse, expand(entry)):
+                    yield where, selector, dict(selector.params)
+                continue
+            params = entry.__pydantic_extra__ or {}
+            points = itertools.product(*map(_axis, params.values()))
+        except SelectorError as error:
+            raise SuiteError(f"{where}: {error}") from None
+        for point in points:
             yield where, Selector(entry.name), dict(zip(params, point, strict=True))
+
+
+def _axis(value: Scalar | list[Scalar]) -> list[Scalar]:
+    """Return the values of a table's parameter; a nested selector may have a grid."""
+    values = value if isinstance(value, list) else [value]
+    return [point for each in values for point in (expand(each) if isinstance(each, str) else [each])]

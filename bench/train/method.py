@@ -54,6 +54,27 @@ class Scores:
         return {name: _checked(values, n) for name, values in (self.candidates or {}).items()}
 
 
+def returned_scores(returned: object) -> Scores:
+    """Return what a method's ``score`` returned.
+
+    Raises
+    ------
+    ScoreError
+        It is something else, such as a bare tensor; says what, and what to return.
+    """
+    if isinstance(returned, Scores):
+        return returned
+    shape, kind = getattr(returned, "shape", None), type(returned).__name__.replace("ndarray", "array")
+    what = (
+        f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}" if returned is not None else "nothing (None)"
+    )
+    what += f" of shape {tuple(shape)}" if isinstance(shape, tuple) else ""
+    raise ScoreError(
+        f"score() returned {what}; return Scores(...) of bench, one number for each test image: "
+        "return Scores(distances)"
+    )
+
+
 def _checked(values: Any, n: int) -> NDArray[np.float32]:
     values = values.detach().cpu().numpy() if hasattr(values, "detach") else values
     try:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bench.core.determinism import derive_seed
 from bench.core.errors import AdapterError, FitError, ScoreError
 from bench.data.images import Images
-from bench.train.method import Method, Scores
+from bench.train.method import Method, Scores, returned_scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,4 +139,9 @@ def training_scores(base: Method, images: Images) -> NDArray[np.float32]:
     ScoreError
         They are not one number an image.
     """
-    return base.score(images).checked(len(images))
+    returned = base.score(images)
+    try:
+        return returned_scores(returned).checked(len(images))
+    except ScoreError as error:
+        error.method = base
+        raise

@@ -23,7 +23,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 from PIL import Image
+from safetensors.torch import save_file
 
 import bench
 from bench.suite.grid import make_plan
@@ -96,6 +98,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(4):
             pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / "my-images" / place / f"{number}.png")
+    (folder / "my-weights").mkdir()
+    save_file(timm.create_model("resnet18").state_dict(), folder / "my-weights" / "resnet18.safetensors")
     bench.run("quickstart", results=folder / "results", folders=[folder], executor="inline", show=False)
     return folder
 
@@ -155,7 +159,17 @@ def test_what_a_page_shows_of_real_data_runs(page: str, run_blocks: Any, real_da
 def test_the_example_method_is_on_the_leaderboard(run_blocks: Any) -> None:
     own, call = [block for block in blocks("README.md") if "farthest" in block.text]
     run_blocks([own, call])
-    assert "farthest" in Path("results/adhoc.md").read_text()
+    assert "farthest[k=1]" in Path("results/farthest.md").read_text()
+
+
+def test_images_and_weights_of_ones_own_are_on_a_leaderboard_by_name(run_blocks: Any) -> None:
+    shown = blocks("README.md")
+    first = next(at for at, block in enumerate(shown) if block.file == "parts.csv")
+    run_blocks(shown[first : first + 4])
+    page = Path("results/tiles.md").read_text()
+    for name in ("Tiles", "Parts", "Nearest neighbours[k=1]", "Nearest neighbours[k=2]"):
+        assert name in page.partition("<details>")[0]
+    assert Path("results/first-look.md").exists()
 
 
 @pytest.mark.parametrize("page", PAGES)

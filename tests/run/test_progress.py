@@ -96,3 +96,19 @@ def test_a_status_survives_its_file() -> None:
         devices=(("cuda:0", "87 % busy"),),
     )
     assert Snapshot.from_json(now.to_json()) == now
+
+
+@pytest.mark.parametrize("kind", ["features", "training"])
+def test_the_rest_of_an_extraction_is_estimated_from_its_speed(clock: list[float], kind: str) -> None:
+    tracker = ProgressTracker("trial", SLOTS, total=1)
+    tracker.event(Started(job=0, cell=CELL, slot=SLOTS[0]))
+    clock[0] = 10.0  # building the network says nothing of its speed
+    tracker.event(Progress(job=0, kind=kind, what="toy/train", done=64, total=1064))
+    assert "left" not in tracker.note(0)
+    clock[0] = 20.0
+    tracker.event(Progress(job=0, kind=kind, what="toy/train", done=164, total=1064))
+    assert tracker.note(0).endswith("164 of 1,064, about 2 min left")
+    # Another source starts anew.
+    tracker.event(Progress(job=0, kind=kind, what="toy/test", done=64, total=500))
+    assert "left" not in tracker.note(0)
+    assert tracker.note(1) == ""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from bench.core.archive import Archive
 from bench.core.cell import Record
 from bench.core.errors import ArchiveError
+from bench.report.csv import read_text
 from bench.report.export import HEADER, place_fields
 
 #: What a commit alone stands for.
@@ -174,7 +175,7 @@ def _lines(file: str, text: str) -> Iterator[tuple[ResultKey, str, str, float, s
         raise ArchiveError(f"{file} is no CSV of anobench export: its first line must be {','.join(HEADER)}")
     for fields in reader:
         try:
-            *place, seed, metric, value, status = fields
+            *place, seed, metric, value, status = map(read_text, fields)
             yield ResultKey(*place), seed, metric, float(value) if value else math.nan, status
         except (ValueError, TypeError):
             raise ArchiveError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.core.cell import Record
 from bench.core.errors import FigureError, SelectorError, did_you_mean
+from bench.core.files import readable
 from bench.core.selector import Selector, format_selector, parse
 from bench.report.board import Board
 from bench.report.groups import cell_seed
@@ -25,7 +26,6 @@ ONE_CLASS = "one-class"
 HIGHLIGHTED = 8
 #: Characters of a name in a figure; the tables have all of it.
 LONGEST_NAME = 44
-
 
 #: Labels and scores of a test set's images, two arrays (n,).
 Run = tuple[NDArray[np.uint8], NDArray[np.float32]]
@@ -101,7 +101,7 @@ class Named:
 
 def clean(text: str) -> str:
     """Return text on one line, without characters that have no shape."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return " ".join("".join(each if each.isprintable() else " " for each in readable(text)).split())
 
 
 def shortened(labels: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
@@ -222,11 +222,10 @@ def the_datasets(board: Board, choice: Choice) -> dict[str, tuple[int, ...]]:
         raise FigureError("this suite has no tasks; see the problems on its leaderboard")
     if choice.dataset is None:
         return dict(board.datasets)
-    if choice.dataset not in board.datasets:
-        raise FigureError(
-            f"no data set {choice.dataset!r} in this suite{did_you_mean(choice.dataset, board.datasets)}"
-        )
-    return {choice.dataset: board.datasets[choice.dataset]}
+    given, there = choice.dataset, board.datasets
+    if (name := board.dataset_named(given)) not in there:
+        raise FigureError(f"no data set {given!r} in this suite{did_you_mean(given, there)}")
+    return {name: there[name]}
 
 
 def the_task(board: Board, choice: Choice) -> int:
@@ -242,9 +241,10 @@ def the_task(board: Board, choice: Choice) -> int:
         return 0
     if choice.task is None:
         raise FigureError(f"this figure shows one task; choose it with --task; available: {', '.join(names)}")
-    if choice.task not in names:
+    at = {board.task_name(at): at for at in board.columns} | names
+    if choice.task not in at:
         raise FigureError(f"no task {choice.task!r} in this suite{did_you_mean(choice.task, names)}")
-    return names[choice.task]
+    return at[choice.task]
 
 
 def independent(
@@ -263,7 +263,8 @@ def independent(
 
 def dataset_title(board: Board, name: str) -> str:
     """Return a data set's name, cut to what a figure holds, with a word on generated ones."""
-    return board.dataset_title(name).replace(name, shortened([name])[0], 1)
+    title = board.dataset_name(name)
+    return board.dataset_title(name).replace(title, shortened([title])[0], 1)
 
 
 def others_note(all_named: Sequence[Named], *, ranked: bool) -> str:
@@ -302,5 +303,4 @@ def incomplete(board: Board, row: int, column: int, rate: float) -> bool:
 
 
 def place(board: Board, column: int, rate: float) -> str:
-    at = board.plan.columns[column]
-    return f"{clean(at.dataset)}/{clean(at.task)}, {rate_name(rate)}"
+    return f"{clean(board.task_name(column))}, {rate_name(rate)}"

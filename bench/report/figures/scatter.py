@@ -252,7 +252,7 @@ def reproduction(board: Board, published: tuple[Published, ...], choice: Choice 
 
 def _pair(board: Board, method: Named, each: PublishedComparison) -> Pair:
     assert each.ours is not None
-    name = board.plan.columns[each.columns[0]].dataset
+    name = board.dataset_name(board.plan.columns[each.columns[0]].dataset)
     task = each.published.task
     where = shortened([name if task == "mean" else f"{name}/{task}"])[0]
     return Pair(

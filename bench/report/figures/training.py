@@ -130,8 +130,7 @@ def training_courses(board: Board, choice: Choice = ALL) -> TrainingCourses:
         held = {row: found[row, column][1] for row in rows if found.get((row, column), ("",))[0] == unit}
         courses = [_named(method, held[method.row]) for method in named(board, list(held))]
         if courses:
-            at = board.plan.columns[column]
-            panels.append(TrainingPanel(f"{clean(at.dataset)}/{clean(at.task)}", tuple(courses)))
+            panels.append(TrainingPanel(clean(board.task_name(column)), tuple(courses)))
     return TrainingCourses(
         suite=clean(board.plan.title),
         unit={"step": "mini-batches", "epoch": "epochs"}.get(unit, unit),

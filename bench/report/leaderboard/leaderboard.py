@@ -14,6 +14,7 @@ from bench.core.plan import Plan
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.figures.kinds import LeaderboardFigure, shown
+from bench.report.hints import flipped
 from bench.report.leaderboard import conditions, provenance, robustness, significance, tables
 from bench.report.leaderboard.claims import headline
 from bench.report.markdown import blocks, escape, folded, grid
@@ -64,10 +65,12 @@ def leaderboard(
     evidence = evidence or Evidence(Board(plan, records))
     board = evidence.board
     notes = [f"- {escape(note)}." for note in plan.notes]
+    notes += [f"- **{escape(hint)}**" for hint in flipped(board)]
     parts = [_head(board), _problems(plan), conditions.mixed(board), notes]
     if plan.rows and plan.columns:
         beside = published_beside_ours(board, published)
-        parts += [*_results(evidence), *_holes(board), beside, shown(figures), *_folded(evidence)]
+        parts += [*_finished(evidence, records), *_results(evidence), *_holes(board), beside, shown(figures)]
+        parts += _folded(evidence)
     parts.append(folded("<b>How to reproduce</b>", provenance.reproduce(board)))
     return "\n".join(blocks(*parts)) + "\n"
 
@@ -88,7 +91,9 @@ def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10)
         Without a newline at the end: mean AUROC over data sets (in points) at each contamination rate, and
         the mean rank over all tasks and rates, best first.
     """
-    board = Board(plan, records)
+    whole = Board(plan, records)
+    part = finished_part(whole)
+    board = Board(part, records) if part else whole
     every = list(board.datasets.values())
     ranks = board.mean_ranks(board.columns, board.rates)
     others = [row for rows in board.unranked.values() for row in rows]
@@ -103,13 +108,37 @@ def summary_table(plan: Plan, records: Mapping[str, Record], *, limit: int = 10)
     head = ["Method", *heads, "Mean rank"]
     table = grid(head, lines, form="simple") or ["  ".join(head)]
     more = [f"… and {count(len(shown) - limit, 'other')}"] if len(shown) > limit else []
-    return "\n".join([*table, *more])
+    return "\n".join([*([f"On {_of_all(board, whole)}:"] if part else []), *table, *more])
+
+
+def finished_part(board: Board) -> Plan | None:
+    """Return the plan of the data sets that are finished where others are not; None where all or none are."""
+    done = board.finished_datasets()
+    return board.plan.part(done) if 0 < len(done) < len(board.datasets) else None
+
+
+def _of_all(part: Board, whole: Board) -> str:
+    names = ", ".join(map(part.dataset_name, part.datasets))
+    return f"the {len(part.datasets)} of {len(whole.datasets)} data sets that are finished: {names}"
+
+
+def _finished(evidence: Evidence, records: Mapping[str, Record]) -> list[list[str]]:
+    """Return the table of the data sets that are finished, while others are not."""
+    plan = finished_part(evidence.board)
+    if plan is None:
+        return []
+    part = Evidence(Board(plan, records))
+    return [
+        ["## Finished so far"],
+        [f"On {escape(_of_all(part.board, evidence.board))}."],
+        tables.at_each(part.board.rates, lambda rate: tables.overall(part, rate)),
+    ]
 
 
 def _head(board: Board) -> list[str]:
     plan = board.plan
     description = [escape(line) for line in plan.description.strip().splitlines()]
-    synthetic = sorted({column.dataset for column in plan.columns if column.synthetic})
+    synthetic = sorted({column.title or column.dataset for column in plan.columns if column.synthetic})
     note = []
     if synthetic:
         note = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from bench.core.cell import Cell, Record, Timing
@@ -252,7 +253,11 @@ def _reason(record: Record) -> tuple[str, str]:
     error = record.error or {}
     reason = " ".join(error.get("reason", "no reason recorded").split())
     cut = reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]} …"
-    return error.get("kind", "unknown"), cut
+    # Of the path only what is the same on every machine.
+    file, _, line = error.get("where", "").partition(", line ")
+    parts, number = PurePath(file).parts[-2:], line.partition(",")[0].partition(":")[0]
+    at = f" ({'/'.join(parts)}, line {number})" if number else ""
+    return error.get("kind", "unknown"), cut + at
 
 
 def _where(cells: list[Cell]) -> str:

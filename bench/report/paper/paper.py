@@ -99,7 +99,9 @@ def paper_table(
         table,
         rows=tuple(replace(line, section=sections.get(row, "")) for line, row in named),
         decimals=decimals,
-        caption=_caption(table, tests, metric, at, next(iter(of)) if len(of) == 1 else ""),
+        caption=_caption(
+            table, tests, metric, at, board.dataset_name(next(iter(of))) if len(of) == 1 else ""
+        ),
     )
 
 
@@ -136,7 +138,7 @@ def _caption(table: Table, tests: Sequence[str], metric: str, rates: Sequence[fl
 def _means(by: By, of: dict[str, tuple[int, ...]], board: Board, rates: Sequence[float]) -> Iterator[_Mean]:
     """Yield the columns; where there are several rates each of them in turn has all of them."""
     several = len(rates) > 1
-    for name, columns in of.items():
+    for name, columns in ((board.dataset_name(each), columns) for each, columns in of.items()):
         for rate in rates:
             said = percent(rate) if several else ""
             if by == "task":
@@ -203,18 +205,19 @@ def chosen_columns(board: Board, datasets: Sequence[str], tasks: Sequence[str]) 
         A pattern matches nothing.
     """
     plan = board.plan
+    called = {name: (name, name.partition("[")[0], board.dataset_name(name)) for name in board.datasets}
     for pattern in datasets:
-        if not any(_matches(pattern, name, name.partition("[")[0]) for name in board.datasets):
+        if not any(_matches(pattern, *names) for names in called.values()):
             raise AnobenchError(f"no data set {pattern!r}{did_you_mean(pattern, board.datasets)}")
     of = {
         name: columns
         for name, columns in board.datasets.items()
-        if not datasets or any(_matches(pattern, name, name.partition("[")[0]) for pattern in datasets)
+        if not datasets or any(_matches(pattern, *called[name]) for pattern in datasets)
     }
-    names = {plan.columns[column].task for columns in of.values() for column in columns}
+    tasks_there = {plan.columns[column].task for columns in of.values() for column in columns}
     for pattern in tasks:
-        if not any(_matches(pattern, name) for name in names):
-            raise AnobenchError(f"no task {pattern!r}{did_you_mean(pattern, names)}")
+        if not any(_matches(pattern, name) for name in tasks_there):
+            raise AnobenchError(f"no task {pattern!r}{did_you_mean(pattern, tasks_there)}")
     kept = {
         name: tuple(
             at for at in columns if not tasks or any(_matches(each, plan.columns[at].task) for each in tasks)

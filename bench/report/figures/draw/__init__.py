@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from bench.core.files import readable
 from bench.report.figures.common import Drawing
 from bench.report.figures.draw import (
     canvas,
@@ -32,7 +33,7 @@ def render(data: Drawing, form: canvas.ImageFormat) -> bytes:
         figure = canvas.encode(_figure(data), form, title=data.title, description=data.description)
     if form != "svg":
         return figure
-    return svg.finish(figure.decode(), title=data.title, description=data.description).encode()
+    return readable(svg.finish(figure.decode(), title=data.title, description=data.description)).encode()
 
 
 def _figure(data: Any) -> Figure:
