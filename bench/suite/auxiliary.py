@@ -18,11 +18,12 @@ from pathlib import Path
 from bench.core.errors import AnobenchError, DataError, did_you_mean
 from bench.core.files import data_folders
 from bench.core.selector import Selector, format_selector, parse
-from bench.data.folders import FileSource, list_images
+from bench.data.folders import FileSource
 from bench.data.images import Images
 from bench.data.origins import pixel_digests
 from bench.data.source import Source
 from bench.data.task import Task
+from bench.data.walk import list_images
 from bench.suite.adapter import Adapter
 from bench.suite.registry import Registry
 

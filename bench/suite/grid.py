@@ -82,7 +82,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         for task in d.tasks
     ]
     problems += [m.method.problem for m in methods if m.method.problem]
-    notes = [f"{d.name}: {_short(note)}" for d in datasets for note in d.dataset.differences()]
+    notes = [f"{d.name}: {_short(note)}" for d in datasets for note in _notes(d.dataset)]
     entries = tuple(_entries(suite, datasets, methods, columns, notes))
     return Plan(
         suite=suite.name,
@@ -97,6 +97,11 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         problems=tuple(dict.fromkeys(problems)),
         notes=tuple(notes),
     )
+
+
+def _notes(dataset: Dataset) -> list[str]:
+    """Return what is to be known of a data set before its numbers are believed."""
+    return [*dataset.differences(), *dataset.same_images(), *dataset.passed_over()]
 
 
 def _short(note: str) -> str:
@@ -138,6 +143,8 @@ def _open(name: str, adapter: Adapter, registry: Registry) -> OpenDataset:
     dataset = registry.open_dataset(name)
     with blaming(adapter, name):
         fingerprint = dataset.fingerprint()
+        if dataset.own_images and (wrong := dataset.same_images()):
+            raise DataError(f"{'; '.join(wrong)}; an image can be for one thing only: remove the others")
     return OpenDataset(name, adapter, dataset, fingerprint, ())
 
 

@@ -122,11 +122,11 @@ def test_kolektors_masks_say_what_is_good(adapter: Any, data: Path) -> None:
 
 
 def test_kolektors_masks_are_decoded_once(adapter: Any, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.data import inspection
+    from bench.data import masks
 
     official.as_kolektor(data)
-    decode, decoded = inspection._not_zero, []
-    monkeypatch.setattr(inspection, "_not_zero", lambda path: decoded.append(path) or decode(path))
+    decode, decoded = masks.mask_values, []
+    monkeypatch.setattr(masks, "mask_values", lambda path: decoded.append(path) or decode(path))
     first = adapter("kolektor").task("kolektor")
     assert len(decoded) == 2  # seven black masks are one content, three with a crack another
     again = adapter("kolektor").task("kolektor")
