@@ -20,6 +20,7 @@ def doctor(bench: BenchFolders = []) -> None:  # noqa: B006
     os.environ["HF_HUB_OFFLINE"] = "1"
     _installation()
     wrong = _folders() + _adapters(bench)
+    _weights()
     raise typer.Exit(1 if wrong else 0)
 
 
@@ -81,15 +82,39 @@ def _folders() -> int:
     return wrong
 
 
+def _weights() -> None:
+    """Say of each paper's backbone whether its weights are here, without downloading any."""
+    from bench.cli.console import out
+    from bench.features.backbone import Backbones
+    from bench.features.spec import PRESETS
+    from bench.features.weights import is_here, why_not_had
+
+    _heading("Weights of the papers' backbones")
+    for name, spec in PRESETS.items():
+        backbone = Backbones().get(name)
+        source = spec.timm or spec.torchvision
+        if is_here(backbone):
+            out.print(f"ok     {name}: {source}")
+        elif why := why_not_had(backbone):
+            out.print(f"absent {why}")
+        else:
+            out.print(f"absent {name}: {source}, downloaded when a run needs it")
+
+
 def _adapters(folders: list[Path]) -> int:
     from bench.cli.console import out
     from bench.core.errors import AnobenchError
+    from bench.suite.libraries import missing
 
     found = registry(folders)
     wrong = 0
     _heading("Methods")
     for adapter in found.methods.values():
         try:
+            lacking = missing(adapter.imports)
+            if lacking:
+                out.print(f"lacks  {adapter.name}: needs {', '.join(lacking)}")
+                continue
             adapter.load()
             out.print(f"ok     {adapter.name}")
         except AnobenchError as error:

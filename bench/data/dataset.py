@@ -133,7 +133,7 @@ class Dataset(ABC):
         return None
 
     def same_images(self) -> list[str]:
-        """Return which image files are, by content, in train and in test or have two labels; see `own_images`.
+        """Return which image files are by content in train and in test, or have two labels: see `own_images`.
 
         Opening decodes no image for it: ``anobench data check`` compares pixels.
         """

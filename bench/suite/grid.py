@@ -13,6 +13,7 @@ from bench.core.files import data_folders
 from bench.core.plan import Column, Entry, Plan, Row
 from bench.core.selector import format_selector
 from bench.data.dataset import Dataset
+from bench.data.walk import composed
 from bench.features.backbone import Backbone, Backbones
 from bench.suite.adapter import Adapter
 from bench.suite.auxiliary import auxiliary_fingerprint
@@ -70,6 +71,8 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     DataError
         A data set that the suite names is missing or damaged.
     """
+    if suite.folder is not None:
+        registry.add_suite(suite.folder)
     backbones = Backbones(suite.file.backbones, suite.folder)
     methods = list(_methods(suite, registry, backbones))
     problems: list[str] = []
@@ -151,11 +154,13 @@ def _open(name: str, adapter: Adapter, registry: Registry) -> OpenDataset:
 def _matching_tasks(dataset: Dataset, wanted: str, where: str) -> list[str]:
     """Return the tasks that match a glob, or several joined by ``|``."""
     tasks = dataset.tasks()
-    patterns = [pattern.strip() for pattern in wanted.split("|")]
+    patterns = [composed(pattern.strip()) for pattern in wanted.split("|")]
     for pattern in patterns:
-        if not fnmatch.filter(tasks, pattern):
+        if not any(fnmatch.fnmatch(composed(task), pattern) for task in tasks):
             raise SuiteError(f"{where} has no task {pattern!r}{dataset.hint(pattern, tasks)}")
-    return [task for task in tasks if any(fnmatch.fnmatchcase(task, pattern) for pattern in patterns)]
+    return [
+        task for task in tasks if any(fnmatch.fnmatchcase(composed(task), pattern) for pattern in patterns)
+    ]
 
 
 def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator[ChosenMethod]:
