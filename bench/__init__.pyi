@@ -99,6 +99,8 @@ from .data.source import Source as Source
 from .data.task import LazyMasks as LazyMasks
 from .data.task import Task as Task
 from .data.walk import list_images as list_images
+from .data.walk import on_disk as on_disk
+from .data.walk import subfolders as subfolders
 from .features.nearest import nearest as nearest
 from .features.nearest import standardise as standardise
 from .features.restore import lacking_block as lacking_block

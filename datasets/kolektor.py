@@ -47,6 +47,10 @@ class Kolektor(InspectionSet):
     has_anomaly_pool = False
     categories = ("kolektor",)
     expected: ClassVar = {"kolektor": (277, 70, 52)}
+    facts = (
+        ("399 images, 52 of them with a crack", "as others state it", ""),
+        ("277 train and 70 good test images, by a draw of our own", "the proportion of other papers", ""),
+    )
 
     def __init__(self, split: NonNegativeInt = 0) -> None:
         self.split = split

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError, did_you_mean, nearest
+from bench.core.files import data_folders
 from bench.data.copies import MissingData, find_roots, holds_something
 from bench.data.dataset import Dataset
 from bench.data.doubles import Doubles
 from bench.data.fingerprint import files_fingerprint
 from bench.data.folders import FileSource, neutral_order
 from bench.data.images import Images
+from bench.data.layouts import spelled
 from bench.data.listing import Listing, Sample, mvtec_listing
 from bench.data.masks import read_mask
 from bench.data.task import NORMAL_TYPE, LazyMasks, Mask, Task
@@ -138,7 +140,7 @@ class InspectionSet(Dataset):
 
     def _listing(self, category: str) -> Listing:
         here = self.at(category)
-        converted = any(here.root.match(f"*/{name}") for name in self.converted)
+        converted = any(here.root in spelled(folder, self.converted) for folder in data_folders())
         return mvtec_listing(here.root / category) if converted else here.listing(category)
 
     def _doubles(self, opened: _Category) -> Doubles:

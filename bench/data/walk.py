@@ -210,6 +210,12 @@ def composed(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
+def on_disk(path: Path) -> Path:
+    """Return how the disk spells a path, in whichever of Unicode's forms; the path itself if it is absent."""
+    found = None if path.exists() else OnDisk(Path()).find(path.as_posix())
+    return path if found is None else Path(found)
+
+
 class OnDisk:
     """Files by name, whichever of Unicode's forms (NFC, NFD) the disk has them in.
 
