@@ -50,12 +50,12 @@ class Dior(OneVsRest):
         (
             "5,862 train, 5,863 validation and 11,738 test photographs",
             "ImageSets and the XML files",
-            "official list",
+            "official XML files",
         ),
         (
             "19 classes, 649 train crops each, 9,243 test crops: xmax - xmin > 120",
             "PANDA; the XML files",
-            "official list",
+            "official XML files",
         ),
         ("pixels are numbered from 1", "our reading of Pascal VOC", ""),
     )

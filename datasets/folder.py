@@ -38,7 +38,6 @@ class Folder(InspectionSet):
     )
     has_anomaly_pool = False
     own_images = True
-    facts = (("none: the images are your own", "", ""),)
     paths = ("path",)
 
     def __init__(self, path: str, mask_above: NonNegativeInt = 0) -> None:

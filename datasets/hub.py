@@ -34,7 +34,6 @@ class HubSet(OneVsRest):
     licence = "see its page on the hub"
     citation = "see its page on the hub"
     home = "https://huggingface.co/datasets"
-    facts = (("none: it is whatever the hub has under the name", "", ""),)
     layout = "<owner>/<name>/[<config>/]{train,test}-*.parquet"
     has_anomaly_pool = True
 

@@ -40,7 +40,7 @@ class MVTecLoco(InspectionSet):
         (
             "1,778 train, 305 validation and 1,568 test images",
             "the archive that is distributed",
-            "official list",
+            "confirmed counts",
         ),
         (
             "575 good and 993 anomalous test images, and the counts of each category",

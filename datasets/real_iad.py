@@ -79,12 +79,12 @@ class RealIAD(InspectionSet):
         (
             "multi: 36,465 train, 63,256 good and 51,329 anomalous test images",
             "the JSON files",
-            "official list",
+            "confirmed counts",
         ),
         (
             "fuiad: 6.5, 13.1 and 26.5 % of anomalous images at 0.1, 0.2 and 0.4",
             "the JSON files",
-            "official list",
+            "confirmed counts",
         ),
         (
             "single: 10,408 train, 10,387 good and 9,415 anomalous test images",

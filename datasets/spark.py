@@ -70,8 +70,8 @@ class Spark(OneVsRest):
         ),
         (
             "columns image, class, bbox (rows first), depth; eleven classes",
-            "the tables of 2021",
-            "official list",
+            "the challenge of 2021",
+            "",
         ),
         (
             "one-class protocol: 90 times 1,000 train images without debris, 30 times 1,000 for validation",

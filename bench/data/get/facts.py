@@ -7,9 +7,10 @@ from typing import Any
 
 HEAD = """# What is known of the data sets
 
-Each adapter names the official facts that it rests on, where they come from, and what they were held against: an official
-list or the official images, a paper, or nothing (unconfirmed). `anobench data ls NAME` shows those of one data set,
-`anobench data check NAME` compares your copy with them. This page is made by `anobench data facts --markdown`.
+Each adapter names the official facts that it rests on, where they come from, and what they were held against:
+an official list or the official images, a paper, counts that others confirmed, or nothing (unconfirmed).
+`anobench data ls NAME` shows those of one data set, `anobench data check NAME` compares your copy with
+them. `folder` and `hub` rest on none. This page is made by `anobench data facts --markdown`.
 
 | data set | fact | source | held against |
 | --- | --- | --- | --- |
