@@ -251,7 +251,7 @@ class OnDisk:
             return None
         path, parts = self._root, []
         for part in PurePosixPath(name).parts:
-            if part not in ("/", "..") and not (path / part).exists():
+            if part not in ("/", "..") and OnDisk(path)._exact(part) is None:
                 same = self._listed(path).get(composed(part), [])
                 if len(same) != 1:
                     return None

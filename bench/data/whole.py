@@ -24,7 +24,7 @@ def truncated(content: bytes) -> str:
     for start, kind, ends_early in _KINDS:
         if content.startswith(start):
             why = ends_early(content)
-            # Some programs leave out what no decoder needs, such as a JPEG's end marker.
+            # Some programs leave out what no decoder needs, or count wrongly.
             if why and (kind == "PNG" or not _decodes(content)):
                 return f"{kind} image is truncated ({why})"
             return ""
