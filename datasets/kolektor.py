@@ -12,6 +12,7 @@ images, the sha256 of the name and of ``split`` decides. Published numbers compa
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 from bench import (
@@ -58,6 +59,9 @@ class Kolektor(InspectionSet):
     @cached_property
     def _pictures(self) -> list[str]:
         return [file for file in list_images(self.root, self.root) if file.endswith(".jpg")]
+
+    def holds(self, root: Path, category: str) -> bool:
+        return any(root.glob("kos*/*.jpg"))
 
     def tasks(self) -> list[str]:
         if not self._pictures:

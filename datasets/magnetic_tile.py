@@ -58,6 +58,9 @@ class MagneticTile(InspectionSet):
     def __init__(self, split: NonNegativeInt = 0) -> None:
         self.split = split
 
+    def holds(self, root: Path, category: str) -> bool:
+        return (root / GOOD).is_dir()
+
     def tasks(self) -> list[str]:
         if not (self.root / GOOD).is_dir():
             names = sorted(path.name for path in self.root.iterdir())
