@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.core.errors import DataError
-from bench.data.rows import Row, image_rows
+from bench.data.rows import ListedImage, image_rows
 from bench.data.task import NORMAL_TYPE
 from bench.data.walk import composed, list_images, subfolders
 
@@ -197,7 +197,7 @@ def csv_listing(
     return Listing(base, train, test, with_masks, (table.relative_to(base).as_posix(),)).checked(what)
 
 
-def _common_root(root: Path, rows: Sequence[Row]) -> Path:
+def _common_root(root: Path, rows: Sequence[ListedImage]) -> Path:
     """Return the table's folder, or where files lie outside it the nearest one that holds all of them."""
     files = [file for row in rows for file in (row.file, row.mask)]
     if not any(file.startswith(("/", "..")) or ":" in file[:3] for file in files):

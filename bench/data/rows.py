@@ -19,7 +19,7 @@ NORMAL_WORDS = frozenset({"good", "normal", "ok", "0", "false"})
 ANOMALY_WORDS = frozenset({"anomaly", "anomalous", "bad", "ng", "1", "true"})
 
 
-class Row(NamedTuple):
+class ListedImage(NamedTuple):
     """One image of a table: its line, its file as the disk has it, split, type and mask (empty if none)."""
 
     line: str
@@ -71,7 +71,9 @@ def _cells(path: Path, line: int, row: dict[str | None, str | list[str] | None])
     return {name: str(value or "").strip() for name, value in row.items() if name}
 
 
-def image_rows(root: Path, table: Path, rows: Sequence[dict[str, str]], image_column: str) -> list[Row]:
+def image_rows(
+    root: Path, table: Path, rows: Sequence[dict[str, str]], image_column: str
+) -> list[ListedImage]:
     """Read rows with the columns `image_column`, ``split``, ``label`` and, if any, ``mask``.
 
     A path is taken in any spelling: with ``./``, backslashes, or letters composed otherwise than on the disk.
@@ -83,7 +85,7 @@ def image_rows(root: Path, table: Path, rows: Sequence[dict[str, str]], image_co
         several names.
     """
     disk, found = OnDisk(root), []
-    seen: dict[str, Row] = {}
+    seen: dict[str, ListedImage] = {}
     folders: dict[str, str] = {}
     for given in rows:
         row = _row(table, given, image_column)
@@ -98,7 +100,7 @@ def image_rows(root: Path, table: Path, rows: Sequence[dict[str, str]], image_co
     return found
 
 
-def _row(table: Path, given: dict[str, str], image_column: str) -> Row:
+def _row(table: Path, given: dict[str, str], image_column: str) -> ListedImage:
     kind, split = _type_of(given["label"]), given["split"].lower()
     mask = given.get("mask", "") if kind != NORMAL_TYPE else ""
     if not kind or not given[image_column]:
@@ -107,7 +109,7 @@ def _row(table: Path, given: dict[str, str], image_column: str) -> Row:
         raise DataError(
             f"{table}, line {given['#']}: expected the split train or test, found {given['split']!r}"
         )
-    return Row(given["#"], given[image_column], split, kind, mask)
+    return ListedImage(given["#"], given[image_column], split, kind, mask)
 
 
 def _type_of(label: str) -> str:
@@ -119,7 +121,7 @@ def _type_of(label: str) -> str:
     return "anomaly" if word in ANOMALY_WORDS else composed(label)
 
 
-def _on_disk(disk: OnDisk, root: Path, table: Path, row: Row, name: str) -> str:
+def _on_disk(disk: OnDisk, root: Path, table: Path, row: ListedImage, name: str) -> str:
     if not name:
         return ""
     found = disk.find(name)
@@ -142,7 +144,7 @@ def _identity(path: str, folders: dict[str, str]) -> str:
     return os.path.realpath(real) if stat.S_ISLNK(os.lstat(real).st_mode) else real
 
 
-def _twice(root: Path, table: Path, first: Row, again: Row) -> str:
+def _twice(root: Path, table: Path, first: ListedImage, again: ListedImage) -> str:
     where = f"{table}, lines {first.line} and {again.line}: {root / again.file}"
     if first.split != again.split:
         return f"{where}: this image is in the train split and in the test split; remove one of the lines"
