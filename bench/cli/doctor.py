@@ -111,12 +111,10 @@ def _adapters(folders: list[Path]) -> int:
     _heading("Methods")
     for adapter in found.methods.values():
         try:
-            lacking = missing(adapter.imports)
-            if lacking:
-                out.print(f"lacks  {adapter.name}: needs {', '.join(lacking)}")
-                continue
             adapter.load()
-            out.print(f"ok     {adapter.name}")
+            lacking = missing(adapter.imports)
+            needs = f": needs {', '.join(lacking)}" if lacking else ""
+            out.print(f"{'lacks ' if lacking else 'ok    '} {adapter.name}{needs}")
         except AnobenchError as error:
             wrong += 1
             out.print(f"wrong  {error}")
