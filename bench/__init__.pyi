@@ -69,11 +69,9 @@ from .data.folders import Crop as Crop
 from .data.folders import CropSource as CropSource
 from .data.folders import FileSource as FileSource
 from .data.folders import held_out as held_out
-from .data.folders import list_images as list_images
 from .data.folders import neutral_crops as neutral_crops
 from .data.images import Images as Images
 from .data.inspection import InspectionSet as InspectionSet
-from .data.inspection import empty_masks as empty_masks
 from .data.layouts import ClassFolders as ClassFolders
 from .data.layouts import Parquet as Parquet
 from .data.listing import (
@@ -88,19 +86,21 @@ from .data.listing import (
 from .data.listing import (
     mvtec_listing as mvtec_listing,
 )
-from .data.listing import (
-    read_rows as read_rows,
-)
+from .data.masks import empty_masks as empty_masks
 from .data.parquet import ParquetTable as ParquetTable
 from .data.parquet import class_name as class_name
 from .data.pixelrows import PixelRows as PixelRows
 from .data.resize import resize as resize
 from .data.resize import resize_plainly as resize_plainly
+from .data.rows import read_rows as read_rows
 from .data.source import ArraySource as ArraySource
 from .data.source import EncodedSource as EncodedSource
 from .data.source import Source as Source
 from .data.task import LazyMasks as LazyMasks
 from .data.task import Task as Task
+from .data.walk import list_images as list_images
+from .data.walk import on_disk as on_disk
+from .data.walk import subfolders as subfolders
 from .features.nearest import nearest as nearest
 from .features.nearest import standardise as standardise
 from .features.restore import lacking_block as lacking_block

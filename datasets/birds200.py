@@ -24,6 +24,10 @@ class Birds200(OneVsRest):
     expected: ClassVar = {"train": 5_994, "test": 5_794}
     has_anomaly_pool = True
     folder = "birds200"
+    facts = (
+        ("5,994 train and 5,794 test images of 200 kinds", "the set's own text files", "official list"),
+        ("tasks of the first 20 kinds", "PANDA, appendix C", "paper"),
+    )
 
     def __init__(
         self,
@@ -35,7 +39,7 @@ class Birds200(OneVsRest):
     @cached_property
     def root(self) -> Path:
         names = ("CUB_200_2011", "birds200/CUB_200_2011", "birds200")
-        return find_root(names, title=self.title, layout=self.layout, home=self.home)
+        return find_root(names, title=self.title, layout=self.layout, home=self.home, holds=("images.txt",))
 
     def _table(self, name: str) -> dict[str, str]:
         """Read one of the official text files: a number and a value a line."""

@@ -1,8 +1,7 @@
 """BTAD: three industrial products (01, 02, 03) with body and surface defects, and masks.
 
-The totals (1,799 train, 451 good, 290 defective) agree with published counts of the archive. The
-data's own readme and the literature disagree on which of the folders 02 and 03 has 399 train images and which
-1,000; here it is as in the literature.
+The data's own readme and the literature differ in which of the folders 02 and 03 holds 399 and which 1,000
+train images: it is as in the literature.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ class BTAD(InspectionSet):
     )
     home = "https://github.com/pankajmishra000/VT-ADL"
     layout = "btad/<product>/{train/ok, test/ok, test/ko, ground_truth/ko/<id>.png}"
-    folders = ("btad", "BTAD", "BTech_Dataset_transformed")
+    folders = ("btad", "BTAD", "BTech_Dataset_transformed", "BTech")
     download = Download(
         url="https://avires.dimi.uniud.it/papers/btad/btad.zip",
         sha256="461c9387e515bfed41ecaae07c50cf6b10def647b36c9e31d239ab2736b10d2a",
@@ -31,6 +30,15 @@ class BTAD(InspectionSet):
     has_anomaly_pool = False
     categories = ("01", "02", "03")
     expected: ClassVar = {"01": (400, 21, 49), "02": (399, 30, 200), "03": (1000, 400, 41)}
+
+    facts = (
+        (
+            "1,799 train, 451 good and 290 defective images",
+            "the archive's list of 2,540 files",
+            "official list",
+        ),
+        ("399 train images in 02, 1,000 in 03", "the archive's list of 2,540 files", "official list"),
+    )
 
     def listing(self, category: str) -> Listing:
         return mvtec_listing(self.root / category, train="train/ok", good="test/ok", suffix="")

@@ -19,6 +19,18 @@ class Cifar10(OneVsRest):
     expected: ClassVar = {"train": 50_000, "test": 10_000}
     has_anomaly_pool = True
     folder = "cifar10"
+    facts = (
+        (
+            "50,000 train and 10,000 test images in ten classes",
+            "the authors' page",
+            "each copy, by data check",
+        ),
+        (
+            "the MD5 of the official files",
+            "torchvision.datasets",
+            "each copy of official files, by data check",
+        ),
+    )
     hub = Hub("uoft-cs/cifar10", image="img", label="label")
     layouts = (
         Parquet("cifar10", image="img", label="label"),

@@ -37,6 +37,18 @@ class Cifar100(OneVsRest):
     expected: ClassVar = {"train": 50_000, "test": 10_000}
     has_anomaly_pool = True
     folder = "cifar100"
+    facts = (
+        (
+            "50,000 train and 10,000 test images; 20 coarse and 100 fine labels",
+            "the authors' page",
+            "each copy, by data check",
+        ),
+        (
+            "the MD5 of the official files",
+            "torchvision.datasets",
+            "each copy of official files, by data check",
+        ),
+    )
 
     def __init__(
         self,

@@ -35,6 +35,13 @@ class Digits(OneVsRest):
     classes = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
     expected: ClassVar = {"train": 1198, "test": 599}
     has_anomaly_pool = True
+    facts = (
+        (
+            "1,797 images; the split into 1,198 and 599 is ours",
+            "scikit-learn's copy of UCI's test file",
+            "the file",
+        ),
+    )
 
     def __init__(self, protocol: Literal["one_vs_rest", "leave_one_out"] = "one_vs_rest") -> None:
         self.protocol = protocol

@@ -30,6 +30,18 @@ class FashionMNIST(OneVsRest):
     expected: ClassVar = {"train": 60_000, "test": 10_000}
     has_anomaly_pool = True
     folder = "fashion_mnist"
+    facts = (
+        (
+            "60,000 train and 10,000 test images in ten classes",
+            "the authors' page",
+            "each copy, by data check",
+        ),
+        (
+            "the MD5 of the official files",
+            "torchvision.datasets",
+            "each copy of official files, by data check",
+        ),
+    )
     hub = Hub("zalando-datasets/fashion_mnist")
     layouts = (
         Parquet("fashion_mnist"),

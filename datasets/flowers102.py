@@ -29,6 +29,10 @@ class Flowers102(OneVsRest):
     torchvision = "Flowers102"
     has_anomaly_pool = True
     folder = "flowers102"
+    facts = (
+        ("1,020 train and 7,169 test images of 102 kinds", "setid.mat and imagelabels.mat", "official list"),
+        ("tasks of the first 20 kinds; test is validation and test", "PANDA, appendix C", "paper"),
+    )
 
     def __init__(
         self,
@@ -41,7 +45,7 @@ class Flowers102(OneVsRest):
     @cached_property
     def root(self) -> Path:
         names = ("flowers102", "flowers-102", "oxford-flowers-102")
-        return find_root(names, title=self.title, layout=self.layout, home=self.home)
+        return find_root(names, title=self.title, layout=self.layout, home=self.home, holds=("setid.mat",))
 
     def tasks(self) -> list[str]:
         return list(self.classes[: self.first])

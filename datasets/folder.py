@@ -5,8 +5,12 @@
     DIR/train/good/*, DIR/test/good/*, DIR/test/<defect>/*, DIR/ground_truth/<defect>/<name>_mask.png
 
 The masks may be missing as a whole. ``DIR`` may also hold several such folders: a task each. A CSV file has
-the columns ``path,split,label,mask``: paths relative to the file's folder; split ``train`` or ``test``;
-label ``good`` (or normal, ok, 0) or the defect's type; mask may be empty or left out.
+the columns ``path,split,label,mask``: paths absolute or relative to the file's folder; split ``train`` or
+``test``; label ``good`` (or normal, ok, 0) or the defect's type; mask may be empty or left out. In a suite,
+``path`` starts at the suite's file, else at the working directory.
+
+A mask is defective where it is above ``mask_above``: 0, or 127 for masks with grey edges (of a JPEG, say).
+An image that is in train and in test, or that has two labels, is refused, whatever its files are called.
 """
 
 from __future__ import annotations
@@ -14,7 +18,17 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from bench import DataError, InspectionSet, Listing, csv_listing, mvtec_listing, read_rows
+from bench import (
+    DataError,
+    InspectionSet,
+    Listing,
+    NonNegativeInt,
+    csv_listing,
+    mvtec_listing,
+    on_disk,
+    read_rows,
+    subfolders,
+)
 
 
 class Folder(InspectionSet):
@@ -23,9 +37,11 @@ class Folder(InspectionSet):
         "DIR/{train/good, test/good, test/<defect>, ground_truth/<defect>} or a CSV: path,split,label,mask"
     )
     has_anomaly_pool = False
+    own_images = True
+    paths = ("path",)
 
-    def __init__(self, path: str) -> None:
-        self.path = Path(path).expanduser()
+    def __init__(self, path: str, mask_above: NonNegativeInt = 0) -> None:
+        self.path, self.mask_above = on_disk(Path(path).expanduser()), mask_above
 
     @cached_property
     def root(self) -> Path:
@@ -38,7 +54,7 @@ class Folder(InspectionSet):
         """Folder of each task, or the one CSV file."""
         if self.root.is_file() or (self.root / "train").is_dir():
             return {self.root.stem: self.root}
-        inside = {path.name: path for path in sorted(self.root.iterdir()) if (path / "train").is_dir()}
+        inside = {path.name: path for path in subfolders(self.root) if (path / "train").is_dir()}
         if not inside:
             raise DataError(
                 f"{self.root}: neither it nor a folder in it holds train/; expected {self.layout}"

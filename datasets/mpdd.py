@@ -1,7 +1,4 @@
-"""MPDD: six kinds of painted metal parts, with masks; images vary in light, place and turn.
-
-The counts agree with the published archive's directory (888 train, 176 good, 282 defective).
-"""
+"""MPDD: six kinds of painted metal parts, with masks; images vary in light, place and turn."""
 
 from __future__ import annotations
 
@@ -21,6 +18,13 @@ class MPDD(InspectionSet):
     layout = "mpdd/<category>/{train/good, test/good, test/<defect>, ground_truth/<defect>/<id>_mask.png}"
     folders = ("mpdd", "MPDD")
     has_anomaly_pool = False
+    facts = (
+        (
+            "888 train, 176 good and 282 defective images of six kinds",
+            "the archive's images",
+            "official images",
+        ),
+    )
     categories = ("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes")
     expected: ClassVar = {
         "bracket_black": (289, 32, 47),

@@ -3,8 +3,6 @@
 The private test sets (``test_private``, ``test_private_mixed``) have no published labels: their scores come
 from MVTec's own server, and they are no tasks here. Published numbers on them do not compare with these. All
 anomalies of a category have the type ``bad``. The validation images are not used.
-
-Counts are those of the paper's table as others quote it (sheet_metal's also as counted on disk).
 """
 
 from __future__ import annotations
@@ -35,6 +33,10 @@ class MVTecAD2(InspectionSet):
         gigabytes=32.8,
     )
     has_anomaly_pool = False
+    facts = (
+        ("counts of the eight scenes", "the paper's table, as others quote it", ""),
+        ("counts of sheet_metal", "counted on a disk by others", ""),
+    )
     categories = ("can", "fabric", "fruit_jelly", "rice", "sheet_metal", "vial", "wallplugs", "walnuts")
     expected: ClassVar = {
         "can": (412, 72, 90),

@@ -12,14 +12,13 @@ and 26.5 % at the rates 0.1, 0.2 and 0.4 (as published counts of the files have 
 first against the rate, the second is what a record calls the realised rate.
 
 Folders and keys are those of the authors' readme and loader. A defective image without a mask is refused
-here; that loader takes one for normal. Expected are totals over all 30 categories, as others counted the JSON
-files; they were not checked here.
+here; that loader takes one for normal. Expected are totals over all 30 categories.
 """
 
 from __future__ import annotations
 
 import json
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from bench import DataError, InspectionSet, Listing, Sample, Task
@@ -43,6 +42,7 @@ TOTALS = {
     "fuiad": (57_840, 20_157, 9_843),
 }
 RATES = (0.1, 0.2, 0.4)
+SIZES = ("1024", "512", "256", "raw")
 #: A noisy split whose share of defective objects is further than this from its rate is not the official one.
 TOLERANCE = 0.05
 
@@ -75,6 +75,25 @@ class RealIAD(InspectionSet):
     folders = ("real_iad", "Real-IAD", "realiad")
     has_anomaly_pool = False
     official_rates = RATES
+    facts = (
+        (
+            "multi: 36,465 train, 63,256 good and 51,329 anomalous test images",
+            "the JSON files",
+            "confirmed counts",
+        ),
+        (
+            "fuiad: 6.5, 13.1 and 26.5 % of anomalous images at 0.1, 0.2 and 0.4",
+            "the JSON files",
+            "confirmed counts",
+        ),
+        (
+            "single: 10,408 train, 10,387 good and 9,415 anomalous test images",
+            "others' count of the files",
+            "",
+        ),
+        ("fuiad at rate 0: 57,840 train, 20,157 good and 9,843 anomalous", "others' count of the files", ""),
+        ("folders, keys and codes of defects", "the authors' readme and loader", ""),
+    )
     categories = (
         "audiojack",
         "bottle_cap",
@@ -123,13 +142,18 @@ class RealIAD(InspectionSet):
     def pictures(self) -> str:
         return f"realiad_{self.size}"
 
+    def holds(self, root: Path, category: str) -> bool:
+        return (root / self.pictures / category).is_dir()
+
     def tasks(self) -> list[str]:
-        there = [name for name in self.categories if (self.root / self.pictures / name).is_dir()]
+        there = [name for name in self.categories if any(self.holds(root, name) for root in self.roots)]
         if not there:
-            sizes = sorted(path.name for path in self.root.iterdir())
+            found = sorted(path.name for path in self.root.iterdir())
+            sizes = [size for size in SIZES if f"realiad_{size}" in found]
+            mend = f"this copy is real_iad[size={sizes[0]}]" if sizes else self._how()
             raise DataError(
-                f"{self.root}: expected {self.pictures}/<object>/, found {', '.join(sizes) or 'nothing'}; "
-                f"{self._how()}"
+                f"{self.root}: expected {self.pictures}/<object>/, "
+                f"found {', '.join(found) or 'nothing'}; {mend}"
             )
         return there
 
@@ -158,16 +182,17 @@ class RealIAD(InspectionSet):
                 return super().noisy_task(name, rate)
             except DataError as error:
                 raise DataError(f"{error}{hint}") from None
-        noisy = self._read(f"realiad_jsons_fuiad_{rate:g}", self._known(name, self.tasks()))
+        here = self.at(self._known(name, self.tasks()))
+        noisy = here._read(f"realiad_jsons_fuiad_{rate:g}", name)
         assert noisy is not None
         if abs(noisy.rate - rate) > TOLERANCE:
             raise DataError(
-                f"{self.root / noisy.file}: expected {rate:.0%} of the train pictures to be of defective "
+                f"{here.root / noisy.file}: expected {rate:.0%} of the train pictures to be of defective "
                 f"objects, found {noisy.rate:.1%} ({noisy.of_defective} of {len(noisy.train)}); "
                 "get the JSON files again"
             )
         files = [sample.file for sample in noisy.train]
-        listing = Listing(self.root, files, noisy.test).checked(f"Real-IAD {name}")
+        listing = Listing(here.root, files, noisy.test).checked(f"Real-IAD {name}")
         anomalous = {sample.file for sample in noisy.train if sample.type != "good"}
         return self.noisy_of(name, listing, anomalous, what=f"/fuiad_{rate:g}")
 
@@ -175,7 +200,7 @@ class RealIAD(InspectionSet):
         notes = super().differences()
         there = self.tasks()
         if len(there) == len(self.categories):
-            splits = [self._read(FOLDERS[self.split], name) for name in there]
+            splits = [self.at(name)._read(FOLDERS[self.split], name) for name in there]
             bad = sum(sample.type != "good" for split in splits for sample in split.test)
             found = (
                 sum(len(split.train) for split in splits),
@@ -189,7 +214,7 @@ class RealIAD(InspectionSet):
                 )
         if self.split == "fuiad":
             for name in there:
-                notes += [note for rate in RATES for note in self._noise_notes(name, rate)]
+                notes += [note for rate in RATES for note in self.at(name)._noise_notes(name, rate)]
         return notes
 
     def _noise_notes(self, name: str, rate: float) -> list[str]:

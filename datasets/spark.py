@@ -5,12 +5,10 @@ object is cut out by its box (four numbers a, b, c, d: rows a to c, columns b to
 to 32 pixels (``size``; 0 keeps the crop). The train split's debris is the anomaly pool: contamination
 draws from it.
 
-The data is given on request; this adapter was not tried on it. Folders, tables and the order of a box,
-``[R_min, C_min, R_max, C_max]``, are those of the readme that the authors gave out for the challenge of 2021;
-names are read tolerantly all the same (see `FOLDERS`, `TABLES`, `COLUMNS`), since the readme does not
-name the images' column. The depth images are not used. Expected counts (150,000 images, 60 % for
-training and 20 % for validation) follow from the public description. That the resizing is bilinear is our
-reading.
+The data is given on request; this adapter was not tried on it. Its tables have the columns ``image``,
+``class``, ``bbox`` (rows first: ``[R_min, C_min, R_max, C_max]``) and ``depth``, and eleven classes. Other
+tables, such as those of SPARK 2022, are refused. The depth images are not used. That the resizing is bilinear
+is our reading.
 """
 
 from __future__ import annotations
@@ -37,18 +35,18 @@ from bench import (
 
 #: Accepted names of the table and of the folder of each split.
 TABLES = {
-    "train": ("train_labels.csv", "labels/train_labels.csv", "train.csv"),
+    "train": ("train_labels.csv", "train labels.csv", "train.csv"),
     "test": (
-        *("validate_labels.csv", "labels/validate_labels.csv", "validate.csv"),
-        *("validation_labels.csv", "labels/validation_labels.csv", "validation.csv", "val.csv"),
+        *("validate_labels.csv", "validate labels.csv", "validate.csv"),
+        *("validation_labels.csv", "validation labels.csv", "validation.csv", "val.csv"),
     ),
 }
 FOLDERS = {"train": ("train_rgb", "train"), "test": ("validate_rgb", "validate", "validation", "val")}
-COLUMNS = {
-    "image": ("image", "Image name", "image_name", "filename"),
-    "class": ("class", "Class"),
-    "bbox": ("bbox", "Bounding box", "bounding_box"),
-}
+COLUMNS = ("image", "class", "bbox")
+OBJECTS = (
+    *("AcrimSat", "Aquarius", "Aura", "Calipso", "Cloudsat", "CubeSat", "Debris", "Jason", "Sentinel-6"),
+    *("Terra", "TRMM"),
+)
 DEBRIS = "debris"
 
 
@@ -64,6 +62,25 @@ class Spark(OneVsRest):
     expected: ClassVar = {"train": 90_000, "test": 30_000}
     has_anomaly_pool = True
     folder = "spark"
+    facts = (
+        (
+            "90,000 train and 30,000 validation images of ten satellites and debris",
+            "the public description",
+            "",
+        ),
+        (
+            "columns image, class, bbox (rows first), depth; eleven classes",
+            "the challenge of 2021",
+            "",
+        ),
+        (
+            "one-class protocol: 90 times 1,000 train images without debris, 30 times 1,000 for validation",
+            "a public loader",
+            "its code",
+        ),
+        ("crop by the box, resize to 512 and then 32", "PLUME's code", "its code"),
+        ("the resizing is bilinear", "our reading", ""),
+    )
 
     def __init__(self, size: NonNegativeInt = 32) -> None:
         self.size = size
@@ -71,7 +88,8 @@ class Spark(OneVsRest):
     @cached_property
     def root(self) -> Path:
         names = ("spark", "SPARK", "spark-2021")
-        return find_root(names, title=self.title, layout=self.layout, home=self.home)
+        holds = ("*.csv", "labels/*.csv")
+        return find_root(names, title=self.title, layout=self.layout, home=self.home, holds=holds)
 
     @cached_property
     def _crops(self) -> dict[str, dict[Crop, str]]:
@@ -79,7 +97,8 @@ class Spark(OneVsRest):
         return {split: self._read(split) for split in TABLES}
 
     def _read(self, split: str) -> dict[Crop, str]:
-        table = next((name for name in TABLES[split] if (self.root / name).is_file()), None)
+        tables = (f"{folder}{name}" for name in TABLES[split] for folder in ("", "labels/"))
+        table = next((name for name in tables if (self.root / name).is_file()), None)
         if table is None:
             raise DataError(
                 f"{self.root}: expected the table {TABLES[split][0]} of the {split} split, which is missing; "
@@ -87,18 +106,25 @@ class Spark(OneVsRest):
             )
         path = self.root / table
         rows = read_rows(path, ())
-        names = {key: next((n for n in known if n in rows[0]), "") for key, known in COLUMNS.items()}
-        for key, name in names.items():
-            if not name:
+        for name in COLUMNS:
+            if name not in rows[0]:
                 found = ", ".join(name for name in rows[0] if name != "#")
                 raise DataError(
-                    f"{path}: expected a column {' or '.join(COLUMNS[key])}, found the columns {found}"
+                    f"{path}: expected a column {name}, found the columns {found}; the tables of SPARK 2021 "
+                    "have image, class, bbox and depth (SPARK 2022 is another data set)"
                 )
         crops: dict[Crop, str] = {}
         for row in rows:
             where = f"{path}, line {row['#']}"
-            file = self._picture(split, row[names["class"]], row[names["image"]], where)
-            crops[Crop(file, *_box(row[names["bbox"]], where)).checked(where)] = row[names["class"]]
+            if _plain(row["class"]) not in map(_plain, OBJECTS):
+                raise DataError(
+                    f"{where}: {row['class']!r} is no class of SPARK 2021 ({', '.join(OBJECTS)}); "
+                    "SPARK 2022 is another data set"
+                )
+            file = self._picture(split, row["class"], row["image"], where)
+            crop = Crop(file, *_box(row["bbox"], where)).checked(where)
+            if crops.setdefault(crop, row["class"]) != row["class"]:
+                raise DataError(f"{where}: this box is labelled {crops[crop]} in a line before")
         return crops
 
     def _picture(self, split: str, kind: str, image: str, where: str) -> str:
@@ -133,6 +159,10 @@ class Spark(OneVsRest):
             source = CropSource(f"spark/{split}", self.root, crops, sizes=sizes)
             found[split] = Split(source, np.array([numbers[kinds[crop]] for crop in crops], np.int64))
         return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())
 
 
 def _box(text: str, where: str) -> tuple[int, int, int, int]:

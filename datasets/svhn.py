@@ -17,6 +17,18 @@ class SVHN(OneVsRest):
     expected: ClassVar = {"train": 73_257, "test": 26_032}
     has_anomaly_pool = True
     folder = "svhn"
+    facts = (
+        (
+            "73,257 train and 26,032 test images in ten classes",
+            "the authors' page",
+            "each copy, by data check",
+        ),
+        (
+            "the MD5 of the official files",
+            "torchvision.datasets",
+            "each copy of official files, by data check",
+        ),
+    )
     hub = Hub("ufldl-stanford/svhn", config="cropped_digits", conditions=True)
     layouts = (Parquet("svhn", config="cropped_digits"), Mat(("svhn", "SVHN")), ClassFolders("svhn"))
 

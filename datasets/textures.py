@@ -44,6 +44,7 @@ class Textures(Dataset):
     licence = "Apache-2.0"
     citation = "anobench, generated from a seed"
     synthetic = True
+    facts = (("all images are generated", "this repository", "the generator"),)
     has_anomaly_pool = False
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import ClassVar
 
-from bench import Download, InspectionSet, Listing, csv_listing, read_rows
+from bench import DataError, Download, InspectionSet, Listing, csv_listing, read_rows
 
 
 class VisA(InspectionSet):
@@ -26,6 +26,15 @@ class VisA(InspectionSet):
         conditions=False,
     )
     has_anomaly_pool = False
+    #: What the authors' prepare_data.py makes.
+    converted = ("VisA_pytorch/1cls", "visa/VisA_pytorch/1cls")
+    facts = (
+        (
+            "8,659 train, 962 good and 1,200 anomalous images",
+            "split_csv/1cls.csv, 10,821 lines",
+            "official list",
+        ),
+    )
     categories = (
         "candle",
         "capsules",
@@ -57,8 +66,13 @@ class VisA(InspectionSet):
 
     @cached_property
     def _rows(self) -> list[dict[str, str]]:
-        columns = ("object", "split", "label", "image", "mask")
-        return read_rows(self.root / "split_csv" / "1cls.csv", columns)
+        table = self.root / "split_csv" / "1cls.csv"
+        if not table.is_file():
+            raise DataError(
+                f"{table}: cannot be read (it does not exist). The split files are in the folder split_csv "
+                f"of the authors' code, {self.home}: put that folder beside those of the objects"
+            )
+        return read_rows(table, ("object", "split", "label", "image", "mask"))
 
     def listing(self, category: str) -> Listing:
         rows = [row for row in self._rows if row["object"] == category]

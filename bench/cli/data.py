@@ -68,15 +68,25 @@ def _card(name: str, folders: list[Path], out: Console) -> None:
     import inspect
 
     from bench.cli.console import table
+    from bench.core.selector import parse
     from bench.data.get.card import card
 
-    title, adapter_name, dataset = _open(name, folders)
+    selector = parse(name)
+    adapter = registry(folders).datasets.get(selector.name)
+    if adapter is not None and (lacking := adapter.missing(selector.params)):
+        # Its layout is what one wants to know before there is anything to name.
+        kind: Any = adapter.load()
+        title = f"{adapter.name}[{', '.join(f'{parameter}=...' for parameter in lacking)}]"
+        rows = [("title", kind.title), ("layout", kind.layout), ("needs", ", ".join(lacking))]
+    else:
+        title, adapter_name, dataset = _open(name, folders)
+        kind, rows = type(dataset), card(dataset, adapter_name, title)
     shown = table(title, "what", "")
     shown.columns[1].overflow = "fold"
-    for what, text in card(dataset, adapter_name, title):
+    for what, text in rows:
         shown.add_row(what, text)
     out.print(shown)
-    out.print(inspect.getdoc(inspect.getmodule(type(dataset))) or "", highlight=False)
+    out.print(inspect.getdoc(inspect.getmodule(kind)) or "", highlight=False, markup=False)
 
 
 def _row(adapter: Adapter) -> tuple[str, str, str]:
@@ -110,9 +120,31 @@ def _mend(name: str, dataset: Dataset) -> str:
     return f"absent; {mend}"
 
 
+@app.command("facts")
+def facts(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the page docs/datasets.md.")] = False,
+    bench: BenchFolders = [],  # noqa: B006
+) -> None:
+    """List the official facts that the data sets rest on, their sources, and what they were held against."""
+    from bench.cli.console import out, table
+    from bench.data.get.facts import facts_of, facts_page
+
+    found = {name: adapter.attributes for name, adapter in registry(bench).datasets.items()}
+    if markdown:
+        typer.echo(facts_page(found), nl=False)
+        return
+    shown = table("facts", "data set", "fact", "source", "held against")
+    for name, attributes in found.items():
+        for fact in facts_of(attributes):
+            shown.add_row(name, *fact)
+    out.print(shown)
+
+
 @app.command("check")
 def check(name: Name, bench: BenchFolders = []) -> None:  # noqa: B006
     """Look at every image and mask, and compare counts and fingerprints with the official ones.
+
+    Every file is read again, whatever is kept of it from earlier runs.
 
     Exit status 0: nothing differs; 1: something does, one line each; 2: the data is missing.
     """

@@ -20,6 +20,7 @@ def doctor(bench: BenchFolders = []) -> None:  # noqa: B006
     os.environ["HF_HUB_OFFLINE"] = "1"
     _installation()
     wrong = _folders() + _adapters(bench)
+    _weights()
     raise typer.Exit(1 if wrong else 0)
 
 
@@ -81,9 +82,29 @@ def _folders() -> int:
     return wrong
 
 
+def _weights() -> None:
+    """Say of each paper's backbone whether its weights are here, without downloading any."""
+    from bench.cli.console import out
+    from bench.features.backbone import Backbones
+    from bench.features.spec import PRESETS
+    from bench.features.weights import is_here, why_not_had
+
+    _heading("Weights of the papers' backbones")
+    for name, spec in PRESETS.items():
+        backbone = Backbones().get(name)
+        source = spec.timm or spec.torchvision
+        if is_here(backbone):
+            out.print(f"ok     {name}: {source}")
+        elif why := why_not_had(backbone):
+            out.print(f"absent {why}")
+        else:
+            out.print(f"absent {name}: {source}, downloaded when a run needs it")
+
+
 def _adapters(folders: list[Path]) -> int:
     from bench.cli.console import out
     from bench.core.errors import AnobenchError
+    from bench.suite.libraries import missing
 
     found = registry(folders)
     wrong = 0
@@ -91,7 +112,9 @@ def _adapters(folders: list[Path]) -> int:
     for adapter in found.methods.values():
         try:
             adapter.load()
-            out.print(f"ok     {adapter.name}")
+            lacking = missing(adapter.imports)
+            needs = f": needs {', '.join(lacking)}" if lacking else ""
+            out.print(f"{'lacks ' if lacking else 'ok    '} {adapter.name}{needs}")
         except AnobenchError as error:
             wrong += 1
             out.print(f"wrong  {error}")

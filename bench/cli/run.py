@@ -241,7 +241,7 @@ def _show_plan(prepared: Prepared) -> None:
             )
         if unknown:
             out.print(f"{unknown} cells have no past timing.")
-    for problem in plan.problems:
+    for problem in (*plan.problems, *dict.fromkeys(prepared.missing().values())):
         out.print(f"problem: {problem}")
 
 

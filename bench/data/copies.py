@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import DataError
 from bench.core.files import data_folders
-from bench.data.layouts import Files, Layout, Parquet
+from bench.data.layouts import Files, Layout, Parquet, spelled
+from bench.data.walk import is_leftover, subfolders
 
 
 class MissingData(DataError):
@@ -58,7 +59,7 @@ class Copy:
 
 
 def find_copy(dataset: str, layouts: Sequence[Layout], hub: Hub | None, *, may_download: bool = True) -> Copy:
-    """Return the first copy among the folders of ``ANOBENCH_DATA``, else the hub's.
+    """Return the first whole copy among the folders of ``ANOBENCH_DATA``, else the hub's.
 
     Raises
     ------
@@ -69,12 +70,10 @@ def find_copy(dataset: str, layouts: Sequence[Layout], hub: Hub | None, *, may_d
         A folder of the data set's name is there but holds none of the layouts.
     """
     folders = data_folders()
+    if copy := _local_copy(folders, layouts):
+        return copy
     for folder in folders:
-        for layout in layouts:
-            if found := layout.find(folder):
-                return Copy(layout, *found)
-    for folder in folders:
-        if (own := folder / dataset).is_dir():
+        for own in spelled(folder, [dataset]):
             names = sorted(path.name for path in own.iterdir())
             holds = (
                 f"holds only {', '.join(names[:6])}{', …' if len(names) > 6 else ''}" if names else "is empty"
@@ -100,24 +99,76 @@ def find_copy(dataset: str, layouts: Sequence[Layout], hub: Hub | None, *, may_d
     return Copy(layout, *found)
 
 
-def find_root(names: Sequence[str], *, title: str, layout: str, home: str) -> Path:
-    """Return a data set's folder under a folder of ``ANOBENCH_DATA``: the first of `names` that is there.
+def _local_copy(folders: Sequence[Path], layouts: Sequence[Layout]) -> Copy | None:
+    """Return the first copy that has both splits, else the first with one of them."""
+    partial: list[Copy] = []
+    problems: list[DataError] = []
+    for folder in folders:
+        for layout in layouts:
+            try:
+                found = layout.find(folder)
+            except DataError as error:  # another copy may be whole
+                problems.append(error)
+                continue
+            if found:
+                copy = Copy(layout, *found)
+                if {"train", "test"} <= set(copy.files):
+                    return copy
+                partial.append(copy)
+    if problems:
+        raise problems[0]
+    return partial[0] if partial else None
+
+
+def find_root(names: Sequence[str], *, title: str, layout: str, home: str, holds: Sequence[str] = ()) -> Path:
+    """Return a data set's folder under a folder of ``ANOBENCH_DATA``: the first that holds what it should.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Accepted names; case, hyphens and underscores do not matter.
+    holds : sequence of str
+        Files or folders one of which the data set has, as patterns; by default anything.
 
     Raises
     ------
     MissingData
         There is none; the message says where was looked, what is expected and where to get it.
     """
+
+    def good(root: Path) -> bool:
+        return any(any(root.glob(pattern)) for pattern in holds) if holds else holds_something(root)
+
+    return find_roots(names, title=title, layout=layout, home=home, holds=good)[0]
+
+
+def find_roots(
+    names: Sequence[str], *, title: str, layout: str, home: str, holds: Callable[[Path], bool]
+) -> list[Path]:
+    """Return all folders of a data set that hold what they should, else the first of its name.
+
+    A folder of its name may also hold the data set's folder, as archives unpack.
+
+    Raises
+    ------
+    MissingData
+        There is no folder of its name.
+    """
     searched = data_folders()
-    for folder in searched:
-        for name in names:
-            if (folder / name).is_dir():
-                return folder / name
+    named = [path for folder in searched for path in spelled(folder, names)]
+    found = [path for top in named for path in ([top] if holds(top) else filter(holds, subfolders(top)))]
+    if found or named:
+        return list(dict.fromkeys(found)) or named[:1]
     where = f"in {', '.join(map(str, searched))}" if searched else "(ANOBENCH_DATA is not set)"
     raise MissingData(
         f"{title}: no folder {' or '.join(names)} {where}; expected {layout} "
         f"under a folder of ANOBENCH_DATA; get it from {home}"
     )
+
+
+def holds_something(folder: Path) -> bool:
+    """Return whether there is a folder with anything in it but what tools leave."""
+    return folder.is_dir() and any(not is_leftover(path.name) for path in folder.iterdir())
 
 
 def _accepted(layouts: Sequence[Layout]) -> str:

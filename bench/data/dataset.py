@@ -66,6 +66,14 @@ class Dataset(ABC):
     expected: ClassVar[Mapping[str, int | tuple[int, ...]]] = {}
     #: What `expected` counts, where it is not the images that methods get.
     counted: ClassVar[str] = "images"
+    #: What is known of the data set officially, and how well: (fact, source, what it was held against).
+    #: The last is empty for what was not held against an official list or file.
+    facts: ClassVar[tuple[tuple[str, str, str], ...]] = ()
+    #: Names (without ending) of test images whose official mask is empty though they are anomalous.
+    known_empty_masks: ClassVar[tuple[str, ...]] = ()
+    #: True for a user's own images: with one that is in train and in test they are refused. In a published
+    #: set, which nobody may mend, it is noted.
+    own_images: ClassVar[bool] = False
     #: True for generated images: said wherever the data set shows.
     synthetic: ClassVar[bool] = False
     #: True if the train split holds images that are labelled anomalous for a task (one-vs-rest).
@@ -123,6 +131,20 @@ class Dataset(ABC):
             There is no copy; the message says what is expected and where to get it.
         """
         return None
+
+    def same_images(self) -> list[str]:
+        """Return which image files are by content in train and in test, or have two labels: see `own_images`.
+
+        Opening decodes no image for it: ``anobench data check`` compares pixels.
+        """
+        return []
+
+    def passed_over(self) -> list[str]:
+        """Return what was passed over in the data set's folders, and why, one sentence each."""
+        from bench.data.walk import passed_over
+
+        place = self.place()
+        return passed_over(place) if place is not None else []
 
     def differences(self) -> list[str]:
         """Return how this copy differs from the official set (other counts, …), one sentence each.
@@ -221,6 +243,11 @@ class OneVsRest(Dataset):
     def fingerprint(self) -> str:
         parts = [self.split(name).source.fingerprint for name in ("train", "test")]
         return hashlib.sha256("/".join(parts).encode()).hexdigest()
+
+    def same_images(self) -> list[str]:
+        from bench.data.doubles import Doubles
+
+        return Doubles(self.split("train").source, self.split("test").source).wrong()
 
     def differences(self) -> list[str]:
         return [

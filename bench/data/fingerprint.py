@@ -1,28 +1,35 @@
-"""Fingerprints of files: sha256 over content, computed once and kept by modification time and size.
+"""Fingerprints of files: sha256 over content, computed once and kept by what the file system says of a file.
 
 The same files give the same fingerprint on every machine and in every order. When a file is first read, its
 structure is checked too, so that a truncated download is named before anything runs. The results are kept
 under ``<cache>/hashes``, one JSON file per root folder; losing it only costs reading the files again.
+
+A file counts as unchanged while its modification time, size, change time and inode are the same: copies and
+moves that keep size and modification time are seen, since they change one of the others. Not seen is a
+change that the file system does not note (bytes written to the disk below it, a clock set back).
+`reading_anew` reads all the same; ``anobench data check`` does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.core.errors import AnobenchError, DataError
 from bench.core.files import cache_folder
+from bench.data.whole import truncated
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 #: Files that changed less than this long ago may change again within one tick of the file system's clock:
 #: their entries are used but not kept.
 SETTLED_NS = 100_000_000
@@ -30,19 +37,39 @@ SETTLED_NS = 100_000_000
 WHOLE_BYTES = 64 * 2**20
 CHUNK = 256
 
-_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-_JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+#: Modification time in ns, size, change time in ns, inode: a file with another one is read again.
+Stamp = tuple[int, int, int, int]
+#: Stamp, sha256, and what is wrong with the file (empty if nothing). Plain tuples, for speed: the cache may
+#: have 100,000 of them.
+Entry = tuple[Stamp, str, str]
 
-#: Modification time in ns, size, sha256, and what is wrong with the file (empty if nothing). A plain tuple,
-#: for speed: the cache may have 100,000 of them.
-_Entry = tuple[int, int, str, str]
+_STAMPS = ("mtimes_ns", "sizes", "ctimes_ns", "inodes")
 
 _lock = threading.Lock()
-_tables: dict[Path, dict[str, _Entry]] = {}
+_tables: dict[Path, dict[str, Entry]] = {}
+#: While `reading_anew`: the files that turned out to differ from what was kept of them.
+_stale: list[str] | None = None
+
+
+@contextlib.contextmanager
+def reading_anew() -> Iterator[list[str]]:
+    """Read every file that is asked for, whatever is kept of it.
+
+    Yields
+    ------
+    list of str
+        Files whose content has changed behind an unchanged stamp, as they are found.
+    """
+    global _stale
+    before, _stale = _stale, []
+    try:
+        yield _stale
+    finally:
+        _stale = before
 
 
 def file_sha256(path: Path) -> str:
-    """Return the sha256 (hex) of one file, kept by (resolved path, modification time, size).
+    """Return the sha256 (hex) of one file, kept by its resolved path and `Stamp`.
 
     Raises
     ------
@@ -50,7 +77,7 @@ def file_sha256(path: Path) -> str:
         The file cannot be read.
     """
     resolved = Path(os.path.realpath(path))
-    return _entries(resolved.parent, [resolved.name])[0][2]
+    return entries_of(resolved.parent, [resolved.name])[0][1]
 
 
 def file_hashes(root: Path, files: Sequence[Path | str]) -> list[str]:
@@ -63,7 +90,7 @@ def file_hashes(root: Path, files: Sequence[Path | str]) -> list[str]:
     ValueError
         A file is not under `root`.
     """
-    return [entry[2] for entry in _entries(Path(os.path.realpath(root)), _relative(root, files))]
+    return [entry[1] for entry in entries_of(Path(os.path.realpath(root)), _relative(root, files))]
 
 
 def files_fingerprint(root: Path, files: Sequence[Path | str]) -> str:
@@ -79,19 +106,23 @@ def files_fingerprint(root: Path, files: Sequence[Path | str]) -> str:
     Raises
     ------
     DataError
-        A file cannot be read, is empty, or is a truncated image (PNG without its IEND chunk, JPEG without
-        its end marker) or parquet file; the message names it.
+        A file cannot be read, is empty, or is a truncated image (see `bench.data.whole`) or parquet file;
+        the message names it.
     ValueError
         A file is not under `root`.
     """
     names = _relative(root, files)
-    entries = _entries(Path(os.path.realpath(root)), names)
-    broken = sorted((name, entry[3]) for name, entry in zip(names, entries, strict=True) if entry[3])
+    return combined(root, names, entries_of(Path(os.path.realpath(root)), names))
+
+
+def combined(root: Path, names: Sequence[str], entries: Sequence[Entry]) -> str:
+    """Return the fingerprint of files whose entries are known: see `files_fingerprint`."""
+    broken = sorted((name, entry[2]) for name, entry in zip(names, entries, strict=True) if entry[2])
     if broken:
         name, verdict = broken[0]
         more = f" (and {len(broken) - 1} more files are damaged)" if len(broken) > 1 else ""
         raise DataError(f"{root / name}: {verdict}{more}; fetch or export it again")
-    lines = sorted(f"{name}\0{entry[1]}\0{entry[2]}\n" for name, entry in zip(names, entries, strict=True))
+    lines = sorted(f"{name}\0{entry[0][1]}\0{entry[1]}\n" for name, entry in zip(names, entries, strict=True))
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -113,19 +144,19 @@ def _relative(root: Path, files: Sequence[Path | str]) -> list[str]:
     return names
 
 
-def _entries(root: Path, names: Sequence[str]) -> list[_Entry]:
-    """Return the entries of the files, reading those that are new or have changed."""
+def entries_of(root: Path, names: Sequence[str]) -> list[Entry]:
+    """Return what is known of files under a resolved root, reading those that are new or have changed."""
     where = _table_path(root)
     with _lock:
         table = _tables.get(where)
         if table is None:
             table = _tables[where] = _load(where)
     prefix = os.path.join(os.fspath(root), "")  # noqa: PTH118
-    found: dict[str, _Entry] = {}
+    found: dict[str, Entry] = {}
     unread: list[str] = []
     for name in dict.fromkeys(names):
         entry = table.get(name)
-        if entry is not None and entry[:2] == _stat(prefix + name):
+        if entry is not None and entry[0] == _stat(prefix + name) and _stale is None:
             found[name] = entry
         else:
             unread.append(name)
@@ -137,47 +168,60 @@ def _entries(root: Path, names: Sequence[str]) -> list[_Entry]:
             ):
                 found.update(zip(part, new, strict=True))
         settled = time.time_ns() - SETTLED_NS
+        if _stale is not None:
+            _stale.extend(
+                prefix + name for name in unread if name in table and _differs(table[name], found[name])
+            )
         with _lock:
-            table.update({name: found[name] for name in unread if found[name][0] < settled})
+            table.update({name: found[name] for name in unread if _changed_at(found[name]) < settled})
             _save(where, root, table)
     return [found[name] for name in names]
 
 
-def _stat(path: str) -> tuple[int, int]:
+def _differs(kept: Entry, found: Entry) -> bool:
+    return kept[0] == found[0] and kept[1] != found[1]
+
+
+def _changed_at(entry: Entry) -> int:
+    """Return when a file was last written or replaced, in ns."""
+    mtime_ns, _, ctime_ns, _ = entry[0]
+    return max(mtime_ns, ctime_ns)
+
+
+def _stat(path: str) -> Stamp:
     try:
-        status = os.stat(path)  # noqa: PTH116
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return status.st_mtime_ns, status.st_size
+        return stamp_of(os.stat(path))  # noqa: PTH116
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', '') or error})") from None
 
 
-def _read(path: str) -> _Entry:
-    mtime_ns, size = _stat(path)
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Return what tells whether a file has changed."""
+    return status.st_mtime_ns, status.st_size, status.st_ctime_ns, status.st_ino
+
+
+def _read(path: str) -> Entry:
+    stamp = _stat(path)
     try:
         with open(path, "rb") as file:  # noqa: PTH123
-            if size > WHOLE_BYTES:
+            if stamp[1] > WHOLE_BYTES:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 file.seek(-4, os.SEEK_END)
-                return mtime_ns, size, sha256, _verdict(path, b"PAR1" + file.read())
+                return stamp, sha256, _verdict(path, b"PAR1" + file.read())
             content = file.read()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return mtime_ns, size, hashlib.sha256(content).hexdigest(), _verdict(path, content)
+    return stamp, hashlib.sha256(content).hexdigest(), _verdict(path, content)
 
 
 def _verdict(path: str, content: bytes) -> str:
     """Return what is structurally wrong with a file; empty if nothing."""
     if not content:
         return "this file is empty"
-    if content.startswith(_PNG) and content.rfind(_PNG_END) < 0:
-        return "this PNG image is truncated (it has no IEND chunk)"
-    # In a scan's data 0xFF is always followed by 0x00 or a restart marker; an end marker before the last
-    # scan belongs to an embedded thumbnail.
-    if content.startswith(_JPEG) and content.rfind(_JPEG_END) < max(content.rfind(_JPEG_SCAN), 0):
-        return "this JPEG image is truncated (it has no end marker)"
     if path.endswith(".parquet") and not (content.startswith(b"PAR1") and content.endswith(b"PAR1")):
         return "this parquet file is truncated (it does not end with PAR1)"
-    return ""
+    why = truncated(content)
+    return f"this {why}" if why else ""
 
 
 def _table_path(root: Path) -> Path:
@@ -185,14 +229,15 @@ def _table_path(root: Path) -> Path:
     return cache_folder() / "hashes" / f"{name}.json"
 
 
-def _load(where: Path) -> dict[str, _Entry]:
+def _load(where: Path) -> dict[str, Entry]:
     try:
         table = json.loads(where.read_bytes())
         if table["schema"] != SCHEMA:
             return {}
         # Columns: one list a field is read twice as fast as one a file.
-        columns = [table[field] for field in ("mtimes_ns", "sizes", "sha256", "verdicts")]
-        return dict(zip(table["names"], zip(*columns, strict=True), strict=True))
+        stamps = zip(*(table[field] for field in _STAMPS), strict=True)
+        entries = zip(stamps, table["sha256"], table["verdicts"], strict=True)
+        return dict(zip(table["names"], entries, strict=True))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -200,17 +245,16 @@ def _load(where: Path) -> dict[str, _Entry]:
         return {}
 
 
-def _save(where: Path, root: Path, table: dict[str, _Entry]) -> None:
+def _save(where: Path, root: Path, table: dict[str, Entry]) -> None:
     from bench.core.files import write_atomically
 
-    mtimes_ns, sizes, sha256, verdicts = zip(*table.values(), strict=True) if table else ((), (), (), ())
+    stamps, sha256, verdicts = zip(*table.values(), strict=True) if table else ((), (), ())
     content = json.dumps(
         {
             "schema": SCHEMA,
             "root": os.fspath(root),
             "names": list(table),
-            "mtimes_ns": mtimes_ns,
-            "sizes": sizes,
+            **{field: [stamp[at] for stamp in stamps] for at, field in enumerate(_STAMPS)},
             "sha256": sha256,
             "verdicts": verdicts,
         }

@@ -1,4 +1,4 @@
-"""Folders of images: listing them, and reading them, or boxes in them, as a source."""
+"""Images in files: the files themselves, or boxes in them, as a source."""
 
 from __future__ import annotations
 
@@ -12,10 +12,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError
-from bench.data.fingerprint import file_hashes, files_fingerprint
+from bench.data.fingerprint import combined, entries_of, stamp_of
 from bench.data.source import EncodedSource, Pixels
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+class FileReader:
+    """Reads files of one root, and makes sure that each still is what the fingerprint was taken of.
+
+    Parameters
+    ----------
+    root : Path
+    files : sequence of str
+        Posix paths relative to `root`.
+
+    Attributes
+    ----------
+    fingerprint : str
+        As of `bench.data.fingerprint.files_fingerprint`.
+    known : dict
+        Stamp, sha256 and damage of each file.
+    """
+
+    def __init__(self, root: Path, files: Sequence[str]) -> None:
+        self._prefix = os.path.join(os.fspath(root), "")  # noqa: PTH118
+        entries = entries_of(Path(os.path.realpath(root)), files)
+        self.fingerprint = combined(root, files, entries)
+        self.known = dict(zip(files, entries, strict=True))
+
+    def read(self, file: str) -> bytes:
+        """Return a file's content.
+
+        Raises
+        ------
+        DataError
+            It cannot be read, or its content has changed.
+        """
+        path, (stamp, sha256, _) = self._prefix + file, self.known[file]
+        try:
+            with open(path, "rb") as opened:  # noqa: PTH123
+                now, content = stamp_of(os.fstat(opened.fileno())), opened.read()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+        if now != stamp and hashlib.sha256(content).hexdigest() != sha256:
+            raise DataError(
+                f"{path}: this file has changed since the data set was opened; run the same command again"
+            )
+        return content
 
 
 class FileSource(EncodedSource):
@@ -35,23 +77,23 @@ class FileSource(EncodedSource):
 
     def __init__(self, name: str, root: Path, files: Sequence[str]) -> None:
         files = tuple(files)
+        reader = FileReader(root, files)
         # The order counts too: a fingerprint and a row must always name the same image.
-        in_order = hashlib.sha256(
-            "\0".join([files_fingerprint(root, files), *files]).encode(errors="replace")
-        )
+        in_order = hashlib.sha256("\0".join([reader.fingerprint, *files]).encode(errors="replace"))
+        #: sha256 of each file's content, in the order of the rows.
+        self.hashes = [reader.known[file][1] for file in files]
         super().__init__(
             name,
             in_order.hexdigest(),
             len(files),
-            lambda row: (root / files[row]).read_bytes(),
+            lambda row: reader.read(files[row]),
             lambda row: str(root / files[row]),
         )
-        self._root, self._files = root, files
+        self._sha256 = [reader.known[file][1] for file in files]
 
     def contents(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Return the first eight bytes of each file's sha256: the same file anywhere is the same image."""
-        hashes = file_hashes(self._root, [self._files[row] for row in rows])
-        return np.array([int(digest[:16], 16) for digest in hashes], np.uint64)
+        return np.array([int(self._sha256[row][:16], 16) for row in rows], np.uint64)
 
 
 def neutral_order(files: Iterable[str]) -> list[str]:
@@ -72,25 +114,6 @@ def held_out(files: Iterable[str], seed: int) -> tuple[list[str], list[str]]:
     )
     n_train = len(ordered) * 4 // 5
     return ordered[:n_train], ordered[n_train:]
-
-
-def list_images(folder: Path, root: Path) -> list[str]:
-    """Return the image files anywhere under a folder, sorted, as posix paths relative to `root`.
-
-    Hidden files and folders, and other files, are skipped.
-    """
-    found: list[str] = []
-    start = len(os.path.join(os.fspath(root), ""))  # noqa: PTH118
-    for path, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = path[start:].replace(os.sep, "/")
-        inside = f"{inside}/" if inside else ""
-        found += [
-            inside + name
-            for name in names
-            if name.lower().endswith(IMAGE_ENDINGS) and not name.startswith(".")
-        ]
-    return sorted(found)
 
 
 class Crop(NamedTuple):
@@ -140,8 +163,9 @@ class CropSource(EncodedSource):
 
     def __init__(self, name: str, root: Path, crops: Sequence[Crop], *, sizes: Sequence[int] = ()) -> None:
         crops, sizes = tuple(crops), tuple(sizes)
-        files = files_fingerprint(root, sorted({crop.file for crop in crops}))
-        described = "\n".join([files, repr(sizes), *(repr(tuple(crop)) for crop in crops)])
+        within = sorted({crop.file for crop in crops})
+        reader = FileReader(root, within)
+        described = "\n".join([reader.fingerprint, repr(sizes), *(repr(tuple(crop)) for crop in crops)])
 
         def where(row: int) -> str:
             file, *box = crops[row]
@@ -159,7 +183,7 @@ class CropSource(EncodedSource):
             name,
             hashlib.sha256(described.encode(errors="replace")).hexdigest(),
             len(crops),
-            lambda row: (root / crops[row].file).read_bytes(),
+            lambda row: reader.read(crops[row].file),
             where,
         )
         self._cut = cut

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
 from collections.abc import Sequence, Set
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.errors import AnobenchError, DataError, did_you_mean, nearest
-from bench.core.files import cache_folder
-from bench.data.copies import MissingData, find_root
+from bench.core.errors import DataError, did_you_mean, nearest
+from bench.core.files import data_folders
+from bench.data.copies import MissingData, find_roots, holds_something
 from bench.data.dataset import Dataset
-from bench.data.fingerprint import file_hashes, files_fingerprint
+from bench.data.doubles import Doubles
+from bench.data.fingerprint import files_fingerprint
 from bench.data.folders import FileSource, neutral_order
 from bench.data.images import Images
+from bench.data.layouts import spelled
 from bench.data.listing import Listing, Sample, mvtec_listing
+from bench.data.masks import read_mask
 from bench.data.task import NORMAL_TYPE, LazyMasks, Mask, Task
-
-log = logging.getLogger(__name__)
+from bench.data.walk import passed_over
 
 
 class _Category(NamedTuple):
@@ -38,34 +38,77 @@ class InspectionSet(Dataset):
     """Normal images to train on; good and defective ones, with masks, to test on.
 
     A subclass names its `folders` and `categories` and, unless it has MVTec AD's layout, overrides `listing`.
-    Categories missing from the local copy are not tasks; `differences` names them.
+    Categories missing from the local copy are not tasks; `differences` names them. They may lie in several
+    folders of ``ANOBENCH_DATA``; of a category that several hold, the first counts.
     """
 
-    #: Accepted names of the data set's folder under a folder of ``ANOBENCH_DATA``.
+    #: Accepted names of the data set's folder under a folder of ``ANOBENCH_DATA``, and of one that holds a
+    #: copy converted to MVTec AD's layout.
     folders: ClassVar[tuple[str, ...]] = ()
+    converted: ClassVar[tuple[str, ...]] = ()
     categories: ClassVar[tuple[str, ...]] = ()
     #: (train, good test, anomalous test) images by category.
     expected: ClassVar[Any] = {}
+    #: A mask's pixels above this value are defective: 0, or 127 where masks were smoothed.
+    mask_above: ClassVar[int] = 0
 
     @cached_property
     def root(self) -> Path:
-        """The folder that holds the categories.
+        """The first of the folders that hold categories.
 
         Raises
         ------
         DataError
-            There is none in the data folders, or it holds no category.
+            There is none in the data folders.
         """
-        return find_root(self.folders, title=self.title, layout=self.layout, home=self.home)
+        return self.roots[0]
+
+    @cached_property
+    def roots(self) -> list[Path]:
+        """All folders that hold categories."""
+        if type(self).root is not InspectionSet.root:
+            return [self.root]
+        return find_roots(
+            (*self.folders, *self.converted),
+            title=self.title,
+            layout=self.layout,
+            home=self.home,
+            holds=self._is_root,
+        )
+
+    def _is_root(self, folder: Path) -> bool:
+        kind = type(self)
+        if kind.tasks is not InspectionSet.tasks and kind.holds is InspectionSet.holds:
+            return holds_something(folder)  # an adapter that finds its tasks by itself
+        return any(self.holds(folder, name) for name in self.categories)
+
+    def holds(self, root: Path, category: str) -> bool:
+        """Return whether a folder holds a category."""
+        return holds_something(root / category)
+
+    def at(self, category: str) -> Self:
+        """Return this data set with the root that holds a category: itself, if there is one root."""
+        root = next((root for root in self.roots if self.holds(root, category)), self.root)
+        if root == self.root:
+            return self
+        kind = type(self)
+        other = kind.__new__(kind)
+        cached = {name for name in dir(kind) if isinstance(getattr(kind, name), cached_property)}
+        vars(other).update({name: value for name, value in vars(self).items() if name not in cached})
+        vars(other).update(root=root, roots=[root])
+        return other
 
     def place(self) -> Path | None:
         return self.root
+
+    def passed_over(self) -> list[str]:
+        return [sentence for root in self.roots for sentence in passed_over(root)]
 
     def _how(self) -> str:
         return f"expected {self.layout} under a folder of ANOBENCH_DATA; get it from {self.home}"
 
     def tasks(self) -> list[str]:
-        there = [name for name in self.categories if (self.root / name).is_dir()]
+        there = [name for name in self.categories if any(self.holds(root, name) for root in self.roots)]
         if not there:
             names = sorted(path.name for path in self.root.iterdir())
             found = f"holds {', '.join(names[:6])}{', …' if len(names) > 6 else ''}" if names else "is empty"
@@ -92,8 +135,17 @@ class InspectionSet(Dataset):
     def _category(self, name: str) -> _Category:
         """Open a category, once: only here are its files listed and, where new, hashed."""
         if name not in self._opened:
-            self._opened[name] = self._open(name, self.listing(self._known(name, self.tasks())))
+            self._opened[name] = self._open(name, self._listing(self._known(name, self.tasks())))
         return self._opened[name]
+
+    def _listing(self, category: str) -> Listing:
+        here = self.at(category)
+        converted = any(here.root in spelled(folder, self.converted) for folder in data_folders())
+        return mvtec_listing(here.root / category) if converted else here.listing(category)
+
+    def _doubles(self, opened: _Category) -> Doubles:
+        types = [sample.type for sample in opened.test]
+        return Doubles(opened.train_source, opened.test_source, types)
 
     def _open(self, name: str, listing: Listing, what: str = "") -> _Category:
         by_file = {sample.file: sample for sample in listing.test}
@@ -136,7 +188,7 @@ class InspectionSet(Dataset):
         listing, test, *sources = opened
 
         def mask(row: int) -> Mask:
-            return read_mask(listing.root, test[row].file, test[row].masks)
+            return read_mask(listing.root, test[row].file, test[row].masks, self.mask_above)
 
         return Task(
             name=name,
@@ -149,17 +201,29 @@ class InspectionSet(Dataset):
             train_labels=train_labels,
         )
 
+    def mask_files(self, category: str) -> list[Path]:
+        """Return the files of a category's masks."""
+        opened = self._category(category)
+        return [opened.listing.root / mask for sample in opened.test for mask in sample.masks]
+
+    def same_images(self) -> list[str]:
+        return [note for name in self.tasks() for note in self._doubles(self._category(name)).wrong()]
+
     def differences(self) -> list[str]:
         there = self.tasks()
         notes = []
         if missing := [name for name in self.categories if name not in there]:
-            notes.append(f"{self.root} lacks {len(missing)} of {len(self.categories)}: {', '.join(missing)}")
+            where = " and ".join(map(str, self.roots))
+            notes.append(f"{where} lacks {len(missing)} of {len(self.categories)}: {', '.join(missing)}")
         for name in there:
             try:
-                listing = self._category(name).listing
+                opened = self._category(name)
             except DataError as error:
                 notes.append(str(error))
                 continue
+            listing = opened.listing
+            if self.own_images:
+                notes += self._doubles(opened).copies()
             bad = sum(sample.type != NORMAL_TYPE for sample in listing.test)
             found = (len(listing.train), len(listing.test) - bad, bad)
             if name in self.expected and found != tuple(self.expected[name]):
@@ -168,77 +232,3 @@ class InspectionSet(Dataset):
                     "test images, officially {}, {} and {}".format(*self.expected[name])
                 )
         return notes
-
-
-def read_mask(root: Path, image: str, masks: tuple[str, ...]) -> Mask:
-    """Return where any of the mask files is not 0, shape (h, w) of the image; all False without masks.
-
-    Raises
-    ------
-    DataError
-        A mask cannot be read, or has another size than its image; the message names both.
-    """
-    size = _size(root / image)
-    found = np.zeros(size[::-1], np.bool_)
-    for mask in masks:
-        if (other := _size(root / mask)) != size:
-            raise DataError(
-                f"{root / mask}: this mask has {other[0]} x {other[1]} pixels, its image {root / image} "
-                f"has {size[0]} x {size[1]}; they must be equal"
-            )
-        found |= _not_zero(root / mask)
-    return found
-
-
-def empty_masks(root: Path, files: Sequence[str]) -> list[bool]:
-    """Return whether each mask is empty, for data sets in which only the masks show which images are good.
-
-    Each distinct file is decoded once, and the answer is kept by its sha256 under ``<cache>/masks``.
-
-    Raises
-    ------
-    DataError
-        A mask cannot be read.
-    """
-    from bench.core.files import write_atomically
-
-    where = cache_folder() / "masks" / "empty.json"
-    try:
-        kept: dict[str, bool] = dict(json.loads(where.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        kept = {}
-    hashes = file_hashes(root, files)
-    unknown = {digest: file for digest, file in zip(hashes, files, strict=True) if digest not in kept}
-    if unknown:
-        kept |= {digest: not bool(_not_zero(root / file).any()) for digest, file in unknown.items()}
-        try:
-            write_atomically(where, json.dumps(kept).encode(), durable=False)
-        except AnobenchError as error:
-            log.info("which masks are empty is not kept: %s", error)
-    return [bool(kept[digest]) for digest in hashes]
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Return (width, height) from an image's header."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read as an image ({error})") from None
-
-
-def _not_zero(path: Path) -> Mask:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            # Indices of a palette and channels are taken as they are: small numbers mean "defect" too.
-            values = np.asarray(image)
-    except OSError as error:
-        raise DataError(f"{path}: this mask cannot be decoded ({error}); it may be truncated") from None
-    if image.mode in ("LA", "RGBA"):
-        values = values[..., :-1]
-    found: Mask = (values != 0).any(-1) if values.ndim == 3 else values != 0
-    return found

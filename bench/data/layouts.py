@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -18,12 +18,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError, did_you_mean
-from bench.data.folders import FileSource, list_images, neutral_order
+from bench.data.folders import FileSource, neutral_order
 from bench.data.parquet import ParquetTable
 from bench.data.source import Source
+from bench.data.walk import list_images
 
 #: Files of each split, relative to the folder that a layout looked into.
 Files = Mapping[str, Sequence[str]]
+
+
+def spelled(folder: Path, names: Iterable[str]) -> list[Path]:
+    """Return the folders of given names in a folder, those that are spelled so first.
+
+    Case, hyphens, underscores and blanks do not matter: ``MVTec-AD`` is ``mvtec_ad``. A name may have parts,
+    ``cifar10/plain_text``.
+    """
+    names = tuple(names)
+    exact = [folder / name for name in names if (folder / name).is_dir()]
+    found = dict.fromkeys(path for name in names for path in _alike(folder, name.split("/")))
+    return [*exact, *(path for path in found if path not in exact)]
+
+
+def _alike(folder: Path, parts: Sequence[str]) -> list[Path]:
+    if not parts:
+        return [folder]
+    alike = [path for path in _folders(folder) if _plain(path.name) == _plain(parts[0])]
+    return [path for inside in alike for path in _alike(inside, parts[1:])]
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:
+        return []
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.casefold())
 
 
 class Layout(ABC):
@@ -67,7 +98,8 @@ class FixedFiles(Layout):
         """Return the names of each split's files."""
 
     def find(self, folder: Path) -> tuple[Path, Files] | None:
-        for root in (folder / name for name in self.folders):
+        problem: DataError | None = None
+        for root in spelled(folder, self.folders):
             found = {}
             for split, names in self.names().items():
                 candidates = [[name + ending for ending in self.endings] for name in names]
@@ -75,12 +107,16 @@ class FixedFiles(Layout):
                 if all(there):
                     found[split] = there
                 elif any(there):
-                    raise DataError(
+                    found.clear()
+                    problem = problem or DataError(
                         f"{root}: expected {names[there.index('')]}, which is missing, found only "
                         f"{', '.join(filter(None, there))}; get it too, or unpack the archive again"
                     )
+                    break
             if found:
                 return root, found
+        if problem:
+            raise problem
         return None
 
 
@@ -100,18 +136,18 @@ class Parquet(Layout):
         return f"{self.dataset}/{inside}{{train,test}}-*.parquet (columns {self.image}, {self.label})"
 
     def find(self, folder: Path) -> tuple[Path, Files] | None:
-        root = folder / self.dataset
-        for inside in (f"{self.config}/", "") if self.config else ("",):
-            files = {
-                split: sorted(
-                    path.relative_to(root).as_posix() for path in root.glob(f"{inside}{stem}-*.parquet")
-                )
-                for split, stem in self.splits
-            }
-            if any(files.values()):
-                for names in files.values():
-                    _all_shards(root, names)
-                return root, {split: names for split, names in files.items() if names}
+        for root in spelled(folder, [self.dataset]):
+            for inside in (f"{self.config}/", "") if self.config else ("",):
+                files = {
+                    split: sorted(
+                        path.relative_to(root).as_posix() for path in root.glob(f"{inside}{stem}-*.parquet")
+                    )
+                    for split, stem in self.splits
+                }
+                if any(files.values()):
+                    for names in files.values():
+                        _all_shards(root, names)
+                    return root, {split: names for split, names in files.items() if names}
         return None
 
     def open(
@@ -153,13 +189,11 @@ class ClassFolders(Layout):
         return f"{self.dataset}/{{{','.join(folder for _, folder in self.splits)}}}/<class>/*.png"
 
     def find(self, folder: Path) -> tuple[Path, Files] | None:
-        root = folder / self.dataset
-        files = {
-            split: list_images(root / name, root) for split, name in self.splits if (root / name).is_dir()
-        }
-        return (
-            (root, {split: names for split, names in files.items() if names}) if any(files.values()) else None
-        )
+        for root in spelled(folder, [self.dataset]):
+            listed = {split: list_images(root / name, root) for split, name in self.splits}
+            if files := {split: names for split, names in listed.items() if names}:
+                return root, files
+        return None
 
     def open(
         self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]

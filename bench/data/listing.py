@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.core.errors import DataError, did_you_mean
-from bench.data.folders import list_images
+from bench.core.errors import DataError
+from bench.data.rows import ListedImage, image_rows
 from bench.data.task import NORMAL_TYPE
-
-#: Words that split files use for a normal image and for an anomaly without a type; any other label is the
-#: defect's type.
-NORMAL_WORDS = frozenset({"good", "normal", "ok", "0", "false"})
-ANOMALY_WORDS = frozenset({"anomaly", "anomalous", "bad", "ng", "1", "true"})
+from bench.data.walk import composed, list_images, subfolders
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +115,15 @@ def mvtec_listing(
     masks = _masks_by_image(root, truth, suffix)
     normal = [Sample(file, NORMAL_TYPE) for file in list_images(root / good, root)]
     samples = []
-    for path in sorted((root / test).iterdir()):
-        if not path.is_dir() or path == root / truth or path.name.startswith("."):
-            continue
-        for file in list_images(path, root):
-            stem = file.rpartition("/")[2].rpartition(".")[0]
-            of_image = masks.pop(f"{path.name}/{stem}", ())
-            if path.name != Path(good).name:
-                samples.append(Sample(file, path.name, of_image))
+    types = [path.name for path in subfolders(root / test) if path != root / truth]
+    good_name = Path(good).name
+    for kind in types:
+        for file in list_images(root / test / kind, root):
+            key = composed(f"{kind}/{file.rpartition('/')[2].rpartition('.')[0]}")
+            if kind == good_name:
+                masks.pop(key, None)
+            else:
+                samples.append(Sample(file, composed(kind), masks.pop(key, ())))
     if masks:
         raise DataError(
             f"{root / next(iter(masks.values()))[0]}: this mask belongs to no image in {root / test}"
@@ -141,7 +138,7 @@ def _check_folders(root: Path, train: str, test: str) -> None:
         if not (root / folder).is_dir():
             found = ", ".join(sorted(path.name for path in root.iterdir())) if root.is_dir() else "nothing"
             raise DataError(f"{root}: expected the folder {folder}, found {found or 'an empty folder'}")
-    beside = [p.name for p in (root / train).parent.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    beside = [path.name for path in subfolders((root / train).parent)]
     if "/" in train and beside != [Path(train).name]:
         raise DataError(
             f"{root / train}: expected no other folder beside it, found {', '.join(sorted(beside))}"
@@ -154,41 +151,9 @@ def _masks_by_image(root: Path, truth: str, suffix: str) -> dict[str, tuple[str,
     for file in list_images(root / truth, root):
         kind, *rest = file.removeprefix(f"{truth}/").split("/")
         stem = Path(rest[0]).stem.removesuffix(suffix) if len(rest) == 1 else rest[0] if rest else kind
-        key = f"{kind}/{stem}"
+        key = composed(f"{kind}/{stem}")
         found[key] = (*found.get(key, ()), file)
     return found
-
-
-def read_rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """Read a CSV file that must have the given columns; each row has all columns, and its line as ``#``.
-
-    Raises
-    ------
-    DataError
-        It is missing, not a CSV file or empty, or a column is missing.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = header
-            rows = [
-                {"#": str(line), **{name: (value or "").strip() for name, value in row.items() if name}}
-                for line, row in enumerate(reader, 2)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV ({error})") from None
-    for column in columns:
-        if column not in header:
-            raise DataError(f"{path}: there is no column {column!r}{did_you_mean(column, header)}")
-    if not rows:
-        raise DataError(f"{path}: there are no rows below the header")
-    return rows
-
-
-def _type_of(label: str) -> str:
-    word = label.lower()
-    return NORMAL_TYPE if word in NORMAL_WORDS else "anomaly" if word in ANOMALY_WORDS else label
 
 
 def csv_listing(
@@ -202,33 +167,40 @@ def csv_listing(
 ) -> Listing:
     """Make a listing of rows with the columns `image_column`, ``split``, ``label`` and, if any, ``mask``.
 
+    Images that lie outside `root` are listed from the nearest folder that holds it and them.
+
     Raises
     ------
     DataError
-        A split that is neither train nor test, an anomaly in the train split, or a file that is missing; the
-        message names the table's line.
+        A split that is neither train nor test, an anomaly in the train split, an image in several rows, or a
+        file that is missing; the message names the table's lines.
     """
-    train, test = [], []
-    for row in rows:
-        kind = _type_of(row["label"])
-        mask = row.get("mask", "") if kind != NORMAL_TYPE else ""
-        if not kind or not row[image_column]:
-            raise DataError(f"{table}, line {row['#']}: expected an image and a label, found {row}")
-        for file in filter(None, (row[image_column], mask)):
-            if not (root / file).is_file():
-                raise DataError(f"{table}, line {row['#']}: {root / file} does not exist")
-        if row["split"] == "test":
-            test.append(Sample(row[image_column], kind, (mask,) if mask else ()))
-        elif row["split"] != "train":
+    found = image_rows(root, table, rows, image_column)
+    for row in found:
+        if row.split == "train" and row.type != NORMAL_TYPE:
             raise DataError(
-                f"{table}, line {row['#']}: expected the split train or test, found {row['split']!r}"
-            )
-        elif kind != NORMAL_TYPE:
-            raise DataError(
-                f"{table}, line {row['#']}: an anomaly ({kind}) in the train split; "
+                f"{table}, line {row.line}: an anomaly ({row.type}) in the train split; "
                 "expected normal images only: contaminate with a suite's contamination instead"
             )
-        else:
-            train.append(row[image_column])
+    base = _common_root(root, found)
+
+    def inside(file: str) -> str:
+        return file if base == root else Path(os.path.relpath(root / file, base)).as_posix()
+
+    train = [inside(row.file) for row in found if row.split == "train"]
+    test = [
+        Sample(inside(row.file), row.type, tuple(inside(mask) for mask in filter(None, (row.mask,))))
+        for row in found
+        if row.split == "test"
+    ]
     with_masks = masked and any(sample.masks for sample in test)
-    return Listing(root, train, test, with_masks, (table.relative_to(root).as_posix(),)).checked(what)
+    return Listing(base, train, test, with_masks, (table.relative_to(base).as_posix(),)).checked(what)
+
+
+def _common_root(root: Path, rows: Sequence[ListedImage]) -> Path:
+    """Return the table's folder, or where files lie outside it the nearest one that holds all of them."""
+    files = [file for row in rows for file in (row.file, row.mask)]
+    if not any(file.startswith(("/", "..")) or ":" in file[:3] for file in files):
+        return root
+    full = {os.path.dirname(os.path.abspath(root / file)) for file in files if file}  # noqa: PTH100, PTH120
+    return Path(os.path.commonpath([os.path.abspath(root), *full]))  # noqa: PTH100

@@ -5,12 +5,15 @@ Every image leaves a source as ``uint8`` RGB, by one rule (`to_rgb`), whatever i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
+import re
 import threading
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,7 @@ from numpy.typing import NDArray
 
 from bench.core.errors import DataError
 from bench.data.rowarray import RowArray
+from bench.data.whole import truncated
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -60,28 +64,64 @@ def to_rgb(image: Image.Image) -> Pixels:
 
 
 def decode(content: bytes, where: str) -> Pixels:
-    """Decode one encoded image (PNG, JPEG, BMP, …).
+    """Decode one encoded image (PNG, JPEG, BMP, …); of several pages or frames the first.
 
     Raises
     ------
     DataError
-        The image is truncated or not an image; the message names `where`.
+        The image is truncated, damaged, too large or not an image; the message names `where`.
+    """
+    try:
+        with open_image(content, where) as image:
+            return to_rgb(image)
+    except DataError as error:
+        raise DataError(str(error) if where in str(error) else f"{where}: {error}") from None
+
+
+@contextlib.contextmanager
+def open_image(content: bytes, where: str) -> Iterator[Image.Image]:
+    """Open and load an encoded image.
+
+    Raises
+    ------
+    DataError
+        As for `decode`.
     """
     from PIL import Image
 
+    # Large, whole images are wanted here; those too large to be read are told below.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            return to_rgb(image)
-    except DataError as error:
-        raise DataError(f"{where}: {error}") from None
+        image = Image.open(io.BytesIO(content))
+        image.load()
     except MemoryError:
         raise
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{where}: {_too_large(error)}") from None
     except Exception as error:  # a damaged file can make a decoder fail in any way
-        raise DataError(
-            f"{where}: this image cannot be decoded ({error or type(error).__name__}); "
-            "it may be truncated: fetch or export it again"
-        ) from None
+        raise DataError(f"{where}: {_undecodable(content, error)}") from None
+    with image:
+        yield image
+
+
+def _too_large(error: Exception) -> str:
+    pixels, limit = (int(number) / 1e6 for number in re.findall(r"\d+", str(error))[:2])
+    return (
+        f"this image is too large to be read: {pixels:,.0f} megapixels, the limit is {limit:,.0f}; "
+        "scale it down, or cut it into tiles"
+    )
+
+
+def _undecodable(content: bytes, error: Exception) -> str:
+    """Return what to say of an image that cannot be decoded; "truncated" only of one that is."""
+    if why := truncated(content):
+        return f"this image cannot be decoded: this {why}; fetch or export it again"
+    reason = re.sub(r"<_io\.BytesIO[^>]*>", "it", str(error)) or type(error).__name__
+    reason = reason.replace("image file is truncated", "its data end too early")
+    return (
+        f"this image cannot be decoded ({reason}); it is damaged, or of a kind that Pillow does not read: "
+        "fetch it again, or save it as PNG"
+    )
 
 
 class Source(ABC):

@@ -125,12 +125,12 @@ class Backbone:
         if given.is_absolute():
             candidates = [given]
         else:
-            folders = ([self.folder] if self.folder is not None else []) + data_folders()
-            candidates = [folder / given for folder in folders]
+            folders = ([self.folder] if self.folder is not None else []) + [Path.cwd(), *data_folders()]
+            candidates = list(dict.fromkeys(folder / given for folder in folders))
         for candidate in candidates:
             if candidate.is_file():
                 return candidate
-        looked = ", ".join(map(str, candidates)) or "no folder, as there is neither a suite nor ANOBENCH_DATA"
+        looked = ", ".join(map(str, candidates))
         mend = "" if given.is_absolute() else " Put it beside the suite, or set ANOBENCH_DATA to its folder."
         raise BackboneError(
             f"backbone {self.name}: the weights file {str(given)!r} is missing; looked at {looked}.{mend}"

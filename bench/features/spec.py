@@ -14,8 +14,9 @@ import difflib
 import functools
 import importlib.util
 import json
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -71,7 +72,7 @@ class NetworkTable(_Table):
     preset : str
         Any other backbone to start from, e.g. ``"panda"``; the other keys override it.
     args : dict
-        Passed to ``timm.create_model`` or torchvision's builder.
+        Passed to ``timm.create_model`` or torchvision's builder; weights are named by `file` instead.
     file : str
         Local weights (safetensors, or a torch file that loads with ``weights_only=True``): absolute, beside
         the suite, or in a folder of ``ANOBENCH_DATA``.
@@ -130,6 +131,11 @@ class NetworkTable(_Table):
                 "expected exactly one of the keys timm, torchvision and preset, "
                 f"got {' and '.join(given) or 'none'}"
             )
+        if named := weights_in(self.args):
+            raise ValueError(
+                f"args names weights ({named}), whose content results would not depend on; name them by the "
+                "key file, so that they are checked and part of each result's key"
+            )
         if self.sha256 is not None and not _HEX.fullmatch(self.sha256):
             raise ValueError(f"sha256 must be 64 hexadecimal digits, got {self.sha256!r}")
         if self.sha256 is not None and self.file is None and self.preset is None:
@@ -165,6 +171,43 @@ class HogTable(_Table):
                 f"fewer than the {self.block} of a block; choose a smaller cell or block, or a larger size"
             )
         return self
+
+
+#: Arguments of timm and torchvision that say where weights come from.
+_WEIGHT_KEYS = frozenset({
+    "cache_dir", "checkpoint", "checkpoint_file", "checkpoint_path", "ckpt", "ckpt_path", "file", "filename",
+    "hf_hub_filename", "hf_hub_id", "init_checkpoint", "load_from", "path", "pretrained", "pretrained_path",
+    "resume", "source", "state_dict", "url", "weights", "weights_backbone", "weights_path",
+})  # fmt: skip
+_WEIGHT_FILE = re.compile(
+    r"[/\\]|^~|^[\w+-]+:|\.(?:safetensors|pth|pt|pth\.tar|bin|ckpt|npz|npy|h5|hdf5|onnx|pkl|pickle|msgpack|tar|zip)$",
+    re.IGNORECASE,
+)
+
+
+def weights_in(args: object, where: str = "args") -> str:
+    """Return the first value in a network's arguments, at any depth, that names weights; empty if none does.
+
+    Weights are named by what an argument is called, and by any text that looks like a path, a file of
+    weights or an address.
+    """
+    if isinstance(args, Mapping):
+        for key, value in args.items():
+            here = f"{where}.{key}"
+            if str(key).lower() in _WEIGHT_KEYS and value not in (None, False, ""):
+                return f"{here} = {value!r}"
+            if found := weights_in(value, here):
+                return found
+    elif isinstance(args, str):
+        if _WEIGHT_FILE.search(args) or ("." in args and Path(args).is_file()):
+            return f"{where} = {args!r}"
+    elif isinstance(args, Iterable):
+        for at, value in enumerate(args):
+            if found := weights_in(value, f"{where}[{at}]"):
+                return found
+    elif isinstance(args, os.PathLike):
+        return f"{where} = {os.fspath(args)!r}"
+    return ""
 
 
 def explain(where: str, error: Any) -> str:

@@ -71,13 +71,15 @@ def launch(
     ArchiveError
         The results folder cannot be written.
     AnobenchError
-        An option cannot be used on this machine.
+        An option cannot be used on this machine, or weights or libraries are missing for all cells.
     """
     prepared.archive.check_writable()
     prepared.archive.write_plan(prepared.plan)
     for line in earlier_failures(prepared.records, prepared.todo):
         say(line)
-    return _drive(prepared, options or Options(), view, say) if prepared.todo else ""
+    if not prepared.todo:
+        return ""
+    return _drive(prepared.runnable(say), options or Options(), view, say)
 
 
 def _drive(
@@ -146,6 +148,7 @@ def _setup(suite: Suite, registry: Registry, options: Options, devices: Sequence
         limits=limits,
         device=devices[0],
         threads=options.threads or CELL_THREADS,
+        path_folders=tuple(str(folder) for folder in registry.path_folders),
         repeats=REPEATS if options.timing == "exclusive" else 0,
     )
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
-from bench.core.errors import SelectorError, SuiteError
+from bench.core.errors import AnobenchError, SelectorError, SuiteError
 from bench.core.plan import Plan
 from bench.core.selector import Selector, expand, parse
+from bench.features.backbone import Backbones
 from bench.run.timing import PACKED
 from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
@@ -34,6 +35,31 @@ class Prepared:
     #: The records that exist, by key; `launch` adds to them.
     records: dict[str, Record]
     todo: tuple[Cell, ...]
+
+    def missing(self) -> dict[str, str]:
+        """Return why cells that are left cannot be run on this machine, by their key."""
+        from bench.run.ready import what_is_missing
+
+        backbones = Backbones(self.suite.file.backbones, self.suite.folder)
+        return what_is_missing(self.todo, self.registry, backbones)
+
+    def runnable(self, say: Callable[[str], None]) -> Prepared:
+        """Return the same without the cells that cannot be run on this machine, and say why those cannot.
+
+        Raises
+        ------
+        AnobenchError
+            None of them can.
+        """
+        missing = self.missing()
+        reasons = dict.fromkeys(missing.values())
+        left = tuple(cell for cell in self.todo if cell.key not in missing)
+        if missing and not left:
+            raise AnobenchError("\n".join(reasons))
+        for reason in reasons:
+            count = sum(each == reason for each in missing.values())
+            say(f"{count} cells are left out: {reason}")
+        return replace(self, todo=left)
 
     def results(self) -> Results:
         """Return the results so far."""

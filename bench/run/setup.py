@@ -42,6 +42,8 @@ class Setup:
         ``"cpu"``, ``"cuda:1"``; an executor with several gives each worker its own.
     threads : int
         Of a cell (`bench.features.device`).
+    path_folders : tuple of str
+        Where relative paths of images start.
     extraction_threads : int or None
         Of forward passes on the CPU; None is all cores.
     repeats : int
@@ -57,6 +59,7 @@ class Setup:
     threads: int = CELL_THREADS
     extraction_threads: int | None = None
     repeats: int = 0
+    path_folders: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, suite: Suite, folders: Iterable[Path], **more: Any) -> Self:
@@ -100,6 +103,7 @@ class Setup:
         """Return the registry over `folders`."""
         found = Registry()
         found.folders = [Path(folder) for folder in self.folders]
+        found.path_folders = [Path(folder) for folder in self.path_folders]
         return found
 
     def to_json(self) -> str:

@@ -112,6 +112,10 @@ class Adapter:
     offers: frozenset[str] = frozenset()
     code: str = ""
     problem: str = ""
+    #: The text that was read: what runs is what was hashed, even if the file is changed meanwhile.
+    source: str = ""
+    #: Libraries that it imports.
+    imports: frozenset[str] = frozenset()
 
     def selection(self, params: Mapping[str, object]) -> str:
         """Return how results are chosen with these parameters (see `bench.train.method.Method`)."""
@@ -191,7 +195,8 @@ class Adapter:
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         try:
-            spec.loader.exec_module(module)
+            # Not through the loader: Python's cache of compiled files trusts time and size.
+            exec(compile(self.source, str(self.path), "exec"), module.__dict__)
         except Exception as error:
             del sys.modules[module_name]
             frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == self.path]

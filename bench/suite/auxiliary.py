@@ -1,9 +1,9 @@
 """Auxiliary images, which a method gets in addition to its training images: outliers, textures.
 
 `Method.auxiliary_images` names the parameters for them; the value is a data set's selector (all images of its
-train split; with ``task=`` the normal ones of these tasks) or a folder of images (absolute, or in a folder of
-``ANOBENCH_DATA``). Their content is part of the cell's key; the runner makes sure that none of them is a test
-image.
+train split; with ``task=`` the normal ones of these tasks) or a folder of images (absolute, beside the suite,
+in the working directory or in a folder of ``ANOBENCH_DATA``). Their content is part of the cell's key; the
+runner makes sure that none of them is a test image.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from functools import cached_property
 from bench.core.errors import AnobenchError, DataError, did_you_mean
 from bench.core.files import data_folders, expanded
 from bench.core.selector import Selector, format_selector, parse
-from bench.data.folders import FileSource, list_images
+from bench.data.folders import FileSource
 from bench.data.images import Images
 from bench.data.origins import pixel_digests
 from bench.data.source import Source
 from bench.data.task import Task
+from bench.data.walk import list_images
 from bench.suite.adapter import Adapter
 from bench.suite.registry import Registry
 
@@ -118,12 +119,13 @@ def open_auxiliary(text: str, registry: Registry) -> AuxiliaryImages:
     if selector.name in registry.datasets:
         return _of_dataset(text, selector, registry)
     given = expanded(text)
-    candidates = [given] if given.is_absolute() else [folder / given for folder in data_folders()]
+    places = () if given.is_absolute() else (*registry.path_folders, *data_folders())
+    candidates = [folder / given for folder in places] or [given]
     for folder in candidates:
         if folder.is_dir() and (files := list_images(folder, folder)):
             source = FileSource(f"extra/{folder.name}", folder, files)
             return AuxiliaryImages(text, Images.of(source), source.fingerprint, (source,))
-    looked = ", ".join(map(str, candidates)) or "no folder, as ANOBENCH_DATA is not set"
+    looked = ", ".join(map(str, candidates))
     raise DataError(
         f"{text!r} is neither a data set nor a folder of images (looked in {looked})"
         f"{did_you_mean(selector.name or text, registry.datasets)}"

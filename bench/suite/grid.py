@@ -13,6 +13,7 @@ from bench.core.files import data_folders
 from bench.core.plan import Column, Entry, Plan, Row
 from bench.core.selector import format_selector, parse
 from bench.data.dataset import Dataset
+from bench.data.walk import composed
 from bench.features.backbone import Backbone, Backbones
 from bench.suite.adapter import Adapter
 from bench.suite.auxiliary import auxiliary_fingerprint
@@ -77,6 +78,8 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     DataError
         A data set that the suite names is missing or damaged.
     """
+    if suite.folder is not None:
+        registry.add_suite(suite.folder)
     backbones = Backbones(suite.file.backbones, suite.folder)
     methods = list(_methods(suite, registry, backbones))
     problems: list[str] = []
@@ -90,7 +93,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     ]
     labels = tell_apart([(m.title, m.label, m.said) for m in methods], "methods", suite.source)
     problems += [m.method.problem for m in methods if m.method.problem]
-    notes = [f"{d.name}: {_short(note)}" for d in datasets for note in d.dataset.differences()]
+    notes = [f"{d.name}: {_short(note)}" for d in datasets for note in _notes(d.dataset)]
     entries = tuple(_entries(suite, datasets, methods, columns, notes))
     return Plan(
         suite=suite.name,
@@ -112,6 +115,11 @@ def _titles(datasets: list[OpenDataset], suite: Suite) -> list[str]:
     names = [(d.title, d.name, dict(parse(d.name).params)) for d in datasets]
     found = tell_apart(names, "datasets", suite.source)
     return [title if d.title else "" for d, title in zip(datasets, found, strict=True)]
+
+
+def _notes(dataset: Dataset) -> list[str]:
+    """Return what is to be known of a data set before its numbers are believed."""
+    return [*dataset.differences(), *dataset.same_images(), *dataset.passed_over()]
 
 
 def _short(note: str) -> str:
@@ -154,17 +162,21 @@ def _open(name: str, adapter: Adapter, registry: Registry) -> OpenDataset:
     dataset = registry.open_dataset(name)
     with blaming(adapter, name):
         fingerprint = dataset.fingerprint()
+        if dataset.own_images and (wrong := dataset.same_images()):
+            raise DataError(f"{'; '.join(wrong)}; an image can be for one thing only: remove the others")
     return OpenDataset(name, adapter, dataset, fingerprint, ())
 
 
 def _matching_tasks(dataset: Dataset, wanted: str, where: str) -> list[str]:
     """Return the tasks that match a glob, or several joined by ``|``."""
     tasks = dataset.tasks()
-    patterns = [pattern.strip() for pattern in wanted.split("|")]
+    patterns = [composed(pattern.strip()) for pattern in wanted.split("|")]
     for pattern in patterns:
-        if not fnmatch.filter(tasks, pattern):
+        if not any(fnmatch.fnmatch(composed(task), pattern) for task in tasks):
             raise SuiteError(f"{where} has no task {pattern!r}{dataset.hint(pattern, tasks)}")
-    return [task for task in tasks if any(fnmatch.fnmatchcase(task, pattern) for pattern in patterns)]
+    return [
+        task for task in tasks if any(fnmatch.fnmatchcase(composed(task), pattern) for pattern in patterns)
+    ]
 
 
 def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator[ChosenMethod]:

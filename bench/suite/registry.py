@@ -15,8 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.core.errors import AdapterError, AnobenchError, SelectorError, SuiteError, did_you_mean
+from bench.core.cell import Value
+from bench.core.errors import AdapterError, AnobenchError, DataError, SelectorError, SuiteError, did_you_mean
 from bench.core.selector import Selector, parse
+from bench.data.walk import OnDisk
 from bench.suite.adapter import Adapter, Kind
 from bench.suite.adapterfile import BASES, FOLDERS, read_adapter
 
@@ -40,6 +42,9 @@ def blaming(adapter: Adapter, name: str) -> Iterator[None]:
         yield
     except AnobenchError:
         raise
+    except OSError as error:  # a file's fault, not the adapter's
+        what = error.filename or name
+        raise DataError(f"{what}: cannot be read ({error.strerror or error})") from error
     except Exception as error:
         log.debug("opening %s", name, exc_info=True)
         raise AdapterError(
@@ -77,7 +82,27 @@ class Registry:
         self.shadowed: list[Adapter] = []
         #: Files in adapter folders without an adapter, by stem.
         self.ignored: dict[str, Path] = {}
+        #: Where relative paths of images start: the suite's folder, then the working directory.
+        self.path_folders = here
         self._opened: dict[str, Dataset] = {}
+
+    def add_suite(self, folder: Path) -> None:
+        """Find what lies beside a suite's file: methods and data sets, and relative paths of images."""
+        if folder not in self.path_folders:
+            self.path_folders = [folder, *self.path_folders]
+            self._opened.clear()
+        for beside in (folder, folder.parent) if folder.name == "suites" else (folder,):
+            inside = any((beside / name).is_dir() for name in FOLDERS.values())
+            if inside and beside not in self.folders:
+                # Before the working directory and the stock folder, but after the folders that were given.
+                at = min(
+                    self.folders.index(each)
+                    for each in (*self.path_folders[1:], stock_folder())
+                    if each in self.folders
+                )
+                self.folders.insert(at, beside)
+                for known in ("methods", "datasets", "suites"):
+                    self.__dict__.pop(known, None)
 
     def _find(self, kind: Kind) -> dict[str, Adapter]:
         found: dict[str, Adapter] = {}
@@ -162,8 +187,24 @@ class Registry:
             selector = parse(name)
             (adapter,) = self.match("dataset", selector, name)
             with blaming(adapter, name):
-                self._opened[name] = adapter.load()(**adapter.check(selector.params, name))
+                params = adapter.check(selector.params, name)
+                self._opened[name] = adapter.load()(**self._with_paths(adapter, params))
         return self._opened[name]
+
+    def _with_paths(self, adapter: Adapter, params: dict[str, Value]) -> dict[str, Value]:
+        """Return a data set's parameters with relative paths found in `path_folders`."""
+        declared = adapter.attributes.get("paths", ())
+        found = dict(params)
+        for name, value in params.items():
+            if isinstance(value, str) and (
+                name in declared or (value.startswith((".", "..")) and "/" in value)
+            ):
+                places = (OnDisk(folder).find(value) for folder in self.path_folders if value[:1] not in "/~")
+                for folder, place in zip(self.path_folders, places, strict=False):
+                    if place is not None:
+                        found[name] = str(folder / place)
+                        break
+        return found
 
     def suite_path(self, name: str) -> Path:
         """Return a suite's file: a path that exists, or the name of a suite in one of the bench folders.

@@ -131,12 +131,23 @@ class Resolver:
 
     def _resolve(self, cell: Cell) -> ResolvedMethod:
         (adapter,) = self.registry.match("method", Selector(cell.method), cell.task_name)
+        self._refuse_changed(cell, adapter)
         params = dict(cell.params)
         base = _base(adapter, params, self.registry, cell.task_name)
         backbone = {"backbone": cell.backbone} if cell.backbone else {}
         if base is not None:
             return ResolvedMethod(adapter, params, replace(base, params={**base.params, **backbone}))
         return ResolvedMethod(adapter, params | backbone)
+
+    def _refuse_changed(self, cell: Cell, method: Adapter) -> None:
+        """Refuse a cell that was planned with other code than this process has read: its key is of that."""
+        dataset = self.registry.datasets.get(cell.dataset.partition("[")[0])
+        planned = dict(cell.code)
+        for kind, adapter in (("method", method), ("dataset", dataset)):
+            if adapter is not None and planned.get(kind, adapter.code) != adapter.code:
+                raise AdapterError(
+                    f"{adapter.path} has changed since this run was planned; run the same command again"
+                )
 
     def find(self, cell: Cell) -> ResolvedMethod | None:
         """Return what `of` does, or None if that fails: running the cell shows why."""

@@ -154,3 +154,18 @@ def test_get_of_what_may_not_be_downloaded(anobench: Invoke) -> None:
     assert ended.code == 2
     for words in ("is not downloaded by anobench", "https://www.kaggle.com", "20,000 train images"):
         assert words in ended.err
+
+
+@pytest.mark.parametrize(("name", "shown"), [("folder", "test/<defect>"), ("hub", "parquet")])
+def test_what_needs_a_parameter_shows_its_layout_without_it(anobench: Invoke, name: str, shown: str) -> None:
+    ended = anobench("data", "ls", name)
+    assert ended.code == 0, ended.err
+    assert f"{name}[" in ended.out
+    assert shown in ended.out
+
+
+def test_facts_are_listed_with_their_sources(anobench: Invoke) -> None:
+    ended = anobench("data", "facts")
+    assert ended.code == 0, ended.err
+    assert "unconfirmed" in ended.out
+    assert "btad" in ended.out

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from PIL import Image
 
 from bench import DataError
 from bench.data import fingerprint
-from bench.data.fingerprint import file_sha256, files_fingerprint
+from bench.data.fingerprint import file_sha256, files_fingerprint, reading_anew
+from bench.data.folders import FileSource
 
 OLD = 1_600_000_000
 
@@ -20,6 +22,12 @@ OLD = 1_600_000_000
 @pytest.fixture(autouse=True)
 def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "_tables", {})
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is written in a test count as written long ago."""
+    monkeypatch.setattr(fingerprint, "SETTLED_NS", -(10**12))
 
 
 @pytest.fixture
@@ -74,6 +82,7 @@ def test_one_changed_byte_changes_it(tree: Path) -> None:
     assert files_fingerprint(tree, files_of(tree)) != first
 
 
+@pytest.mark.usefixtures("settled")
 def test_files_are_read_once_and_again_when_they_change(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = reads(monkeypatch)
     first = files_fingerprint(tree, files_of(tree))
@@ -169,3 +178,79 @@ def test_a_large_file_is_hashed_in_pieces(tree: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(fingerprint, "WHOLE_BYTES", 10)
     monkeypatch.setattr(fingerprint, "_load", lambda _where: {})
     assert files_fingerprint(tree, files_of(tree)) == before
+
+
+# --- files that change without showing it -------------------------------------------------------------------
+
+
+def other_pixels(path: Path) -> bytes:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    return bytes(content)
+
+
+def replaced(path: Path) -> None:
+    other = path.with_name("other.tmp")
+    other.write_bytes(other_pixels(path))
+    os.utime(other, (OLD, OLD))
+    other.rename(path)
+
+
+def moved_away(path: Path) -> None:
+    content = other_pixels(path)
+    path.rename(path.with_name("old.tmp"))
+    path.write_bytes(content)
+    os.utime(path, (OLD, OLD))
+
+
+def written_in_place(path: Path) -> None:
+    content = other_pixels(path)
+    with path.open("r+b") as file:
+        file.write(content)
+    os.utime(path, (OLD, OLD))
+
+
+def folder_exchanged(path: Path) -> None:
+    copied = path.parent.with_name("copied")
+    shutil.copytree(path.parent, copied)
+    (copied / path.name).write_bytes(other_pixels(path))
+    os.utime(copied / path.name, (OLD, OLD))
+    path.parent.rename(path.parent.with_name("before"))
+    copied.rename(path.parent)
+
+
+@pytest.mark.parametrize("change", [replaced, moved_away, written_in_place, folder_exchanged])
+def test_a_file_of_equal_size_and_time_is_read_again(tree: Path, change: Callable[[Path], None]) -> None:
+    path = tree / "b" / "3.bmp"
+    before, files = path.stat(), ["a/1.png", "a/2.jpg", "b/3.bmp"]
+    first, sha256 = files_fingerprint(tree, files), file_sha256(path)
+    change(path)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert files_fingerprint(tree, files) != first
+    assert file_sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest() != sha256
+
+
+@pytest.mark.usefixtures("settled")
+def test_reading_anew_finds_what_no_stamp_shows(tree: Path) -> None:
+    """As when bytes change on the disk below the file system."""
+    files = ["a/1.png", "b/3.bmp"]
+    files_fingerprint(tree, files)
+    (table,) = fingerprint._tables.values()
+    stamp, _, verdict = table["b/3.bmp"]
+    table["b/3.bmp"] = (stamp, "0" * 64, verdict)
+    wrong = files_fingerprint(tree, files)
+    with reading_anew() as stale:
+        right = files_fingerprint(tree, files)
+    assert stale == [str(tree / "b/3.bmp")]
+    assert right != wrong
+    assert files_fingerprint(tree, files) == right
+
+
+def test_a_file_that_changes_after_opening_is_not_read_as_what_it_was(tree: Path) -> None:
+    source = FileSource("x", tree, ["a/1.png", "b/3.bmp"])
+    os.utime(tree / "a/1.png")  # touched only
+    assert source.read(np.array([0, 1])).shape == (2, 9, 9, 3)
+    source = FileSource("x", tree, ["a/1.png", "b/3.bmp"])
+    replaced(tree / "b/3.bmp")
+    with pytest.raises(DataError, match=r"3\.bmp: this file has changed since the data set was opened"):
+        source.read(np.array([1]))

@@ -12,8 +12,9 @@ from PIL import Image
 
 from bench import ArraySource, DataError, EncodedSource
 from bench.data import source
-from bench.data.folders import FileSource, list_images, neutral_order
+from bench.data.folders import FileSource, neutral_order
 from bench.data.source import decode, to_rgb
+from bench.data.walk import list_images
 
 
 def encode(image: Image.Image, kind: str = "PNG") -> bytes:

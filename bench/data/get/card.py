@@ -6,6 +6,7 @@ from bench.core.errors import DataError
 from bench.data.copies import MissingData
 from bench.data.dataset import Dataset
 from bench.data.get.download import download_method, expected_counts, sets_conditions
+from bench.data.get.facts import facts_of
 from bench.data.official import CLASSES, CONTENT
 
 
@@ -34,6 +35,10 @@ def card(dataset: Dataset, name: str, selector: str = "") -> list[tuple[str, str
         ("checked", _checked(dataset, name)),
         ("obtained", _obtained(dataset, selector or name)),
         ("where", where),
+        *(
+            ("fact", f"{what} ({source}; {held})")
+            for what, source, held in facts_of({"facts": dataset.facts})
+        ),
     ]
     return [(what, text) for what, text in given if text]
 

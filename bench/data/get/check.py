@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,9 @@ from numpy.typing import NDArray
 from bench.core.errors import DataError
 from bench.data.copies import MissingData
 from bench.data.dataset import Dataset, OneVsRest
+from bench.data.fingerprint import reading_anew
+from bench.data.inspection import InspectionSet
+from bench.data.masks import grey_values, mask_values
 from bench.data.official import CLASSES, CONTENT, Findings, compare_content, compare_files
 from bench.data.source import Source
 from bench.data.task import NORMAL_TYPE, Task
@@ -30,7 +35,8 @@ def check(dataset: Dataset, name: str = "") -> Findings:
     compared by the sha256 of their pixels, official files by their MD5, and splits by their content, where an
     official fingerprint is known (`bench.data.official`).
 
-    A task that cannot be opened is noted, and the others are checked all the same.
+    Every file is read, whatever is kept of it. A task that cannot be opened is noted, and the others are
+    checked all the same.
 
     Parameters
     ----------
@@ -42,10 +48,21 @@ def check(dataset: Dataset, name: str = "") -> Findings:
     DataError
         The data set is missing, or not even its tasks can be named.
     """
-    checked = _check_tasks(dataset)
+    with reading_anew() as stale:
+        found = _check(dataset, name)
+    changed = [
+        f"{file}: its content has changed, but neither its size nor its times; results made since are wrong"
+        for file in dict.fromkeys(stale)
+    ]
+    return replace(found, notes=(*found.notes, *_shortened(changed, "files have changed unnoticed")))
+
+
+def _check(dataset: Dataset, name: str) -> Findings:
     differences = _differences(dataset)
+    checked = _check_tasks(dataset)
     files, official_names = _files(dataset, name)
-    notes, facts = [*differences, *checked.notes, *files.notes], [*files.facts]
+    notes = [*differences, *checked.notes, *files.notes]
+    facts = [*dataset.passed_over(), *checked.facts, *files.facts]
     official = bool(checked.splits)
     for title, (source, labels, masks) in checked.splits.items():
         split = title.rsplit("/", 1)[-1]
@@ -72,7 +89,7 @@ def _check_tasks(dataset: Dataset) -> _Checked:
         except DataError as error:
             checked.notes.append(str(error))
         else:
-            checked.add(task, own_splits=not isinstance(dataset, OneVsRest))
+            checked.add(dataset, task)
     if isinstance(dataset, OneVsRest) and checked.pixels:
         for split in ("train", "test"):
             source, numbers = dataset.split(split)
@@ -127,14 +144,15 @@ class _Checked:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.facts: list[str] = []
         #: By a source's fingerprint.
         self.pixels: dict[str, Digests] = {}
         #: Source, labels and masks of each split, by its name.
         self.splits: dict[str, tuple[Source, Sequence[str], Digests]] = {}
         self._compared: set[tuple[str, str]] = set()
 
-    def add(self, task: Task, *, own_splits: bool) -> None:
-        """Check one task; with `own_splits` no other task shares its splits."""
+    def add(self, dataset: Dataset, task: Task) -> None:
+        """Check one task of a data set."""
         for source in task.sources:
             if source.fingerprint not in self.pixels:
                 self.pixels[source.fingerprint], damaged = _digests(source)
@@ -143,11 +161,60 @@ class _Checked:
         if (pair := (train.fingerprint, test.fingerprint)) not in self._compared:
             self._compared.add(pair)
             self.notes += _in_both(train, test, *(self.pixels[each] for each in pair))
-        masks, notes = _masks(task)
-        self.notes += notes
-        if own_splits:
+        masks, empty = self._masks(task)
+        self._empty(task, empty, dataset.known_empty_masks)
+        if isinstance(dataset, InspectionSet):
+            self._grey(dataset, task.name)
+        if not isinstance(dataset, OneVsRest):  # whose tasks share their splits
+            self.notes += _two_labels(test, self.pixels[test.fingerprint], task.test_types)
             self.splits[train.name] = (train, [NORMAL_TYPE] * len(train), ())
             self.splits[test.name] = (test, task.test_types, masks)
+
+    def _masks(self, task: Task) -> tuple[Digests, list[int]]:
+        """Return the digest of each mask and the rows of anomalies without one; note what is wrong."""
+        if task.masks is None:
+            return (), []
+        found: list[bytes | None] = []
+        damaged, empty = [], []
+        for row in range(len(task.masks)):
+            try:
+                mask = task.masks[row]
+            except DataError as error:
+                damaged.append(str(error))
+                found.append(None)
+            else:
+                found.append(_digest(mask))
+                if task.test_labels[row] and not mask.any():
+                    empty.append(row)
+        self.notes += _shortened(damaged, "masks cannot be used")
+        return found, empty
+
+    def _empty(self, task: Task, rows: Sequence[int], known: Sequence[str]) -> None:
+        """Note the anomalies whose mask is empty but should not be."""
+        names = [Path(task.sources[1].where(row)).stem for row in rows]
+        if new := [name for name in names if name not in known]:
+            self.notes.append(f"{task.name}: {len(new)} anomalies have an empty mask, such as {new[0]}")
+        if old := len(names) - len(new):
+            self.facts.append(f"{task.name}: {old} anomalies have an empty mask, as in the official set")
+
+    def _grey(self, dataset: InspectionSet, name: str) -> None:
+        """Say which masks have grey edges: how large their defects are depends on where they are cut."""
+        grey = []
+        for file in dataset.mask_files(name):
+            try:
+                if grey_values(mask_values(file)):
+                    grey.append(file)
+            except DataError:
+                continue  # noted already
+        if not grey:
+            return
+        said = f"{name}: {len(grey)} masks have grey edges (values from 1 to 254), such as {grey[0]}"
+        if dataset.mask_above:
+            self.facts.append(f"{said}; defective is what is above {dataset.mask_above}")
+        else:
+            self.notes.append(
+                f"{said}; all above 0 counts as defective, so that defects are too large: cut them at 127"
+            )
 
 
 def _digests(source: Source) -> tuple[Digests, list[str]]:
@@ -195,23 +262,19 @@ def _in_both(train: Source, test: Source, ours: Digests, theirs: Digests) -> lis
     return _shortened(notes, f"images are in {train.name} and in {test.name}")
 
 
-def _masks(task: Task) -> tuple[Digests, list[str]]:
-    """Return the digest of each mask, and what is wrong with them."""
-    if task.masks is None:
-        return (), []
-    found: list[bytes | None] = []
-    damaged, empty = [], 0
-    for row in range(len(task.masks)):
-        try:
-            mask = task.masks[row]
-        except DataError as error:
-            damaged.append(str(error))
-            found.append(None)
-        else:
-            found.append(_digest(mask))
-            empty += bool(task.test_labels[row]) and not mask.any()
-    notes = _shortened(damaged, "masks cannot be used")
-    return found, [*notes, f"{task.name}: {empty} anomalies have an empty mask"] if empty else notes
+def _two_labels(test: Source, digests: Digests, types: Sequence[str]) -> list[str]:
+    """Return which images of a test split are there as normal and as anomalous."""
+    first: dict[tuple[bytes, bool], int] = {}
+    for row, digest in enumerate(digests):
+        if digest is not None:
+            first.setdefault((digest, types[row] == NORMAL_TYPE), row)
+    pairs = [
+        (row, first[digest, False])
+        for (digest, good), row in first.items()
+        if good and (digest, False) in first
+    ]
+    notes = [f"{test.where(a)} (good) and {test.where(b)} ({types[b]}) are the same image" for a, b in pairs]
+    return _shortened(notes, "images are there as normal and as anomalous")
 
 
 def _shortened(notes: list[str], what: str) -> list[str]:
