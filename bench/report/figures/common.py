@@ -5,7 +5,7 @@ Modules of this package prepare data without matplotlib; those of `draw` only dr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -245,20 +245,6 @@ def the_task(board: Board, choice: Choice) -> int:
     if choice.task not in at:
         raise FigureError(f"no task {choice.task!r} in this suite{did_you_mean(choice.task, names)}")
     return at[choice.task]
-
-
-def independent(
-    board: Board, names: Iterable[str], of: Mapping[str, int] | None = None
-) -> list[list[tuple[int, ...]]]:
-    """Return the columns of data sets in blocks: those that share images are one.
-
-    Without the block of each (`of`) variants of one adapter are.
-    """
-    blocks: dict[int | str, list[tuple[int, ...]]] = {}
-    for name in names:
-        block = parse(name).name if of is None else of[name]
-        blocks.setdefault(block, []).append(board.datasets[name])
-    return list(blocks.values())
 
 
 def dataset_title(board: Board, name: str) -> str:

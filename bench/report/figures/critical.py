@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from bench.core.errors import FigureError
+from bench.core.selector import parse
 from bench.report.board import Board
 from bench.report.figures.common import (
     ALL,
     Choice,
     Named,
     clean,
-    independent,
     named,
     shown_rows,
     the_datasets,
@@ -123,6 +123,20 @@ def critical_differences(
         groups=tuple(groups_within(ordered, math.inf if difference is None else difference)),
         words=_words(found, ALPHA, left=len(shown) - len(rows)),
     )
+
+
+def independent(
+    board: Board, names: Iterable[str], of: Mapping[str, int] | None = None
+) -> list[list[tuple[int, ...]]]:
+    """Return the columns of data sets in blocks: those that share images are one.
+
+    Without the block of each (`of`) variants of one adapter are.
+    """
+    blocks: dict[int | str, list[tuple[int, ...]]] = {}
+    for name in names:
+        block = parse(name).name if of is None else of[name]
+        blocks.setdefault(block, []).append(board.datasets[name])
+    return list(blocks.values())
 
 
 def groups_within(ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
