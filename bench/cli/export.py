@@ -22,8 +22,9 @@ def export(
     from bench.cli.report import suite_name
     from bench.core.archive import Archive
     from bench.report.export import export_csv
+    from bench.report.verify import load_verified
 
     archive = Archive(results)
     plan = archive.plan(suite_name(suite))
-    text = export_csv(plan, archive.load_all(entry.cell.key for entry in plan.entries))
+    text = export_csv(plan, load_verified(archive, (entry.cell.key for entry in plan.entries)))
     hand_out(text, out)

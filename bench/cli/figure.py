@@ -83,6 +83,7 @@ def figure(
     from bench.report.figures.common import ALL, ONE_CLASS, Choice
     from bench.report.figures.kinds import Sources, prepare
     from bench.report.published.read import load_published
+    from bench.report.verify import load_verified
 
     the_form = _form(form, output)
     archive = Archive(results)
@@ -97,7 +98,7 @@ def figure(
         time=time.value if time else ALL.time,
     )
     published = load_published(registry(bench).folders) if kind == "reproduction" else ()
-    records = archive.load_all(entry.cell.key for entry in plan.entries)
+    records = load_verified(archive, (entry.cell.key for entry in plan.entries))
     sources = Sources(board=Board(plan, records), archive=archive, published=published)
     data = prepare(kind, sources, choice)
 

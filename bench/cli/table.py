@@ -68,10 +68,13 @@ def table(
     from bench.report.latex import latex
     from bench.report.markdown import table_markdown
     from bench.report.paper.paper import paper_table
+    from bench.report.verify import load_verified
 
     archive = Archive(results)
     plan = archive.plan(suite_name(suite))
-    evidence = Evidence(Board(plan, archive.load_all(entry.cell.key for entry in plan.entries)), archive)
+    evidence = Evidence(
+        Board(plan, load_verified(archive, (entry.cell.key for entry in plan.entries))), archive
+    )
     found = paper_table(
         evidence,
         by=by.value,

@@ -215,13 +215,13 @@ class Record:
     truth: str = ""
     created: str = ""
 
-    def to_json(self) -> str:
+    def to_json(self, indent: int | None = 1) -> str:
         data = {"schema": RECORD_VERSION, "key": self.cell.key, "cell": self.cell.canonical()}
         for name in self.__dataclass_fields__:
             if name not in ("cell", "timing"):
                 data[name] = getattr(self, name)
         data["timing"] = asdict(self.timing) if self.timing else None
-        return json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        return json.dumps(data, indent=indent, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Record:

@@ -214,8 +214,8 @@ class Driver:
             self._dispatcher.done(out.unit)
 
     def _finished(self, event: Finished) -> None:
-        out, record = self._out[event.job], event.record
-        key = record.cell.key
+        out, event = self._out[event.job], self._writer.judged(event)
+        record, key = event.record, event.record.cell.key
         out.left.discard(key)
         peak = record.memory.get("device_peak_bytes")
         if peak is not None:

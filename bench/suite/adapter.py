@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from bench.core.cell import Value
-from bench.core.errors import AdapterError, SuiteError, did_you_mean
+from bench.core.errors import AdapterError, SuiteError, did_you_mean, from_outside, kind_of, said
 from bench.core.params import in_words
 
 Kind = Literal["method", "dataset"]
@@ -192,13 +192,15 @@ class Adapter:
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[module_name]
+        except BaseException as error:
+            sys.modules.pop(module_name, None)
+            if from_outside(error):
+                raise
             frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == self.path]
             line = frames[-1].lineno if frames else getattr(error, "lineno", 0)
             raise AdapterError(
                 f"{self.path}, line {line}: {self.kind} {self.name!r} cannot be imported: "
-                f"{type(error).__name__}: {error}"
+                f"{kind_of(error)}: {said(error)}"
             ) from error
         return self._class_of(module)
 

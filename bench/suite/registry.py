@@ -15,7 +15,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.core.errors import AdapterError, AnobenchError, SelectorError, SuiteError, did_you_mean
+from bench.core.errors import (
+    AdapterError,
+    AnobenchError,
+    SelectorError,
+    SuiteError,
+    did_you_mean,
+    from_outside,
+    kind_of,
+    said,
+)
 from bench.core.selector import Selector, parse
 from bench.suite.adapter import Adapter, Kind
 from bench.suite.adapterfile import BASES, FOLDERS, read_adapter
@@ -40,10 +49,12 @@ def blaming(adapter: Adapter, name: str) -> Iterator[None]:
         yield
     except AnobenchError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if from_outside(error):
+            raise
         log.debug("opening %s", name, exc_info=True)
         raise AdapterError(
-            f"{adapter.path}: data set {name!r} cannot be opened: {type(error).__name__}: {error}"
+            f"{adapter.path}: data set {name!r} cannot be opened: {kind_of(error)}: {said(error)}"
         ) from error
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,7 +208,7 @@ def _task(
     auroc, drawn = np.zeros(len(rows)), np.zeros((len(rows), images.counts.shape[1]))
     #: What each image adds to the mean AUROC over seeds, so that the sum over all images is 0.
     part = np.zeros((len(rows), len(test.labels)))
-    by_truth: dict[str, list[tuple[int, float, NDArray[np.float32]]]] = {}
+    by_truth: dict[str, list[tuple[int, float, NDArray[Any]]]] = {}
     for at, row in enumerate(rows):
         records = [record for record in board.group(row, column, rate).records if record is not None]
         for record in records:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from bench.run.contain.leftover import adopt_orphans
 from bench.run.executors.base import Event, Job, Progress, Slot, Started
 from bench.run.executors.worker import events_of, forward_progress
 from bench.train import checkpoint
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 class Inline:
     """An executor (`bench.run.executors.base.Executor`) without processes of its own.
 
-    Only Python code can be interrupted here, and a method that crashes takes the run with it.
+    Only Python code can be interrupted here, and a method that crashes takes the run with it: it is for looking
+    into a method, with a debugger say. What cells change is put back as in a worker.
 
     Parameters
     ----------
@@ -42,6 +44,7 @@ class Inline:
 
     def start(self) -> None:
         checkpoint.go_on()
+        adopt_orphans()
 
     def slots(self) -> Sequence[Slot]:
         return [self._slot]
@@ -73,11 +76,12 @@ class Inline:
         checkpoint.ask_to_stop()
 
     def kill(self) -> None:
-        """Raise KeyboardInterrupt where the job is: there is no other way to end it."""
+        """Raise `StoppedAtOnce` where the job is: there is no other way to end it."""
         checkpoint.ask_to_stop()
         if self._job is not None:
-            raise KeyboardInterrupt
+            raise checkpoint.StoppedAtOnce
 
     def close(self) -> None:
         self._job = None
         checkpoint.go_on()
+        adopt_orphans(adopt=False)

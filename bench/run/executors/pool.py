@@ -18,6 +18,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from bench.core.errors import AnobenchError
+from bench.core.files import temporary_prefix
+from bench.run.contain.leftover import end_marked, new_mark
 from bench.run.cost import fits
 from bench.run.executors.base import (
     STOPPED,
@@ -59,9 +61,9 @@ class Pool:
 
     def __init__(self, setup: Setup, devices: Sequence[str], workers: int) -> None:
         self._setup = setup
-        self._folder = Path(tempfile.mkdtemp(prefix="anobench-"))
+        self._folder, self._mark = _new_folder(), new_mark()
         self._workers = [
-            Process(Slot(name=f"{device} #{number + 1}", device=device), setup, self._folder)
+            Process(Slot(name=f"{device} #{number + 1}", device=device), setup, self._folder, self._mark)
             for number in range(workers)
             for device in devices
         ]
@@ -169,6 +171,11 @@ class Pool:
             worker.finished(message.record.cell, self._setup.limits)
             yield replace(message, packed=packed)
         else:
+            if isinstance(message, Lost) and not self._stopping:
+                # Nobody asked it to: its cell did, and would stop all that come after it.
+                why = "its cell asked its own process to stop"
+                message = replace(message, why="died", reason=why, fresh=worker.ran == 0)
+                worker.kill("died", why)
             worker.over()
             yield message
 
@@ -217,4 +224,21 @@ class Pool:
             worker.dismiss()
         for worker in self._workers:
             worker.end()
+        end_marked(self._mark)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _new_folder() -> Path:
+    """Return a temporary folder.
+
+    Raises
+    ------
+    AnobenchError
+        There is no place for one.
+    """
+    try:
+        return Path(tempfile.mkdtemp(prefix=temporary_prefix()))
+    except OSError as error:
+        raise AnobenchError(
+            f"no temporary folder can be made ({error.strerror or error}); set TMPDIR to a folder that exists"
+        ) from None
