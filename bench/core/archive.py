@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core import checks
 from bench.core.cell import Record
 from bench.core.errors import ArchiveError, did_you_mean, said
 from bench.core.files import absolute, write_atomically
@@ -269,7 +270,14 @@ class Archive:
         """
         path = self.root / "plans" / f"{suite}.json"
         try:
-            return Plan.from_json(path.read_text(encoding="utf-8"))
+            checks.file_name(suite)
+        except (ValueError, TypeError) as error:
+            raise ArchiveError(str(error)) from None
+        try:
+            plan = Plan.from_json(path.read_text(encoding="utf-8"))
+            if plan.suite != suite:
+                raise ArchiveError(f"it is the plan of {plan.suite!r}")
+            return plan
         except FileNotFoundError:
             raise ArchiveError(
                 f"{self.results} has no run of the suite {suite!r}{did_you_mean(suite, self.suites())}; "

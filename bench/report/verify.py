@@ -1,8 +1,8 @@
 """Are a record's numbers those of its scores? Reports and merges ask before they show or copy one.
 
-A record is a text file, and what it says of AUROC is what anybody wrote there. Its metrics are computed again
-from its scores and labels, once for each state of the files: what was found right is noted in the user's cache
-with the files' sizes, inodes and times of change, which no editor can set back.
+A record is a text file, and what it says of AUROC is what anybody wrote there. Its metrics are computed
+again from its scores and labels, once for each state of the files: what was found right is noted in
+the cache, with the files' sizes, inodes and times of change, which no editor sets back.
 """
 
 from __future__ import annotations

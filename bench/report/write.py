@@ -78,6 +78,6 @@ def write_reports(
 
 def write_text(path: Path, text: str) -> None:
     """Write a file unless it already says the same."""
-    content = text.encode()
+    content = text.encode("utf-8", "replace")  # names of files may be no text
     if not path.exists() or path.read_bytes() != content:
         write_atomically(path, content)

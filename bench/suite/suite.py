@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from bench.core.checks import file_name
 from bench.core.contamination import PRESETS, UNKNOWN_PRESETS, Draw, Shortage
 from bench.core.errors import SelectorError, SuiteError, did_you_mean
 from bench.core.selector import Selector, parse
@@ -147,12 +148,17 @@ def load_suite(path: Path) -> Suite:
         The file cannot be read, is not TOML, or has a key or value that is not allowed.
     """
     try:
+        file_name(path.stem)
+    except (ValueError, TypeError) as error:
+        raise SuiteError(f"{path}: {error}; rename it") from None
+    try:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
     except OSError as error:
         raise SuiteError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path}: not valid TOML: {error}") from None
+    except (ValueError, RecursionError, MemoryError) as error:  # numbers of too many digits too
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise SuiteError(f"{path}: not valid TOML: {why}") from None
     return Suite(path.stem, str(path), path.resolve().parent, text, _validate(data, str(path)))
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Inline:
     """An executor (`bench.run.executors.base.Executor`) without processes of its own.
 
-    Only Python code can be interrupted here, and a method that crashes takes the run with it: it is for looking
-    into a method, with a debugger say. What cells change is put back as in a worker.
+    Only Python code can be interrupted here, and a method that crashes takes the run with it: it is for a
+    look into a method, with a debugger say. What cells change is put back as in a worker.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -108,6 +109,8 @@ class Process:
         self._process = _SPAWN.Process(
             target=worker.main, args=arguments, name=f"anobench {self.slot.name}", daemon=False
         )
+        # Before anything is marked: it serves this process, not the run.
+        resource_tracker.ensure_running()
         with _without_main(), marked(self._mark):
             self._process.start()
         theirs.close()

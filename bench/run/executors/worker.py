@@ -1,8 +1,8 @@
 """A worker process: it makes its runner once, then runs jobs from its pipe until that closes.
 
-Records and scores go back through another pipe, as bytes (`bench.run.executors.wire`). A worker whose process
-a cell changed for good ends after that cell. What the process and its libraries print (C code and the stack of
-a crash too) goes to a file of its own, which is emptied before each cell.
+Records and scores go back through another pipe, as bytes (`bench.run.executors.wire`). A worker
+whose process a cell changed for good ends after it. What the process and its libraries print (C code and the
+stack of a crash too) goes to a file of its own, which is emptied before each cell.
 """
 
 from __future__ import annotations
