@@ -179,8 +179,10 @@ def seconds_of(text: str | None) -> float | None:
         seconds = float(number) * units[unit]
     except (ValueError, KeyError):
         seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise AnobenchError(f"--budget {text}: expected a number with a unit, e.g. 90s, 20min, 2h or 1d")
+    if not 0 < seconds <= 1e8:
+        raise AnobenchError(
+            f"--budget {text}: expected a number with a unit, e.g. 90s, 20min, 2h or 1d, at most 1000d"
+        )
     return seconds
 
 

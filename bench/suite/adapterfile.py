@@ -7,6 +7,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from bench.core import checks
+from bench.core.errors import said
 from bench.core.params import VOCABULARY
 from bench.suite.adapter import REQUIRED, Adapter, Kind, Parameter
 
@@ -28,12 +30,12 @@ def read_adapter(kind: Kind, path: Path) -> Adapter | None:
     content_hash = hashlib.sha256(text.encode()).hexdigest()[:16]
     try:
         tree = ast.parse(text)
-    except SyntaxError as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if "bench" not in text:
             return None
-        problem = (
-            f"{path}, line {error.lineno}: {kind} {path.stem!r} cannot be imported: SyntaxError: {error.msg}"
-        )
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        why = f"SyntaxError: {error.msg}" if isinstance(error, SyntaxError) else said(error)
+        problem = f"{path}{line}: {kind} {path.stem!r} cannot be imported: {why}"
         return Adapter(kind, path.stem, path, problem=problem, code=content_hash)
     found = [
         n for n in tree.body if isinstance(n, ast.ClassDef) and BASES[kind] & {_last_name(b) for b in n.bases}
@@ -43,6 +45,10 @@ def read_adapter(kind: Kind, path: Path) -> Adapter | None:
     summary = (ast.get_docstring(tree) or "").split("\n")[0]
     try:
         parameters, open_ended = _parameters(found[-1])
+        code = code_hash(tree)
+    except RecursionError:
+        problem = f"{path}: {kind} {path.stem!r} cannot be read: its expressions are nested too deeply"
+        return Adapter(kind, path.stem, path, summary, problem=problem, code=content_hash)
     except ValueError as error:
         return Adapter(kind, path.stem, path, summary, problem=f"{path}: {error}", code=content_hash)
     return Adapter(
@@ -55,7 +61,7 @@ def read_adapter(kind: Kind, path: Path) -> Adapter | None:
         open_ended,
         _literal_attributes(found[-1]),
         frozenset(node.name for node in found[-1].body if isinstance(node, ast.FunctionDef)),
-        code_hash(tree),
+        code,
     )
 
 
@@ -74,10 +80,12 @@ def _parameters(cls: ast.ClassDef) -> tuple[dict[str, Parameter], bool]:
     for arg, default in zip([*positional, *args.kwonlyargs], [*defaults, *args.kw_defaults], strict=True):
         try:
             value = REQUIRED if default is None else ast.literal_eval(default)
-        except ValueError:
+            if value is not REQUIRED:
+                checks.parameter(value, arg.arg)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             raise ValueError(
-                f"line {arg.lineno}: the default of parameter {arg.arg!r} must be a literal (a number, text, "
-                "true/false or None), so that it can be read without importing the adapter"
+                f"line {arg.lineno}: the default of parameter {arg.arg!r} must be a literal (a finite number, "
+                "text, true/false or None), so that it can be read without importing the adapter"
             ) from None
         parameters[arg.arg] = Parameter(arg.arg, *_kind(arg.annotation), value)
     return parameters, args.kwarg is not None
@@ -100,7 +108,7 @@ def _kind(annotation: ast.expr | None) -> tuple[str, Any]:
             return text, eval(
                 compile(expression, "<annotation>", "eval"), {"__builtins__": {}}, dict(VOCABULARY)
             )
-        except (NameError, TypeError):
+        except Exception:  # the vocabulary does not fit: any plain value
             pass
     return text, None
 
@@ -112,7 +120,7 @@ def _literal_attributes(cls: ast.ClassDef) -> dict[str, Any]:
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value:
             try:
                 found[target.id] = ast.literal_eval(node.value)
-            except ValueError:
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 continue
     return found
 

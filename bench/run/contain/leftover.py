@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from pathlib import Path
 
 #: A variable that all processes of a run inherit, however far they get away from it.
@@ -19,6 +20,7 @@ MARK = "ANOBENCH_RUN"
 
 #: Linux: processes whose parent has ended become this one's children.
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PDEATHSIG = 1
 
 
 def adopt_orphans(*, adopt: bool = True) -> None:
@@ -134,3 +136,20 @@ def children() -> set[int]:
 def threads() -> set[threading.Thread]:
     """Return Python's running threads."""
     return set(threading.enumerate())
+
+
+def die_with_parent() -> None:
+    """End this process with the driver's, however that ends; Linux does so even inside C code."""
+    parent = parent_process()
+    assert parent is not None
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent.pid:  # it ended before this call
+                os._exit(1)
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True, name="parent").start()

@@ -8,7 +8,6 @@ stack of a crash too) goes to a file of its own, which is emptied before each ce
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import logging
 import os
@@ -18,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +37,6 @@ LOG_BYTES = 64 * 1024
 REPORT_EVERY = 0.5
 #: Asks a worker that hangs for its stack; works inside C code too.
 STACK_SIGNAL = getattr(signal, "SIGUSR1", None)
-
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +90,10 @@ def main(
     visible : str or None
         For ``CUDA_VISIBLE_DEVICES``: the worker's one GPU.
     """
-    from bench.run.contain.leftover import adopt_orphans
+    from bench.run.contain.leftover import adopt_orphans, die_with_parent
     from bench.run.executors.wire import Sender
 
-    _die_with_parent()
+    die_with_parent()
     adopt_orphans()
     send = Sender(messages.fileno())
     if hasattr(os, "setsid"):
@@ -282,20 +278,3 @@ def _free_device_bytes(runner: Runner) -> int:
     import torch
 
     return int(torch.cuda.mem_get_info(runner.device)[0])
-
-
-def _die_with_parent() -> None:
-    """End this process with the driver's, however that ends; Linux does so even inside C code."""
-    parent = parent_process()
-    assert parent is not None
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent.pid:  # it ended before this call
-                os._exit(1)
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True, name="parent").start()
