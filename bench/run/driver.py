@@ -250,6 +250,9 @@ class Driver:
         self._again.append(job)
 
     def _lost(self, event: Lost, out: _Out) -> None:
+        if event.why == "interrupted" and not self._ending.why:
+            # Nobody asked for an end, except the cell itself.
+            event = replace(event, why="died", reason="it asked its own process to stop")
         if event.why == "interrupted":
             for cell in event.cells:
                 self._peers.release(cell.key)

@@ -84,7 +84,7 @@ def _parameters(cls: ast.ClassDef) -> tuple[dict[str, Parameter], bool]:
                 checks.parameter(value, arg.arg)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             raise ValueError(
-                f"line {arg.lineno}: the default of parameter {arg.arg!r} must be a literal (a finite number, "
+                f"line {arg.lineno}: the default of parameter {arg.arg!r} must be a literal (finite number, "
                 "text, true/false or None), so that it can be read without importing the adapter"
             ) from None
         parameters[arg.arg] = Parameter(arg.arg, *_kind(arg.annotation), value)

@@ -99,7 +99,7 @@ class _Any(Same):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Any)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 def _streams_and_hooks() -> Iterator[Held]:

@@ -46,6 +46,7 @@ class Replaced:
         self._before: list[dict[str, Any]] = []
         self._flat: tuple[Any, ...] = ()
         self._known: set[str] = set()
+        self._loaded = 0
         self.take()
 
     def take(self) -> None:
@@ -60,6 +61,9 @@ class Replaced:
 
     def grown(self) -> bool:
         """Return whether modules were loaded since that should be looked at."""
+        if len(sys.modules) == self._loaded:
+            return False
+        self._loaded = len(sys.modules)
         return any(_looked_at(name) for name in sys.modules.keys() - self._known)
 
     def restore(self) -> list[str]:

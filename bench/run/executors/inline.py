@@ -37,6 +37,7 @@ class Inline:
         device = str(runner.device)
         self._slot = Slot(name=device, device=device)
         self._job: Job | None = None
+        self._stopping = False
         self._going: Iterator[Event] = iter(())
         self._sent: set[str] = set()
         if on_progress is not None:
@@ -69,10 +70,13 @@ class Inline:
         event = next(self._going, None)
         if event is None:
             self._job = None
+            if not self._stopping:
+                checkpoint.go_on()  # if it is the cell that asked for an end
             return []
         return [event]
 
     def stop(self) -> None:
+        self._stopping = True
         checkpoint.ask_to_stop()
 
     def kill(self) -> None:

@@ -32,7 +32,7 @@ from bench.run.executors.base import (
     Started,
 )
 from bench.run.executors.process import Process
-from bench.run.executors.worker import Began, Message, Ready, Warned
+from bench.run.executors.wire import Began, Message, Ready, Warned
 from bench.run.setup import Setup
 
 log = logging.getLogger(__name__)
@@ -171,11 +171,6 @@ class Pool:
             worker.finished(message.record.cell, self._setup.limits)
             yield replace(message, packed=packed)
         else:
-            if isinstance(message, Lost) and not self._stopping:
-                # Nobody asked it to: its cell did, and would stop all that come after it.
-                why = "its cell asked its own process to stop"
-                message = replace(message, why="died", reason=why, fresh=worker.ran == 0)
-                worker.kill("died", why)
             worker.over()
             yield message
 

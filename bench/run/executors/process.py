@@ -25,7 +25,8 @@ from bench.run.contain.leftover import marked
 from bench.run.executors import worker
 from bench.run.executors.base import Fate, Finished, Job, Slot
 from bench.run.executors.devices import own_device
-from bench.run.executors.wire import Receiver, unpacked
+from bench.run.executors.inbox import STOP
+from bench.run.executors.wire import Began, Message, Ready, Receiver, Warned, unpacked
 from bench.run.setup import Setup
 from bench.suite.suite import Limits
 
@@ -116,7 +117,7 @@ class Process:
         theirs.close()
         sends.close()
 
-    def messages(self) -> Iterator[worker.Message]:
+    def messages(self) -> Iterator[Message]:
         """Yield its messages so far, and set `ended` if there will be no more.
 
         What belongs to no job that runs now is passed over; after what is no message, it is killed.
@@ -134,15 +135,15 @@ class Process:
                 self.kill("died", f"its process sent {error}")
         self.ended = not alive
 
-    def _expects(self, message: worker.Message) -> bool:
+    def _expects(self, message: Message) -> bool:
         """Return whether a message fits what the worker is doing."""
-        if isinstance(message, worker.Ready):
+        if isinstance(message, Ready):
             return not self.ready
-        if isinstance(message, worker.Warned):
+        if isinstance(message, Warned):
             return True
         if not self.jobs or message.job != self.jobs[0].id:
             return False
-        if isinstance(message, worker.Began):
+        if isinstance(message, Began):
             return not self.running
         if isinstance(message, Finished):
             return self.running and message.record.cell.key in {cell.key for cell in self.left}
@@ -224,7 +225,9 @@ class Process:
 
     def ask_to_stop(self) -> None:
         """Ask it to end its job at the next checkpoint, and to start no other."""
-        self._signal(signal.SIGTERM, group=False)
+        if self._pipe is not None:
+            with contextlib.suppress(OSError):
+                self._pipe.send(STOP)
 
     def _signal(self, number: int, *, group: bool = True) -> None:
         if self._process is None or self._process.pid is None or self._process.exitcode is not None:

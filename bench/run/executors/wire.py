@@ -9,7 +9,7 @@ import json
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +19,45 @@ from bench.core.cell import Cell, Record
 from bench.core.errors import ArchiveError, plain_text
 from bench.core.truth import Truth
 from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Progress
-from bench.run.executors.worker import Began, Message, Ready, Warned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The worker can run jobs, or never will.
+
+    Attributes
+    ----------
+    device_bytes : int
+        Free memory of its GPU at the start; 0 on a CPU.
+    environment : dict
+        `Record.environment` of the cells that it will run.
+    problem : str
+        Why it will run nothing.
+    """
+
+    device_bytes: int = 0
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Began:
+    """The job has started."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """A warning of the library, for the driver's log."""
+
+    logger: str
+    level: int
+    text: str
+
+
+#: What a worker process sends: events for the driver, and what only its executor reads.
+Message = Ready | Began | Warned | Progress | Finished | Extracted | Lost
 
 #: Reads in one go, of a megabyte at most.
 READS = 64

@@ -15,14 +15,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import AnobenchError, plain_text, said
 from bench.run.executors.base import Extracted, Finished, Job, Lost, Progress, interrupted
+from bench.run.executors.inbox import Inbox
+from bench.run.executors.wire import Began, Message, Ready, Sender, Warned
 from bench.run.setup import Setup
 from bench.run.timing import timed
 from bench.train import checkpoint
@@ -39,45 +41,6 @@ REPORT_EVERY = 0.5
 STACK_SIGNAL = getattr(signal, "SIGUSR1", None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """The worker can run jobs, or never will.
-
-    Attributes
-    ----------
-    device_bytes : int
-        Free memory of its GPU at the start; 0 on a CPU.
-    environment : dict
-        `Record.environment` of the cells that it will run.
-    problem : str
-        Why it will run nothing.
-    """
-
-    device_bytes: int = 0
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Began:
-    """The job has started."""
-
-    job: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Warned:
-    """A warning of the library, for the driver's log."""
-
-    logger: str
-    level: int
-    text: str
-
-
-#: What a worker process sends: events for the driver, and what only its executor reads.
-Message = Ready | Began | Warned | Progress | Finished | Extracted | Lost
-
-
 def main(
     setup: str, connection: Connection, messages: Connection, log_file: str, visible: str | None
 ) -> None:
@@ -91,7 +54,6 @@ def main(
         For ``CUDA_VISIBLE_DEVICES``: the worker's one GPU.
     """
     from bench.run.contain.leftover import adopt_orphans, die_with_parent
-    from bench.run.executors.wire import Sender
 
     die_with_parent()
     adopt_orphans()
@@ -99,7 +61,8 @@ def main(
     if hasattr(os, "setsid"):
         os.setsid()  # the terminal's Ctrl-C is for the driver; what a method starts can be ended with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: checkpoint.ask_to_stop())
+    # The driver says when to stop; what a method starts must not inherit that this is ignored.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
     with _Log(Path(log_file)) as log, contextlib.suppress(EOFError, OSError):
@@ -108,10 +71,13 @@ def main(
         except AnobenchError as error:
             send(Ready(problem=str(error)))
             return
+        inbox = Inbox(connection)
         worker = _Worker(runner, send, log, Setup.from_json(setup).repeats)
         send(Ready(device_bytes=_free_device_bytes(runner), environment=runner.environment))
-        while not runner.containment.spoilt and (job := connection.recv()) is not None:
+        while not runner.containment.spoilt and (job := inbox.next()) is not None:
             worker.do(job)
+            if checkpoint.stop_asked() and not inbox.stopped:
+                checkpoint.go_on()  # a cell asked for it: the driver did not
     # The driver has everything and waits for this process: taking torch apart would only take time.
     _flush()
     os._exit(0)

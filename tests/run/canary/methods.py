@@ -55,6 +55,7 @@ CHANGES = {
     "matmul": ("torch.Tensor.mean = lambda *_, **__: torch.zeros(48)", "torch.Tensor.mean"),
     "images": ("bench.data.images.Images.features = lambda *_, **__: torch.zeros(1, 4)", "Images.features"),
     "seeds": ("np.random.seed = random.seed = lambda *_: None", "seed"),
+    "stop": ("from bench.train import checkpoint; checkpoint.ask_to_stop()", ""),
     "daemon": ("subprocess.Popen(['sleep', '1000'], start_new_session=True)", "left running"),
 }  # fmt: skip
 #: End the process's good name without a way back: they pass, flagged, and their worker is replaced.
@@ -100,7 +101,6 @@ ENDS = {
     "leaves": ("os._exit(0)", "exit status 0"),
     "crashes": ("ctypes.string_at(0)", "SIGSEGV"),
     "aborts": ("os.abort()", "SIGABRT"),
-    "terminated": ("os.kill(os.getpid(), signal.SIGTERM)", "asked its own process to stop"),
     "no_pipe": ("os.closerange(3, 4096)", ""),
     "garbage": ("[os.write(n, b'garbage' * 99) for n in range(3, 64) if _writes(n)]", ""),
 }

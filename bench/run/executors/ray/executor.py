@@ -32,8 +32,7 @@ from bench.run.executors.ray.actor import Actor, first_line
 from bench.run.executors.ray.connect import connect, on_node, slots_of
 from bench.run.executors.ray.worker import MessageBoard, Worker
 from bench.run.executors.remote import environ, portable_json
-from bench.run.executors.wire import unpacked
-from bench.run.executors.worker import Ready
+from bench.run.executors.wire import Ready, unpacked
 from bench.run.setup import Setup
 
 log = logging.getLogger(__name__)
@@ -236,7 +235,7 @@ class RayCluster:
                 yield replace(event, packed=packed)
             elif isinstance(event, Extracted | Lost) and left[event.job]:
                 left[event.job].clear()
-                yield event if isinstance(event, Extracted) or self._stopping else replace(event, why="died")
+                yield event
         for number, keys in left.items():
             if keys:
                 cells = tuple(cell for cell in jobs[number].cells if cell.key in keys)

@@ -9,8 +9,8 @@ from typing import Any
 
 from bench.core.errors import AnobenchError
 from bench.run.executors.base import Job, Progress
-from bench.run.executors.wire import packed
-from bench.run.executors.worker import Ready, forward_progress
+from bench.run.executors.wire import Ready, packed
+from bench.run.executors.worker import forward_progress
 from bench.train import checkpoint
 
 #: Seconds between two reports of a long training or extraction.
