@@ -45,7 +45,7 @@ _Executor = Annotated[
     str,
     typer.Option(
         "--executor",
-        help="inline: this process; pool: workers on this machine; auto: the pool if it pays; "
+        help="inline: this process; pool: workers on this machine; auto: the pool; "
         "ray: a Ray cluster; slurm: a Slurm cluster.",
     ),
 ]

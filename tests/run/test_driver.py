@@ -151,8 +151,8 @@ def test_out_of_memory_beside_others_halves_and_is_tried_alone(tmp_path: Path) -
 def test_times_taken_beside_others_are_marked(tmp_path: Path) -> None:
     def ends(job: Job, _: int) -> Sequence[Event]:
         packed = job.cells[0].seed == 1
-        timed = record(job.cells[0], timing=make_timing())
-        return [Finished(job=job.id, record=timed, scores=None, packed=packed)]
+        timed = record(job.cells[0], timing=make_timing(), truth=TRUTH.identity)
+        return [Finished(job=job.id, record=timed, scores=np.arange(2.0), truth=TRUTH, packed=packed)]
 
     made = drive(tmp_path, Scripted(ends), 2)
     assert [each.flags for each in made] == [(), (PACKED,)]
