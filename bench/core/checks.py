@@ -66,25 +66,33 @@ def table(value: Any, what: str, check: Callable[[Any, str], None], most: int = 
     if not isinstance(value, Mapping) or len(value) > most:
         raise TypeError(f"its {what} is no table of at most {most}")
     for name, each in value.items():
-        text(name, f"{what}'s names")
-        check(each, f"{what}.{name}"[:NAME])
+        if type(name) is not str or len(name) > NAME:
+            text(name, f"{what}'s names")
+        try:
+            check(each, what)
+        except (TypeError, ValueError):
+            check(each, f"{what}.{name}")  # says where
+            raise
 
 
 def plain(value: Any, what: str, depth: int = DEEPEST) -> None:
     """Check nested tables and lists of texts and numbers."""
     kind = type(value)
     if kind is str:
-        text(value, what, REMARK)
+        if len(value) > REMARK:
+            text(value, what, REMARK)
     elif kind is int or kind is float:
         number(value, what, -1e300, 1e300)
     elif kind is dict or kind is list or kind is tuple:
         if depth <= 0:
             raise ValueError(f"its {what} is nested more than {DEEPEST} times")
         for each in value.values() if kind is dict else value:
-            plain(each, what, depth - 1)
+            if each is not None and each is not True and each is not False:
+                plain(each, what, depth - 1)
         if kind is dict:
             for name in value:
-                text(name, what)
+                if type(name) is not str or len(name) > NAME:
+                    text(name, what)
     elif value is not None and kind is not bool:
         raise TypeError(f"its {what} holds {short(value)}")
 
@@ -133,12 +141,11 @@ def cell(found: Any) -> None:
     """Check a `bench.core.cell.Cell`."""
     for name in ("dataset", "task", "method", "backbone", "data_fingerprint", "backbone_identity"):
         text(getattr(found, name), name, REMARK)
-    for names in (found.params, found.code):
-        for name, _ in names:
-            text(name, "params")
-    for _, value in found.params:
+    for name, value in found.params:
+        text(name, "params")
         parameter(value, "params")
-    for _, value in found.code:
+    for name, value in found.code:
+        text(name, "code")
         text(value, "code")
     if found.seed is not None:
         whole(found.seed, "seed", 0, 2**63)

@@ -8,7 +8,13 @@ from collections.abc import Iterable
 
 
 class AnobenchError(Exception):
-    """A mistake that a user can mend; the message says what was given, what is allowed and what to do."""
+    """A mistake that a user can mend; the message says what was given, what is allowed and what to do.
+
+    What was given may be a file of garbage: of a very long message only both ends are kept.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(cut(each) if isinstance(each, str) else each for each in args))
 
 
 class Interruption(BaseException):
@@ -84,15 +90,18 @@ def kind_of(error: BaseException) -> str:
     return plain_text(type.__dict__["__name__"].__get__(type(error)))[:100]
 
 
+def cut(text: str, most: int = 10_000) -> str:
+    """Return a text's beginning and end, if it is longer than `most`."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
 #: Characters that a terminal or a file would take for something else, but for ends of lines and tabs.
 _CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), *range(127, 160), 0x2028, 0x2029], " ")
 
 
 def plain_text(text: str, most: int = 20_000) -> str:
     """Return a text that any file and terminal can take: without control characters, cut at `most`."""
-    text = str.__str__(text)
-    if len(text) > most:
-        text = f"{text[: most // 2]} … {text[-most // 2 :]}"
+    text = cut(str.__str__(text), most)
     return text.encode("utf-8", "replace").decode("utf-8").translate(_CONTROLS)
 
 

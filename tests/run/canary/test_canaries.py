@@ -19,6 +19,9 @@ from tests.run.faulty import Trial, bench_folder, children
 #: Methods that behave; what the others do to them would show in their scores.
 GOOD = ("fault", "random", "dn2[backbone=pixels[size=4]]", "isolation_forest[backbone=pixels[size=4]]")
 
+#: What is tried under Ray too, which takes its time.
+FEW = ("dtype", "grad", "errstate", "chdir", "environ", "signals", "finder", "builtin", "images", "daemon")
+
 
 def trial(folder: Path, bad: Sequence[str], limits: Limits | None = None) -> Trial:
     """Return cells of bad methods, each followed by those that behave, on two tasks."""
@@ -133,3 +136,28 @@ def test_what_ends_its_process_costs_its_own_cells(tmp_path: Path, clean: dict[s
             assert record.error is not None
             assert {**ENDS, **HANGS}[name][1] in record.error["reason"], (name, record.error)
     assert not children()
+
+
+def test_rays_actors_keep_cells_apart_too(
+    tmp_path: Path, clean: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray", reason="needs ray: pip install 'anobench[ray]'")
+    from bench.run.executors.ray.executor import RayCluster
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
+    passing = {**{name: CHANGES[name] for name in FEW}, **LASTING}
+    failing = {**FAILS, "leaves": ENDS["leaves"]}
+    ran = interleaved(trial(tmp_path, wrote(tmp_path, passing) + wrote(tmp_path, failing)))
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        list(ran.run(RayCluster(ran.setup)))
+    finally:
+        ray.shutdown()
+    assert good_scores(ran) == clean
+    found = bad_records(ran)
+    assert found.keys() == passing.keys() | failing.keys()
+    for name, records in found.items():
+        for record in records:
+            assert record.status == ("ok" if name in passing else "failed"), (name, record.error)
+            words = record.error["reason"] if record.error else " ".join(record.flags)
+            assert {**passing, **failing}[name][1] in words or name == "leaves", (name, words)
