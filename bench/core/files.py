@@ -102,6 +102,14 @@ def absolute(path: Path) -> Path:
         return path
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; there is none of a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a file so that, whatever happens, it is complete or does not exist.
 

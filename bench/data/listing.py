@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.core.errors import DataError, did_you_mean
+from bench.core.files import is_file
 from bench.data.folders import list_images
 from bench.data.task import NORMAL_TYPE
 
@@ -220,7 +221,7 @@ def csv_listing(
         if not kind or not row[image_column]:
             raise DataError(f"{table}, line {row['#']}: expected an image and a label, found {row}")
         for file in filter(None, (row[image_column], mask)):
-            if not (root / file).is_file():
+            if not is_file(root / file):
                 raise DataError(f"{table}, line {row['#']}: {root / file} does not exist")
         if row["split"] == "test":
             test.append(Sample(row[image_column], kind, (mask,) if mask else ()))

@@ -25,6 +25,7 @@ from bench.core.errors import (
     kind_of,
     said,
 )
+from bench.core.files import is_file
 from bench.core.selector import Selector, parse
 from bench.suite.adapter import Adapter, Kind
 from bench.suite.adapterfile import BASES, FOLDERS, read_adapter
@@ -185,7 +186,7 @@ class Registry:
             There is no such suite.
         """
         as_path = Path(name)
-        if as_path.suffix == ".toml" and as_path.is_file():
+        if as_path.suffix == ".toml" and is_file(as_path):
             return as_path
         stems = {key.rsplit("/", 1)[-1]: path for key, path in self.suites.items()}
         for known in (self.suites, stems):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from typing import Any
@@ -86,4 +87,4 @@ def _instead(node: Any, chance: random.Random) -> Any:
                 deep = [deep]
             return deep
         case _:
-            return chance.choice(VALUES)
+            return copy.deepcopy(chance.choice(VALUES))
