@@ -33,7 +33,7 @@ from bench.run.evaluation import (
     train_images,
 )
 from bench.run.measure import PeakMemory, synchronised_seconds, time_limit
-from bench.run.verdict import evaluated, record_header
+from bench.run.verdict import evaluated, kept, record_header
 from bench.suite.auxiliary import AuxiliaryImages, auxiliary_images
 from bench.suite.registry import Registry
 from bench.suite.resolve import ResolvedMethod, Resolver
@@ -157,6 +157,7 @@ class Runner:
         if flags := flags_of_changes(contained):
             record = replace(record, flags=(*record.flags, *flags))
             log.warning("%s %s", record.cell, "; ".join(flags))
+        record = kept(record)
         if self.evaluates:
             record = evaluated(record, scores, self.truths.get(record.truth))
         return record, scores if record.status == "ok" else None
@@ -229,7 +230,7 @@ class Runner:
             features=cell_run.fit_usage.seconds + usage.seconds,
             features_cold=cell_run.fit_usage.cold_seconds + usage.cold_seconds,
             features_from=features_from(cell_run.fit_usage, usage),
-            wall=cell_run.wall + time.perf_counter() - started,
+            wall=max(0.0, cell_run.wall + time.perf_counter() - started),
         )
         identity = cell_run.truth.identity
         self.truths.setdefault(identity, cell_run.truth)
@@ -266,13 +267,7 @@ class Runner:
         return self._task[1], self._task[2]
 
     def open_task(self, cell: Cell) -> Task:
-        """Open a cell's task, contaminated.
-
-        Raises
-        ------
-        AnobenchError
-            The data set or the task is missing or damaged, or the contamination cannot be drawn.
-        """
+        """Open a cell's task, contaminated; an `AnobenchError` says what is missing or damaged."""
         return self._open(cell)[0]
 
     def _give_auxiliary(self, method: ResolvedMethod, cell_run: CellRun) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core import checks
 from bench.core.cell import Cell, Record
 from bench.core.errors import ScoreError, kind_of, said
 from bench.core.truth import Truth
@@ -40,6 +41,15 @@ def failed_by(record: Record, error: BaseException) -> Record:
     """Return a record as failed for a reason that its worker did not give."""
     reason = {"kind": kind_of(error), "reason": said(error), "traceback": ""}
     return replace(record, status="failed", error=reason, metrics={}, candidates={}, truth="", timing=None)
+
+
+def kept(record: Record) -> Record:
+    """Return a record as it can be read again; failed, if what its cell did makes it none."""
+    try:
+        checks.record(record)
+    except (TypeError, ValueError) as error:
+        return failed_by(record, ScoreError(f"its record cannot be kept: {said(error)}"))
+    return record
 
 
 def evaluated(record: Record, scores: NDArray[Any] | None, truth: Truth | None) -> Record:

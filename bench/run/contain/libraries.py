@@ -38,10 +38,10 @@ def _flag(name: str, owner: Callable[[], Any], attribute: str) -> Held:
 
 def _defaults() -> Iterator[Held]:
     yield Held("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype)
-    yield Held("torch's default tensor type", lambda: torch.tensor([]).type(), None)
     yield Held("torch's threads", torch.get_num_threads, torch.set_num_threads)
     yield Held("torch's threads between operations", torch.get_num_interop_threads, None)
     yield Held("torch's default device", _device, _put_device)
+    yield Held("torch's default tensor type", lambda: torch.tensor([]).type(), None)
     printing = torch._tensor_str.PRINT_OPTS
     yield Held(
         "torch's print options",

@@ -119,6 +119,8 @@ def _mended(owner: Any, space: Any, before: dict[str, Any]) -> list[str]:
         now = space.get(name, missing)
         if now is value or name in _OWN or not (ours or callable(value)):
             continue
+        if not ours and now is not missing and _is_late(own, now):
+            continue  # torch wraps an optimiser's step when it is first made
         if (
             ours
             and name.startswith("_")
@@ -139,8 +141,9 @@ def _mended(owner: Any, space: Any, before: dict[str, Any]) -> list[str]:
 
 
 def _is_late(own: str, value: Any) -> bool:
-    """Return whether a new name is one that a package fills in when it is first asked for."""
-    return str(getattr(value, "__module__", "") or "").partition(".")[0] == own.partition(".")[0]
+    """Return whether a value was made by the package itself, as it is first used: wrappers tell by their code."""
+    made_in = getattr(value, "__globals__", {}).get("__name__") or getattr(value, "__module__", "")
+    return str(made_in or "").partition(".")[0] == own.partition(".")[0]
 
 
 def _set(owner: Any, name: str, value: Any, *, delete: bool = False) -> None:

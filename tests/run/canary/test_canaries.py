@@ -148,7 +148,7 @@ def test_rays_actors_keep_cells_apart_too(
     passing = {**{name: CHANGES[name] for name in FEW}, **LASTING}
     failing = {**FAILS, "leaves": ENDS["leaves"]}
     ran = interleaved(trial(tmp_path, wrote(tmp_path, passing) + wrote(tmp_path, failing)))
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         list(ran.run(RayCluster(ran.setup)))
     finally:
