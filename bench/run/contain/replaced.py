@@ -141,7 +141,7 @@ def _mended(owner: Any, space: Any, before: dict[str, Any]) -> list[str]:
 
 
 def _is_late(own: str, value: Any) -> bool:
-    """Return whether a value was made by the package itself, as it is first used: wrappers tell by their code."""
+    """Return whether the package itself made a value, as it is first used: wrappers tell by their code."""
     made_in = getattr(value, "__globals__", {}).get("__name__") or getattr(value, "__module__", "")
     return str(made_in or "").partition(".")[0] == own.partition(".")[0]
 
