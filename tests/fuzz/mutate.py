@@ -79,7 +79,7 @@ def _instead(node: Any, chance: random.Random) -> Any:
             return {"x": node}
         case 2 if isinstance(node, str):
             return node + str(chance.choice(VALUES))[:300]
-        case 3 if type(node) in (int, float):
+        case 3 if type(node) is float or (type(node) is int and abs(node) < 2**63):
             return node * chance.choice((-1, 0.5, 10**18, 10**300))
         case 4:
             deep: Any = node
