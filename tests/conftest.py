@@ -41,6 +41,12 @@ def cache(
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _runs_inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run cells in the test's process where a test does not say otherwise: a worker's start costs seconds."""
+    monkeypatch.setattr("bench.run.executors.choose.DEFAULT", "inline")
+
+
 @pytest.fixture
 def real_data() -> Path:
     """Return the folder of real data; the test is skipped where ANOBENCH_DATA is not set."""

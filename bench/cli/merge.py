@@ -24,8 +24,9 @@ def merge(
     """
     from bench.cli.console import err, out
     from bench.core.merge import merge as join
+    from bench.report.verify import check
 
-    merged = join(sources, into)
+    merged = join(sources, into, check=check)
     for message in (*merged.skipped, *merged.notes):
         err.print(message, style="yellow")
     for conflict in merged.conflicts:

@@ -35,7 +35,8 @@ def report(
 def read_suite(given: str, results: Path) -> tuple[Archive, Plan, dict[str, Record]]:
     """Return the archive, and a suite's plan and records in it; the suite by its name or its file."""
     from bench.core.archive import Archive
+    from bench.report.verify import load_verified
 
     archive = Archive(results)
     plan = archive.plan(suite_name(given))
-    return archive, plan, archive.load_all(entry.cell.key for entry in plan.entries)
+    return archive, plan, load_verified(archive, (entry.cell.key for entry in plan.entries))

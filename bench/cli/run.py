@@ -54,7 +54,7 @@ _Executor = Annotated[
     str,
     typer.Option(
         "--executor",
-        help="inline: this process; pool: workers on this machine; auto: the pool if it pays; "
+        help="inline: this process; pool: workers on this machine; auto: the pool; "
         "ray: a Ray cluster; slurm: a Slurm cluster.",
     ),
 ]
@@ -196,8 +196,10 @@ def seconds_of(text: str | None) -> float | None:
         seconds = float(number) * units[unit]
     except (ValueError, KeyError):
         seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise AnobenchError(f"--budget {text}: expected a number with a unit, e.g. 90s, 20min, 2h or 1d")
+    if not 0 < seconds <= 1e8:
+        raise AnobenchError(
+            f"--budget {text}: expected a number with a unit, e.g. 90s, 20min, 2h or 1d, at most 1000d"
+        )
     return seconds
 
 

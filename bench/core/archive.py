@@ -25,11 +25,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core import checks
 from bench.core.cell import Record
-from bench.core.errors import ArchiveError, did_you_mean
-from bench.core.files import write_atomically
+from bench.core.errors import ArchiveError, did_you_mean, said
+from bench.core.files import absolute, write_atomically
 from bench.core.plan import Plan
-from bench.core.truth import Truth, Truths
+from bench.core.truth import NO_ARRAYS, Truth, Truths
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,10 @@ log = logging.getLogger(__name__)
 def _packed(scores: NDArray[Any]) -> bytes:
     """Return the bytes of a scores file: equal for equal scores."""
     packed = io.BytesIO()
-    np.savez(packed, scores=scores.astype(np.float32, copy=False))
+    with np.errstate(all="ignore"):
+        short = scores.astype(np.float32)
+    # float32 where that keeps every digit, which halves an archive: most methods compute in it.
+    np.savez(packed, scores=short if np.array_equal(short, scores) else scores.astype(np.float64))
     return packed.getvalue()
 
 
@@ -51,8 +55,11 @@ class Archive:
     """
 
     def __init__(self, results: Path) -> None:
-        self.results = results
-        self.root = results / "records"
+        # Once and for all: a method may change the working directory.
+        self.results = absolute(results)
+        self.root = self.results / "records"
+        #: The keys of the records that were written through this object.
+        self.written: set[str] = set()
         #: Messages about files that could not be read; each is also logged as a warning.
         self.unreadable: list[str] = []
         self._truths = Truths(self.root / "tests")
@@ -123,13 +130,27 @@ class Archive:
                 "choose another folder with --results, or mend it"
             ) from None
 
+    def stamp(self, record: Record) -> str:
+        """Return a text that is another once a record's files are written again; empty if one is missing."""
+        key, found = record.cell.key, [record.truth]
+        try:
+            for ending in ("json", "npz"):
+                about = self._path(key, ending).stat()
+                found += [f"{about.st_ino}.{about.st_size}.{about.st_mtime_ns}.{about.st_ctime_ns}"]
+        except OSError:
+            return ""
+        return "/".join(found)
+
     def _report(self, path: Path, reason: str) -> None:
-        message = f"{path} cannot be read and is skipped: {reason}"
+        self.report(f"{path} cannot be read and is skipped: {reason}")
+
+    def report(self, message: str) -> None:
+        """Note what a user should know of a file, once; it is logged as a warning, too."""
         if message not in self.unreadable:
             self.unreadable.append(message)
             log.warning("%s", message)
 
-    def write(self, record: Record, scores: NDArray[np.float32] | None, truth: Truth | None = None) -> Record:
+    def write(self, record: Record, scores: NDArray[Any] | None, truth: Truth | None = None) -> Record:
         """Write a record, its scores and, once, the truth about its test set; return the record as written.
 
         An unreadable file of that name is renamed to ``<key>.json.unreadable``.
@@ -157,6 +178,7 @@ class Archive:
                 write_atomically(beside, packed)
             record = replace(record, scores_sha256=digest)
             write_atomically(path, record.to_json().encode())
+            self.written.add(key)
             if not packed:
                 beside.unlink(missing_ok=True)
         except OSError as error:
@@ -182,16 +204,23 @@ class Archive:
         elif digest and old.scores_sha256 != digest:
             path.unlink()
 
-    def scores(self, record: Record) -> NDArray[np.float32]:
+    def scores(self, record: Record) -> NDArray[Any]:
         """Return the scores of a record, shape (n_test,), in the order of the task's test images.
 
         Raises
         ------
         ArchiveError
-            The cell failed and has none, or they are missing or do not match the record.
+            The cell failed and has none, or they are missing, unreadable, or do not match the record.
         """
-        with np.load(io.BytesIO(self.packed_scores(record)), allow_pickle=False) as arrays:
-            scores: NDArray[np.float32] = arrays["scores"]
+        packed = self.packed_scores(record)
+        try:
+            with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+                scores: NDArray[Any] = arrays["scores"]
+            if scores.dtype not in (np.float32, np.float64) or scores.ndim != 1 or np.isnan(scores).any():
+                raise ValueError(f"{scores.dtype} of shape {scores.shape}")
+        except NO_ARRAYS as error:
+            path = self._path(record.cell.key, "npz")
+            raise ArchiveError(f"{path}: not a cell's scores ({said(error)}); run the cell again") from None
         return scores
 
     def packed_scores(self, record: Record) -> bytes:
@@ -241,7 +270,14 @@ class Archive:
         """
         path = self.root / "plans" / f"{suite}.json"
         try:
-            return Plan.from_json(path.read_text(encoding="utf-8"))
+            checks.file_name(suite)
+        except (ValueError, TypeError) as error:
+            raise ArchiveError(str(error)) from None
+        try:
+            plan = Plan.from_json(path.read_text(encoding="utf-8"))
+            if plan.suite != suite:
+                raise ArchiveError(f"it is the plan of {plan.suite!r}")
+            return plan
         except FileNotFoundError:
             raise ArchiveError(
                 f"{self.results} has no run of the suite {suite!r}{did_you_mean(suite, self.suites())}; "

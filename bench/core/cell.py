@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from bench.core import checks
 from bench.core.contamination import Contamination
 from bench.core.determinism import canonical_json
 from bench.core.errors import ArchiveError
@@ -32,6 +32,12 @@ def _refuse(constant: str) -> float:
 
 
 _STRICT = json.JSONDecoder(parse_constant=_refuse)
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError("its flags are no list")
+    return tuple(values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,13 +221,13 @@ class Record:
     truth: str = ""
     created: str = ""
 
-    def to_json(self) -> str:
+    def to_json(self, indent: int | None = 1) -> str:
         data = {"schema": RECORD_VERSION, "key": self.cell.key, "cell": self.cell.canonical()}
         for name in self.__dataclass_fields__:
             if name not in ("cell", "timing"):
                 data[name] = getattr(self, name)
         data["timing"] = asdict(self.timing) if self.timing else None
-        return json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        return json.dumps(data, indent=indent, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Record:
@@ -244,28 +250,12 @@ class Record:
             record = cls(
                 cell=cell,
                 timing=Timing(**timing) if timing else None,
-                flags=tuple(data.pop("flags")),
+                flags=_texts(data.pop("flags")),
                 **data,
             )
-            _check(record)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            checks.record(record)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ArchiveError(f"not a record ({type(error).__name__}: {error})") from None
         if cell.key != key:
             raise ArchiveError(f"its key {key} does not belong to its cell (expected {cell.key})")
         return record
-
-
-def _check(record: Record) -> None:
-    """Check what a report relies on.
-
-    Raises
-    ------
-    ValueError, TypeError, AttributeError
-        An unknown status, or metrics that are not finite numbers.
-    """
-    if record.status not in ("ok", "failed"):
-        raise ValueError(f"its status is {record.status!r}; expected 'ok' or 'failed'")
-    for metrics in (record.metrics, *record.candidates.values()):
-        for name, value in metrics.items():
-            if not math.isfinite(value):
-                raise ValueError(f"its {name} is {value}")

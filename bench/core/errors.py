@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import opcode
 from collections.abc import Iterable
 
 
 class AnobenchError(Exception):
-    """A mistake that a user can mend; the message says what was given, what is allowed and what to do."""
+    """A mistake that a user can mend; the message says what was given, what is allowed and what to do.
+
+    What was given may be a file of garbage: of a very long message only both ends are kept.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(cut(each) if isinstance(each, str) else each for each in args))
+
+
+class Interruption(BaseException):
+    """Ends a cell from outside: a limit, the end of the run. Hence no `Exception`."""
 
 
 class SuiteError(AnobenchError):
@@ -53,6 +64,50 @@ class ScoreError(AnobenchError):
     """
 
     method: object = None
+
+
+def said(error: BaseException) -> str:
+    """Return an error's text, or its kind; even of one that cannot be put into words."""
+    try:
+        text = plain_text(str(error))
+    except BaseException:
+        text = "its text cannot be made"
+    return text or kind_of(error)
+
+
+def from_outside(error: BaseException) -> bool:
+    """Return whether an error ends what runs for a reason of its own, rather than being raised by its code.
+
+    A KeyboardInterrupt that a ``raise`` statement made is the code's; one by Ctrl-C comes between two others.
+    """
+    if isinstance(error, Interruption):
+        return True
+    if not isinstance(error, KeyboardInterrupt) or error.__traceback__ is None:
+        return False
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] != opcode.opmap["RAISE_VARARGS"]
+
+
+def kind_of(error: BaseException) -> str:
+    """Return the name of an error's class."""
+    return plain_text(type.__dict__["__name__"].__get__(type(error)))[:100]
+
+
+def cut(text: str, most: int = 10_000) -> str:
+    """Return a text's beginning and end, if it is longer than `most`."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
+#: Characters that a terminal or a file would take for something else, but for ends of lines and tabs.
+_CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), *range(127, 160), 0x2028, 0x2029], " ")
+
+
+def plain_text(text: str, most: int = 20_000) -> str:
+    """Return a text that any file and terminal can take: without control characters, cut at `most`."""
+    text = cut(str.__str__(text), most)
+    return text.encode("utf-8", "replace").decode("utf-8").translate(_CONTROLS)
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

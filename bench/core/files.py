@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
+import platform
+import re
+import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from bench.core.errors import AnobenchError, ArchiveError, DataError
@@ -16,8 +22,92 @@ def _umask() -> int:
     return mask
 
 
+#: Seconds.
+DAY = 86400.0
 #: Read once: reading it means setting it, which several threads must not do.
-_UMASK = _umask()
+UMASK = _umask()
+
+
+def here() -> str:
+    """Return a name for this process among those of all machines that may share a folder."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+@functools.cache
+def _machine() -> str:
+    """Return a name for this machine since it started, and for its container."""
+    parts = [platform.node()]
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        with contextlib.suppress(OSError):
+            found = Path(path)
+            parts.append(str(found.readlink()) if found.is_symlink() else found.read_text())
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
+
+
+def temporary_prefix() -> str:
+    """Return how temporary folders of this process begin."""
+    return f"anobench-{here()}-"
+
+
+def _gone(name: str) -> bool:
+    """Return whether a temporary file's or folder's process ran on this machine and is gone."""
+    found = re.search(rf"(?:^anobench-|\.){_machine()}-(\d+)[.-]", name)
+    if found is None:
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def sweep(folder: Path) -> int:
+    """Delete what killed processes of this machine left half-written in a folder; return how many.
+
+    Of what other machines left only what nobody can still be writing: a day old.
+    """
+    number = 0
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry for entry in entries if entry.name.startswith(".") and entry.name.endswith(".tmp")]
+    except OSError:
+        return 0
+    for entry in found:
+        with contextlib.suppress(OSError):
+            if _gone(entry.name) or time.time() - entry.stat(follow_symlinks=False).st_mtime > DAY:
+                os.unlink(entry.path)  # noqa: PTH108
+                number += 1
+    return number
+
+
+def sweep_temporary() -> None:
+    """Delete the temporary folders of killed runs on this machine."""
+    with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+        for entry in entries:
+            if (
+                entry.name.startswith("anobench-")
+                and _gone(entry.name)
+                and entry.is_dir(follow_symlinks=False)
+            ):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def absolute(path: Path) -> Path:
+    """Return where a path leads now; a relative one as it is where the working directory is gone."""
+    try:
+        return Path(os.path.abspath(path))  # noqa: PTH100
+    except OSError:
+        return path
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; there is none of a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -48,14 +138,14 @@ def write_file(path: Path, *parts: bytes | memoryview, durable: bool = True) -> 
         The folder cannot be written or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{here()}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             file.writelines(parts)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)  # noqa: PTH101
+        os.chmod(temporary, 0o666 & ~UMASK)  # noqa: PTH101
         os.replace(temporary, path)  # noqa: PTH105
     except BaseException:
         with contextlib.suppress(OSError):

@@ -9,10 +9,9 @@ For each cell, whatever the order of the archives,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -79,16 +78,25 @@ class _Found:
 
     archive: Archive
     record: Record
+    mended: bool = False
 
     def same_scores(self, other: _Found) -> bool:
         """Return whether both have the same scores, even in different bytes."""
         if self.record.scores_sha256 == other.record.scores_sha256:
             return True
         ours, theirs = (each.archive.scores(each.record) for each in (self, other))
-        return np.array_equal(ours, theirs)
+        if np.array_equal(ours, theirs):
+            return True
+        # What an older version rounded to float32 is the same where that changed no number.
+        rounded = ours.astype(np.float32), theirs.astype(np.float32)
+        return np.array_equal(*rounded) and self.record.metrics == other.record.metrics
 
 
-def merge(sources: Sequence[Path], into: Path) -> Merged:
+#: Returns an archive's record as it should be copied.
+Check = Callable[[Archive, Record], Record]
+
+
+def merge(sources: Sequence[Path], into: Path, *, check: Check = lambda _, record: record) -> Merged:
     """Join archives.
 
     Parameters
@@ -97,6 +105,8 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
         Results folders; they are only read.
     into : Path
         The destination's results folder, with or without an archive; created if missing.
+    check : callable, optional
+        Mends what a record says where its scores say otherwise (`bench.report.verify.check`).
 
     Raises
     ------
@@ -112,16 +122,16 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
     destination.check_writable()
     archives = [destination, *(Archive(folder) for folder in sources)]
     for key in sorted(set().union(*(archive.keys() for archive in archives))):
-        _merge_cell(key, archives, merged)
+        _merge_cell(key, archives, merged, check)
     for archive in archives[1:]:
         _merge_plans(archive, destination, merged)
     merged.skipped += [message for archive in archives for message in archive.unreadable]
     return merged
 
 
-def _merge_cell(key: str, archives: Sequence[Archive], merged: Merged) -> None:
+def _merge_cell(key: str, archives: Sequence[Archive], merged: Merged, check: Check) -> None:
     destination = archives[0]
-    found = list(_complete(key, archives, merged))
+    found = list(_complete(key, archives, merged, check))
     scored = [each for each in found if each.record.status == "ok"]
     different: list[_Found] = []
     for each in scored:
@@ -136,13 +146,15 @@ def _merge_cell(key: str, archives: Sequence[Archive], merged: Merged) -> None:
         return
     if chosen[0].archive is destination:
         merged.same += 1
+        if chosen[0].mended:
+            _copy(chosen[0], destination, merged)
         return
     _copy(chosen[0], destination, merged)
     merged.copied += 1
     merged.recovered += found[0].archive is destination
 
 
-def _complete(key: str, archives: Iterable[Archive], merged: Merged) -> Iterable[_Found]:
+def _complete(key: str, archives: Iterable[Archive], merged: Merged, check: Check) -> Iterable[_Found]:
     """Yield the readable records of a cell that have their scores."""
     for archive in archives:
         record = archive.load(key)
@@ -151,10 +163,11 @@ def _complete(key: str, archives: Iterable[Archive], merged: Merged) -> Iterable
         try:
             if record.status == "ok":
                 archive.scores(record)
-        except (ArchiveError, ValueError, KeyError, OSError, BadZipFile) as error:
+        except ArchiveError as error:
             merged.skipped.append(f"{record.cell} is skipped: {error}")
             continue
-        yield _Found(archive, record)
+        right = check(archive, record)
+        yield _Found(archive, right, right is not record)
 
 
 def _copy(found: _Found, destination: Archive, merged: Merged) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from bench.core import checks
 from bench.core.cell import Cell
 from bench.core.errors import ArchiveError
 
@@ -123,17 +124,53 @@ class Plan:
             data = json.loads(text)
             if data.pop("schema") != PLAN_VERSION:
                 raise ArchiveError(f"its schema is not version {PLAN_VERSION}; run the suite again")
-            data |= {name: tuple(data[name]) for name in ("rates", "seeds", "problems", "notes")}
-            data["rows"] = tuple(Row(**row) for row in data["rows"])
-            data["columns"] = tuple(Column(**column) for column in data["columns"])
+            data |= {name: _listed(data[name]) for name in ("rates", "seeds", "problems", "notes")}
+            data["rows"] = tuple(Row(**row) for row in _listed(data["rows"]))
+            data["columns"] = tuple(Column(**column) for column in _listed(data["columns"]))
             data["entries"] = tuple(
                 Entry(row=row, column=column, rate=rate, cell=Cell.from_canonical(cell))
-                for row, column, rate, cell in data["entries"]
+                for row, column, rate, cell in _listed(data["entries"])
             )
             plan = cls(**data)
+            _check(plan)
             for entry in plan.entries:
                 if not (0 <= entry.row < len(plan.rows) and 0 <= entry.column < len(plan.columns)):
                     raise ValueError(f"row {entry.row}, column {entry.column} do not exist")
             return plan
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ArchiveError(f"not a plan ({type(error).__name__}: {error})") from None
+
+
+def _listed(values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list):
+        raise TypeError(f"expected a list, got {checks.short(values)}")
+    return tuple(values)
+
+
+def _check(plan: Plan) -> None:
+    """Check what a report relies on, and that the suite's name can be a file's."""
+    checks.file_name(plan.suite)
+    for name in ("title", "description", "suite_text"):
+        checks.text(getattr(plan, name), name, checks.LONG)
+    checks.members(plan.rates, "rates", lambda value, what: checks.number(value, what, 0, 0.5))
+    checks.members(plan.seeds, "seeds", lambda value, what: checks.whole(value, what, 0, 2**63))
+    for name in ("problems", "notes"):
+        checks.members(getattr(plan, name), name, lambda value, what: checks.text(value, what, checks.LONG))
+    for row in plan.rows:
+        for name in ("label", "method", "backbone", "setting", "selection", "summary"):
+            checks.text(getattr(row, name), name, checks.REMARK)
+        _truth(row.stochastic, "stochastic")
+    for column in plan.columns:
+        checks.text(column.dataset, "dataset", checks.REMARK)
+        checks.text(column.task, "task", checks.REMARK)
+        _truth(column.synthetic, "synthetic")
+    for entry in plan.entries:
+        checks.whole(entry.row, "row")
+        checks.whole(entry.column, "column")
+        checks.number(entry.rate, "rate", 0, 0.5)
+        checks.cell(entry.cell)
+
+
+def _truth(value: Any, what: str) -> None:
+    if type(value) is not bool:
+        raise TypeError(f"its {what} is {checks.short(value)}; expected true or false")

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from bench.core.errors import SelectorError
 
+#: A longer selector, or one with more brackets, is refused before it is taken apart.
+LONGEST, DEEPEST = 20_000, 50
 _NAME = re.compile(r"[A-Za-z0-9_*?.:/!\-]+")
 
 
@@ -70,6 +72,11 @@ def parse(text: str) -> Selector:
         Unbalanced brackets, an empty name, a parameter without ``=`` or given twice; the message shows the
         text and the expected form.
     """
+    if len(text) > LONGEST or text.count("[") > DEEPEST:
+        raise SelectorError(
+            f"{text[:60]!r}... is too long or nested too deeply; a selector has at most {LONGEST:,} "
+            f"characters and {DEEPEST} brackets"
+        )
     stripped = text.strip()
     head, bracket, rest = stripped.partition("[")
     head = head.strip()

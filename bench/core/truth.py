@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,11 @@ from numpy.typing import NDArray
 from bench.core.errors import ArchiveError
 from bench.core.files import write_atomically
 
+#: What reading a file of arrays raises where it is none.
+NO_ARRAYS = (
+    ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, EOFError, RuntimeError, MemoryError,
+    RecursionError, OverflowError, SyntaxError, BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
 #: Schema of a truth file.
 TRUTH_VERSION = 1
 
@@ -92,7 +98,7 @@ class Truth:
                     rows=arrays["rows"],
                     images=arrays["images"] if "images" in arrays.files else None,
                 )
-        except (ValueError, KeyError, TypeError, OSError, EOFError, BadZipFile, zlib.error) as error:
+        except NO_ARRAYS as error:
             raise ArchiveError(f"not the labels of a test set ({type(error).__name__}: {error})") from None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.core.errors import DataError, did_you_mean
+from bench.core.files import is_file
 from bench.data.task import NORMAL_TYPE
 from bench.data.walk import OnDisk, composed
 
@@ -125,7 +126,7 @@ def _on_disk(disk: OnDisk, root: Path, table: Path, row: ListedImage, name: str)
     if not name:
         return ""
     found = disk.find(name)
-    if found is None or not (root / found).is_file():
+    if found is None or not is_file(root / found):
         raise DataError(f"{table}, line {row.line}: {root / name} does not exist")
     # Without ./ and the like, so that one file has one name.
     return os.path.normpath(found).replace(os.sep, "/") if _folded(found) else found

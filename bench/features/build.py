@@ -162,7 +162,7 @@ def _preprocess(spec: NetworkTable, config: Mapping[str, Any]) -> Preprocess:
 
 def _load(backbone: Backbone, module: nn.Module, file: Path) -> None:
     """Load local weights strictly."""
-    state = _read(backbone, file)
+    state = read_weights(backbone, file)
     have, want = set(state), set(module.state_dict())
     wrong = [
         f"{name} has shape {tuple(state[name].shape)} instead of {tuple(value.shape)}"
@@ -186,7 +186,7 @@ def _load(backbone: Backbone, module: nn.Module, file: Path) -> None:
     module.load_state_dict(dict(state), strict=True)
 
 
-def _read(backbone: Backbone, file: Path) -> Mapping[str, torch.Tensor]:
+def read_weights(backbone: Backbone, file: Path) -> Mapping[str, torch.Tensor]:
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -14,6 +14,7 @@ from bench.core.cell import Cell, Record
 from bench.core.errors import AnobenchError, ArchiveError, PublishedError
 from bench.core.files import working_directory
 from bench.core.plan import Plan
+from bench.report.verify import verified
 from bench.suite.registry import Registry
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Results:
     ) -> None:
         self.plan, self.archive, self.registry = plan, archive, registry or Registry()
         keys = {entry.cell.key for entry in plan.entries}
-        self.records = dict(archive.load_all(keys) if records is None else records)
+        self.records = verified(archive, archive.load_all(keys) if records is None else records)
         #: What a user should know of files that could not be used.
         self.problems: list[str] = []
 

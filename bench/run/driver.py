@@ -214,8 +214,8 @@ class Driver:
             self._dispatcher.done(out.unit)
 
     def _finished(self, event: Finished) -> None:
-        out, record = self._out[event.job], event.record
-        key = record.cell.key
+        out, event = self._out[event.job], self._writer.judged(event)
+        record, key = event.record, event.record.cell.key
         out.left.discard(key)
         peak = record.memory.get("device_peak_bytes")
         if peak is not None:
@@ -250,6 +250,9 @@ class Driver:
         self._again.append(job)
 
     def _lost(self, event: Lost, out: _Out) -> None:
+        if event.why == "interrupted" and not self._ending.why:
+            # Nobody asked for an end, except the cell itself.
+            event = replace(event, why="died", reason="it asked its own process to stop")
         if event.why == "interrupted":
             for cell in event.cells:
                 self._peers.release(cell.key)

@@ -6,7 +6,6 @@ import logging
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 
 from bench.core.cell import Cell, Record, Value
 from bench.core.determinism import derive_seed
-from bench.core.errors import AnobenchError, ScoreError
+from bench.core.errors import AnobenchError, ScoreError, kind_of, plain_text, said
+from bench.core.truth import Truth
 from bench.data.images import Images
 from bench.data.task import Task
 from bench.features.provider import FeatureProvider, FeatureUsage
@@ -30,8 +30,11 @@ log = logging.getLogger(__name__)
 #: Parameters of methods that count training images.
 COUNTS_IMAGES = ("k", "components")
 
+#: A method's remarks: so many, each of so many characters; and the characters of a traceback.
+MOST_NOTES, LONGEST_NOTE, LONGEST_TRACE = 50, 2000, 100_000
+
 #: A record, and the scores in the order of the task's test images (None when the cell failed).
-Result = tuple[Record, NDArray[np.float32] | None]
+Result = tuple[Record, NDArray[np.float64] | None]
 
 
 @dataclass(slots=True)
@@ -46,6 +49,7 @@ class CellRun:
     memory: PeakMemory
     meter: FeatureProvider
     task: Task = field(init=False)
+    truth: Truth = field(init=False)
     drawn: dict[str, Any] = field(init=False)
     method: Method = field(init=False)
     train: Shuffled = field(init=False)
@@ -82,6 +86,14 @@ class Shuffled:
         self.images = images[self.order]
 
 
+def train_images(cell_run: CellRun) -> Images:
+    """Return the images to train on: the task's, or only the clean ones for an oracle that asks for them."""
+    task = cell_run.task
+    if not getattr(cell_run.method, "only_clean", False) or task.train_labels is None:
+        return task.train
+    return task.train[task.train_labels == 0]
+
+
 def purified(cell_run: CellRun) -> dict[str, float]:
     """Return how well a wrapper chose among its training images, according to their true labels."""
     purification, truth = getattr(cell_run.method, "purification", None), cell_run.task.train_labels
@@ -92,30 +104,46 @@ def purified(cell_run: CellRun) -> dict[str, float]:
     return purification_metrics(truth[cell_run.train.order], checked.kept, checked.scores)
 
 
-def record_header(
-    cell: Cell, method: ResolvedMethod | None, environment: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the fields that a cell's record has, failed or not."""
-    return {
-        "cell": cell,
-        "setting": method.setting if method else "one-class",
-        "selection": method.selection if method else "last",
-        "environment": environment,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def failed(cell_run: CellRun, error: Exception) -> Result:
+def failed(cell_run: CellRun, error: BaseException) -> Result:
     own = isinstance(error, AnobenchError)
     log.debug("%s failed", cell_run.cell, exc_info=error if own else None)  # the record has the others'
-    kind = "timeout" if isinstance(error, CellTimeout) else type(error).__name__
-    trace = "" if own else "".join(traceback.format_exception(error))
-    reason = {"kind": kind, "reason": str(error) or kind, "traceback": trace}
+    kind = "timeout" if isinstance(error, CellTimeout) else kind_of(error)
+    reason = {"kind": kind, "reason": _in_words(error, kind), "traceback": _trace(error)}
     resolved = cell_run.resolved
     adapters = [each.adapter for each in (resolved, resolved and resolved.base) if each]
     if where := place_of(error, adapters, getattr(cell_run, "method", None)):
-        reason["where"] = where
+        reason["where"] = plain_text(where)
     return Record(status="failed", error=reason, **cell_run.header), None
+
+
+def _in_words(error: BaseException, kind: str) -> str:
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({plain_text(repr(error.code), 100)}), which ends only this cell"
+    return kind if (text := said(error)) == kind_of(error) else text
+
+
+def _trace(error: BaseException) -> str:
+    """Return an error's traceback; empty where its message says all."""
+    if isinstance(error, AnobenchError):
+        return ""
+    try:
+        return plain_text("".join(traceback.format_exception(error)), LONGEST_TRACE)
+    except BaseException:
+        return "its traceback cannot be made\n" + "".join(traceback.format_tb(error.__traceback__))
+
+
+def checked_notes(notes: object) -> tuple[str, ...]:
+    """Return a method's remarks as plain text for the record.
+
+    Raises
+    ------
+    ScoreError
+        They are something else than texts.
+    """
+    given = (notes,) if isinstance(notes, str) else notes
+    if not isinstance(given, tuple | list) or not all(isinstance(each, str) for each in given):
+        raise ScoreError(f"notes must be a tuple of texts, got {plain_text(repr(notes), 100)}")
+    return tuple(plain_text(each, LONGEST_NOTE) for each in given[:MOST_NOTES])
 
 
 def features_from(*usages: FeatureUsage) -> Any:
@@ -127,9 +155,9 @@ def features_from(*usages: FeatureUsage) -> Any:
 
 
 class ChosenScores(NamedTuple):
-    """The scores of a record, shape (n,), float32; `Record.candidates`; and flags."""
+    """The scores of a record, shape (n,), float64; `Record.candidates`; and flags."""
 
-    scores: NDArray[np.float32]
+    scores: NDArray[np.float64]
     candidates: Mapping[str, Mapping[str, float]] = {}
     flags: tuple[str, ...] = ()
 
@@ -138,6 +166,7 @@ def choose(returned: object, labels: NDArray[np.uint8], selection: str) -> Chose
     """Return the scores of a record: the method's, or for an oracle the candidate that the labels favour."""
     checked = returned_scores(returned)
     given = checked.checked(len(labels))
+    checked.check_maps(len(labels))
     candidates = checked.checked_candidates(len(labels))
     if not candidates:
         return ChosenScores(given)
@@ -152,7 +181,7 @@ def choose(returned: object, labels: NDArray[np.uint8], selection: str) -> Chose
     return ChosenScores(candidates[best], summaries, (flag,))
 
 
-def candidate_summary(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, float]:
+def candidate_summary(scores: NDArray[np.float64], labels: NDArray[np.uint8]) -> dict[str, float]:
     """Return what a record says of a candidate."""
     means = {
         name: float(scores[labels == label].mean(dtype=np.float64))
@@ -170,14 +199,3 @@ def too_few_images(params: Mapping[str, Value], n: int) -> tuple[str, ...]:
         for name, value in params.items()
         if name in COUNTS_IMAGES and isinstance(value, int) and value > n
     )
-
-
-def flags_of(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[str, ...]:
-    flags = []
-    if len(scores) and (scores == scores[0]).all():
-        flags.append("constant scores")
-    if len(np.unique(labels)) < 2:
-        flags.append("one class only in the test set: AUROC undefined")
-    if np.isinf(scores).any():
-        flags.append("infinite scores")
-    return tuple(flags)

@@ -92,8 +92,10 @@ def _drive(
     from bench.run.claims import Claims
     from bench.run.driver import Driver
     from bench.run.ending import Ending
+    from bench.run.leavings import sweep_left
     from bench.run.units import loading_seconds
 
+    sweep_left(prepared.archive)
     archive, todo, resolver = prepared.archive, prepared.todo, Resolver(prepared.registry)
     devices = pick_devices(options)
     setup = _setup(prepared.suite, prepared.registry, options, devices)

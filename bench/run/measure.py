@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.core.errors import Interruption
 from bench.features.device import synchronise
 
 if TYPE_CHECKING:
     import torch
 
+#: Between two attempts to interrupt a cell (seconds).
+AGAIN = 1.0
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 
@@ -59,7 +62,7 @@ class PeakMemory:
         return {"host_peak_bytes": host, "device_peak_bytes": device}
 
 
-class CellTimeout(Exception):
+class CellTimeout(Interruption):
     """A cell took longer than the suite allows."""
 
 
@@ -75,7 +78,8 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         raise CellTimeout(f"took longer than the suite's limit of {seconds:g} s (limits.cell_seconds)")
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again and again: a method may catch the first.
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     try:
         yield
     finally:

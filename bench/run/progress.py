@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from bench.core import checks
 from bench.core.cell import Record
 from bench.core.errors import ArchiveError
 from bench.core.files import write_atomically
@@ -106,10 +107,33 @@ class Snapshot:
             if data.pop("schema") != STATUS_VERSION:
                 raise ArchiveError("its schema is that of another anobench")
             for name in ("running", "devices"):
+                checks.members(
+                    data[name], name, lambda row, what: checks.members(row, what, checks.plain), 100_000
+                )
                 data[name] = tuple(tuple(row) for row in data[name])
-            return cls(**data)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            found = cls(**data)
+            found._check()
+            return found
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ArchiveError(f"not a run's status ({type(error).__name__}: {error})") from None
+
+    def _check(self) -> None:
+        for name in ("suite", "driver", "ending"):
+            checks.text(getattr(self, name), name)
+        for name in ("total", "done", "failed"):
+            checks.whole(getattr(self, name), name)
+        checks.number(self.seconds, "seconds")
+        if self.left_seconds is not None:
+            checks.number(self.left_seconds, "left_seconds")
+        if self.driver.strip("0123456789abcdef"):
+            raise ValueError("its driver is no number")
+        for slot, what, seconds, note in self.running:
+            for each in (slot, what, note):
+                checks.text(each, "running")
+            checks.number(seconds, "running", 0)
+        for device, used in self.devices:
+            checks.text(device, "devices")
+            checks.text(used, "devices")
 
 
 @dataclass(slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from bench.core.cell import Cell, Record
-from bench.run.evaluation import record_header
 from bench.run.executors.base import Finished, Job, Lost
+from bench.run.verdict import record_header
 from bench.suite.resolve import Resolver
 
 #: How often a job is retried after its machine went away.

@@ -5,34 +5,35 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from bench.core.cell import Cell, Record, Timing
 from bench.core.determinism import CELL_THREADS, cores, derive_seed
-from bench.core.errors import AnobenchError
+from bench.core.errors import AnobenchError, said
 from bench.core.truth import Truth
 from bench.data.contaminate import contaminate
-from bench.data.images import Images
 from bench.data.task import Task
 from bench.features.backbone import Backbones
 from bench.features.device import deterministic, fix_threads, seed_everything
 from bench.features.provider import FeatureProvider
-from bench.metrics.image import image_metrics
+from bench.run.contain.containment import Contained, Containment, flags_of_changes
 from bench.run.evaluation import (
     CellRun,
     Result,
     Shuffled,
+    checked_notes,
     choose,
     failed,
     features_from,
-    flags_of,
     purified,
-    record_header,
     too_few_images,
+    train_images,
 )
 from bench.run.measure import PeakMemory, synchronised_seconds, time_limit
+from bench.run.verdict import evaluated, kept, record_header
 from bench.suite.auxiliary import AuxiliaryImages, auxiliary_images
 from bench.suite.registry import Registry
 from bench.suite.resolve import ResolvedMethod, Resolver
@@ -91,6 +92,9 @@ class Runner:
         self.progress: Callable[[str, int, int], None] | None = None
         #: Labels and images of the test sets so far, by `Record.truth`.
         self.truths: dict[str, Truth] = {}
+        #: Whether records get their metrics here; where a driver gives them it does not ask twice.
+        self.evaluates = True
+        self.containment = Containment()
         self._auxiliary: dict[object, dict[str, AuxiliaryImages]] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
 
@@ -100,20 +104,22 @@ class Runner:
         Returns
         -------
         record : Record
-        scores : ndarray, shape (n_test,), float32, or None
+        scores : ndarray, shape (n_test,), float64, or None
             In the order of the task's test images; None if the cell failed.
         """
         cell_run = self._begin(cell)
-        try:
-            with time_limit(self.limits.cell_seconds):
-                self._prepare(cell_run)
-                started = synchronised_seconds(self.device)
-                cell_run.method.fit(cell_run.train.images)
-                seconds, usage = synchronised_seconds(self.device) - started, cell_run.meter.usage()
-                cell_run.fitted(seconds, usage, features=usage.seconds)
-                return self._finish(cell_run)
-        except Exception as error:
-            return failed(cell_run, error)
+        with self.containment.around(cell.method) as contained:
+            try:
+                with time_limit(self.limits.cell_seconds):
+                    self._prepare(cell_run)
+                    started = synchronised_seconds(self.device)
+                    cell_run.method.fit(cell_run.train.images)
+                    seconds, usage = synchronised_seconds(self.device) - started, cell_run.meter.usage()
+                    cell_run.fitted(seconds, usage, features=usage.seconds)
+                    result = self._finish(cell_run)
+            except BaseException as error:
+                result = failed(cell_run, self.containment.own(error))
+        return self._told(result, contained)
 
     def run_together(self, cells: Sequence[Cell]) -> Iterator[Result]:
         """Run cells that differ only in task, contamination and seed, and fit their heads together.
@@ -124,25 +130,39 @@ class Runner:
             As from `run`, in the order of the cells. The time to fit is a share; a flag says so.
         """
         cell_runs = [self._begin(cell) for cell in cells]
-        failures: dict[int, Exception] = {}
+        failures: dict[int, BaseException] = {}
+        with self.containment.around(cells[0].method) as fitting:
+            for at, each in enumerate(cell_runs):
+                try:
+                    self._prepare(each)
+                except BaseException as error:
+                    failures[at] = self.containment.own(error)
+            left = {at: each for at, each in enumerate(cell_runs) if at not in failures}
+            failures |= self._fit_together(left)
         for at, each in enumerate(cell_runs):
-            try:
-                self._prepare(each)
-            except Exception as error:
-                failures[at] = error
-        failures |= self._fit_together({at: each for at, each in enumerate(cell_runs) if at not in failures})
-        for at, each in enumerate(cell_runs):
-            try:
-                if at in failures:
-                    raise failures[at]
-                with time_limit(self.limits.cell_seconds):
-                    result = self._finish(each)
-            except Exception as error:
-                result = failed(each, error)
+            with self.containment.around(each.cell.method) as scoring:
+                try:
+                    if at in failures:
+                        raise failures[at]
+                    with time_limit(self.limits.cell_seconds):
+                        result = self._finish(each)
+                except BaseException as error:
+                    result = failed(each, self.containment.own(error))
             each.release()
-            yield result
+            yield self._told(result, fitting, scoring)
 
-    def _fit_together(self, ready: Mapping[int, CellRun]) -> dict[int, Exception]:
+    def _told(self, result: Result, *contained: Contained) -> Result:
+        """Return a result with flags that say what its cell changed, and its metrics if asked for."""
+        record, scores = result
+        if flags := flags_of_changes(contained):
+            record = replace(record, flags=(*record.flags, *flags))
+            log.warning("%s %s", record.cell, "; ".join(flags))
+        record = kept(record)
+        if self.evaluates:
+            record = evaluated(record, scores, self.truths.get(record.truth))
+        return record, scores if record.status == "ok" else None
+
+    def _fit_together(self, ready: Mapping[int, CellRun]) -> dict[int, BaseException]:
         """Fit the methods of several cells; return what failed."""
         if not ready:
             return {}
@@ -155,8 +175,8 @@ class Runner:
                     at_once=len(ready),
                     clock=lambda: synchronised_seconds(self.device),
                 )
-        except Exception as error:
-            return dict.fromkeys(ready, error)
+        except BaseException as error:
+            return dict.fromkeys(ready, self.containment.own(error))
         usages = [each.meter.usage() for each in ready.values()]
         shared = [usage.seconds for usage, fit in zip(usages, fits, strict=True) if fit.together > 1]
         for each, fit, usage in zip(ready.values(), fits, usages, strict=True):
@@ -169,8 +189,8 @@ class Runner:
         method, problem = None, None
         try:
             method = self._resolver.of(cell)
-        except AnobenchError as error:
-            problem = error
+        except Exception as error:
+            problem = error if isinstance(error, AnobenchError) else AnobenchError(said(error))
         return CellRun(
             cell=cell,
             resolved=method,
@@ -186,9 +206,11 @@ class Runner:
         if cell_run.resolved is None:
             raise cell_run.problem or AnobenchError(f"{cell_run.cell}: its method cannot be resolved")
         cell_run.task, cell_run.drawn = self._open(cell_run.cell)
+        # Before any code of the method runs.
+        cell_run.truth = cell_run.task.truth()
         cell_run.method = self._make(cell_run.resolved, cell_run.cell)
         cell_run.flags += self._give_auxiliary(cell_run.resolved.innermost, cell_run)
-        cell_run.train = Shuffled(_train_images(cell_run).bind(cell_run.meter), cell_run.cell, "train")
+        cell_run.train = Shuffled(train_images(cell_run).bind(cell_run.meter), cell_run.cell, "train")
         cell_run.test = Shuffled(cell_run.task.test.bind(cell_run.meter), cell_run.cell, "test")
         cell_run.wall += time.perf_counter() - started
 
@@ -197,10 +219,10 @@ class Runner:
         task, started = cell_run.task, synchronised_seconds(self.device)
         returned = cell_run.method.score(cell_run.test.images)
         seconds, usage = synchronised_seconds(self.device) - started, cell_run.meter.usage()
-        labels = task.test_labels
+        labels = cell_run.truth.labels
         params = cell_run.resolved.innermost.params if cell_run.resolved else {}
         chosen = choose(returned, labels[cell_run.test.order], cell_run.header["selection"])
-        scores = np.empty_like(chosen.scores)
+        scores = np.empty(len(labels), np.float64)
         scores[cell_run.test.order] = chosen.scores
         timing = Timing(
             fit=cell_run.fit_seconds,
@@ -208,28 +230,25 @@ class Runner:
             features=cell_run.fit_usage.seconds + usage.seconds,
             features_cold=cell_run.fit_usage.cold_seconds + usage.cold_seconds,
             features_from=features_from(cell_run.fit_usage, usage),
-            wall=cell_run.wall + time.perf_counter() - started,
+            wall=max(0.0, cell_run.wall + time.perf_counter() - started),
         )
-        truth = task.truth()
-        self.truths.setdefault(truth.identity, truth)
+        identity = cell_run.truth.identity
+        self.truths.setdefault(identity, cell_run.truth)
         record = Record(
             status="ok",
-            truth=truth.identity,
-            metrics=image_metrics(labels, scores) | purified(cell_run),
+            truth=identity,
+            metrics=purified(cell_run),
             candidates=chosen.candidates,
             counts={
                 "train": len(task.train),
                 "train_anomalous": int(task.train_labels.sum()) if task.train_labels is not None else 0,
-                "test": len(task.test),
-                "test_anomalous": int(labels.sum()),
             },
             contamination=cell_run.drawn,
             flags=(
                 *chosen.flags,
                 *cell_run.flags,
                 *too_few_images(params, len(cell_run.train.images)),
-                *cell_run.method.notes,
-                *flags_of(scores, labels),
+                *checked_notes(cell_run.method.notes),
             ),
             timing=timing,
             memory=cell_run.memory.read(),
@@ -248,13 +267,7 @@ class Runner:
         return self._task[1], self._task[2]
 
     def open_task(self, cell: Cell) -> Task:
-        """Open a cell's task, contaminated.
-
-        Raises
-        ------
-        AnobenchError
-            The data set or the task is missing or damaged, or the contamination cannot be drawn.
-        """
+        """Open a cell's task, contaminated; an `AnobenchError` says what is missing or damaged."""
         return self._open(cell)[0]
 
     def _give_auxiliary(self, method: ResolvedMethod, cell_run: CellRun) -> tuple[str, ...]:
@@ -283,11 +296,3 @@ class Runner:
         method.device, method.seed = self.device, seed
         method.checkpoints, method.progress = Checkpoints.of_cell(cell.key), self.progress
         return method
-
-
-def _train_images(cell_run: CellRun) -> Images:
-    """Return the images to train on: the task's, or only the clean ones for an oracle that asks for them."""
-    task = cell_run.task
-    if not getattr(cell_run.method, "only_clean", False) or task.train_labels is None:
-        return task.train
-    return task.train[task.train_labels == 0]

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 from bench.core.archive import Archive
 from bench.core.cell import Record
+from bench.core.contamination import Contamination
+from bench.core.errors import ScoreError
 from bench.core.files import readable, write_atomically
 from bench.core.truth import Truth
 from bench.run.executors.base import Finished
+from bench.run.verdict import evaluated, failed_by
 from bench.train.checkpoint import Checkpoints
 
 #: Threads that write, and how many results may wait for them: each keeps its scores in memory.
@@ -29,11 +33,28 @@ class RecordWriter:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
         self._writing: deque[Future[Record]] = deque()
         self._truths: dict[str, Truth] = {}
+        #: The truth of each task, as its first result had it.
+        self._of_task: dict[tuple[str, Contamination, str], str] = {}
+
+    def judged(self, result: Finished) -> Finished:
+        """Return a result with the metrics of its scores, which it must have the labels for.
+
+        Those of one task are the same for all cells: a result with others has failed.
+        """
+        record = result.record
+        if result.truth is not None:
+            self._truths.setdefault(result.truth.identity, result.truth)
+        judged = evaluated(record, result.scores, self._truths.get(record.truth))
+        task = (record.cell.task_name, record.cell.contamination, record.cell.data_fingerprint)
+        if judged.status == "ok" and self._of_task.setdefault(task, record.truth) != record.truth:
+            judged = failed_by(
+                record, ScoreError("the labels of its test images are not those of other cells")
+            )
+        scores = result.scores if judged.status == "ok" else None
+        return replace(result, record=judged, scores=scores)
 
     def write(self, result: Finished, on_written: Callable[[str], None]) -> None:
         """Write a result in another thread, which then calls `on_written` with the cell's key."""
-        if result.truth is not None:
-            self._truths[result.record.truth] = result.truth
         self._writing.append(self._threads.submit(self._write, result, on_written))
 
     def _write(self, result: Finished, on_written: Callable[[str], None]) -> Record:

@@ -18,8 +18,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from bench.core import checks
 from bench.core.cell import Value
-from bench.core.errors import AdapterError, SuiteError, did_you_mean
+from bench.core.errors import AdapterError, SuiteError, did_you_mean, from_outside, kind_of, said
 from bench.core.params import in_words
 
 Kind = Literal["method", "dataset"]
@@ -70,9 +71,14 @@ class Parameter:
             else:
                 checked = adapter.validate_python(value, strict=True)
         except pydantic.ValidationError as error:
-            raise ValueError(f"expected {expected}, got {value!r} ({error.errors()[0]['msg']})") from None
+            why = error.errors()[0]["msg"]
+            raise ValueError(f"expected {expected}, got {checks.short(value)} ({why})") from None
         if not isinstance(checked, str | int | float | bool):
-            raise ValueError(f"expected {expected}, got {value!r}")
+            raise ValueError(f"expected {expected}, got {checks.short(value)}")
+        try:
+            checks.parameter(checked, "value")
+        except (ValueError, TypeError):
+            raise ValueError(f"expected {expected} that is finite, got {checks.short(value)}") from None
         return checked
 
 
@@ -197,13 +203,15 @@ class Adapter:
         try:
             # Not through the loader: Python's cache of compiled files trusts time and size.
             exec(compile(self.source, str(self.path), "exec"), module.__dict__)
-        except Exception as error:
-            del sys.modules[module_name]
+        except BaseException as error:
+            sys.modules.pop(module_name, None)
+            if from_outside(error):
+                raise
             frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == self.path]
             line = frames[-1].lineno if frames else getattr(error, "lineno", 0)
             raise AdapterError(
                 f"{self.path}, line {line}: {self.kind} {self.name!r} cannot be imported: "
-                f"{type(error).__name__}: {error}"
+                f"{kind_of(error)}: {said(error)}"
             ) from error
         return self._class_of(module)
 
@@ -220,14 +228,30 @@ class Adapter:
         return found
 
 
+def _finite(value: Value) -> Value:
+    """Return a number that a cell's key can hold.
+
+    Raises
+    ------
+    SuiteError
+        It is infinite, or has very many digits.
+    """
+    try:
+        checks.parameter(value, "value")
+    except (ValueError, TypeError):
+        raise SuiteError(f"a parameter must be a finite number, got {checks.short(value)}") from None
+    return value
+
+
 def _scalar(value: object) -> Value:
     """Return a value of unknown kind; text is parsed."""
     if not isinstance(value, str):
         if isinstance(value, int | float | bool) or value is None:
-            return value
-        raise SuiteError(f"a parameter must be a number, text or true/false, got {value!r}")
+            return _finite(value)
+        raise SuiteError(f"a parameter must be a number, text or true/false, got {checks.short(value)}")
     try:
         read = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(value.lower(), value))
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return value
+    read = _finite(read) if isinstance(read, int | float) else read
     return read if isinstance(read, int | float | bool | str) or read is None else value

@@ -7,6 +7,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from bench.core import checks
+from bench.core.errors import said
 from bench.core.params import VOCABULARY
 from bench.suite.adapter import REQUIRED, Adapter, Kind, Parameter
 from bench.suite.classes import chosen, derived, lineage_of
@@ -30,12 +32,12 @@ def read_adapter(kind: Kind, path: Path) -> Adapter | None:
     content_hash = hashlib.sha256(text.encode()).hexdigest()[:16]
     try:
         tree = ast.parse(text)
-    except SyntaxError as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if "bench" not in text:
             return None
-        problem = (
-            f"{path}, line {error.lineno}: {kind} {path.stem!r} cannot be imported: SyntaxError: {error.msg}"
-        )
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        why = f"SyntaxError: {error.msg}" if isinstance(error, SyntaxError) else said(error)
+        problem = f"{path}{line}: {kind} {path.stem!r} cannot be imported: {why}"
         return Adapter(kind, path.stem, path, problem=problem, code=content_hash)
     classes = derived(tree, BASES[kind])
     if not classes:
@@ -44,9 +46,12 @@ def read_adapter(kind: Kind, path: Path) -> Adapter | None:
     try:
         lineage = lineage_of(chosen(classes, path.stem), classes)
         parameters, open_ended = _parameters(lineage)
+        code = code_hash(tree)
+    except RecursionError:
+        problem = f"{path}: {kind} {path.stem!r} cannot be read: its expressions are nested too deeply"
+        return Adapter(kind, path.stem, path, summary, problem=problem, code=content_hash)
     except ValueError as error:
         return Adapter(kind, path.stem, path, summary, problem=f"{path}: {error}", code=content_hash)
-    code = code_hash(tree)
     return Adapter(
         kind,
         path.stem,
@@ -75,10 +80,12 @@ def _parameters(lineage: list[ast.ClassDef]) -> tuple[dict[str, Parameter], bool
     for arg, default in zip([*positional, *args.kwonlyargs], [*defaults, *args.kw_defaults], strict=True):
         try:
             value = REQUIRED if default is None else ast.literal_eval(default)
-        except ValueError:
+            if value is not REQUIRED:
+                checks.parameter(value, arg.arg)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             raise ValueError(
-                f"line {arg.lineno}: the default of parameter {arg.arg!r} must be a literal (a number, text, "
-                "true/false or None), so that it can be read without importing the adapter"
+                f"line {arg.lineno}: the default of parameter {arg.arg!r} must be a literal (finite number, "
+                "text, true/false or None), so that it can be read without importing the adapter"
             ) from None
         parameters[arg.arg] = Parameter(arg.arg, *_kind(arg.annotation), value)
     return parameters, args.kwarg is not None
@@ -101,7 +108,7 @@ def _kind(annotation: ast.expr | None) -> tuple[str, Any]:
             return text, eval(
                 compile(expression, "<annotation>", "eval"), {"__builtins__": {}}, dict(VOCABULARY)
             )
-        except (NameError, TypeError):
+        except Exception:  # the vocabulary does not fit: any plain value
             pass
     return text, None
 
@@ -113,7 +120,7 @@ def _literal_attributes(cls: ast.ClassDef) -> dict[str, Any]:
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value:
             try:
                 found[target.id] = ast.literal_eval(node.value)
-            except ValueError:
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 continue
     return found
 

@@ -20,7 +20,7 @@ from bench.suite.auxiliary import auxiliary_fingerprint
 from bench.suite.names import shown_name, tell_apart
 from bench.suite.registry import Registry, blaming
 from bench.suite.resolve import ResolvedMethod, resolve
-from bench.suite.suite import Suite, selections
+from bench.suite.suite import Suite, check_size, selections
 from bench.suite.sweep import sweep
 
 
@@ -93,6 +93,9 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     ]
     labels = tell_apart([(m.title, m.label, m.said) for m in methods], "methods", suite.source)
     problems += [m.method.problem for m in methods if m.method.problem]
+    file = suite.file
+    size = len(methods) * len(columns) * len(file.seeds) * len(file.contamination.rates)
+    check_size(size, suite.source)
     notes = [f"{d.name}: {_short(note)}" for d in datasets for note in _notes(d.dataset)]
     entries = tuple(_entries(suite, datasets, methods, columns, notes))
     return Plan(

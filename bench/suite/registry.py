@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.cell import Value
-from bench.core.errors import AdapterError, AnobenchError, DataError, SelectorError, SuiteError, did_you_mean
+from bench.core.errors import (
+    AdapterError,
+    AnobenchError,
+    DataError,
+    SelectorError,
+    SuiteError,
+    did_you_mean,
+    from_outside,
+    kind_of,
+    said,
+)
+from bench.core.files import is_file
 from bench.core.selector import Selector, parse
 from bench.data.walk import OnDisk
 from bench.suite.adapter import Adapter, Kind
@@ -45,10 +56,12 @@ def blaming(adapter: Adapter, name: str) -> Iterator[None]:
     except OSError as error:  # a file's fault, not the adapter's
         what = error.filename or name
         raise DataError(f"{what}: cannot be read ({error.strerror or error})") from error
-    except Exception as error:
+    except BaseException as error:
+        if from_outside(error):
+            raise
         log.debug("opening %s", name, exc_info=True)
         raise AdapterError(
-            f"{adapter.path}: data set {name!r} cannot be opened: {type(error).__name__}: {error}"
+            f"{adapter.path}: data set {name!r} cannot be opened: {kind_of(error)}: {said(error)}"
         ) from error
 
 
@@ -215,7 +228,7 @@ class Registry:
             There is no such suite.
         """
         as_path = Path(name)
-        if as_path.suffix == ".toml" and as_path.is_file():
+        if as_path.suffix == ".toml" and is_file(as_path):
             return as_path
         stems = {key.rsplit("/", 1)[-1]: path for key, path in self.suites.items()}
         for known in (self.suites, stems):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,8 +12,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from bench.core.checks import file_name, short
 from bench.core.contamination import PRESETS, UNKNOWN_PRESETS, Draw, Shortage
-from bench.core.errors import SelectorError, SuiteError, did_you_mean
+from bench.core.errors import SelectorError, SuiteError, did_you_mean, said
 from bench.core.files import working_directory
 from bench.core.selector import Selector, expand, parse
 from bench.features.backbone import NetworkTable
@@ -67,6 +69,10 @@ class ContaminationTable(_Table):
         return data
 
 
+#: Seconds of a limit, at most: three years.
+LONGEST = 1e8
+
+
 class Limits(_Table):
     """What a cell may cost.
 
@@ -80,9 +86,9 @@ class Limits(_Table):
         GiB of resident memory; a worker that uses more is killed.
     """
 
-    cell_seconds: float | None = Field(default=None, gt=0)
-    grace_seconds: float = Field(default=10.0, gt=0)
-    cell_memory: float | None = Field(default=None, gt=0)
+    cell_seconds: float | None = Field(default=None, gt=0, le=LONGEST)
+    grace_seconds: float = Field(default=10.0, gt=0, le=LONGEST)
+    cell_memory: float | None = Field(default=None, gt=0, le=2**30)
 
 
 class SuiteFile(_Table):
@@ -117,8 +123,8 @@ class SuiteFile(_Table):
     @field_validator("seeds", mode="after")
     @classmethod
     def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) < len(value) or min(value) < 0:
-            raise ValueError("seeds must be different whole numbers from 0 up")
+        if len(set(value)) < len(value) or min(value) < 0 or max(value) >= 2**63:
+            raise ValueError("seeds must be different whole numbers from 0 up, below 2**63")
         return value
 
 
@@ -166,12 +172,17 @@ def load_suite(path: Path) -> Suite:
         The file cannot be read, is not TOML, or has a key or value that is not allowed.
     """
     try:
+        file_name(path.stem)
+    except (ValueError, TypeError) as error:
+        raise SuiteError(f"{path}: {error}; rename it") from None
+    try:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
     except OSError as error:
         raise SuiteError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path}: not valid TOML: {error}") from None
+    except (ValueError, RecursionError, MemoryError) as error:  # numbers of too many digits too
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise SuiteError(f"{path}: not valid TOML: {why}") from None
     return Suite(path.stem, str(path), path.resolve().parent, text, _validate(data, str(path)))
 
 
@@ -201,6 +212,8 @@ def _toml(value: object) -> str:
 def _validate(data: Mapping[str, Any], source: str) -> SuiteFile:
     try:
         return SuiteFile.model_validate(data)
+    except (RecursionError, OverflowError) as error:
+        raise SuiteError(f"{source}: it cannot be read ({said(error)})") from None
     except ValidationError as error:
         # A value that fits no member of a union gives one error for each member: the first is enough.
         seen: dict[str, str] = {}
@@ -223,8 +236,7 @@ def _explain(item: Any) -> tuple[str, str]:
     where = [part for part in item["loc"] if part not in ("AdapterTable", "str", "int", "float", "bool")]
     where = [part for part in where if not (isinstance(part, str) and part.startswith(("list[", "tuple[")))]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
-    given = repr(item["input"])
-    given = given if len(given) < 80 else given[:77] + "..."
+    given = short(item["input"])
     if item["type"] == "extra_forbidden":
         model = _TABLES.get(str(where[0]), SuiteFile) if len(where) > 1 else SuiteFile
         return key, f"key {key!r} is not known{did_you_mean(str(where[-1]), model.model_fields)}"
@@ -233,6 +245,22 @@ def _explain(item: Any) -> tuple[str, str]:
     message = item["msg"].removeprefix("Value error, ")
     hint = f", e.g. {_EXAMPLES[str(where[0])]}" if where and str(where[0]) in _EXAMPLES else ""
     return key, f"key {key!r}: {message[0].lower() + message[1:]}{hint}; got {given}"
+
+
+#: Larger grids and suites are mistakes: a year of cells of a second is thirty million.
+MOST_POINTS, MOST_CELLS = 100_000, 1_000_000
+
+
+def check_size(number: int, where: str, most: int = MOST_CELLS, what: str = "cells") -> None:
+    """Refuse what is too large to be meant, before it is expanded.
+
+    Raises
+    ------
+    SuiteError
+        It is.
+    """
+    if number > most:
+        raise SuiteError(f"{where} has {number:,} {what}, at most {most:,} are planned; cut it into several")
 
 
 _EXAMPLES = {
@@ -259,10 +287,11 @@ def selections(
                     yield where, selector, dict(selector.params)
                 continue
             params = entry.__pydantic_extra__ or {}
-            points = itertools.product(*map(_axis, params.values()))
+            axes = [_axis(value) for value in params.values()]
         except SelectorError as error:
             raise SuiteError(f"{where}: {error}") from None
-        for point in points:
+        check_size(math.prod(map(len, axes)), f"{where}: {entry.name}", MOST_POINTS, "points of a grid")
+        for point in itertools.product(*axes):
             yield where, Selector(entry.name), dict(zip(params, point, strict=True))
 
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bench.core.errors import ArchiveError
+from bench.core.errors import ArchiveError, Interruption
 from bench.core.files import cache_folder, write_atomically
 
 if TYPE_CHECKING:
@@ -42,8 +42,12 @@ Tensors = Mapping[str, "torch.Tensor"]
 _stop = threading.Event()
 
 
-class StopRequested(BaseException):
-    """The run must end, and the cell's state is saved. Not a failure, hence no `Exception`."""
+class StopRequested(Interruption):
+    """The run must end, and the cell's state is saved."""
+
+
+class StoppedAtOnce(Interruption, KeyboardInterrupt):
+    """The run must end now, whatever the cell is at."""
 
 
 def ask_to_stop() -> None:

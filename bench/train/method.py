@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.errors import ScoreError
+from bench.core.errors import ScoreError, plain_text, said
 
 if TYPE_CHECKING:
     import torch
@@ -39,19 +39,38 @@ class Scores:
     maps: torch.Tensor | NDArray[Any] | None = None
     candidates: Mapping[str, torch.Tensor | NDArray[Any] | Sequence[float]] | None = None
 
-    def checked(self, n: int) -> NDArray[np.float32]:
-        """Return the image scores as (n,) float32 on the host, the precision of the archive.
+    def checked(self, n: int) -> NDArray[np.float64]:
+        """Return the image scores as (n,) float64 on the host.
 
         Raises
         ------
         ScoreError
-            Wrong shape or number, not numbers, or NaN; says which.
+            Wrong shape or number, not real numbers, NaN, or whole numbers beyond float64; says which.
         """
         return _checked(self.image, n)
 
-    def checked_candidates(self, n: int) -> dict[str, NDArray[np.float32]]:
+    def checked_candidates(self, n: int) -> dict[str, NDArray[np.float64]]:
         """Return the candidates as `checked` does; empty if there are none."""
-        return {name: _checked(values, n) for name, values in (self.candidates or {}).items()}
+        return {plain_text(str(name), 200): _checked(v, n) for name, v in (self.candidates or {}).items()}
+
+    def check_maps(self, n: int) -> None:
+        """Check that there is one anomaly map for each of `n` images.
+
+        Raises
+        ------
+        ScoreError
+            Wrong shape or number, not real numbers, or NaN.
+        """
+        if self.maps is None:
+            return
+        maps = _on_host(self.maps, "anomaly maps")
+        if maps.ndim != 3 or len(maps) != n or 0 in maps.shape[1:]:
+            raise ScoreError(
+                f"expected {n} anomaly maps of shape ({n}, h, w), got shape {maps.shape}; "
+                "score() must return one map for each test image, or none"
+            )
+        if np.isnan(maps).any():
+            raise ScoreError("anomaly maps are NaN somewhere; a value may be infinite but must be a number")
 
 
 def returned_scores(returned: object) -> Scores:
@@ -75,25 +94,54 @@ def returned_scores(returned: object) -> Scores:
     )
 
 
-def _checked(values: Any, n: int) -> NDArray[np.float32]:
-    values = values.detach().cpu().numpy() if hasattr(values, "detach") else values
+def _on_host(values: Any, what: str) -> NDArray[Any]:
+    """Return real numbers as an array on the host, in the type that they have.
+
+    Raises
+    ------
+    ScoreError
+        They are something else: complex, text, dates, objects, or nothing like an array.
+    """
+    kind = type(values).__name__
     try:
-        scores = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ScoreError(f"expected {n} numbers as scores, got {type(values).__name__}") from None
-    if scores.shape != (n,):
+        if hasattr(values, "detach"):
+            values = values.detach()
+            # NumPy has no bfloat16 and its kin.
+            values = (values.double() if values.is_floating_point() else values).cpu().numpy()
+        found: NDArray[Any] = np.asarray(values)
+    except Exception as error:
+        raise ScoreError(f"expected real numbers as {what}, got {kind} ({said(error)})") from None
+    if found.dtype.kind not in "biuf":
+        given = "complex numbers" if found.dtype.kind == "c" else f"{kind} of {found.dtype}"
+        raise ScoreError(f"expected real numbers as {what}, got {given}; return an array of float")
+    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
         raise ScoreError(
-            f"expected {n} scores of shape ({n},), got shape {scores.shape}; "
+            f"{int(np.ma.getmaskarray(values).sum())} of the {what} are masked; each must be a number"
+        )
+    return found
+
+
+def _checked(values: Any, n: int) -> NDArray[np.float64]:
+    given = _on_host(values, "scores")
+    if given.shape != (n,):
+        raise ScoreError(
+            f"expected {n} scores of shape ({n},), got shape {given.shape}; "
             "score() must return one number for each test image"
         )
-    if np.isnan(scores).any():
-        first = int(np.flatnonzero(np.isnan(scores))[0])
+    with np.errstate(all="ignore"):
+        scores = given.astype(np.float64)
+        exact = (
+            given.dtype.itemsize <= 4 or given.dtype == np.float64 or (scores.astype(given.dtype) == given)
+        )
+    nans = np.isnan(scores)
+    if nans.any():
         raise ScoreError(
-            f"{int(np.isnan(scores).sum())} of {n} scores are NaN (the first at position {first}); "
+            f"{int(nans.sum())} of {n} scores are NaN (the first at position {np.flatnonzero(nans)[0]}); "
             "a score may be infinite but must be a number"
         )
-    with np.errstate(over="ignore"):
-        return scores.astype(np.float32)
+    if not np.all(exact):
+        raise ScoreError(f"scores of type {given.dtype} have more digits than float64 keeps; return float64")
+    return scores
 
 
 class Method(ABC):

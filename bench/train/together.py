@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.core.errors import FitError
+from bench.core.errors import FitError, from_outside
 from bench.data.images import Images
 from bench.train.method import Method
 
@@ -33,13 +33,13 @@ class Fit:
         Its share of the wall time: what the methods fitted together took, divided by their number.
     together : int
         How many were fitted in the same steps; 1 is alone.
-    error : Exception or None
+    error : BaseException or None
         Why the fit failed.
     """
 
     seconds: float
     together: int
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 def fit_many(
@@ -110,6 +110,8 @@ def _fit_alone(method: Method, train: Images, clock: Callable[[], float], wasted
     started = clock()
     try:
         method.fit(train)
-    except Exception as error:
+    except BaseException as error:
+        if from_outside(error):
+            raise
         return Fit(wasted + clock() - started, 1, error)
     return Fit(wasted + clock() - started, 1)

@@ -33,7 +33,7 @@ class Purification:
     """
 
     kept: NDArray[np.bool_]
-    scores: NDArray[np.float32] | None = None
+    scores: NDArray[np.float32 | np.float64] | None = None
 
     def checked(self, n: int) -> Purification:
         """Return it with the shapes and types for `n` training images.
@@ -131,8 +131,10 @@ class Wrapper(Method):
         return self.final.score(test)
 
 
-def training_scores(base: Method, images: Images) -> NDArray[np.float32]:
-    """Return a fitted base's scores of training images, shape (n,), float32, on the host.
+def training_scores(base: Method, images: Images) -> NDArray[np.float32 | np.float64]:
+    """Return a fitted base's scores of training images, shape (n,), on the host.
+
+    They are float32, or float64 where float32 would make different scores equal.
 
     Raises
     ------
@@ -141,7 +143,10 @@ def training_scores(base: Method, images: Images) -> NDArray[np.float32]:
     """
     returned = base.score(images)
     try:
-        return returned_scores(returned).checked(len(images))
+        scores = returned_scores(returned).checked(len(images))
     except ScoreError as error:
         error.method = base
         raise
+    with np.errstate(over="ignore"):
+        short = scores.astype(np.float32)
+    return short if len(np.unique(short)) == len(np.unique(scores)) else scores

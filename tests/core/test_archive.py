@@ -158,9 +158,12 @@ def test_scores_that_are_not_the_records_are_refused(archive: Archive, damage: s
         archive.scores(written)
 
 
+ERROR = {"kind": "FitError", "reason": "it failed", "traceback": ""}
+
+
 def test_a_failed_cell_has_no_scores_and_leaves_no_old_ones(archive: Archive) -> None:
     archive.write(record(), SCORES)
-    failed = archive.write(replace(record(), status="failed", metrics={}), None)
+    failed = archive.write(replace(record(), status="failed", metrics={}, error=ERROR), None)
     assert archive.load(failed.cell.key) == failed
     assert not json_of(archive, failed.cell.key).with_suffix(".npz").exists()
     with pytest.raises(ArchiveError, match="no scores: it failed"):

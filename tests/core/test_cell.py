@@ -164,10 +164,10 @@ def changed(**changes: Any) -> str:
         (changed(cell={"dataset": "x"}), "KeyError"),
         (changed(status="perhaps"), "'perhaps'"),
         (changed(metrics={"auroc": float("nan")}), "NaN is no JSON"),
-        (changed(metrics={"auroc": "high"}), "TypeError"),
-        (changed(metrics=None), "AttributeError"),
+        (changed(metrics={"auroc": "high"}), "its metrics.auroc is no number from 0 to 1"),
+        (changed(metrics=None), "its metrics is no table"),
         (changed(candidates={"epoch 1": {"auroc": 1e999}}), "JSON|Infinity"),
-        (changed(candidates={"epoch 1": 0.5}), "AttributeError"),
+        (changed(candidates={"epoch 1": 0.5}), "its candidates.epoch 1 is no table"),
         (changed(surprise=1), "surprise"),
     ],
 )

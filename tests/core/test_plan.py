@@ -67,7 +67,7 @@ def changed(**changes: Any) -> str:
         (changed(rates=None), "TypeError"),
         (changed(entries=[[0, 1, 0.1]]), "ValueError"),
         (changed(entries=[[0, 2, 0.1, CELL.canonical()]]), "row 0, column 2 do not exist"),
-        (changed(entries=[[-1, 0, 0.1, CELL.canonical()]]), "row -1, column 0 do not exist"),
+        (changed(entries=[[-1, 0, 0.1, CELL.canonical()]]), "its row is no whole number"),
         (changed(surprise=1), "surprise"),
     ],
 )

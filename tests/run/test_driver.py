@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
+from bench.core.truth import Truth
 from bench.run.claims import Claims
 from bench.run.cost import Costs
 from bench.run.driver import Driver
@@ -23,6 +25,11 @@ from bench.suite.resolve import Resolver
 from tests.factory import make_cell, make_record, make_timing
 
 SLOTS = (Slot(name="cuda:0 #1", device="cuda:0"), Slot(name="cuda:0 #2", device="cuda:0"))
+
+
+TRUTH = Truth(
+    labels=np.array([0, 1], np.uint8), sources=("a",), which=np.zeros(2, np.uint8), rows=np.arange(2)
+)
 
 
 def cell(seed: int) -> Cell:
@@ -89,7 +96,8 @@ def drive(folder: Path, executor: Scripted, n: int = 4, **more: Any) -> list[Rec
 
 
 def good(job: Job, **more: Any) -> list[Event]:
-    return [Finished(job=job.id, record=record(each), scores=None, **more) for each in job.cells]
+    more = {"truth": TRUTH, "scores": np.arange(2.0)} | more
+    return [Finished(job=job.id, record=record(each, truth=TRUTH.identity), **more) for each in job.cells]
 
 
 def lost(job: Job, why: Any, **more: Any) -> list[Event]:
@@ -143,8 +151,8 @@ def test_out_of_memory_beside_others_halves_and_is_tried_alone(tmp_path: Path) -
 def test_times_taken_beside_others_are_marked(tmp_path: Path) -> None:
     def ends(job: Job, _: int) -> Sequence[Event]:
         packed = job.cells[0].seed == 1
-        timed = record(job.cells[0], timing=make_timing())
-        return [Finished(job=job.id, record=timed, scores=None, packed=packed)]
+        timed = record(job.cells[0], timing=make_timing(), truth=TRUTH.identity)
+        return [Finished(job=job.id, record=timed, scores=np.arange(2.0), truth=TRUTH, packed=packed)]
 
     made = drive(tmp_path, Scripted(ends), 2)
     assert [each.flags for each in made] == [(), (PACKED,)]

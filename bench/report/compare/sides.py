@@ -21,6 +21,7 @@ from bench.core.cell import Record
 from bench.core.errors import ArchiveError
 from bench.report.csv import read_text
 from bench.report.export import HEADER, place_fields
+from bench.report.verify import load_verified
 
 #: What a commit alone stands for.
 DEFAULT_FOLDER = "results"
@@ -129,7 +130,7 @@ def _of_archive(name: str, archive: Archive, suite: str | None) -> Side:
     cells: dict[ResultKey, dict[str, Measured]] = {}
     for each in archive.suites() if suite is None else [suite]:
         plan = archive.plan(each)
-        records = archive.load_all(entry.cell.key for entry in plan.entries)
+        records = load_verified(archive, (entry.cell.key for entry in plan.entries))
         for entry in plan.entries:
             *place, seed = place_fields(plan, entry)
             record = records.get(entry.cell.key)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,7 +196,7 @@ def _task(
 ) -> tuple[Tested, Floats]:
     """Return a task's numbers, and what each image adds to each method's AUROC, shape (m, images)."""
     auroc, parts = np.zeros(len(rows)), np.zeros((len(rows), images.n))
-    by_truth: dict[str, list[tuple[int, float, NDArray[np.floating]]]] = {}
+    by_truth: dict[str, list[tuple[int, float, NDArray[Any]]]] = {}
     for at, row in enumerate(rows):
         records = [record for record in board.group(row, column, rate).records if record is not None]
         for record in records:

@@ -22,7 +22,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.cell import Cell, Record
@@ -112,7 +111,7 @@ class Finished:
 
     Attributes
     ----------
-    scores : ndarray, shape (n_test,), float32, or None
+    scores : ndarray, shape (n_test,), float64, or None
     truth : Truth or None
         What the record's `truth` names; may be None if the executor has returned it before.
     packed : bool
@@ -123,7 +122,7 @@ class Finished:
 
     job: int
     record: Record
-    scores: NDArray[np.float32] | None
+    scores: NDArray[Any] | None
     truth: Truth | None = None
     packed: bool = False
     log: str = ""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bench.run.setup import Setup
 
 CLUSTERS = ("ray", "slurm")
+#: What ``auto`` is.
+DEFAULT = "pool"
 EXECUTORS = ("auto", "inline", "pool", *CLUSTERS)
 #: Seconds before a worker's first cell: the interpreter, torch, the adapters.
 START_SECONDS = 5.0
@@ -149,18 +151,23 @@ def choose_executor(
 def _pooled(
     options: Options, setup: Setup, devices: Sequence[str], costs: Costs, todo: Sequence[Cell]
 ) -> tuple[bool, int]:
-    """Return whether to start workers, and how many on each device."""
+    """Return whether to start workers, and how many on each device.
+
+    Cells run in a process of their own by default: a method can then end or change no more than that. One
+    worker costs a short run about a second, since its driver imports no torch.
+    """
     most = GPU_WORKERS if devices[0] != "cpu" else cores()
     default = 1 if options.timing == "exclusive" else min(cores(), most)
     workers = min(options.workers or default, len(todo))
-    if options.executor != "auto":
-        return options.executor == "pool", workers
     # A process's memory cannot be limited from inside.
-    if options.workers is not None or setup.limits.cell_memory is not None:
-        return True, workers
+    asked = options.workers is not None or setup.limits.cell_memory is not None
+    executor = DEFAULT if options.executor == "auto" and not asked else options.executor
+    if executor == "inline" or options.executor == "pool" or options.workers is not None:
+        return executor != "inline", workers
     at_once = workers * len(devices)
     seconds = sum(costs.cell(cell).seconds for cell in todo)
-    return seconds * (1 - 1 / max(1, at_once)) > 2 * START_SECONDS, workers
+    pays = seconds * (1 - 1 / max(1, at_once)) > 2 * START_SECONDS
+    return True, workers if pays or len(devices) > 1 else 1
 
 
 def pick_devices(options: Options) -> list[str]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from bench.run.contain.leftover import adopt_orphans
 from bench.run.executors.base import Event, Job, Progress, Slot, Started
 from bench.run.executors.worker import events_of, forward_progress
 from bench.train import checkpoint
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 class Inline:
     """An executor (`bench.run.executors.base.Executor`) without processes of its own.
 
-    Only Python code can be interrupted here, and a method that crashes takes the run with it.
+    Only Python code can be interrupted here, and a method that crashes takes the run with it: it is for a
+    look into a method, with a debugger say. What cells change is put back as in a worker.
 
     Parameters
     ----------
@@ -35,6 +37,7 @@ class Inline:
         device = str(runner.device)
         self._slot = Slot(name=device, device=device)
         self._job: Job | None = None
+        self._stopping = False
         self._going: Iterator[Event] = iter(())
         self._sent: set[str] = set()
         if on_progress is not None:
@@ -42,6 +45,7 @@ class Inline:
 
     def start(self) -> None:
         checkpoint.go_on()
+        adopt_orphans()
 
     def slots(self) -> Sequence[Slot]:
         return [self._slot]
@@ -66,18 +70,22 @@ class Inline:
         event = next(self._going, None)
         if event is None:
             self._job = None
+            if not self._stopping:
+                checkpoint.go_on()  # if it is the cell that asked for an end
             return []
         return [event]
 
     def stop(self) -> None:
+        self._stopping = True
         checkpoint.ask_to_stop()
 
     def kill(self) -> None:
-        """Raise KeyboardInterrupt where the job is: there is no other way to end it."""
+        """Raise `StoppedAtOnce` where the job is: there is no other way to end it."""
         checkpoint.ask_to_stop()
         if self._job is not None:
-            raise KeyboardInterrupt
+            raise checkpoint.StoppedAtOnce
 
     def close(self) -> None:
         self._job = None
         checkpoint.go_on()
+        adopt_orphans(adopt=False)

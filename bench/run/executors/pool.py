@@ -18,6 +18,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from bench.core.errors import AnobenchError
+from bench.core.files import temporary_prefix
+from bench.run.contain.leftover import end_marked, new_mark
 from bench.run.cost import fits
 from bench.run.executors.base import (
     STOPPED,
@@ -30,7 +32,7 @@ from bench.run.executors.base import (
     Started,
 )
 from bench.run.executors.process import Process
-from bench.run.executors.worker import Began, Message, Ready, Warned
+from bench.run.executors.wire import Began, Message, Ready, Warned
 from bench.run.setup import Setup
 
 log = logging.getLogger(__name__)
@@ -59,9 +61,9 @@ class Pool:
 
     def __init__(self, setup: Setup, devices: Sequence[str], workers: int) -> None:
         self._setup = setup
-        self._folder = Path(tempfile.mkdtemp(prefix="anobench-"))
+        self._folder, self._mark = _new_folder(), new_mark()
         self._workers = [
-            Process(Slot(name=f"{device} #{number + 1}", device=device), setup, self._folder)
+            Process(Slot(name=f"{device} #{number + 1}", device=device), setup, self._folder, self._mark)
             for number in range(workers)
             for device in devices
         ]
@@ -217,4 +219,21 @@ class Pool:
             worker.dismiss()
         for worker in self._workers:
             worker.end()
+        end_marked(self._mark)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _new_folder() -> Path:
+    """Return a temporary folder.
+
+    Raises
+    ------
+    AnobenchError
+        There is no place for one.
+    """
+    try:
+        return Path(tempfile.mkdtemp(prefix=temporary_prefix()))
+    except OSError as error:
+        raise AnobenchError(
+            f"no temporary folder can be made ({error.strerror or error}); set TMPDIR to a folder that exists"
+        ) from None

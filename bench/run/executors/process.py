@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -19,9 +20,13 @@ from typing import Any
 import psutil
 
 from bench.core.cell import Cell
+from bench.core.errors import ArchiveError
+from bench.run.contain.leftover import marked
 from bench.run.executors import worker
-from bench.run.executors.base import Fate, Job, Slot
+from bench.run.executors.base import Fate, Finished, Job, Slot
 from bench.run.executors.devices import own_device
+from bench.run.executors.inbox import STOP
+from bench.run.executors.wire import Began, Message, Ready, Receiver, Warned, unpacked
 from bench.run.setup import Setup
 from bench.suite.suite import Limits
 
@@ -50,13 +55,15 @@ def _without_main() -> Iterator[None]:
 class Process:
     """A worker and its slot; the process starts with the first job, and again after it ended."""
 
-    def __init__(self, slot: Slot, setup: Setup, folder: Path) -> None:
+    def __init__(self, slot: Slot, setup: Setup, folder: Path, mark: str) -> None:
         self.slot = slot
         device, self._visible = own_device(slot.device)
         self._setup, self._runs = replace(setup, device=device).to_json(), 1 + setup.repeats
         self._log_file = folder / f"{slot.name.replace(':', '-').replace(' #', '-')}.log"
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
+        self._messages: Connection | None = None
+        self._mark = mark
         #: Smoothed seconds of its latest jobs; 0 before the first.
         self.usual = 0.0
         #: `Record.environment` of its cells, once it is ready.
@@ -83,7 +90,7 @@ class Process:
 
     def handles(self) -> list[Any]:
         """Return what becomes ready when it sends something or ends."""
-        return [self._pipe, self._process.sentinel] if self._process and self._pipe else []
+        return [self._messages, self._process.sentinel] if self._process and self._messages else []
 
     def give(self, job: Job) -> None:
         """Send a job, after starting the process if there is none."""
@@ -96,26 +103,51 @@ class Process:
 
     def _start(self) -> None:
         self._clear()
-        self._pipe, theirs = _SPAWN.Pipe()
-        arguments = (self._setup, theirs, str(self._log_file), self._visible)
+        theirs, self._pipe = _SPAWN.Pipe(duplex=False)
+        self._messages, sends = _SPAWN.Pipe(duplex=False)
+        self._receiver = Receiver(self._messages.fileno())
+        arguments = (self._setup, theirs, sends, str(self._log_file), self._visible)
         self._process = _SPAWN.Process(
             target=worker.main, args=arguments, name=f"anobench {self.slot.name}", daemon=False
         )
-        with _without_main():
+        # Before anything is marked: it serves this process, not the run.
+        resource_tracker.ensure_running()
+        with _without_main(), marked(self._mark):
             self._process.start()
         theirs.close()
+        sends.close()
 
-    def messages(self) -> Iterator[worker.Message]:
-        """Yield its messages so far, and set `ended` if there will be no more."""
-        assert self._pipe is not None
+    def messages(self) -> Iterator[Message]:
+        """Yield its messages so far, and set `ended` if there will be no more.
+
+        What belongs to no job that runs now is passed over; after what is no message, it is killed.
+        """
         assert self._process is not None
         alive = self._process.is_alive()  # asked first: what it sent before it died is read below
+        alive = self._receiver.read() and alive
         try:
-            while self._pipe.poll():
-                yield self._pipe.recv()
-        except (EOFError, OSError):
-            alive = False
+            while (content := self._receiver.take()) is not None:
+                message = unpacked(content, {job.id: job for job in self.jobs})
+                if message is not None and self._expects(message):
+                    yield message
+        except ArchiveError as error:
+            if alive:
+                self.kill("died", f"its process sent {error}")
         self.ended = not alive
+
+    def _expects(self, message: Message) -> bool:
+        """Return whether a message fits what the worker is doing."""
+        if isinstance(message, Ready):
+            return not self.ready
+        if isinstance(message, Warned):
+            return True
+        if not self.jobs or message.job != self.jobs[0].id:
+            return False
+        if isinstance(message, Began):
+            return not self.running
+        if isinstance(message, Finished):
+            return self.running and message.record.cell.key in {cell.key for cell in self.left}
+        return self.running
 
     def started(self, limits: Limits) -> Job:
         """Note that the first job runs now."""
@@ -193,7 +225,9 @@ class Process:
 
     def ask_to_stop(self) -> None:
         """Ask it to end its job at the next checkpoint, and to start no other."""
-        self._signal(signal.SIGTERM, group=False)
+        if self._pipe is not None:
+            with contextlib.suppress(OSError):
+                self._pipe.send(STOP)
 
     def _signal(self, number: int, *, group: bool = True) -> None:
         if self._process is None or self._process.pid is None or self._process.exitcode is not None:
@@ -238,9 +272,10 @@ class Process:
                 with contextlib.suppress(OSError):
                     os.killpg(pid, signal.SIGKILL)  # its session may have outlived it
             self._process.close()
-        if self._pipe is not None:
-            self._pipe.close()
-        self._process = self._pipe = None
+        for pipe in (self._pipe, self._messages):
+            if pipe is not None:
+                pipe.close()
+        self._process = self._pipe = self._messages = None
         self._clear()
 
     def dismiss(self) -> None:

@@ -1,13 +1,13 @@
 """A worker process: it makes its runner once, then runs jobs from its pipe until that closes.
 
-Records and scores go back through the pipe. What the process and its libraries print (C code and the stack of
-a crash too) goes to a file of its own, which is emptied before each cell.
+Records and scores go back through another pipe, as bytes (`bench.run.executors.wire`). A worker
+whose process a cell changed for good ends after it. What the process and its libraries print (C code and the
+stack of a crash too) goes to a file of its own, which is emptied before each cell.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import logging
 import os
@@ -15,15 +15,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from multiprocessing import parent_process
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.core.errors import AnobenchError
+from bench.core.errors import AnobenchError, plain_text, said
 from bench.run.executors.base import Extracted, Finished, Job, Lost, Progress, interrupted
+from bench.run.executors.inbox import Inbox
+from bench.run.executors.wire import Began, Message, Ready, Sender, Warned
 from bench.run.setup import Setup
 from bench.run.timing import timed
 from bench.train import checkpoint
@@ -39,49 +40,10 @@ REPORT_EVERY = 0.5
 #: Asks a worker that hangs for its stack; works inside C code too.
 STACK_SIGNAL = getattr(signal, "SIGUSR1", None)
 
-_PR_SET_PDEATHSIG = 1
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """The worker can run jobs, or never will.
-
-    Attributes
-    ----------
-    device_bytes : int
-        Free memory of its GPU at the start; 0 on a CPU.
-    environment : dict
-        `Record.environment` of the cells that it will run.
-    problem : str
-        Why it will run nothing.
-    """
-
-    device_bytes: int = 0
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Began:
-    """The job has started."""
-
-    job: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Warned:
-    """A warning of the library, for the driver's log."""
-
-    logger: str
-    level: int
-    text: str
-
-
-#: What a worker process sends: events for the driver, and what only its executor reads.
-Message = Ready | Began | Warned | Progress | Finished | Extracted | Lost
-
-
-def main(setup: str, connection: Connection, log_file: str, visible: str | None) -> None:
+def main(
+    setup: str, connection: Connection, messages: Connection, log_file: str, visible: str | None
+) -> None:
     """Run jobs until the pipe closes.
 
     Parameters
@@ -91,48 +53,62 @@ def main(setup: str, connection: Connection, log_file: str, visible: str | None)
     visible : str or None
         For ``CUDA_VISIBLE_DEVICES``: the worker's one GPU.
     """
-    _die_with_parent()
+    from bench.run.contain.leftover import adopt_orphans, die_with_parent
+
+    die_with_parent()
+    adopt_orphans()
+    send = Sender(messages.fileno())
     if hasattr(os, "setsid"):
         os.setsid()  # the terminal's Ctrl-C is for the driver; what a method starts can be ended with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: checkpoint.ask_to_stop())
+    # The driver says when to stop; what a method starts must not inherit that this is ignored.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
-    with _Log(Path(log_file)) as log, contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with _Log(Path(log_file)) as log, contextlib.suppress(EOFError, OSError):
         try:
             runner = Setup.from_json(setup).runner()
         except AnobenchError as error:
-            connection.send(Ready(problem=str(error)))
+            send(Ready(problem=str(error)))
             return
-        worker = _Worker(runner, connection, log, Setup.from_json(setup).repeats)
-        connection.send(Ready(device_bytes=_free_device_bytes(runner), environment=runner.environment))
-        while (job := connection.recv()) is not None:
+        inbox = Inbox(connection)
+        worker = _Worker(runner, send, log, Setup.from_json(setup).repeats)
+        send(Ready(device_bytes=_free_device_bytes(runner), environment=runner.environment))
+        while not runner.containment.spoilt and (job := inbox.next()) is not None:
             worker.do(job)
+            if checkpoint.stop_asked() and not inbox.stopped:
+                checkpoint.go_on()  # a cell asked for it: the driver did not
     # The driver has everything and waits for this process: taking torch apart would only take time.
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    _flush()
     os._exit(0)
+
+
+def _flush() -> None:
+    """Flush the streams, if they still are some."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
 
 
 class _Worker:
     """Runs jobs and sends back what happens."""
 
-    def __init__(self, runner: Runner, connection: Connection, log: _Log, repeats: int) -> None:
-        self._runner, self._connection, self._log, self._repeats = runner, connection, log, repeats
+    def __init__(self, runner: Runner, send: Callable[[Message], object], log: _Log, repeats: int) -> None:
+        self._runner, self._send, self._log, self._repeats = runner, send, log, repeats
         self._sent: set[str] = set()
         self._job = -1
-        forward_progress(runner, lambda: self._job, connection.send, every=REPORT_EVERY)
-        logging.getLogger("bench").addHandler(_Forward(connection))
+        forward_progress(runner, lambda: self._job, send, every=REPORT_EVERY)
+        logging.getLogger("bench").addHandler(_Forward(send))
 
     def do(self, job: Job) -> None:
         self._job = job.id
         self._log.empty()
-        self._connection.send(Began(job=job.id))
+        self._send(Began(job=job.id))
         for event in events_of(self._runner, job, self._repeats, self._sent):
             if isinstance(event, Finished):
                 log = self._log.end() if event.record.status == "failed" else ""
                 event = replace(event, log=log)
-            self._connection.send(event)
+            self._send(event)
             self._log.empty()
 
 
@@ -163,7 +139,7 @@ def events_of(
     sent : set of str
         The truths that this function has yielded already, by `Record.truth`; it adds to them.
     """
-    left = list(job.cells)
+    left, runner.evaluates = list(job.cells), False
     try:
         if checkpoint.stop_asked():
             raise checkpoint.StopRequested
@@ -192,8 +168,8 @@ def _extract(runner: Runner, job: Job, part: tuple[int, int]) -> str:
 
     try:
         extract(runner, job.cells, part)
-    except Exception as error:
-        return str(error) or type(error).__name__
+    except BaseException as error:
+        return said(runner.containment.own(error))
     return ""
 
 
@@ -204,9 +180,8 @@ class _Log:
         self._path = path
 
     def __enter__(self) -> _Log:
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        self._file = _opened(self._path)
+        _flush()
         os.dup2(self._file, 1)
         os.dup2(self._file, 2)
         faulthandler.enable()
@@ -219,14 +194,23 @@ class _Log:
         os.close(self._file)
 
     def empty(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os.ftruncate(self._file, 0)
+        _flush()
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file, 0)
 
     def end(self) -> str:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        _flush()
         return read_end(self._path)
+
+
+def _opened(path: Path) -> int:
+    """Open a log; where its folder is gone for good, what is printed goes nowhere."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags)
+    except OSError:
+        return os.open(os.devnull, os.O_RDWR)
 
 
 def read_end(path: Path) -> str:
@@ -242,16 +226,15 @@ def read_end(path: Path) -> str:
 class _Forward(logging.Handler):
     """Sends the library's warnings to the driver, which shows each once."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, send: Callable[[Message], object]) -> None:
         super().__init__(logging.WARNING)
-        self._connection, self._thread = connection, threading.get_ident()
+        self._send, self._thread = send, threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
         if threading.get_ident() == self._thread:  # the pipe is for one thread
             with contextlib.suppress(OSError, ValueError):
-                self._connection.send(
-                    Warned(logger=record.name, level=record.levelno, text=record.getMessage())
-                )
+                text = plain_text(record.getMessage())
+                self._send(Warned(logger=record.name, level=record.levelno, text=text))
 
 
 def _free_device_bytes(runner: Runner) -> int:
@@ -261,20 +244,3 @@ def _free_device_bytes(runner: Runner) -> int:
     import torch
 
     return int(torch.cuda.mem_get_info(runner.device)[0])
-
-
-def _die_with_parent() -> None:
-    """End this process with the driver's, however that ends; Linux does so even inside C code."""
-    parent = parent_process()
-    assert parent is not None
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent.pid:  # it ended before this call
-                os._exit(1)
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True, name="parent").start()

@@ -16,12 +16,23 @@ from typing import Any
 
 from bench.core.errors import AnobenchError
 from bench.core.optional import optional_import
-from bench.run.executors.base import STOPPED, Event, Fate, Finished, Job, Lost, Slot, Started, interrupted
+from bench.run.executors.base import (
+    STOPPED,
+    Event,
+    Extracted,
+    Fate,
+    Finished,
+    Job,
+    Lost,
+    Slot,
+    Started,
+    interrupted,
+)
 from bench.run.executors.ray.actor import Actor, first_line
 from bench.run.executors.ray.connect import connect, on_node, slots_of
 from bench.run.executors.ray.worker import MessageBoard, Worker
 from bench.run.executors.remote import environ, portable_json
-from bench.run.executors.worker import Ready
+from bench.run.executors.wire import Ready, unpacked
 from bench.run.setup import Setup
 
 log = logging.getLogger(__name__)
@@ -197,7 +208,9 @@ class RayCluster:
             self._count_start(actor, failed=not node, what=str(error))
             yield from self._lost(actor, "node" if node else "died", what)
         except RayTaskError as error:
-            raise AnobenchError(f"{actor.slot.name} cannot run anything: {error}") from None
+            if actor.ready is not None:
+                raise AnobenchError(f"{actor.slot.name} cannot run anything: {error}") from None
+            yield from self._lost(actor, "died", f"its worker failed: {first_line(error)}")
         else:
             if actor.probe is not None:
                 yield from self._lost(actor, "node", "the connection to its worker was lost")
@@ -208,9 +221,28 @@ class RayCluster:
                     raise AnobenchError(f"{actor.slot.name}: {answer.problem}")
                 actor.ready, actor.environment, self._failed_starts = None, answer.environment, 0
             else:
-                actor.over()
-                packed = not self._gpu and bool(self._beside(actor))
-                yield from (replace(e, packed=packed) if isinstance(e, Finished) else e for e in answer)
+                yield from self._answered(actor, answer)
+
+    def _answered(self, actor: Actor, answer: Sequence[bytes]) -> Iterator[Event]:
+        """Yield the events of an actor's first call; what it left out ran nowhere: the actor is replaced."""
+        jobs = {job.id: job for job in actor.over().jobs}
+        packed = not self._gpu and bool(self._beside(actor))
+        left = {number: {cell.key for cell in job.cells} for number, job in jobs.items()}
+        for content in filter(None, answer):
+            event = unpacked(content, jobs)
+            if isinstance(event, Finished) and event.record.cell.key in left[event.job]:
+                left[event.job].discard(event.record.cell.key)
+                yield replace(event, packed=packed)
+            elif isinstance(event, Extracted | Lost) and left[event.job]:
+                left[event.job].clear()
+                yield event
+        for number, keys in left.items():
+            if keys:
+                cells = tuple(cell for cell in jobs[number].cells if cell.key in keys)
+                yield Lost(job=number, cells=cells, why="unstarted", reason="its worker was replaced")
+        if b"" in answer:
+            yield from actor.lost("unstarted", "its worker was replaced")[0]
+            actor.end(self._ray)
 
     def _count_start(self, actor: Actor, *, failed: bool, what: str) -> None:
         """Fail the run when too many actors in a row end before they are ready."""

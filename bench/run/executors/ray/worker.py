@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.core.errors import AnobenchError
-from bench.run.executors.base import Event, Job, Progress
-from bench.run.executors.worker import Ready, forward_progress
+from bench.run.executors.base import Job, Progress
+from bench.run.executors.wire import Ready, packed
+from bench.run.executors.worker import forward_progress
 from bench.train import checkpoint
 
 #: Seconds between two reports of a long training or extraction.
@@ -30,9 +31,11 @@ class Worker:
     """
 
     def __init__(self, setup: str, variables: Mapping[str, str | None], board: Any) -> None:
+        from bench.run.contain.leftover import adopt_orphans
         from bench.run.executors.remote import Remote, take_over
 
         take_over(variables)
+        adopt_orphans()
         self._board, self._job = board, -1
         self._problem, self._remote = "", None
         try:
@@ -48,16 +51,21 @@ class Worker:
         environment = self._remote.runner.environment if self._remote else {}
         return Ready(problem=self._problem, environment=environment)
 
-    def run(self, jobs: Sequence[Job]) -> list[Event] | str:
-        """Run jobs one after the other; return all events, or what is wrong with this machine."""
-        found: list[Event] = []
+    def run(self, jobs: Sequence[Job]) -> list[bytes] | str:
+        """Run jobs one after the other; return all messages, or what is wrong with this machine.
+
+        The jobs after a cell that changed this process for good have none; an empty message tells of it.
+        """
+        found: list[bytes] = []
         assert self._remote is not None
         for job in jobs:
             self._job = job.id
             try:
-                found += self._remote.events(job)
+                found += [packed(event) for event in self._remote.events(job)]
             except AnobenchError as error:
                 return str(error)
+            if self._remote.runner.containment.spoilt:
+                return [*found, b""]
         return found
 
     def _wait_for_stop(self) -> None:
