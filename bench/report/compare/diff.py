@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.report.compare.change import Change, ChangeState
-from bench.report.compare.held import Held, finished, held
 from bench.report.compare.images import PairedImages
 from bench.report.compare.method import compare_method
+from bench.report.compare.paired import PairedTask, finished, held
 from bench.report.compare.sides import Measured, ResultKey, Side
 from bench.stats.multiple import holm
 
@@ -98,7 +98,7 @@ def diff(
     if len(before.suites) == len(after.suites) == 1:
         before, after = before.without_suite(), after.without_suite()
     changes: dict[ResultKey, Change] = {}
-    methods: dict[ResultKey, list[Held]] = {}
+    methods: dict[ResultKey, list[PairedTask]] = {}
     for place in sorted(before.cells.keys() & after.cells.keys()):
         old, new = before.cells[place], after.cells[place]
         changes[place] = _standing(place, old, new)

@@ -17,7 +17,7 @@ from bench.core.archive import Archive
 from bench.core.cell import Record
 from bench.core.errors import ArchiveError
 from bench.core.truth import Truth
-from bench.report.compare.held import Held
+from bench.report.compare.paired import PairedTask
 from bench.report.evidence.scored import ABSENT, TestImages
 from bench.stats import Floats
 from bench.stats.delong import Strata, image_parts, least_p, variance_over_images
@@ -75,7 +75,7 @@ class PairedImages:
         self._read: set[tuple[int, str]] = set()
         self._known: dict[tuple[tuple[str, str], ...], _Known] = {}
 
-    def of(self, tasks: Sequence[Held], weights: Floats) -> tuple[list[OverImages], OverImages]:
+    def of(self, tasks: Sequence[PairedTask], weights: Floats) -> tuple[list[OverImages], OverImages]:
         """Return what is known of each task of a method, and of their mean with these weights."""
         whys = {at: why for at, task in enumerate(tasks) if (why := self._why(task))}
         there = [at for at in range(len(tasks)) if at not in whys]
@@ -99,7 +99,7 @@ class PairedImages:
         assert total is not None
         return ordered, OverImages(variance_over_images(total[None], known.strata)[0], known.least_p)
 
-    def _why(self, task: Held) -> str:
+    def _why(self, task: PairedTask) -> str:
         """Return why a task has no images of both sides, empty where it has; read their truths."""
         if self._metric != "auroc":
             return f"there is no test of {self._metric} over images"
@@ -126,7 +126,7 @@ class PairedImages:
                 self._truths[record.truth] = truth
             self._read.add((side, record.truth))
 
-    def _images(self, tasks: Sequence[Held]) -> _Known:
+    def _images(self, tasks: Sequence[PairedTask]) -> _Known:
         of = [sorted({each.record.truth for each in task.before.values() if each.record}) for task in tasks]
         key = tuple((task.place.dataset, "/".join(names)) for task, names in zip(tasks, of, strict=True))
         if key not in self._known:
@@ -137,7 +137,7 @@ class PairedImages:
             self._known[key] = _Known(images, images.strata(range(len(tasks))), least)
         return self._known[key]
 
-    def _parts(self, task: Held, images: TestImages) -> Floats:
+    def _parts(self, task: PairedTask, images: TestImages) -> Floats:
         """Return what each image adds to the difference, shape (images,)."""
         parts = np.zeros(images.n)
         if task.identical:

@@ -14,8 +14,8 @@ from operator import add
 import numpy as np
 
 from bench.report.compare.change import Change
-from bench.report.compare.held import Held
 from bench.report.compare.images import OverImages, PairedImages
+from bench.report.compare.paired import PairedTask
 from bench.stats import Floats
 from bench.stats.seeds import SEEDS_OF_ONE_TASK, TASKS_THAT_HELP, seeds_needed, seeds_needed_by_task
 from bench.stats.variance import Variance
@@ -24,12 +24,12 @@ from bench.stats.variance import Variance
 SEEDS_ALONE = 2
 
 
-def compare_method(tasks: Sequence[Held], images: PairedImages) -> tuple[Change | None, list[Change]]:
+def compare_method(tasks: Sequence[PairedTask], images: PairedImages) -> tuple[Change | None, list[Change]]:
     """Return what moved of a method.
 
     Parameters
     ----------
-    tasks : sequence of Held
+    tasks : sequence of PairedTask
         Of one method at one rate.
     images : PairedImages
 
@@ -56,7 +56,7 @@ def compare_method(tasks: Sequence[Held], images: PairedImages) -> tuple[Change 
     return mean, [by_task[at] for at in range(len(tasks))]
 
 
-def _by_task(tasks: Sequence[Held], seen: Sequence[OverImages]) -> list[Change]:
+def _by_task(tasks: Sequence[PairedTask], seen: Sequence[OverImages]) -> list[Change]:
     """Return what moved on the tasks of one data set, which help each other where their seeds are alike."""
     needed, over_seeds = SEEDS_OF_ONE_TASK, [task.over_seeds for task in tasks]
     if len({(task.seeds, task.paired, len(task.before), len(task.after)) for task in tasks}) == 1:
@@ -67,7 +67,7 @@ def _by_task(tasks: Sequence[Held], seen: Sequence[OverImages]) -> list[Change]:
     return [_tested([task], np.ones(1), each, variance, needed) for task, each, variance in every]
 
 
-def _pooled(tasks: Sequence[Held], margins: Sequence[float]) -> list[Variance]:
+def _pooled(tasks: Sequence[PairedTask], margins: Sequence[float]) -> list[Variance]:
     """Return each task's variance over seeds, or what the mean of all tasks' makes of it if that is more.
 
     On the logit scale, where they are alike near 100 % and in the middle. A gate looks for the least p value
@@ -81,13 +81,13 @@ def _pooled(tasks: Sequence[Held], margins: Sequence[float]) -> list[Variance]:
     return [Variance.of(each, len(tasks) * (tasks[0].seeds - 1)) for each in most]
 
 
-def _weights(tasks: Sequence[Held]) -> Floats:
+def _weights(tasks: Sequence[PairedTask]) -> Floats:
     names = [task.place.dataset for task in tasks]
     return np.array([1 / (len(set(names)) * names.count(name)) for name in names])
 
 
 def _tested(
-    tasks: Sequence[Held], share: Floats, seen: OverImages, over_seeds: Variance, needed: int
+    tasks: Sequence[PairedTask], share: Floats, seen: OverImages, over_seeds: Variance, needed: int
 ) -> Change:
     """Return the difference of the means over some tasks with its p value, or what is lacking for one."""
     change = _plain(tasks, share)
@@ -103,7 +103,7 @@ def _tested(
     return replace(change, se=float(np.sqrt(whole.value)), p=p, why=seen.why)
 
 
-def _plain(tasks: Sequence[Held], share: Floats) -> Change:
+def _plain(tasks: Sequence[PairedTask], share: Floats) -> Change:
     means = share @ np.array([task.means for task in tasks])
     same = all(task.same for task in tasks)
     one = len(tasks) == 1

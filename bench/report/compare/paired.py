@@ -22,7 +22,7 @@ Cells = Mapping[str, Measured]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Held:
+class PairedTask:
     """One task.
 
     Attributes
@@ -89,12 +89,12 @@ class Held:
 
 def held(
     place: ResultKey, metric: str, before: Cells, after: Cells, changed: tuple[str, ...] = ()
-) -> Held | None:
+) -> PairedTask | None:
     """Return what both sides have of a task; None where one of them has no value."""
     first, second = finished(before, metric), finished(after, metric)
     if common := sorted(first.keys() & second.keys()):
         first, second = ({seed: each[seed] for seed in common} for each in (first, second))
-    return Held(place, metric, first, second, changed) if first and second else None
+    return PairedTask(place, metric, first, second, changed) if first and second else None
 
 
 def finished(side: Cells, metric: str) -> dict[str, Measured]:
