@@ -26,7 +26,7 @@ def test_two_machines_and_a_changed_score(
     b.write(changed, b.scores(changed) * np.float32(2))
     ended = anobench("merge", "a", "b", "--into", "d")
     assert ended.code == 1
-    assert f"conflict: {changed.cell} [{changed.cell.key}]: scores differ: a (AUROC" in ended.err
+    assert f"conflict: {changed.cell} [{changed.cell.key}]: scores differ: {here / 'a'} (AUROC" in ended.err
     assert "/ b (AUROC" in ended.err
     assert Archive(here / "d").load(changed.cell.key) is None
     assert anobench("merge", "a", "nowhere", "--into", "e").code == 2

@@ -18,7 +18,8 @@ from bench.core.cell import Record
 from bench.core.plan import Plan
 from bench.core.selector import parse
 from bench.core.truth import Truth
-from bench.data.listing import csv_listing, read_rows
+from bench.data.listing import csv_listing
+from bench.data.rows import read_rows
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.export import export_csv

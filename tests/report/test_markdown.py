@@ -18,7 +18,7 @@ from bench.report import markdown, numbers
         ("[text](link)", r"[text\](link)"),
         ("two\nlines\t and more ", "two lines and more"),
         ("back\\slash", r"back\\slash"),
-        ("bytes \udcff", "bytes ?"),
+        ("bytes \udcff", "bytes \ufffd"),
     ],
 )
 def test_text_shows_as_it_is(text: str, shown: str) -> None:

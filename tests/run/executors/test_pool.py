@@ -143,7 +143,7 @@ def test_a_deadline_is_that_of_the_job_that_runs(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     trial = Trial(tmp_path, ["fault[how=ok]"])
     cells, part = Job(id=1, cells=tuple(trial.cells)), Job(id=2, cells=tuple(trial.cells), part=(0, 1))
-    worker = Process(Slot(name="cpu #1", device="cpu"), replace(trial.setup, repeats=2), tmp_path)
+    worker = Process(Slot(name="cpu #1", device="cpu"), replace(trial.setup, repeats=2), tmp_path, "mark")
     limits = Limits(cell_seconds=5.0, grace_seconds=1.0)
     worker.jobs.extend([cells, part])
     assert worker.started(limits) is cells
