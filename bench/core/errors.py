@@ -21,6 +21,14 @@ class Interruption(BaseException):
     """Ends a cell from outside: a limit, the end of the run. Hence no `Exception`."""
 
 
+class Preempted(Interruption):
+    """The machine is taken back: the job ends here and goes on elsewhere; `reason` is what ends it."""
+
+    def __init__(self, reason: BaseException) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 class SuiteError(AnobenchError):
     """A suite file that cannot be used: names file, key, what was given and what is allowed."""
 

@@ -27,6 +27,6 @@ def test_two_machines_and_a_changed_score(
     ended = anobench("merge", "a", "b", "--into", "d")
     assert ended.code == 1
     assert f"conflict: {changed.cell} [{changed.cell.key}]: scores differ: {here / 'a'} (AUROC" in ended.err
-    assert "/ b (AUROC" in ended.err
+    assert f"/ {here / 'b'} (AUROC" in ended.err
     assert Archive(here / "d").load(changed.cell.key) is None
     assert anobench("merge", "a", "nowhere", "--into", "e").code == 2

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from bench.core.errors import from_outside
+from bench.core.errors import Preempted, from_outside
 from bench.run.contain.surroundings import Changes, Surroundings
 from bench.train.checkpoint import StopRequested, stop_asked
 
@@ -52,7 +52,7 @@ class Containment:
         A time-out is the cell's own; so are a KeyboardInterrupt that its code raised, and a stop that nobody
         asked for.
         """
-        stops = isinstance(error, StopRequested) and stop_asked()
+        stops = isinstance(error, Preempted) or (isinstance(error, StopRequested) and stop_asked())
         if stops or (isinstance(error, KeyboardInterrupt) and from_outside(error)):
             raise error
         return error

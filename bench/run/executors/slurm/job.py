@@ -13,15 +13,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from bench.core.archive import Archive
-from bench.core.errors import AnobenchError
+from bench.core.errors import AnobenchError, Preempted
 from bench.run.executors.base import Extracted, Finished, Job, Progress
 from bench.run.executors.remote import Remote, take_over
 from bench.run.executors.worker import forward_progress
@@ -31,6 +33,30 @@ from bench.train import checkpoint
 LOOK_EVERY = 1.0
 #: Between two reports of a long training or extraction (seconds).
 REPORT_EVERY = 5.0
+
+
+@contextlib.contextmanager
+def preemption_from_outside() -> Iterator[None]:
+    """Let no cell take a preemption for its own error: submitit's handler raises in whatever code runs."""
+    number = getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}", signal.SIGUSR2)
+    before = signal.getsignal(number)
+
+    def handler(caught: int, frame: FrameType | None) -> None:
+        try:
+            before(caught, frame)  # type: ignore[operator,misc]
+        except BaseException as error:
+            raise Preempted(error) from None
+
+    if not callable(before):  # not in a job of submitit's
+        yield
+        return
+    signal.signal(number, handler)
+    try:
+        yield
+    except Preempted as error:
+        raise error.reason from None
+    finally:
+        signal.signal(number, before)
 
 
 class Journal:
@@ -107,7 +133,8 @@ class Chunk:
                 if checkpoint.stop_asked() or (job.id in done if job.part else not left):
                     continue
                 journal.add(started=job.id, cell=left[0].key if left else job.cells[0].key)
-                _do(remote, replace(job, cells=job.cells if job.part else left), archive, journal)
+                with preemption_from_outside():
+                    _do(remote, replace(job, cells=job.cells if job.part else left), archive, journal)
         except AnobenchError as error:
             journal.add(problem=str(error))
 
