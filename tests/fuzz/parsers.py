@@ -143,7 +143,7 @@ def scores(content: bytes, folder: Path) -> object:
 
 
 def split(content: bytes, folder: Path) -> object:
-    for name in ("a.png", "b.png"):
+    for name in ("a.png", "b.png", "c.png"):
         written(folder, name, b"")
     table = written(folder, "split.csv", content)
     rows = read_rows(table, ("image", "split", "label"))
@@ -185,7 +185,7 @@ def _parsers() -> dict[str, Parser]:
     jobs = {7: Job(id=7, cells=(CELLS[0],))}
     message = packed(Finished(job=7, record=record, scores=np.arange(4.0), truth=truth()))
     shown = (ROOT / "results" / "quickstart.json").read_text()
-    listing = b"image,split,label,mask\na.png,train,good,\nb.png,test,crack,a.png\nb.png,test,good,\n"
+    listing = b"image,split,label,mask\na.png,train,good,\nb.png,test,crack,a.png\nc.png,test,good,\n"
     read_json: dict[str, tuple[Callable[[bytes, Path], object], str, float]] = {
         "record": (lambda content, _: Record.from_json(text(content)), json_of_record, 3.0),
         "report": (whole_report, json_of_record, 0.02),

@@ -14,6 +14,7 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -123,12 +124,12 @@ class Window:
         return found
 
     def table(self, suite: str = "toy", key: str = "overall") -> WebElement:
-        """Return the table that is shown now."""
-        tables = self.driver.find_elements(
-            "css selector", f'.variant:not([hidden]) table[data-key="{suite} / {key}"]'
+        """Return the table that is shown, once the page has chosen it."""
+        css = f'.variant:not([hidden]) table[data-key="{suite} / {key}"]'
+        shown = WebDriverWait(self.driver, 10).until(
+            lambda driver: found if len(found := driver.find_elements("css selector", css)) == 1 else None
         )
-        (table,) = tables
-        return table
+        return shown[0]
 
     def methods(self, table: WebElement) -> list[str]:
         return self.texts('th[scope="row"]', table)
