@@ -27,7 +27,7 @@ from simulation.splits import split  # noqa: E402
 MILD, HEAVY = 0.013, 0.05
 SEEDS = ((1, 0.0), *((seeds, sd) for seeds in (1, 2, 3, 5) for sd in (MILD, HEAVY)))
 #: Repetitions by number of methods.
-REPETITIONS = {2: 250, 8: 100, 15: 60}
+REPETITIONS = {2: 100, 8: 40, 15: 30}
 SMALL, LARGE = (20, 60), (150, 150)
 #: No more than so many percent of false findings, and the coverage of a nominal 95 % interval.
 MOST_FALSE, COVERAGE = 6.0, (93.0, 97.0)
@@ -105,14 +105,14 @@ SPLITS = ((8, 2), (8, 3), (8, 5), (3, 5))
 def _sets(of: tuple[int, int, float, bool], share: float) -> tuple[str, dict[str, Share]]:
     n, methods, auroc, skewed = of
     name = f"{n} data sets, {methods} methods, AUROC {100 * auroc:.0f}{', skewed' if skewed else ''}"
-    return name, over_data_sets(n, methods, max(20, round(2000 * share)), auroc=auroc, skewed=skewed)
+    return name, over_data_sets(n, methods, max(20, round(600 * share)), auroc=auroc, skewed=skewed)
 
 
 def _real(results: Path, suite: str, share: float) -> list[tuple[str, dict[str, Share]]]:
     return [
         (
             f"{methods} × {seeds} seeds",
-            split(results, suite, methods=methods, seeds=seeds, reps=round(300 * share)),
+            split(results, suite, methods=methods, seeds=seeds, reps=round(40 * share)),
         )
         for methods, seeds in SPLITS
     ]

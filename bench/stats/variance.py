@@ -1,11 +1,15 @@
 """A variance as the sum of independent parts, each estimated with its own degrees of freedom.
 
-What is uncertain about an AUROC or a difference comes from several sources: the anomalous images, the normal
-ones, and the seeds of each task. A sum of such estimates is close to a chi-squared variable whose degrees of
-freedom are Satterthwaite's. Put into his formula as they are, many parts with a degree of freedom or two each
-(the seeds of many tasks) make that number too small: there each part is corrected for the spread of its own
-estimate, and the parts together have no more degrees of freedom than all of them. Two sums are joined by the
-formula as it is: corrected, it would promise too much where one of the two has few degrees and dominates.
+What is uncertain about an AUROC or a difference comes from several sources: the anomalous images, the
+normal ones, and the seeds of each task. A sum of such estimates is close to a chi-squared variable whose
+degrees of freedom are Satterthwaite's. Put into his formula as they are, many parts with a degree of
+freedom or two each (the seeds of many tasks) make that number too small: there each part is corrected for
+the spread of its own estimate, and the parts together have no more degrees of freedom than all of them.
+Where a sum of few degrees (seeds) joins one of many (images) his formula promises too much: a variance over
+seeds that is small by chance also counts for little, so that the test is surest where it is most wrong. Far
+out, where corrections for many pairs look, fifteen equal methods with five seeds differed in 9 to 25 % of
+simulations. There the reciprocals of the degrees are weighted with the square roots of the shares, not with
+their squares: 0 to 4 %.
 
 References
 ----------
@@ -50,10 +54,11 @@ class Variance:
         return cls(held, np.where(held > 0, np.asarray(freedom, np.float64), np.inf))
 
     def __add__(self, other: Variance) -> Variance:
-        """Return the variances of sums of two independent quantities."""
+        """Return the variances of sums of two independent quantities of unlike kinds, cautiously."""
         value = self.value + other.value
         with np.errstate(divide="ignore", invalid="ignore"):
-            freedom = value**2 / (self.value**2 / self.freedom + other.value**2 / other.freedom)
+            shares = np.sqrt(self.value / value), np.sqrt(other.value / value)
+            freedom = 1 / (shares[0] / self.freedom + shares[1] / other.freedom)
         return Variance.of(value, np.where(np.isnan(freedom), np.inf, freedom))
 
     def __getitem__(self, at: Any) -> Variance:

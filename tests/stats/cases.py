@@ -82,11 +82,12 @@ def welch(parts: Sequence[float], freedom: Sequence[float]) -> tuple[float, floa
 
 
 def joined(*sums: tuple[float, float]) -> tuple[float, float]:
-    """Return the sum of variances and Satterthwaite's own degrees of freedom, of variances and theirs."""
+    """Return the sum of variances and its cautious degrees of freedom, of variances and theirs."""
     total, of = sums[0]
     for value, freedom in sums[1:]:
         if total + value:
-            of = (total + value) ** 2 / (total**2 / of + value**2 / freedom)
+            both = total + value
+            of = 1 / (np.sqrt(total / both) / of + np.sqrt(value / both) / freedom)
         total += value
     return total, of
 

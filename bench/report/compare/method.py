@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
-from operator import add
 
 import numpy as np
 
@@ -18,7 +16,7 @@ from bench.report.compare.images import OverImages, PairedImages
 from bench.report.compare.paired import PairedTask
 from bench.stats import Floats
 from bench.stats.seeds import SEEDS_OF_ONE_TASK, TASKS_THAT_HELP, seeds_needed, seeds_needed_by_task
-from bench.stats.variance import Variance
+from bench.stats.variance import Variance, stacked
 
 #: Seeds from which a difference can be told where test images are given: one degree of freedom is enough.
 SEEDS_ALONE = 2
@@ -52,7 +50,7 @@ def compare_method(tasks: Sequence[PairedTask], images: PairedImages) -> tuple[C
         of = [at for at, task in enumerate(tasks) if task.place.dataset == name]
         by_task |= dict(zip(of, _by_task([tasks[at] for at in of], [seen[at] for at in of]), strict=True))
     parts = [task.over_seeds.scaled(weight) for task, weight in zip(tasks, share, strict=True)]
-    mean = _tested(tasks, share, of_mean, reduce(add, parts), seeds_needed(len(tasks)))
+    mean = _tested(tasks, share, of_mean, stacked(parts).sum(axis=0), seeds_needed(len(tasks)))
     return mean, [by_task[at] for at in range(len(tasks))]
 
 

@@ -16,7 +16,7 @@ from bench.report.compare.sides import Measured, ResultKey
 from bench.report.numbers import mean
 from bench.stats import Floats
 from bench.stats.seeds import by_task
-from bench.stats.variance import Variance
+from bench.stats.variance import Variance, stacked
 
 Cells = Mapping[str, Measured]
 
@@ -84,7 +84,9 @@ class PairedTask:
         first, second = self.values
         if not self.seeds:
             return Variance.of(0.0, 1)
-        return by_task(second - first) if self.paired else by_task(first) + by_task(second)
+        return (
+            by_task(second - first) if self.paired else stacked([by_task(first), by_task(second)]).sum(axis=0)
+        )
 
 
 def held(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +13,7 @@ from bench.stats.delong import Strata, variance_of_pairs, variance_over_images
 from bench.stats.interval import share_interval
 from bench.stats.overdatasets import Blocked, blocked
 from bench.stats.seeds import variance_over_seeds
-from bench.stats.variance import Variance
+from bench.stats.variance import Variance, stacked
 
 Flags = NDArray[np.bool_]
 
@@ -121,5 +119,4 @@ def on_images(samples: Samples) -> Floats:
 
 
 def _total(images: Sequence[ImageParts] | None, of: Callable[[Floats, Strata], Variance]) -> Variance:
-    every = [of(each.parts, each.strata) for each in images or ()]
-    return reduce(add, every[1:], every[0])
+    return stacked([of(each.parts, each.strata) for each in images or ()]).sum(axis=0)

@@ -131,7 +131,9 @@ class TaskTests(BoardImages):
             values = self.values([column], rows, rate)[:, 0]
             return by_task(values[:, None] - values[None, :])
         own = stacked([self._seeds_on(row, column, rate) for row in rows])
-        return own + Variance(own.value.T, own.freedom.T)
+        both = np.broadcast_to(own.value, (len(rows),) * 2), np.broadcast_to(own.freedom, (len(rows),) * 2)
+        every = Variance(both[0], both[1]), Variance(both[0].T, both[1].T)
+        return stacked([*every]).sum(axis=0)
 
     def task_marks(self, rows: Sequence[int], column: int, rate: float) -> list[Mark | None]:
         """Return whether each row may be the best on a task, None where there are no scores.

@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
 import numpy as np
 
 from bench.report.board import Board
 from bench.report.groups import CellGroup
 from bench.stats.seeds import by_task, moderated_by_task, seeds_needed, seeds_needed_by_task
-from bench.stats.variance import Variance
+from bench.stats.variance import Variance, stacked
 
 #: The least that a metric counts as away from 0 and 1.
 _MARGIN = 1e-3
@@ -71,7 +69,9 @@ def over_seeds(board: Board, row: int, columns: Sequence[int], rate: float, metr
             found = moderated_by_task(np.array(every), np.full(len(every), _MARGIN))
             return OverSeeds(seeds, seeds_needed_by_task(len(whole)), found[whole.index(columns[0])])
     parts = [by_task(values).scaled(1 / len(held)) for values in held if values]
-    return OverSeeds(seeds, seeds_needed(len(columns)), reduce(add, parts, Variance.of(0.0, 1)))
+    return OverSeeds(
+        seeds, seeds_needed(len(columns)), stacked(parts).sum(axis=0) if parts else Variance.of(0.0, 1)
+    )
 
 
 def _values(group: CellGroup, metric: str) -> list[float]:

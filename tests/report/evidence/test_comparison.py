@@ -53,10 +53,11 @@ def samples(
     )
 
 
-def of_parts(parts: list[np.ndarray]) -> list[tuple[float, float]]:
-    """Return the variance of each block's sum and its degrees of freedom, of parts (60,) of two strata."""
+def of_parts(parts: list[np.ndarray]) -> tuple[float, float]:
+    """Return the variance over blocks and its degrees of freedom, of parts (60,) of two strata."""
     halves = [(part[:40], part[40:]) for part in parts]
-    return [welch([len(h) * h.var(ddof=1) for h in held], [len(h) - 1.0 for h in held]) for held in halves]
+    each = [welch([len(h) * h.var(ddof=1) for h in held], [len(h) - 1.0 for h in held]) for held in halves]
+    return welch([value for value, _ in each], [freedom for _, freedom in each])
 
 
 def of_seeds(values: list[np.ndarray]) -> tuple[float, float]:
@@ -80,7 +81,7 @@ def test_few_data_sets_are_compared_on_their_images_and_seeds(seeds: float) -> N
     raw, errors, freedoms = [], [], []
     for a, b in PAIRS:
         images = of_parts([each.parts[a] - each.parts[b] for each in held.images or ()])
-        value, freedom = joined(*images, of_seeds([value[a] - value[b] for value in held.values]))
+        value, freedom = joined(images, of_seeds([value[a] - value[b] for value in held.values]))
         difference, reach = found.mean[a] - found.mean[b], stats.t.ppf(0.975, freedom) * np.sqrt(value)
         raw.append(2 * stats.t.sf(abs(difference) / np.sqrt(value), freedom))
         errors.append(np.sqrt(value))
@@ -100,7 +101,7 @@ def test_the_interval_on_these_images_is_symmetric_on_the_logit_scale() -> None:
     held = samples(np.array([[0.97, 0.8]]), spread=0.02, seeds=0.01)
     found = compare_methods(held)
     images = of_parts([each.parts[0] for each in held.images or ()])
-    value, freedom = joined(*images, of_seeds([value[0] for value in held.values]))
+    value, freedom = joined(images, of_seeds([value[0] for value in held.values]))
     reach = stats.t.ppf(0.975, freedom) * np.sqrt(value) / (0.97 * 0.03)
     logit = np.log(0.97 / 0.03)
     expected = [1 / (1 + np.exp(-(logit + sign * reach))) for sign in (-1, 1)]
@@ -254,7 +255,7 @@ def test_equivalence_and_difference_do_not_exclude_each_other() -> None:
 def test_what_is_no_share_has_students_interval() -> None:
     held = replace(samples(np.array([[-0.05, 0.0]]), spread=0.01), shares=False)
     found = compare_methods(held)
-    value, freedom = joined(*of_parts([each.parts[0] for each in held.images or ()]))
+    value, freedom = of_parts([each.parts[0] for each in held.images or ()])
     reach = stats.t.ppf(0.975, freedom) * np.sqrt(value)
     assert found.on_images[0] == pytest.approx([-0.05 - reach, -0.05 + reach])
 
