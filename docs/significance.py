@@ -27,7 +27,7 @@ from simulation.splits import split  # noqa: E402
 MILD, HEAVY = 0.013, 0.05
 SEEDS = ((1, 0.0), *((seeds, sd) for seeds in (1, 2, 3, 5) for sd in (MILD, HEAVY)))
 #: Repetitions by number of methods.
-REPETITIONS = {2: 100, 8: 40, 15: 30}
+REPETITIONS = {2: 80, 8: 30, 15: 20}
 SMALL, LARGE = (20, 60), (150, 150)
 #: No more than so many percent of false findings, and the coverage of a nominal 95 % interval.
 MOST_FALSE, COVERAGE = 6.0, (93.0, 97.0)

@@ -159,7 +159,7 @@ def compare_methods(samples: Samples, *, rope: float = ROPE) -> Comparison:
         else np.full((m, 2), np.nan),
         scope=scope,
         told=told,
-        seeds_needed=seeds_needed(samples.tasks),
+        seeds_needed=max(seeds_needed(samples.tasks), samples.seeds_needed),
         difference=difference,
         low=difference - reach,
         high=difference + reach,

@@ -104,7 +104,7 @@ class Evidence(TaskTests):
             shares=shares,
             why=why,
             comparable=not any(name in self.mixed for name in names),
-        )
+        ).with_freedom()
 
     def interval(self, row: int, columns: tuple[int, ...], rate: float) -> tuple[float, float] | None:
         """Return the interval of a row's mean AUROC over columns of one data set: over images and seeds.

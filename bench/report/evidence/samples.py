@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from bench.stats import Floats
 from bench.stats.delong import Strata, variance_of_pairs, variance_over_images
 from bench.stats.interval import share_interval
 from bench.stats.overdatasets import Blocked, blocked
-from bench.stats.seeds import variance_over_seeds
+from bench.stats.seeds import LEAST_FREEDOM, variance_over_seeds
 from bench.stats.variance import Variance, stacked
 
 Flags = NDArray[np.bool_]
@@ -56,6 +56,8 @@ class Samples:
         The least p value that so few images allow.
     shares : bool
         The values are shares of 1.
+    seeds_needed : int
+        With so many seeds all could be told.
     why : str
         Why there are no images.
     comparable : bool
@@ -70,6 +72,7 @@ class Samples:
     margin: float = 0.0
     least_p: float = 0.0
     shares: bool = True
+    seeds_needed: int = 0
     why: str = ""
     comparable: bool = True
 
@@ -87,6 +90,20 @@ class Samples:
         """Of the tasks in the mean, shape (tasks,): data sets count alike, and the tasks of one alike."""
         n = len(self.values)
         return np.concatenate([np.full(value.shape[1], 1 / (n * value.shape[1])) for value in self.values])
+
+    def with_freedom(self) -> Samples:
+        """Return the samples with those methods told alone whose variance over seeds can be.
+
+        Where seeds differ much on few of the tasks, these alone tell how much: with fewer than
+        `LEAST_FREEDOM` degrees of freedom more seeds are needed.
+        """
+        seeds = variance_over_seeds(np.concatenate(self.values, axis=1), self.weights)
+        short = self.told & (seeds.freedom < LEAST_FREEDOM)
+        if not short.any():
+            return self
+        runs = self.values[0].shape[2] - 1
+        more = int(1 + np.ceil(LEAST_FREEDOM * runs / float(seeds.freedom[short].min())))
+        return replace(self, told=self.told & ~short, seeds_needed=max(self.seeds_needed, more))
 
     def variance(self) -> Variance:
         """Return the variances of the means over these images and over seeds, shape (m,); NaN if not told."""
