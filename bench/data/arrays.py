@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError
-from bench.data.fingerprint import files_fingerprint
+from bench.data.folders import FileReader
 from bench.data.layouts import Files, FixedFiles
-from bench.data.source import ArraySource, Pixels, Source
+from bench.data.source import Pixels, Source
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Idx(FixedFiles):
         self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]
     ) -> tuple[Source, NDArray[np.int64]]:
         images, labels_file = root / files[0], root / files[1]
-        fingerprint = files_fingerprint(root, files)
+        reader = FileReader(root, files)
         labels = read_idx(labels_file, ndim=1).astype(np.int64)
         check_labels(labels, labels_file, len(classes))
-        return ArraySource(name, fingerprint, len(labels), partial(_grey_pixels, images, len(labels))), labels
+        return reader.source(name, len(labels), partial(_grey_pixels, images, len(labels))), labels
 
 
 def read_idx(path: Path, *, ndim: int) -> NDArray[np.uint8]:
@@ -99,10 +99,10 @@ class Mat(FixedFiles):
         self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]
     ) -> tuple[Source, NDArray[np.int64]]:
         path = root / files[0]
-        fingerprint = files_fingerprint(root, files)
+        reader = FileReader(root, files)
         labels = read_mat(path, "y").ravel().astype(np.int64) % 10
         check_labels(labels, path, len(classes))
-        return ArraySource(name, fingerprint, len(labels), partial(self._pixels, path)), labels
+        return reader.source(name, len(labels), partial(self._pixels, path)), labels
 
     def _pixels(self, path: Path) -> Pixels:
         pixels = read_mat(path, "X")

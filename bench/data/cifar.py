@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError, did_you_mean
-from bench.data.fingerprint import files_fingerprint
+from bench.data.folders import FileReader
 from bench.data.layouts import Files, FixedFiles
-from bench.data.source import ArraySource, Pixels, Source
+from bench.data.source import Pixels, Source
 
 #: CIFAR's largest batch (CIFAR-100's train file) has 155 MB.
 LIMIT_BYTES = 1 << 30
@@ -139,10 +139,10 @@ class PythonBatches(FixedFiles):
     def open(
         self, name: str, root: Path, files: Sequence[str], classes: Sequence[str]
     ) -> tuple[Source, NDArray[np.int64]]:
-        fingerprint = files_fingerprint(root, files)
+        reader = FileReader(root, files)
         labels = np.concatenate([self._labels(root / file, len(classes)) for file in files])
         load = partial(self._pixels, [root / file for file in files], len(labels))
-        return ArraySource(name, fingerprint, len(labels), load), labels
+        return reader.source(name, len(labels), load), labels
 
     def _read(self, path: Path, key: str) -> object:
         batch = read_batch(path)

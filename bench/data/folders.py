@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError
-from bench.data.fingerprint import combined, entries_of, stamp_of
-from bench.data.source import EncodedSource, Pixels
+from bench.data.fingerprint import combined, entries_of, file_sha256, stamp_of
+from bench.data.source import ArraySource, EncodedSource, Pixels
 
 
 class FileReader:
@@ -54,10 +54,48 @@ class FileReader:
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
         if now != stamp and hashlib.sha256(content).hexdigest() != sha256:
-            raise DataError(
-                f"{path}: this file has changed since the data set was opened; run the same command again"
-            )
+            raise _changed(path)
         return content
+
+    def source(self, name: str, n: int, load: Callable[[], Pixels]) -> ArraySource:
+        """Return the images of files that hold arrays; `load` reads all of them.
+
+        Raises
+        ------
+        DataError
+            Labels that were read of the files since this reader was made may be of others: see `check`.
+        """
+
+        def checked() -> Pixels:
+            pixels = load()
+            self.check()
+            return pixels
+
+        self.check()
+        return ArraySource(name, self.fingerprint, n, checked)
+
+    def check(self) -> None:
+        """Make sure that what was read of the files by other ways was read of those that are known.
+
+        Raises
+        ------
+        DataError
+            A file cannot be read, or its content has changed.
+        """
+        for file, (stamp, sha256, _) in self.known.items():
+            path = Path(self._prefix + file)
+            try:
+                if stamp_of(path.stat()) == stamp or file_sha256(path) == sha256:
+                    continue
+            except OSError as error:
+                raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+            raise _changed(path)
+
+
+def _changed(path: object) -> DataError:
+    return DataError(
+        f"{path}: this file has changed since the data set was opened; run the same command again"
+    )
 
 
 class FileSource(EncodedSource):

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.errors import DataError, did_you_mean
-from bench.data.fingerprint import file_sha256
+from bench.data.folders import FileReader
 from bench.data.source import EncodedSource
 
 #: Encoded row groups are kept in memory up to this many bytes (at least one is).
@@ -55,8 +55,12 @@ class ParquetTable:
 
     def fingerprint(self) -> str:
         """Return a sha256 (hex) over the content of the shards and the image column's name."""
-        shards = [file_sha256(file) for file in self.files]
+        shards = [reader.known[file.name][1] for reader, file in zip(self._readers, self.files, strict=True)]
         return hashlib.sha256("/".join(["parquet", self.image, *shards]).encode()).hexdigest()
+
+    @cached_property
+    def _readers(self) -> list[FileReader]:
+        return [FileReader(file.parent, [file.name]) for file in self.files]
 
     @cached_property
     def _opened(self) -> list[Any]:
@@ -194,13 +198,16 @@ class ParquetTable:
             return self._kept[file, group]
         try:
             column = self._opened[file].read_row_group(group, columns=[self.image]).column(0)
-            self._kept[file, group] = _RowGroup(column.combine_chunks())
+            read = _RowGroup(column.combine_chunks())
         except (OSError, pa.ArrowInvalid) as error:
+            self._readers[file].check()
             raise DataError(
                 f"{self.files[file]}, row group {group}: damaged ({error}); get it again"
             ) from None
         except TypeError as error:
             raise DataError(f"{self.files[file]}: the column {self.image!r} {error}") from None
+        self._readers[file].check()
+        self._kept[file, group] = read
         while len(self._kept) > 1 and sum(p.nbytes for p in self._kept.values()) > KEEP_ENCODED_BYTES:
             self._kept.popitem(last=False)
         return self._kept[file, group]

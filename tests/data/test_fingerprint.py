@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,13 @@ from PIL import Image
 
 from bench import DataError
 from bench.data import fingerprint
+from bench.data.arrays import Idx, Mat
+from bench.data.cifar import PythonBatches
 from bench.data.fingerprint import file_sha256, files_fingerprint, reading_anew
 from bench.data.folders import FileSource
+from bench.data.parquet import ParquetTable
+from bench.data.source import Source
+from tests.datasets.trees import picture, png, write_parquet
 
 OLD = 1_600_000_000
 
@@ -253,4 +259,49 @@ def test_a_file_that_changes_after_opening_is_not_read_as_what_it_was(tree: Path
     source = FileSource("x", tree, ["a/1.png", "b/3.bmp"])
     replaced(tree / "b/3.bmp")
     with pytest.raises(DataError, match=r"3\.bmp: this file has changed since the data set was opened"):
+        source.read(np.array([1]))
+
+
+def idx(folder: Path, shade: int) -> tuple[Source, Path]:
+    heads = {"images-idx3": (3, [4, 5, 5]), "labels-idx1": (1, [4])}
+    for kind, (ndim, shape) in heads.items():
+        values = np.full(shape, shade if ndim == 3 else 1, np.uint8)
+        head = bytes([0, 0, 8, ndim]) + np.array(shape, ">u4").tobytes()
+        (folder / f"train-{kind}-ubyte").write_bytes(head + values.tobytes())
+    layout = Idx((".",))
+    return layout.open("x", folder, layout.names()["train"], "ab")[0], folder / "train-images-idx3-ubyte"
+
+
+def mat(folder: Path, shade: int) -> tuple[Source, Path]:
+    from scipy.io import savemat
+
+    file = folder / "train_32x32.mat"
+    savemat(file, {"X": np.full((32, 32, 3, 4), shade, np.uint8), "y": np.ones((4, 1), np.uint8)})
+    return Mat((".",)).open("x", folder, [file.name], "ab")[0], file
+
+
+def batches(folder: Path, shade: int) -> tuple[Source, Path]:
+    file = folder / "data_batch_1"
+    file.write_bytes(pickle.dumps({"data": np.full((4, 3072), shade, np.uint8), "labels": [1] * 4}))
+    layout = PythonBatches((".",), train=(file.name,), test=())
+    return layout.open("x", folder, [file.name], "ab")[0], file
+
+
+def shard(folder: Path, shade: int) -> tuple[Source, Path]:
+    file = write_parquet(folder / "train.parquet", [png(picture(shade))] * 4, [1] * 4)
+    return ParquetTable("x", [file], image="image", label="label").source(), file
+
+
+@pytest.mark.parametrize("made", [idx, mat, batches, shard])
+def test_files_of_arrays_that_change_after_opening_are_not_read_as_what_they_were(
+    tmp_path: Path, made: Callable[[Path, int], tuple[Source, Path]]
+) -> None:
+    source, file = made(tmp_path, 3)
+    os.utime(file)  # touched only
+    assert len(source.read(np.array([0, 3]))) == 2
+    source, file = made(tmp_path, 3)
+    times = file.stat().st_atime_ns, file.stat().st_mtime_ns
+    made(tmp_path, 4)
+    os.utime(file, ns=times)
+    with pytest.raises(DataError, match=rf"{file.name}: this file has changed since the data set was opened"):
         source.read(np.array([1]))
