@@ -114,7 +114,7 @@ def _seeds(evidence: Evidence, compared: Comparison, rate: float) -> str:
     where = "the task" if tasks == 1 else f"each of {count(tasks, 'task')}"
     return (
         f" and over seeds (estimated within {where} from {seeds} seeds: "
-        f"{count(tasks * (seeds - 1), 'degree')} of freedom)"
+        f"at most {count(tasks * (seeds - 1), 'degree')} of freedom)"
     )
 
 

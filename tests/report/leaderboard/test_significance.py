@@ -185,7 +185,7 @@ def test_what_is_said_of_seeds_is_what_was_done(made: Callable) -> None:
         head = text[: text.index("<details>")]
         assert ("over test images and seeds" in head) is varies
         assert ("and over seeds (estimated within " in text) is varies
-    assert "estimated within the task from 5 seeds: 4 degrees of freedom" in text
+    assert "estimated within the task from 5 seeds: at most 4 degrees of freedom" in text
 
 
 def test_a_stochastic_method_with_one_seed_has_no_letter(made: Callable) -> None:
