@@ -7,6 +7,7 @@ import io
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -285,19 +286,33 @@ WAITS = (
     "import time\nfrom pathlib import Path\nfrom bench import Method, Scores\n"
     "class Waits(Method):\n"
     "    def fit(self, train):\n"
-    "        while not Path('dont').exists():\n            print('waiting', flush=True)\n"
+    "        while not Path('dont').exists():\n            Path('waiting').touch()\n"
     "            time.sleep(60)\n"
     "    def score(self, test):\n        return Scores(list(range(len(test))))\n"
 )
 
 
+def until_it_waits(running: subprocess.Popen[str], here: Path) -> None:
+    deadline = time.monotonic() + 120
+    # A worker may begin with it before another has finished a cell.
+    while not ((here / "waiting").exists() and any(here.glob("*/records/??/*.npz"))):
+        assert running.poll() is None
+        assert time.monotonic() < deadline, "no method began to wait"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("executor", ["inline", "pool"])
 def test_control_c_leaves_a_resumable_archive(
-    toy: Path, suite: Callable[..., Path], process: Callable[..., subprocess.Popen[str]], here: Path
+    toy: Path,
+    suite: Callable[..., Path],
+    process: Callable[..., subprocess.Popen[str]],
+    here: Path,
+    executor: str,
 ) -> None:
     (toy / "methods" / "waits.py").write_text(WAITS)
-    running = process("run", suite('datasets = ["toy"]\nmethods = ["constant", "waits"]\n'), "--bench", toy)
-    assert running.stdout is not None
-    assert running.stdout.readline() == "waiting\n"
+    path = suite('datasets = ["toy"]\nmethods = ["constant", "waits"]\n')
+    running = process("run", path, "--bench", toy, "--executor", executor, "--workers", 1)
+    until_it_waits(running, here)
     running.send_signal(signal.SIGINT)
     assert running.stderr is not None
     assert "Ctrl-C again stops them" in running.stderr.readline()
@@ -310,24 +325,22 @@ def test_control_c_leaves_a_resumable_archive(
     assert [r["status"] for r in records(here / "results").values()] == ["ok"]
 
 
+@pytest.mark.parametrize("executor", ["inline", "auto"])
 def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(
     toy: Path,
     suite: Callable[..., Path],
     anobench: Invoke,
     process: Callable[..., subprocess.Popen[str]],
     here: Path,
+    executor: str,
 ) -> None:
     # The method tells when it runs and then never ends, unless it is told not to wait.
     (toy / "methods" / "waits.py").write_text(WAITS)
     path = suite(KILLED)
-    running = process("run", path, "--bench", toy, "--results", "killed")
-    assert running.stdout is not None
-    assert running.stdout.readline() == "waiting\n"
+    running = process("run", path, "--bench", toy, "--results", "killed", "--executor", executor)
+    until_it_waits(running, here)
     running.send_signal(signal.SIGKILL)
-    running.wait(30)
-    running.stdout.close()
-    assert running.stderr is not None
-    running.stderr.close()
+    running.communicate(timeout=30)
     kept = {p: p.read_bytes() for p in (here / "killed" / "records").glob("??/*")}
     assert kept
     assert not (here / "killed" / "trial.md").exists()
