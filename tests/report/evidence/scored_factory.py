@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,15 @@ def write_archive(
     truth: Callable[[Entry], Truth],
     **changes: Any,
 ) -> tuple[Archive, Mapping[str, Record]]:
-    """Write every cell of a plan with its scores and their AUROC; return archive and records."""
+    """Write every cell of a plan with its scores and their metrics; return archive and records."""
     archive = Archive(folder)
     records = {}
     for entry in plan.entries:
         of = truth(entry)
         scores = np.asarray(score(entry, of), np.float32)
-        auroc = image_metrics(of.labels, scores)["auroc"]
-        record = make_record(entry.cell, auroc, entry_row=plan.rows[entry.row], truth=of.identity, **changes)
+        metrics = image_metrics(of.labels, scores)
+        given = {"entry_row": plan.rows[entry.row], "truth": of.identity, **changes}
+        record = replace(make_record(entry.cell, metrics["auroc"], **given), metrics=metrics)
         records[entry.cell.key] = archive.write(record, scores, of)
     archive.write_plan(plan)
     return archive, records
