@@ -145,7 +145,7 @@ def test_the_report_grows_no_faster_than_the_cells(
 def test_checking_nine_thousand_records(
     benchmark: Any, scored: Callable[[int, int], Scored], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Metrics again from 1,000 scores each, the first time; aim: < 60 s, and a tenth of that the next time."""
+    """Metrics again from 1,000 scores each; aim: < 60 s, and half of that at most the next time."""
     _, records, archive = scored(30, 10)
 
     def checked() -> dict[str, Record]:

@@ -90,7 +90,10 @@ def test_the_page_names_what_lies_outside_its_aim(docs: SimpleNamespace) -> None
     names = ("letters", "marks", "equivalent", "mean", "difference", "task", "ranks")
     design = docs.Design(2, 10, 3, 0.05, 0.85, 20, 60)
     good = dict.fromkeys(names, Share(0, 0)) | {"letters": Share(20, 400), "mean": Share(380, 400)}
-    assert "none lies outside" in docs.page.verdict([(design, good)], [], [])
+    assert "none is worse than its aim" in docs.page.verdict([(design, good)], [], [])
+    assert "Of 1 intervals 0 are wider" in docs.page.verdict([(design, good)], [], [])
+    wide = good | {"mean": Share(398, 400), "ranks": Share(400, 400)}
+    assert "Of 1 intervals 1 are wider" in docs.page.verdict([(design, wide)], [], [])
     bad = good | {"letters": Share(40, 400), "mean": Share(350, 400)}
     said = docs.page.verdict([(design, bad)], [], [])
     assert "letters 10.0 ± 1.5 %" in said
