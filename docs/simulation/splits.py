@@ -86,7 +86,7 @@ def split(
         found = evidence.overall(0.0)
         if found is not None:
             counts.add("told", found.told.all())
-            if found.told.all():
+            if methods > 1 and found.told.all():
                 counts.add("letters", found.better.any())
         for column in range(len(plan.columns)):
             marks = evidence.task_marks(range(methods), column, 0.0)
