@@ -250,6 +250,7 @@ def _show_plan(prepared: Prepared) -> None:
 def finish(results: Results, *, rope: float = 0.005) -> int:
     """Write the leaderboard and the tidy CSV, say where they are, and return the exit status."""
     from bench.cli.console import err, out
+    from bench.core.files import working_directory
 
     outcome = results.write(rope=rope)
     out.print(outcome.summary)
@@ -257,5 +258,8 @@ def finish(results: Results, *, rope: float = 0.005) -> int:
         err.print(message, style="yellow")
     for hint in outcome.hints:
         err.print(f"hint: {hint}", style="yellow")
-    out.print(f"\n{outcome.state}\nleaderboard: {outcome.leaderboard}")
+    written = outcome.leaderboard
+    with contextlib.suppress(AnobenchError, ValueError):  # it lies elsewhere, or there is no "here" any more
+        written = written.relative_to(working_directory())
+    out.print(f"\n{outcome.state}\nleaderboard: {written}")
     return outcome.exit_status

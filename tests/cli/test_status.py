@@ -46,7 +46,7 @@ def test_a_spent_budget_ends_a_run_that_goes_on_later(
         "    def score(self, test):\n        return Scores([0.0] * len(test))\n"
     )
     path = suite('datasets = ["toy"]\nmethods = ["lasts"]\n')
-    ended = anobench("run", path, "--bench", toy, "--budget", "0.2s", "--executor", "inline")
+    ended = anobench("run", path, "--bench", toy, "--budget", "3s", "--executor", "inline")
     assert "the budget is spent" in ended.err
     assert "1 of 2 cells are kept" in ended.err
     assert ended.code == 3
