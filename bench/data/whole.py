@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _RESTARTS = frozenset([1, *range(0xD0, 0xD9)])
-_PNM = re.compile(rb"P([56])(?:\s+(?:#[^\n]*\n\s*)*)(\d+)(?:\s+(?:#[^\n]*\n\s*)*)(\d+)"
-                  rb"(?:\s+(?:#[^\n]*\n\s*)*)(\d+)\s")  # fmt: skip
+_PNM = re.compile(rb"P([56])(?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})(?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})"
+                  rb"(?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})\s")  # fmt: skip
 
 
 def truncated(content: bytes) -> str:

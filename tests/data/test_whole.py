@@ -125,3 +125,8 @@ def test_no_image_is_decoded_to_see_that_it_is_whole(monkeypatch: pytest.MonkeyP
     contents = [make() for make in WHOLE.values()]
     monkeypatch.setattr("PIL.Image.open", lambda *_: pytest.fail("decoded an image"))
     assert [truncated(content) for content in contents] == [""] * len(contents)
+
+
+def test_numbers_of_thousands_of_digits_say_nothing_of_a_size() -> None:
+    assert truncated(b"P6 " + b"9" * 5000 + b" 1 255 ") == ""
+    assert truncated(b"P6 2 2 255 ") != ""

@@ -173,7 +173,8 @@ def _check_words(fields: dict[str, str], fail: Fail) -> None:
 
 def _whole(fields: dict[str, str], key: str, fail: Fail) -> int | None:
     text = fields.get(key, "")
-    if text and not (text.isdecimal() and int(text) > 0):
+    # Python reads no numbers of thousands of digits.
+    if text and not (text.isdecimal() and len(text) < 20 and int(text) > 0):
         raise fail(key, "a whole number above 0, or nothing")
     return int(text) if text else None
 

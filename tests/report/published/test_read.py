@@ -147,6 +147,7 @@ def test_the_same_row_twice_is_one(tmp_path: Path) -> None:
         (HEADER + ",selection", "S,A,cifar10,mean,auroc,1,best", ["selection", "'best'", "'oracle'"]),
         (HEADER + ",certainty", "S,A,cifar10,mean,auroc,1,sure", ["certainty", "'recalled'"]),
         (HEADER + ",tasks", "S,A,cifar10,mean,auroc,1,ten", ["tasks", "'ten'", "whole number above 0"]),
+        (HEADER + ",runs", f"S,A,cifar10,mean,auroc,1,{'9' * 5000}", ["runs", "whole number above 0"]),
         (HEADER + ",params", "S,A,cifar10,mean,auroc,1,k", ["params", "name=value"]),
         (HEADER + ",contamination", "S,A,cifar10,mean,auroc,1,rate=2", ["contamination", "rate=0.1"]),
         (

@@ -226,4 +226,4 @@ def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
 
 
 def _plain(value: str) -> str | int:
-    return int(value) if value.isdigit() else value
+    return int(value) if value.isdecimal() and len(value) < 20 else value
