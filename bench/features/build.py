@@ -14,6 +14,7 @@ from torch import nn
 from bench.core.errors import BackboneError
 from bench.data.fingerprint import file_sha256
 from bench.data.resize import Size
+from bench.features import efficientnet
 from bench.features.backbone import Backbone
 from bench.features.preprocess import Preprocess
 from bench.features.spec import NetworkTable
@@ -163,6 +164,9 @@ def _preprocess(spec: NetworkTable, config: Mapping[str, Any]) -> Preprocess:
 def _load(backbone: Backbone, module: nn.Module, file: Path) -> None:
     """Load local weights strictly."""
     state = read_weights(backbone, file)
+    stages: Any = getattr(module, "blocks", None)
+    if efficientnet.STEM in state and isinstance(stages, nn.Sequential):
+        state = efficientnet.renamed(state, [len(list(stage.children())) for stage in stages])
     have, want = set(state), set(module.state_dict())
     wrong = [
         f"{name} has shape {tuple(state[name].shape)} instead of {tuple(value.shape)}"
