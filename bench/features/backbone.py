@@ -9,6 +9,7 @@ timm model; each takes parameters in brackets::
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -39,8 +40,9 @@ __all__ = ["Backbone", "Backbones", "HogTable", "NetworkTable", "PixelsTable"]
 
 Spec = NetworkTable | PixelsTable | HogTable
 
-#: Raised when the same description gives different features (preprocessing, pooling, hog).
-CODE_VERSION = 1
+#: Raised when the same description gives different features: of pixels and hog, and of networks
+#: (preprocessing, pooling, order of arithmetic; 2: BatchNorm is folded).
+CODE_VERSION, NETWORK_VERSION = 1, 2
 #: Keys of a network's table that affect only its pooled vectors, not its maps.
 _POOLING = ("layer", "pool", "width", "norm")
 
@@ -63,9 +65,13 @@ class Backbone:
     folder: Path | None = None
 
     def precision_on(self, device_type: str) -> str:
-        """Return the precision in which the network runs on a kind of device: always float32 off a GPU."""
+        """Return the precision in which the network runs on a kind of device.
+
+        Off a GPU that is float32, but for bfloat16 on a CPU that has instructions for it.
+        """
         precision: str = getattr(self.spec, "precision", "float32")
-        return precision if device_type == "cuda" else "float32"
+        fits = device_type == "cuda" or (precision == "bfloat16" and has_bfloat16())
+        return precision if fits else "float32"
 
     def identity(self) -> str:
         """Return a sha256 (hex) over everything that determines the pooled features.
@@ -84,6 +90,7 @@ class Backbone:
     def _identity(self, *, reading: bool) -> str:
         described: dict[str, Any] = {"code": CODE_VERSION, "kind": type(self.spec).__name__}
         if isinstance(self.spec, NetworkTable):
+            described["code"] = NETWORK_VERSION
             # The name and place of the weights do not matter, only their content.
             left_out = {"file", "sha256", "preset", *(() if reading else _POOLING)}
             described |= self.spec.model_dump(mode="json", exclude=left_out)
@@ -148,6 +155,19 @@ class Backbone:
         raise BackboneError(
             f"backbone {self.name}: the weights file {str(given)!r} is missing; looked at {looked}.{mend}"
         )
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+    """Return whether this machine's CPU multiplies in bfloat16 (AVX-512 BF16, AMX, or ARM's BF16).
+
+    Emulated it is 5 to 20 times slower than float32.
+    """
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return any(f" {name}" in flags for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 class Backbones:

@@ -98,7 +98,7 @@ class NetworkTable(_Table):
     pipeline : {"device", "pil"}
         Resize and crop in batches on the device, or one by one with PIL as the papers' scripts do.
     precision : {"float32", "bfloat16", "float16"}
-        Autocast, on a GPU only.
+        Autocast on a GPU; bfloat16 also on a CPU that has instructions for it. Elsewhere float32.
     compile : bool
         Run through ``torch.compile``.
     """

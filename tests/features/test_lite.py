@@ -128,7 +128,7 @@ def test_features_and_maps_are_those_by_hand(
     maps = lite0.maps(pixels, layers)
     sides = {"blocks.0": 112, "blocks.1": 56, "blocks.2": 28, "blocks.3": 14, "blocks.4": 14, "blocks.5": 7}
     for layer in layers:
-        torch.testing.assert_close(maps[layer], expected[layer], rtol=1e-4, atol=1e-4)
+        assert (maps[layer] - expected[layer]).norm() < 1e-5 * expected[layer].norm()
         assert maps[layer].shape[-1] == sides.get(layer, 7)
     # 698 palace and 442 bell cote would do for the temple as well; 985 is a daisy, 986 a lady's slipper.
     classes = expected["classes"].argmax(1).tolist()
