@@ -38,7 +38,7 @@ class Built:
     channels_last_output : bool
         Whether its maps are (b, h, w, c).
     folded : frozenset of str
-        Convolutions that also do what the BatchNorm after them did: their own outputs are not the network's.
+        Layers whose outputs are not the network's, as a BatchNorm behind them is folded into them.
     """
 
     spec: NetworkTable

@@ -31,11 +31,11 @@ TOLERANCE = 1e-4
 def folded(
     module: nn.Module, pooled: Callable[[nn.Module], Callable[[torch.Tensor], torch.Tensor]], side: int
 ) -> tuple[nn.Module, frozenset[str]]:
-    """Return a copy of a network with its BatchNorms folded, and the names of the convolutions changed.
+    """Return a copy of a network with its BatchNorms folded, and the modules whose outputs that changed.
 
-    A BatchNorm is folded if what it gets is what a convolution gave, in the one call of each. The folded network
-    is compared with the first one, which is returned where they differ (another module also used the
-    convolution's output), or where the image is too small for it.
+    A BatchNorm is folded if what it gets is what a convolution gave, in the one call of each. The folded
+    network is compared with the first one, which is returned where they differ (another module also used
+    the convolution's output), or where the image is too small for it.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def folded(
     image = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         try:
-            pairs, before = _pairs(module, pooled(module), image)
+            pairs, same, before = _pairs(module, pooled(module), image)
         except RuntimeError as error:  # told where images come
             log.debug("BatchNorm stays unfolded: %s", error)
             return module, frozenset()
@@ -63,21 +63,26 @@ def folded(
     if not change < TOLERANCE:
         log.info("BatchNorm stays unfolded: the features would change by %.1e of their length", change)
         return module, frozenset()
-    return other, frozenset(pairs)
+    return other, frozenset(name for name, convolution in same.items() if convolution in pairs)
 
 
 def _pairs(
     module: nn.Module, run: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor
-) -> tuple[dict[str, str], torch.Tensor]:
-    """Return which BatchNorm follows which convolution, by name, and the network's output."""
+) -> tuple[dict[str, str], dict[str, str], torch.Tensor]:
+    """Return which BatchNorm follows which convolution, which modules give a convolution's output (it, and
+    containers that end in it), and the network's output."""
     given: dict[int, tuple[str, torch.Tensor]] = {}  # by identity; the tensors stay alive for that
     found: dict[str, str] = {}
+    same: dict[str, str] = {}
     calls: Counter[str] = Counter()
 
-    def convolved(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-            calls[name] += 1
-            given[id(output)] = (name, output)
+    def gave(name: str, convolution: bool) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            if convolution and isinstance(output, torch.Tensor):
+                calls[name] += 1
+                given[id(output)] = (name, output)
+            if id(output) in given:
+                same[name] = given[id(output)][0]
 
         return hook
 
@@ -91,9 +96,8 @@ def _pairs(
 
     hooks = []
     for name, part in module.named_modules():
-        if type(part).__name__ in _CONVOLUTIONS:
-            hooks.append(part.register_forward_hook(convolved(name)))
-        elif type(part).__name__ in _NORMS and part.running_mean is not None:
+        hooks.append(part.register_forward_hook(gave(name, type(part).__name__ in _CONVOLUTIONS)))
+        if type(part).__name__ in _NORMS and part.running_mean is not None:
             hooks.append(part.register_forward_pre_hook(normalised(name)))
     try:
         output = run(image)
@@ -101,7 +105,7 @@ def _pairs(
         for hook in hooks:
             hook.remove()
     once = {c: n for c, n in found.items() if calls[c] == calls[n] == 1}
-    return once, output
+    return once, same, output
 
 
 def _fold(module: nn.Module, convolution: str, norm: str) -> None:

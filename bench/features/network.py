@@ -73,7 +73,7 @@ class FrozenNetwork:
         return self._of((layer,))._run(pixels, (layer,), pool=True)[layer]
 
     def _of(self, layers: Sequence[str]) -> FrozenNetwork:
-        """Return this network, or where a layer is a folded convolution the same network without folding."""
+        """Return this network, or the same without folding where that changed a layer's output."""
         if self._built.folded.isdisjoint(layers):
             return self
         if self._unfolded is None:
