@@ -14,9 +14,9 @@ MARK = "<!-- Written by anobench report; do not edit. -->"
 _HEAD = ("Leaderboard", "Methods", "Data sets", "Cells", "State", "Best method")
 _ABOUT = (
     "One line for each leaderboard in this folder, the largest first (methods × tasks × rates), those where "
-    "no method is told from chance last. A page is made from archived records alone (`anobench report SUITE`); "
-    "beside it lies its tidy CSV with every cell and metric. *Best method* has the highest AUROC averaged "
-    "over data sets and contamination rates; the page says which differences from it are real."
+    "no method is told from chance last. A page is made from archived records alone (`anobench report "
+    "SUITE`); beside it lies its tidy CSV with every cell and metric. *Best method* has the highest AUROC "
+    "averaged over data sets and contamination rates; the page says which differences from it are real."
 )
 _PUBLISHED = "[published.csv](published.csv) holds the numbers that papers print, each with its source."
 
