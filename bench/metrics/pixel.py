@@ -20,6 +20,11 @@ CODES = 1 << 16
 LIMIT, LIMIT_5 = 0.3, 0.05
 #: The metrics of `pixel_metrics`, in the order in which reports show them.
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro5")
+#: The names in records: over a task's pooled pixels, of each defective image alone, and at 256 x 256.
+POOLED = (*PIXEL_METRICS, "aupimo")
+PER_IMAGE = ("pixel_auroc_per_image", "aupro_per_image")
+AT_256 = tuple(f"{name}_256" for name in PIXEL_METRICS)
+MAP_METRICS = (*POOLED, *PER_IMAGE, *AT_256)
 
 _EIGHT = np.ones((3, 3), np.int8)
 
