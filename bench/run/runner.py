@@ -18,24 +18,24 @@ from bench.data.task import Task
 from bench.features.backbone import Backbones
 from bench.features.device import deterministic, fix_threads, seed_everything
 from bench.features.provider import FeatureProvider
+from bench.run.calibrate import Arrays, calibration_scores
 from bench.run.contain.containment import Contained, Containment, flags_of_changes
 from bench.run.evaluation import (
     CellRun,
     Result,
     Shuffled,
-    checked_notes,
     choose,
     failed,
     features_from,
-    purified,
+    record_of,
     scored,
-    too_few_images,
     train_images,
 )
 from bench.run.measure import PeakMemory, synchronised_seconds, time_limit
 from bench.run.spool import MapSink
 from bench.run.verdict import evaluated, kept, record_header
 from bench.suite.auxiliary import AuxiliaryImages, auxiliary_images
+from bench.suite.keys import How
 from bench.suite.registry import Registry
 from bench.suite.resolve import ResolvedMethod, Resolver
 from bench.suite.suite import Limits
@@ -97,6 +97,9 @@ class Runner:
         self.evaluates = True
         #: Where anomaly maps go; without one they are checked and dropped.
         self.spool: MapSink | None = None
+        #: Folds and how they are used, where calibration scores are wanted; and those that were made, by key.
+        self.calibration: tuple[int, How] | None = None
+        self.arrays: dict[str, Arrays] = {}
         self.containment = Containment()
         self._auxiliary: dict[object, dict[str, AuxiliaryImages]] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
@@ -219,7 +222,7 @@ class Runner:
 
     def _finish(self, cell_run: CellRun) -> Result:
         """Score the test images and make the record."""
-        task, labels, started = cell_run.task, cell_run.truth.labels, synchronised_seconds(self.device)
+        labels, started = cell_run.truth.labels, synchronised_seconds(self.device)
         returned, given, seconds = scored(cell_run, self.spool, lambda: synchronised_seconds(self.device))
         usage = cell_run.meter.usage()
         params = cell_run.resolved.innermost.params if cell_run.resolved else {}
@@ -234,29 +237,27 @@ class Runner:
             features_from=features_from(cell_run.fit_usage, usage),
             wall=max(0.0, cell_run.wall + time.perf_counter() - started),
         )
-        identity = cell_run.truth.identity
-        self.truths.setdefault(identity, cell_run.truth)
-        record = Record(
-            status="ok",
-            truth=identity,
-            metrics=purified(cell_run),
-            candidates=chosen.candidates,
-            counts={
-                "train": len(task.train),
-                "train_anomalous": int(task.train_labels.sum()) if task.train_labels is not None else 0,
-            },
-            contamination=cell_run.drawn,
-            flags=(
-                *chosen.flags,
-                *cell_run.flags,
-                *too_few_images(params, len(cell_run.train.images)),
-                *checked_notes(cell_run.method.notes),
-            ),
-            timing=timing,
-            memory=cell_run.memory.read(),
-            **cell_run.header,
-        )
-        return record, scores
+        self.truths.setdefault(cell_run.truth.identity, cell_run.truth)
+        record = record_of(cell_run, chosen, timing, params)
+        return self._calibrated(cell_run, record), scores
+
+    def _calibrated(self, cell_run: CellRun, record: Record) -> Record:
+        """Make the calibration scores that are wanted; they cost the record's times nothing."""
+        if self.calibration is None or cell_run.resolved is None:
+            return record
+        resolved, (folds, how) = cell_run.resolved, self.calibration
+        auxiliary = cell_run.method.auxiliary
+        del cell_run.method  # its memory is needed
+
+        def make(name: str) -> Method:
+            method = self._make(resolved, cell_run.cell, name)
+            method.auxiliary = auxiliary
+            return method
+
+        found, flags = calibration_scores(cell_run, make, folds=folds, how=how)
+        self.arrays[cell_run.cell.key] = found
+        counts = {**record.counts, "calibration": len(found.get("calibration", ()))}
+        return replace(record, counts=counts, flags=(*record.flags, *flags))
 
     def _open(self, cell: Cell) -> tuple[Task, dict[str, Any]]:
         """Open the cell's task, contaminated; the last one stays open, as cells come grouped by task."""
@@ -283,7 +284,7 @@ class Runner:
             }
         return tuple(f"{name}: {len(each.images)} images of {each.name}" for name, each in found.items())
 
-    def _make(self, resolved: ResolvedMethod, cell: Cell) -> Method:
+    def _make(self, resolved: ResolvedMethod, cell: Cell, part: str = "") -> Method:
         """Make an unfitted method, and limit the threads of the libraries that its adapter imports."""
         resolved.adapter.load()
         if resolved.adapter.name not in self._limited:
@@ -293,5 +294,7 @@ class Runner:
         seed_everything(seed)
         method = resolved.make()
         method.device, method.seed = self.device, seed
-        method.checkpoints, method.progress = Checkpoints.of_cell(cell.key), self.progress
+        checkpoints = Checkpoints.of_cell(cell.key)
+        method.checkpoints = checkpoints.part(part) if part else checkpoints
+        method.progress = self.progress
         return method

@@ -35,7 +35,7 @@ def test_every_cell_has_one_line_for_each_metric() -> None:
     rows = lines(export_csv(PLAN, records))
     cells = {entry.cell.key for entry in PLAN.entries}
     assert len(rows) == 3 * len(cells)
-    assert {line["metric"] for line in rows} == {"auroc", "ap", "fpr95"}
+    assert {line["metric"] for line in rows} == {"auroc", "ap", "fpr95", "f1max"}
     assert {line["status"] for line in rows} == {"ok"}
     assert len({tuple(line[name] for name in HEADER[:9]) for line in rows}) == len(rows)
 

@@ -151,7 +151,8 @@ def events_of(
             truth = runner.truths.get(record.truth) if record.truth not in sent else None
             sent.add(record.truth)
             log = record.error["traceback"] if record.error else ""
-            yield Finished(job=job.id, record=record, scores=scores, truth=truth, log=log)
+            arrays = runner.arrays.pop(record.cell.key, {})
+            yield Finished(job=job.id, record=record, scores=scores, truth=truth, log=log, arrays=arrays)
     except checkpoint.StopRequested:
         yield interrupted(job, left)
 
