@@ -63,9 +63,9 @@ def write_reports(
     """Write the reports of a suite from its plan and records alone, then the indexes of the folder.
 
     They are ``<suite>.md``, ``<suite>.csv``, ``<suite>.json``, ``<suite>-thresholds.csv`` where methods have
-    calibration scores, and ``figures/<suite>-<kind>.svg`` in the
-    results folder, and its ``README.md`` and ``index.html`` unless these are somebody else's. Differences up
-    to `rope` (share of 1) are none for practical purposes.
+    calibration scores, and ``figures/<suite>-<kind>.svg`` in the results folder, and its ``README.md`` and
+    ``index.html`` unless these are somebody else's. Differences up to `rope` (share of 1) are none for
+    practical purposes.
     """
     results = archive.results
     board = results / f"{plan.suite}.md"

@@ -49,7 +49,7 @@ def calibration_scores(
     images, n = cell_run.train.images, len(cell_run.train.images)
     if n < 2:
         return {}, (f"no calibration scores: {n} training images",)
-    of = fold_of(cell_run.cell.task_name, n, min(folds, n))
+    of = fold_of(cell_run.cell.train_name, n, min(folds, n))
     # In the order of the task, whatever order the method sees.
     of = of[cell_run.train.order]
     scores = np.full(n, np.nan)

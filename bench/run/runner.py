@@ -32,6 +32,7 @@ from bench.run.evaluation import (
     train_images,
 )
 from bench.run.measure import PeakMemory, synchronised_seconds, time_limit
+from bench.run.shared import SharedFits
 from bench.run.spool import MapSink
 from bench.run.verdict import evaluated, kept, record_header
 from bench.suite.auxiliary import AuxiliaryImages, auxiliary_images
@@ -100,6 +101,7 @@ class Runner:
         #: Folds and how they are used, where calibration scores are wanted; and those that were made, by key.
         self.calibration: tuple[int, How] | None = None
         self.arrays: dict[str, Arrays] = {}
+        self._shared = SharedFits()
         self.containment = Containment()
         self._auxiliary: dict[object, dict[str, AuxiliaryImages]] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
@@ -118,10 +120,7 @@ class Runner:
             try:
                 with time_limit(self.limits.cell_seconds):
                     self._prepare(cell_run)
-                    started = synchronised_seconds(self.device)
-                    cell_run.method.fit(cell_run.train.images)
-                    seconds, usage = synchronised_seconds(self.device) - started, cell_run.meter.usage()
-                    cell_run.fitted(seconds, usage, features=usage.seconds)
+                    self._shared.fit(cell_run, lambda: synchronised_seconds(self.device))
                     result = self._finish(cell_run)
             except BaseException as error:
                 result = failed(cell_run, self.containment.own(error))
@@ -254,7 +253,9 @@ class Runner:
             method.auxiliary = auxiliary
             return method
 
-        found, flags = calibration_scores(cell_run, make, folds=folds, how=how)
+        found, flags = self._shared.calibration(
+            cell_run, lambda: calibration_scores(cell_run, make, folds=folds, how=how)
+        )
         self.arrays[cell_run.cell.key] = found
         counts = {**record.counts, "calibration": len(found.get("calibration", ()))}
         return replace(record, counts=counts, flags=(*record.flags, *flags))
@@ -290,7 +291,7 @@ class Runner:
         if resolved.adapter.name not in self._limited:
             self._limited.add(resolved.adapter.name)
             fix_threads(self._threads)
-        seed = derive_seed("method", cell.seed, cell.task_name, cell.contamination.rate, bits=31)
+        seed = derive_seed("method", cell.seed, cell.train_name, cell.contamination.rate, bits=31)
         seed_everything(seed)
         method = resolved.make()
         method.device, method.seed = self.device, seed

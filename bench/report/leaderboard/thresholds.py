@@ -118,9 +118,10 @@ def _words(cells: Sequence[Scored], target: float) -> str:
     return (
         f"From scores of {sizes} normal training images a task that the scoring method was not fitted on, "
         f"aimed at {percent(target)} false alarms by the conformal rule; no test image was asked. False "
-        f"alarms are pooled over {count(len({cell.column for cell in cells}), 'task')} (interval: Clopper and "
-        "Pearson), the rest are means over tasks (bootstrap over test images). Regret: F1 lost to the best "
-        f"threshold on the same test scores. Calling every image anomalous has F1 {points(always(cells))}."
+        f"alarms are pooled over {count(len({cell.column for cell in cells}), 'task')} (interval: Clopper "
+        "and Pearson), the rest are means over tasks (bootstrap over test images). Regret: F1 lost to the "
+        "best threshold on the same test scores. Calling every image anomalous has F1 "
+        f"{points(always(cells))}."
     )
 
 
@@ -128,8 +129,8 @@ _RULES = (
     "*conformal*: the ceil((n+1)(1-a))-th lowest score, a mean rate of at most a for exchangeable images; "
     "*95 % sure*: at most a with that confidence; *quantile*: interpolated, too low; *mean + 3 sd*, "
     "*median + 3 MAD* and *max* aim at no rate; *Pareto tail*: extrapolated, no guarantee; *oracle*: the "
-    "best F1 on the test set. *Instead*: with too few scores another rule takes its place (the highest score, or "
-    "conformal). *F1 at 10 %, 1 %*: if so many images were anomalous."
+    "best F1 on the test set. *Instead*: with too few scores another rule takes its place (the highest "
+    "score, or conformal). *F1 at 10 %, 1 %*: if so many images were anomalous."
 )
 
 

@@ -26,6 +26,7 @@ from bench.run.executors.base import Extracted, Finished, Job, Lost, Progress, i
 from bench.run.executors.inbox import Inbox
 from bench.run.executors.wire import Began, Message, Ready, Sender, Warned
 from bench.run.setup import Setup
+from bench.run.shared import one_model
 from bench.run.timing import timed
 from bench.train import checkpoint
 
@@ -160,7 +161,9 @@ def events_of(
 def _results(runner: Runner, job: Job, repeats: int) -> Iterator[Result]:
     if repeats:
         return (timed(runner, cell, repeats) for cell in job.cells)
-    return runner.run_together(job.cells) if len(job.cells) > 1 else iter([runner.run(job.cells[0])])
+    if len(job.cells) > 1 and not one_model(job.cells[0]):
+        return runner.run_together(job.cells)
+    return (runner.run(cell) for cell in job.cells)
 
 
 def _extract(runner: Runner, job: Job, part: tuple[int, int]) -> str:
