@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.core.cell import Cell, Record, Timing
+from bench.core.cell import Cell, Timing
 from bench.core.determinism import CELL_THREADS, cores, derive_seed
 from bench.core.errors import AnobenchError, said
 from bench.core.truth import Truth
@@ -18,7 +19,7 @@ from bench.data.task import Task
 from bench.features.backbone import Backbones
 from bench.features.device import deterministic, fix_threads, seed_everything
 from bench.features.provider import FeatureProvider
-from bench.run.calibrate import Arrays, calibration_scores
+from bench.run.calibrate import Arrays
 from bench.run.contain.containment import Contained, Containment, flags_of_changes
 from bench.run.evaluation import (
     CellRun,
@@ -125,6 +126,20 @@ class Runner:
             except BaseException as error:
                 result = failed(cell_run, self.containment.own(error))
         return self._told(result, contained)
+
+    def fitted(self, cell: Cell) -> CellRun:
+        """Return a cell whose method is fitted, for other images than its test images.
+
+        Raises
+        ------
+        Exception
+            Whatever the method or its data raise.
+        """
+        cell_run = self._begin(cell)
+        with self.containment.around(cell.method):
+            self._prepare(cell_run)
+            cell_run.method.fit(cell_run.train.images)
+        return cell_run
 
     def run_together(self, cells: Sequence[Cell]) -> Iterator[Result]:
         """Run cells that differ only in task, contamination and seed, and fit their heads together.
@@ -238,27 +253,9 @@ class Runner:
         )
         self.truths.setdefault(cell_run.truth.identity, cell_run.truth)
         record = record_of(cell_run, chosen, timing, params)
-        return self._calibrated(cell_run, record), scores
-
-    def _calibrated(self, cell_run: CellRun, record: Record) -> Record:
-        """Make the calibration scores that are wanted; they cost the record's times nothing."""
-        if self.calibration is None or cell_run.resolved is None:
-            return record
-        resolved, (folds, how) = cell_run.resolved, self.calibration
-        auxiliary = cell_run.method.auxiliary
-        del cell_run.method  # its memory is needed
-
-        def make(name: str) -> Method:
-            method = self._make(resolved, cell_run.cell, name)
-            method.auxiliary = auxiliary
-            return method
-
-        found, flags = self._shared.calibration(
-            cell_run, lambda: calibration_scores(cell_run, make, folds=folds, how=how)
-        )
-        self.arrays[cell_run.cell.key] = found
-        counts = {**record.counts, "calibration": len(found.get("calibration", ()))}
-        return replace(record, counts=counts, flags=(*record.flags, *flags))
+        wanted, make = self.calibration, functools.partial(self._make, cell=cell_run.cell)
+        record, self.arrays[cell_run.cell.key] = self._shared.calibrated(cell_run, record, make, wanted)
+        return record, scores
 
     def _open(self, cell: Cell) -> tuple[Task, dict[str, Any]]:
         """Open the cell's task, contaminated; the last one stays open, as cells come grouped by task."""
@@ -285,7 +282,7 @@ class Runner:
             }
         return tuple(f"{name}: {len(each.images)} images of {each.name}" for name, each in found.items())
 
-    def _make(self, resolved: ResolvedMethod, cell: Cell, part: str = "") -> Method:
+    def _make(self, resolved: ResolvedMethod, cell: Cell) -> Method:
         """Make an unfitted method, and limit the threads of the libraries that its adapter imports."""
         resolved.adapter.load()
         if resolved.adapter.name not in self._limited:
@@ -295,7 +292,5 @@ class Runner:
         seed_everything(seed)
         method = resolved.make()
         method.device, method.seed = self.device, seed
-        checkpoints = Checkpoints.of_cell(cell.key)
-        method.checkpoints = checkpoints.part(part) if part else checkpoints
-        method.progress = self.progress
+        method.checkpoints, method.progress = Checkpoints.of_cell(cell.key), self.progress
         return method

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bench.core.cell import Cell
+from bench.core.cell import Cell, Record
 from bench.features.device import seed_everything
 from bench.features.provider import FeatureUsage
-from bench.run.calibrate import Arrays
+from bench.run.calibrate import Arrays, calibration_scores
 from bench.run.evaluation import CellRun
+from bench.suite.keys import How
+from bench.suite.resolve import ResolvedMethod
 from bench.train.method import Method
 
 #: Calibration scores, and remarks for the record.
@@ -63,10 +65,42 @@ class SharedFits:
             seed_everything(cell_run.method.seed)
             cell_run.flags += ("one model for all tasks: its time to fit is that of the one training",)
 
-    def calibration(self, cell_run: CellRun, make: Callable[[], Calibration]) -> Calibration:
-        """Return the calibration scores of a cell, made once for a model."""
-        if self._held is None or self._held.model != model_of(cell_run.cell):
-            return make()
-        if self._held.calibration is None:
-            self._held.calibration = make()
-        return self._held.calibration
+    def calibrated(
+        self,
+        cell_run: CellRun,
+        record: Record,
+        make: Callable[[ResolvedMethod], Method],
+        wanted: tuple[int, How] | None,
+    ) -> tuple[Record, Arrays]:
+        """Make the calibration scores that are wanted, once for a model; a record's times are without them.
+
+        Parameters
+        ----------
+        make : callable
+            Makes an unfitted method of the cell.
+        wanted : tuple of (int, str), or None
+            Folds, and how they are used.
+        """
+        resolved = cell_run.resolved
+        if wanted is None or resolved is None:
+            return record, {}
+        held = self._held if self._held and self._held.model == model_of(cell_run.cell) else None
+        if held is None or held.calibration is None:
+            auxiliary = cell_run.method.auxiliary
+            del cell_run.method  # its memory is needed
+
+            def fresh(part: str) -> Method:
+                method = make(resolved)
+                method.auxiliary = auxiliary
+                if method.checkpoints is not None:
+                    method.checkpoints = method.checkpoints.part(part)
+                return method
+
+            made = calibration_scores(cell_run, fresh, folds=wanted[0], how=wanted[1])
+            if held is not None:
+                held.calibration = made
+        else:
+            made = held.calibration
+        arrays, flags = made
+        counts = {**record.counts, "calibration": len(arrays.get("calibration", ()))}
+        return replace(record, counts=counts, flags=(*record.flags, *flags)), arrays

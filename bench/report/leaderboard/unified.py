@@ -19,9 +19,9 @@ _HEAD = ["Method", "Mean AUROC", "Pooled AUROC", "F1max, own thresholds", "F1, o
 _WORDS = (
     "One model is trained on the images of all categories. *Mean AUROC*: of the categories, as published; "
     "*pooled*: of all test images together, which also asks that scores mean the same in each category. "
-    "*F1max, own thresholds*: the best of each category, then the mean; *one threshold*: the same mean at the "
-    "one threshold that is best for it; *cost*: their difference. Both choose on the test set: the cost is "
-    "what different scales of scores take, not an estimate of what a deployed threshold reaches."
+    "*F1max, own thresholds*: the best of each category, then the mean; *one threshold*: the same mean at "
+    "the one threshold that is best for it; *cost*: their difference. Both choose on the test set: the cost "
+    "is what different scales of scores take, not an estimate of what a deployed threshold reaches."
 )
 
 
