@@ -70,7 +70,7 @@ def write_reports(
     results = archive.results
     board = results / f"{plan.suite}.md"
     evidence = Evidence(Board(plan, records), archive, rope=rope)
-    figures = standard(plan, records, published=published, blocks=evidence.blocks)
+    figures = standard(plan, records, published=published, blocks=evidence.blocks, archive=archive)
     for figure in figures:
         write_text(results / figure.path, figure.svg)
     write_text(board, leaderboard(plan, records, published=published, evidence=evidence, figures=figures))

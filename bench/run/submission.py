@@ -118,7 +118,8 @@ def _folder(runner: Runner, cell: Cell, name: str) -> Path:
 def _maps(method: Method, meter: object, folder: Path) -> Iterator[tuple[Path, NDArray[np.float32]]]:
     """Yield each image's file and its map, at the size of the image."""
     files = sorted(list_images(folder, folder))
-    images = Images.of(FileSource(f"mvtec_ad_2/{folder.name}", folder, files)).bind(meter)  # type: ignore[arg-type]
+    source = FileSource(f"mvtec_ad_2/{folder.name}", folder, files)  # images live as long as it does
+    images = Images.of(source).bind(meter)  # type: ignore[arg-type]
     returned = returned_scores(method.score(images))
     covers, at = returned.covers or WHOLE, 0
     for _, maps in returned.each_part(len(files)):
