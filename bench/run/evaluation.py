@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -22,8 +22,9 @@ from bench.metrics.image import auroc
 from bench.metrics.purification import purification_metrics
 from bench.run.failure import place_of
 from bench.run.measure import CellTimeout, PeakMemory
+from bench.run.spool import MapSink, spooled
 from bench.suite.resolve import ResolvedMethod
-from bench.train.method import Method, returned_scores
+from bench.train.method import Method, Scores, returned_scores
 
 log = logging.getLogger(__name__)
 
@@ -162,12 +163,43 @@ class ChosenScores(NamedTuple):
     flags: tuple[str, ...] = ()
 
 
-def choose(returned: object, labels: NDArray[np.uint8], selection: str) -> ChosenScores:
+def scored(
+    cell_run: CellRun, sink: MapSink | None, clock: Callable[[], float]
+) -> tuple[Scores, NDArray[np.float64], float]:
+    """Score the test images; anomaly maps, if there are any, go part by part to the sink.
+
+    Returns
+    -------
+    returned : Scores
+    scores : ndarray, shape (n,), float64
+        In the order of ``cell_run.test``.
+    seconds : float
+        That the method took, making the parts of its maps included, writing them not.
+
+    Raises
+    ------
+    ScoreError
+        Scores or maps are not what they should be, or cannot be written.
+    """
+    n, started = len(cell_run.truth.labels), clock()
+    returned = returned_scores(cell_run.method.score(cell_run.test.images))
+    seconds, scores = clock() - started, [np.empty(0)]
+    with spooled(sink, cell_run.cell.key, n, returned.covers) as maps:
+        for given, part in returned.each_part(n):
+            scores.append(given)
+            # An oracle's maps belong to none of its candidates.
+            if maps is not None and part is not None and not returned.candidates:
+                maps.add(part)
+        if returned.parts is not None:
+            seconds = clock() - started - (maps.seconds if maps else 0.0)
+    return returned, np.concatenate(scores), seconds
+
+
+def choose(
+    returned: Scores, given: NDArray[np.float64], labels: NDArray[np.uint8], selection: str
+) -> ChosenScores:
     """Return the scores of a record: the method's, or for an oracle the candidate that the labels favour."""
-    checked = returned_scores(returned)
-    given = checked.checked(len(labels))
-    checked.check_maps(len(labels))
-    candidates = checked.checked_candidates(len(labels))
+    candidates = returned.checked_candidates(len(labels))
     if not candidates:
         return ChosenScores(given)
     if selection != "oracle":

@@ -14,7 +14,6 @@ from bench.core.cell import Cell, Record, Timing
 from bench.core.determinism import CELL_THREADS, cores, derive_seed
 from bench.core.errors import AnobenchError, said
 from bench.core.truth import Truth
-from bench.data.contaminate import contaminate
 from bench.data.task import Task
 from bench.features.backbone import Backbones
 from bench.features.device import deterministic, fix_threads, seed_everything
@@ -29,10 +28,12 @@ from bench.run.evaluation import (
     failed,
     features_from,
     purified,
+    scored,
     too_few_images,
     train_images,
 )
 from bench.run.measure import PeakMemory, synchronised_seconds, time_limit
+from bench.run.spool import MapSink
 from bench.run.verdict import evaluated, kept, record_header
 from bench.suite.auxiliary import AuxiliaryImages, auxiliary_images
 from bench.suite.registry import Registry
@@ -94,6 +95,8 @@ class Runner:
         self.truths: dict[str, Truth] = {}
         #: Whether records get their metrics here; where a driver gives them it does not ask twice.
         self.evaluates = True
+        #: Where anomaly maps go; without one they are checked and dropped.
+        self.spool: MapSink | None = None
         self.containment = Containment()
         self._auxiliary: dict[object, dict[str, AuxiliaryImages]] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
@@ -216,12 +219,11 @@ class Runner:
 
     def _finish(self, cell_run: CellRun) -> Result:
         """Score the test images and make the record."""
-        task, started = cell_run.task, synchronised_seconds(self.device)
-        returned = cell_run.method.score(cell_run.test.images)
-        seconds, usage = synchronised_seconds(self.device) - started, cell_run.meter.usage()
-        labels = cell_run.truth.labels
+        task, labels, started = cell_run.task, cell_run.truth.labels, synchronised_seconds(self.device)
+        returned, given, seconds = scored(cell_run, self.spool, lambda: synchronised_seconds(self.device))
+        usage = cell_run.meter.usage()
         params = cell_run.resolved.innermost.params if cell_run.resolved else {}
-        chosen = choose(returned, labels[cell_run.test.order], cell_run.header["selection"])
+        chosen = choose(returned, given, labels[cell_run.test.order], cell_run.header["selection"])
         scores = np.empty(len(labels), np.float64)
         scores[cell_run.test.order] = chosen.scores
         timing = Timing(
@@ -260,10 +262,7 @@ class Runner:
         """Open the cell's task, contaminated; the last one stays open, as cells come grouped by task."""
         wanted = (cell.dataset, cell.task, cell.contamination)
         if self._task is None or self._task[0] != wanted:
-            dataset, how = self.registry.open_dataset(cell.dataset), cell.contamination
-            official = how.source == "official" and how.rate
-            task = dataset.noisy_task(cell.task, how.rate) if official else dataset.task(cell.task)
-            self._task = (wanted, *contaminate(task, cell.dataset, how))
+            self._task = (wanted, *self.registry.open_task(cell))
         return self._task[1], self._task[2]
 
     def open_task(self, cell: Cell) -> Task:
