@@ -16,6 +16,7 @@ from bench.data.source import ArraySource
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.provider import FeatureProvider
 from bench.features.trainable import Trainable
+from bench.train.method import Scores
 
 #: Methods that train on pixels, and parameters for few small images.
 ON_PIXELS: dict[str, dict[str, Any]] = {
@@ -29,6 +30,7 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         "steps_per_epoch": 4,
         "lr": 2e-3,
     },
+    "patchcore": {"backbone": "tiny"},
     "panda": {"backbone": "tiny", "steps": 4, "lr": 0.5, "clip": 0.1, "batch": 8},
     "panda_oe": {
         "outliers": "given",
@@ -120,5 +122,10 @@ def scores(method: Any, train: Images, test: Images, *, seed: int = 0) -> NDArra
     if type(method).setting == "outlier_exposure":
         method.auxiliary = {"outliers": images(stained(24, seed=7))}
     method.fit(train)
-    given = method.score(test).image
-    return np.asarray(given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given, np.float64)
+    return judged(method, test)
+
+
+def judged(method: Any, test: Images) -> NDArray[np.float64]:
+    """Return a fitted method's scores."""
+    given: Scores = method.score(test)
+    return given.checked(len(test))

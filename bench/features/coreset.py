@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 #: Rows among which the next are sought, and rows kept up to date at a time.
-POOL, BLOCK = 16384, 512
+POOL, BLOCK = 16384, 2048
 #: Picks a matrix product, so that its result stays in a processor's cache.
 CHUNK = 1024
 #: Rows converted at a time.
@@ -40,7 +40,7 @@ def greedy_coreset(
     first: int | None = None,
     start: torch.Tensor | None = None,
     allowed: torch.Tensor | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> torch.Tensor:
     """Return the rows that the greedy algorithm picks: again and again the one farthest from all picks.
 
@@ -61,7 +61,7 @@ def greedy_coreset(
     allowed : Tensor, shape (n,), bool, optional
         Rows that may be picked (after `first`).
     progress : callable, optional
-        Called with (picks, count) now and then.
+        Called with ("coreset", picks, count) now and then.
 
     Returns
     -------
@@ -160,7 +160,7 @@ class _Greedy:
         # What float32 can be off by in such a product (Higham, 2002, section 3.1), and in |c|²/2.
         self.slack = 2 * (d + 4) * 2.0**-24 * float(self.squares.max())
 
-    def run(self, progress: Callable[[int, int], None] | None) -> None:
+    def run(self, progress: Callable[[str, int, int], None] | None) -> None:
         """Find the picks that are still to be found."""
         while self.done < len(self.picks):
             pool, beyond = _largest(self.bound, np.arange(len(self.bound)), POOL)
@@ -169,7 +169,7 @@ class _Greedy:
                 self.catch_up(block)
                 self._pick_from(block, rest if _before(rest, beyond) else beyond)
                 if progress is not None:
-                    progress(self.done, len(self.picks))
+                    progress("coreset", self.done, len(self.picks))
 
     def pick(self, row: int) -> None:
         """Take a row as the next pick."""
