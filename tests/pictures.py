@@ -30,7 +30,11 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         "steps_per_epoch": 4,
         "lr": 2e-3,
     },
+    "padim": {"backbone": "tiny"},
+    "patch_knn": {"backbone": "tiny", "layers": "layer2+layer3"},
     "patchcore": {"backbone": "tiny"},
+    "softpatch": {"backbone": "tiny"},
+    "spade": {"backbone": "tiny"},
     "panda": {"backbone": "tiny", "steps": 4, "lr": 0.5, "clip": 0.1, "batch": 8},
     "panda_oe": {
         "outliers": "given",
