@@ -154,6 +154,7 @@ from .train.losses import instance_weights as instance_weights
 from .train.losses import two_means as two_means
 from .train.method import Method as Method
 from .train.method import Scores as Scores
+from .train.stableadamw import StableAdamW as StableAdamW
 from .train.synthetic import (
     procedural_textures as procedural_textures,
 )

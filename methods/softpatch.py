@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 
 from bench import (
-    Fraction,
     Images,
     Method,
     NonNegativeFloat,
@@ -16,6 +15,7 @@ from bench import (
     PositiveInt,
     Scores,
     Share,
+    UnitInterval,
     anomaly_maps,
     as_rows,
     concatenated,
@@ -75,7 +75,7 @@ class SoftPatch(Method):
         discriminator: Literal["lof", "nearest", "gaussian"] = "lof",
         coreset: Share = 0.1,
         neighbours: PositiveInt = 6,
-        noise: Fraction = 0.15,
+        noise: UnitInterval = 0.15,
         weights: bool = True,
         compat: bool = False,
         embedding: Literal["pooled", "concatenated"] = "pooled",

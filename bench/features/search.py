@@ -22,6 +22,8 @@ import numpy as np
 import torch
 
 _UNIT = 2.0**-24
+#: So many lowest values are found one after the other.
+_FEW = 6
 _TINY = torch.finfo(torch.float64).tiny
 
 #: Number of the first row of a block of the bank, and lower bounds (queries, rows of the block), float32.
@@ -131,7 +133,7 @@ class Search:
         """Return the lowest bounds of each query in ascending order, and where they are."""
         best: list[torch.Tensor] = []
         for start, bounds in blocks:
-            values, at = bounds.topk(min(wanted, bounds.shape[1]), largest=False)
+            values, at = _few_lowest(bounds, min(wanted, bounds.shape[1]))
             at += start
             if best:
                 values, at = torch.cat([best[0], values], 1), torch.cat([best[1], at], 1)
@@ -191,6 +193,24 @@ class Search:
         starts = torch.searchsorted(row[order], torch.arange(len(queries), device=row.device))
         first = order[starts[:, None] + torch.arange(self.k, device=row.device)]
         return distance[first], at[first]
+
+
+def _few_lowest(bounds: torch.Tensor, wanted: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the lowest values of each row and where they are, each (n, wanted), not in order."""
+    if bounds.device.type != "cpu" or wanted > _FEW:
+        return bounds.topk(wanted, largest=False)
+    # Selecting few of many, a pass for each by numpy's vector instructions is ten times quicker than topk.
+    table, rows = bounds.numpy(), np.arange(len(bounds))
+    at = np.empty((len(table), wanted), np.int64)
+    values = np.empty((len(table), wanted), table.dtype)
+    for number in range(wanted):
+        at[:, number] = table.argmin(1)
+        values[:, number] = table[rows, at[:, number]]
+        table[rows, at[:, number]] = np.inf
+    # Backwards, as a row of infinities gives one place several times, and its value first.
+    for number in reversed(range(wanted)):
+        table[rows, at[:, number]] = values[:, number]
+    return torch.from_numpy(values), torch.from_numpy(at)
 
 
 def lengths(rows: torch.Tensor, budget: int) -> torch.Tensor:
