@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.cell import Cell, Record, Value
-from bench.core.determinism import derive_seed
 from bench.core.errors import AnobenchError, ScoreError, kind_of, plain_text, said
 from bench.core.truth import Truth
 from bench.data.images import Images
@@ -22,7 +21,7 @@ from bench.metrics.image import auroc
 from bench.metrics.purification import purification_metrics
 from bench.run.failure import place_of
 from bench.run.measure import CellTimeout, PeakMemory
-from bench.run.spool import MapSink, spooled
+from bench.run.spool import MapSink, shown_order, spooled
 from bench.suite.resolve import ResolvedMethod
 from bench.train.method import Method, Scores, returned_scores
 
@@ -75,15 +74,10 @@ class CellRun:
 
 
 class Shuffled:
-    """Images in an order that says nothing about their labels, and that order.
-
-    Test folders are sorted by defect, and drawn anomalies come after the normal images: positions would give
-    the labels away. The order depends on the task alone, so it is the same for all methods.
-    """
+    """Images in an order that says nothing about their labels, and that order (`shown_order`)."""
 
     def __init__(self, images: Images, cell: Cell, part: str) -> None:
-        seed = derive_seed("order", part, cell.task_name, bits=31)
-        self.order = np.random.default_rng(seed).permutation(len(images))
+        self.order = shown_order(cell, part, len(images))
         self.images = images[self.order]
 
 

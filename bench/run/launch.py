@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,20 +92,23 @@ def _drive(
     from bench.run.claims import Claims
     from bench.run.driver import Driver
     from bench.run.ending import Ending
-    from bench.run.leavings import sweep_left
+    from bench.run.leavings import removed, sweep_left
+    from bench.run.pixels import MapReader
     from bench.run.units import loading_seconds
 
     sweep_left(prepared.archive)
     archive, todo, resolver = prepared.archive, prepared.todo, Resolver(prepared.registry)
     devices = pick_devices(options)
-    setup = _setup(prepared.suite, prepared.registry, options, devices)
     costs = _costs(prepared, devices[0])
     claims = Claims(archive.root / "claims")
+    maps = archive.root / "maps" / claims.name
+    setup = replace(_setup(prepared.suite, prepared.registry, options, devices), maps=str(maps))
     tracker = ProgressTracker(prepared.suite.name, [], total=len(todo), driver=claims.name, doing="starting")
     tracker.file = archive.root / "status" / f"{prepared.suite.name}-{claims.name[:8]}.json"
     tracker.update(0.0)
     with (
         contextlib.closing(tracker),
+        removed(maps),
         Ending(options.budget, lambda why: say(REASONS[why])) as ending,
         view(tracker) as shown,
     ):
@@ -126,6 +129,7 @@ def _drive(
             max_failures=options.max_failures,
             tracker=tracker,
             loading=loading_seconds(work, costs),
+            maps=MapReader(prepared.registry, maps),
         )
         try:
             with contextlib.closing(driver.run()) as records:

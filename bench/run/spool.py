@@ -29,6 +29,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.cell import Cell
+from bench.core.determinism import derive_seed
 from bench.core.errors import ArchiveError, ScoreError
 from bench.core.files import here
 
@@ -40,6 +42,15 @@ TOP = 13
 _PART = struct.Struct("<QiB")
 #: A header's longest line, and most pixels of a map.
 _LINE, _MOST = 4096, 1 << 28
+
+
+def shown_order(cell: Cell, part: str, n: int) -> NDArray[np.int64]:
+    """Return which image stands at each position that methods see, of ``"train"`` or ``"test"``.
+
+    Test folders are sorted by defect, and drawn anomalies come after the normal images: positions would give
+    the labels away. The order depends on the task alone, so it is the same for all methods.
+    """
+    return np.random.default_rng(derive_seed("order", part, cell.task_name, bits=31)).permutation(n)
 
 
 class MapSink(Protocol):
@@ -128,6 +139,7 @@ class MapWriter:
         started = time.perf_counter()
         if not self._begun:
             self._begun = True
+            self._sink.end(self._key, keep=False)  # what an attempt left whose worker died
             height, width = maps.shape[1:]
             header = {"schema": SPOOL_VERSION, "n": self._n, "shape": [height, width], "covers": self._covers}
             self._sink.write(self._key, json.dumps(header).encode() + b"\n")

@@ -17,6 +17,7 @@ from bench.report.figures.kinds import LeaderboardFigure, shown
 from bench.report.hints import flipped
 from bench.report.leaderboard import conditions, provenance, robustness, significance, tables
 from bench.report.leaderboard.legend import legend
+from bench.report.leaderboard.localisation import pixel_tables
 from bench.report.markdown import blocks, escape, folded, grid
 from bench.report.numbers import NOTHING, count, percent, points, rate_name
 from bench.report.published.row import Published
@@ -185,9 +186,15 @@ def _results(evidence: Evidence) -> list[list[str]]:
         tables.overall(evidence, first),
         legend(evidence, first),
         folded("<b>Overall</b> by data set", tables.by_dataset(evidence, first)),
+        _pixels(evidence),
         contamination,
         folded(f"<b>Overall</b>{only}", rest),
     ]
+
+
+def _pixels(evidence: Evidence) -> list[str]:
+    found = tables.at_each(evidence.board.rates, lambda rate: pixel_tables(evidence, rate))
+    return blocks(["## Where the defects are"], found) if found else []
 
 
 def _overall(evidence: Evidence, rate: float) -> list[str]:

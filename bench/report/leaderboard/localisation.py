@@ -1,0 +1,84 @@
+"""Tables of where the defects are: pixel metrics, of the methods that have anomaly maps.
+
+Numbers over pooled pixels and means over images alone never stand in one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.metrics.pixel import AT_256, PER_IMAGE, POOLED
+from bench.report.board import Board
+from bench.report.evidence.evidence import Evidence
+from bench.report.leaderboard.columns import means_column, metric_head, summaries
+from bench.report.markdown import blocks, folded, table_lines
+from bench.report.table import Filled, TableColumn, table_of
+
+_POOLED = (
+    "Over the pooled pixels of each task, good images included, at the masks' own resolution: maps come to "
+    "it bilinearly and are rounded to float16. AUPRO: mean overlap of 8-connected regions up to a false "
+    "positive rate of 30 % (AUPRO 5 %: of 5 %), exact, divided by the limit. AUPIMO: mean recall of each "
+    "defective image at false positive rates from 0.001 % to 0.01 % that good images set. F1max has its "
+    "threshold from the test set."
+)
+_PER_IMAGE = (
+    "**Per image**: each defective image alone, then the mean: not comparable with pooled numbers "
+    "(PatchCore's published 94.4 and RD4AD's 93.9 are such means)."
+)
+_AT_256 = "Preset `256nearest`, pooled: masks by nearest pixel to 256 x 256, maps bilinearly to the same."
+
+
+def pixel_tables(evidence: Evidence, rate: float) -> list[str]:
+    """Return the table of pooled pixel metrics, and the others folded; nothing where no method has maps."""
+    pooled = _table(evidence.board, rate, POOLED)
+    if not pooled:
+        return []
+    return blocks(
+        pooled,
+        [_POOLED],
+        folded("Per image", blocks(_table(evidence.board, rate, PER_IMAGE), [_PER_IMAGE])),
+        folded("At 256 x 256", blocks(_table(evidence.board, rate, AT_256), [_AT_256])),
+    )
+
+
+def _table(board: Board, rate: float, metrics: Sequence[str]) -> list[str]:
+    """Return the table of methods × metrics: means over tasks, then data sets, of those that have maps."""
+    has = {
+        row: {name for record in board.records(row=row, rate=rate) for name in record.metrics}
+        for row in range(len(board.plan.rows))
+    }
+    shown = [name for name in metrics if any(name in held for held in has.values())]
+    sections = {"Method": board.order(board.columns, [rate])}
+    sections |= {f"Not ranked: {name}": list(rows) for name, rows in board.unranked.items()}
+    lines: list[list[str]] = []
+    for corner, every in sections.items():
+        rows = [row for row in every if has[row].intersection(shown)]
+        if not rows:
+            continue
+        filled: list[Filled] = []
+        for name, of in _column_groups(board):
+            head = f"{name}: " if name else ""
+            filled += [
+                means_column(
+                    TableColumn(f"{head}{metric_head(metric)}"),
+                    summaries(board, rows, of, rate, metric),
+                    compare=corner == "Method",
+                )
+                for metric in shown
+            ]
+        lines.append(table_lines(table_of(map(board.label, rows), filled, corner)))
+    return blocks(*lines)
+
+
+def _column_groups(board: Board) -> list[tuple[str, list[tuple[int, ...]]]]:
+    """Return each data set that has masks by itself."""
+    masked = {
+        column
+        for _, column, _, group in board.groups()
+        for record in group.records
+        if record is not None and "regions" in record.counts
+    }
+    held = {name: of for name, of in board.datasets.items() if masked.intersection(of)}
+    if len(board.datasets) == 1:
+        return [("", list(held.values()))]
+    return [(board.dataset_title(name), [of]) for name, of in held.items()]
