@@ -105,7 +105,13 @@ class Dinomaly(Method):
                 f"dinomaly: blocks={blocks!r}, depth={depth}: expected an even number of blocks of the encoder, "
                 "as 2,3,4,5,6,7,8,9, and an even depth of the decoder"
             )
-        self.backbone, self.depth, self.steps, self.batch, self.dropout = backbone, depth, steps, batch, dropout
+        self.backbone, self.depth, self.steps, self.batch, self.dropout = (
+            backbone,
+            depth,
+            steps,
+            batch,
+            dropout,
+        )
         self.lr, self.last_lr, self.warm_up, self.clip = lr, last_lr, warm_up, clip
         self.easy, self.easy_from, self.highest = easy, easy_from, highest
 

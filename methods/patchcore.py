@@ -124,9 +124,7 @@ class PatchCore(Method):
             distances, image = self.judge(maps)
             yield (
                 image,
-                anomaly_maps(
-                    distances, (height, width), sigma=self.sigma, interpolation=self.upsampling
-                ),
+                anomaly_maps(distances, (height, width), sigma=self.sigma, interpolation=self.upsampling),
             )
 
     def judge(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

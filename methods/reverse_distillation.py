@@ -175,7 +175,9 @@ class _Teacher:
 
 def whole_map_loss(teacher: Maps, student: Maps) -> torch.Tensor:
     """Return the sum over layers of the mean over images of 1 - cos of whole maps, read as one vector each."""
-    each = [1 - F.cosine_similarity(t.flatten(1), s.flatten(1)) for t, s in zip(teacher, student, strict=True)]
+    each = [
+        1 - F.cosine_similarity(t.flatten(1), s.flatten(1)) for t, s in zip(teacher, student, strict=True)
+    ]
     return torch.stack(each).mean(1).sum()
 
 
@@ -258,4 +260,6 @@ def _halve(given: int, out: int) -> list[nn.Module]:
 
 def _fitted(maps: torch.Tensor, grid: torch.Size) -> torch.Tensor:
     """Bring maps to a grid that odd sides made larger or smaller by a place."""
-    return maps if maps.shape[-2:] == grid else F.interpolate(maps, grid, mode="bilinear", align_corners=False)
+    return (
+        maps if maps.shape[-2:] == grid else F.interpolate(maps, grid, mode="bilinear", align_corners=False)
+    )

@@ -158,7 +158,7 @@ def local_outlier_factors(rows: torch.Tensor, k: int) -> torch.Tensor:
     near, at = apart.topk(k, dim=2, largest=False, sorted=True)
     reach = torch.maximum(near, near[:, :, -1].gather(1, at.flatten(1)).view_as(near))
     # Without it copies of one point would be infinitely dense.
-    spare = 1e-6 * near.mean((1, 2)) + torch.finfo(torch.float64).tiny
+    spare = 1e-6 * near.mean((1, 2)) + 1e-100
     density = 1 / (reach.mean(2) + spare[:, None])
     return density.gather(1, at.flatten(1)).view_as(near).mean(2) / density
 

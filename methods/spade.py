@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 import torch
 
-from bench import Images, Method, NonNegativeFloat, Patches, PositiveInt, Scores, anomaly_maps, as_rows, nearest
+from bench import (
+    Images,
+    Method,
+    NonNegativeFloat,
+    Patches,
+    PositiveInt,
+    Scores,
+    anomaly_maps,
+    as_rows,
+    nearest,
+)
 
 
 class SPADE(Method):

@@ -253,4 +253,5 @@ def _largest(bound: Floats, rows: Rows, wanted: int) -> tuple[Rows, tuple[float,
 
 def _squares(rows: NDArray[np.float32]) -> Floats:
     wide = rows.astype(np.float64)
-    return np.einsum("nd,nd->n", wide, wide)
+    found: Floats = np.einsum("nd,nd->n", wide, wide)
+    return found

@@ -29,6 +29,8 @@ CPU_BATCH, GPU_BATCH = 16, 256
 TOO_SMALL = ("size is too small", "greater than actual input size")
 
 Hook = Callable[[nn.Module, Any, Any], None]
+#: Rows and columns of a transformer's patches, None for other networks.
+Grid = tuple[int, int] | None
 
 
 class _Enough(Exception):
@@ -150,7 +152,7 @@ class FrozenNetwork:
         patch = self._built.patch  # a transformer's; its tokens lie on this grid
         grid = (images.shape[2] // patch[0], images.shape[3] // patch[1]) if patch else None
         hooks = [
-            self._module(layer).register_forward_hook(self._take(layer, layers, grid, pool, taken))
+            self._module(layer).register_forward_hook(self._take(layer, len(layers), pool, grid, taken))
             for layer in layers
         ]
         try:
@@ -174,7 +176,7 @@ class FrozenNetwork:
         if isinstance(error, AssertionError):  # of timm's transformers
             return BackboneError(
                 f"backbone {self.backbone.name}: this network takes no images of {size} px ({error}); give it "
-                'another resize and crop, or args = { dynamic_img_size = true }'
+                "another resize and crop, or args = { dynamic_img_size = true }"
             )
         if not any(words in str(error) for words in TOO_SMALL):
             return error
@@ -188,21 +190,14 @@ class FrozenNetwork:
         """Shorter side of the network's input, in pixels."""
         return self.preprocess.side
 
-    def _take(
-        self,
-        layer: str,
-        layers: tuple[str, ...],
-        grid: tuple[int, int] | None,
-        pool: bool,
-        taken: dict[str, torch.Tensor],
-    ) -> Hook:
+    def _take(self, layer: str, wanted: int, pool: bool, grid: Grid, taken: dict[str, torch.Tensor]) -> Hook:
         def hook(_module: nn.Module, _given: object, output: object) -> None:
             value = self._tensor(output, layer)
             # Reduced or copied at once: later in-place operations must not change it.
             taken[layer] = (
                 self._finish(self._pool(value)) if pool else self._spatial(value, layer, grid).float().clone()
             )
-            if len(taken) == len(layers) and not self._built.spec.compile:
+            if len(taken) == wanted and not self._built.spec.compile:
                 raise _Enough
 
         return hook
@@ -216,9 +211,7 @@ class FrozenNetwork:
             )
         return output
 
-    def _spatial(
-        self, value: torch.Tensor, layer: str, grid: tuple[int, int] | None = None
-    ) -> torch.Tensor:
+    def _spatial(self, value: torch.Tensor, layer: str, grid: Grid = None) -> torch.Tensor:
         if value.ndim == 3:  # tokens: drop the class token, put the patches back on their grid
             tokens = value[:, self._built.prefix_tokens :]
             side = int(tokens.shape[1] ** 0.5)

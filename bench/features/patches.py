@@ -170,7 +170,7 @@ def pooled(maps: Maps, dimensions: int = 1024, neighbourhood: int = 3) -> torch.
 
 def _pooled_layer(maps: torch.Tensor, dimensions: int, neighbourhood: int) -> torch.Tensor:
     parts = []
-    for some in maps.split(_UNFOLDED):
+    for some in torch.split(maps, _UNFOLDED):
         flat = F.unfold(some, neighbourhood, padding=neighbourhood // 2)
         parts.append(_pool_channels(flat.view(len(some), -1, *maps.shape[-2:]), dimensions))
     return torch.cat(parts)
@@ -179,7 +179,8 @@ def _pooled_layer(maps: torch.Tensor, dimensions: int, neighbourhood: int) -> to
 def _pool_channels(maps: torch.Tensor, dimensions: int) -> torch.Tensor:
     b, c, h, w = maps.shape
     vectors = maps.permute(0, 2, 3, 1).reshape(1, -1, c)
-    return F.adaptive_avg_pool1d(vectors, dimensions).view(b, h, w, dimensions).permute(0, 3, 1, 2)
+    shorter: torch.Tensor = F.adaptive_avg_pool1d(vectors, dimensions)
+    return shorter.view(b, h, w, dimensions).permute(0, 3, 1, 2)
 
 
 def random_projection(c: int, dimensions: int, generator: torch.Generator) -> torch.Tensor:

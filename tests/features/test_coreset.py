@@ -86,9 +86,7 @@ def test_the_radius_falls_and_is_at_most_twice_the_best() -> None:
     picks = greedy_coreset(rows, 12, first=0)
     radii = [float(torch.cdist(rows, rows[picks[:m]]).amin(1).max()) for m in range(1, 13)]
     assert all(a >= b for a, b in zip(radii, radii[1:], strict=False))
-    best = min(
-        float(torch.cdist(rows, rows[[i, j]]).amin(1).max()) for i in range(40) for j in range(i)
-    )
+    best = min(float(torch.cdist(rows, rows[[i, j]]).amin(1).max()) for i in range(40) for j in range(i))
     assert radii[1] <= 2 * best + 1e-9
 
 

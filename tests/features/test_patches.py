@@ -58,12 +58,9 @@ def test_pooled_equals_a_loop_in_the_order_of_the_papers_code() -> None:
     """Unfold, resize the neighbourhoods' values to the fine grid, pool each layer, then both together."""
     layers = []
     for m in (FINE, COARSE):
-        b, c, h, w = m.shape
+        b, _, h, w = m.shape
         values = np.stack(
-            [
-                [[neighbourhood(m, i, y, x).ravel() for x in range(w)] for y in range(h)]
-                for i in range(b)
-            ]
+            [[[neighbourhood(m, i, y, x).ravel() for x in range(w)] for y in range(h)] for i in range(b)]
         )
         larger = F.interpolate(
             torch.from_numpy(values).permute(0, 3, 1, 2), (6, 4), mode="bilinear", align_corners=False
@@ -103,7 +100,7 @@ def test_layers_are_different_names(layers: str) -> None:
 
 
 def test_an_unknown_layer_is_named_and_the_others_listed() -> None:
-    with pytest.raises(BackboneError, match="unknown layer 'layer9'.*layer4"):
+    with pytest.raises(BackboneError, match=r"unknown layer 'layer9'.*layer4"):
         next(Patches("tiny", "layer9", concatenated).maps(pictures(surfaces(1))))
 
 

@@ -14,14 +14,14 @@ SCORES = torch.from_numpy(np.random.default_rng(0).random((3, 7, 5)))
 
 
 @pytest.mark.parametrize("border", ["reflect", "mirror"])
-@pytest.mark.parametrize(("interpolation", "corners"), [("bilinear", False), ("bilinear", True), ("nearest", False)])
+@pytest.mark.parametrize(
+    ("interpolation", "corners"), [("bilinear", False), ("bilinear", True), ("nearest", False)]
+)
 def test_resized_and_smoothed_as_one_after_the_other(border: str, interpolation: str, corners: bool) -> None:
     how = {"align_corners": corners} if interpolation == "bilinear" else {}
     large = F.interpolate(SCORES[:, None], (56, 40), mode=interpolation, **how)[:, 0].numpy()
     expected = np.stack([gaussian_filter(each, 4, mode=border) for each in large])
-    found = anomaly_maps(
-        SCORES, (56, 40), interpolation=interpolation, align_corners=corners, border=border
-    )
+    found = anomaly_maps(SCORES, (56, 40), interpolation=interpolation, align_corners=corners, border=border)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
