@@ -37,6 +37,8 @@ class Built:
         Class and register tokens before the patches of a transformer.
     channels_last_output : bool
         Whether its maps are (b, h, w, c).
+    patch : (int, int), optional
+        Height and width of a transformer's patches, in pixels.
     folded : frozenset of str
         Layers whose outputs are not the network's, as a BatchNorm behind them is folded into them.
     """
@@ -48,6 +50,7 @@ class Built:
     preprocess: Preprocess
     prefix_tokens: int = 0
     channels_last_output: bool = False
+    patch: tuple[int, int] | None = None
     folded: frozenset[str] = frozenset()
 
 
@@ -80,8 +83,18 @@ def build(backbone: Backbone, device: torch.device, *, fold: bool = False) -> Bu
         preprocess=preprocess,
         prefix_tokens=int(getattr(module, "num_prefix_tokens", 0)),
         channels_last_output=str(getattr(module, "output_fmt", "")).upper().endswith("NHWC"),
+        patch=_patch_size(module),
         folded=names,
     )
+
+
+def _patch_size(module: nn.Module) -> tuple[int, int] | None:
+    """Return the height and width of the patches of a timm or torchvision transformer."""
+    own = getattr(module, "patch_size", None)
+    found = getattr(getattr(module, "patch_embed", None), "patch_size", own)
+    if isinstance(found, int):
+        return found, found
+    return (int(found[0]), int(found[1])) if isinstance(found, tuple | list) and len(found) == 2 else None
 
 
 def _timm(backbone: Backbone, file: Path | None) -> tuple[nn.Module, dict[str, Any]]:

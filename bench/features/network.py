@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.core.errors import BackboneError
-from bench.data.resize import PixelArrays
+from bench.data.resize import InputView, PixelArrays
 from bench.features.backbone import Backbone
 from bench.features.build import Built, build
 from bench.features.device import tune_allocator
@@ -29,6 +29,8 @@ CPU_BATCH, GPU_BATCH = 16, 256
 TOO_SMALL = ("size is too small", "greater than actual input size")
 
 Hook = Callable[[nn.Module, Any, Any], None]
+#: Rows and columns of a transformer's patches, None for other networks.
+Grid = tuple[int, int] | None
 
 
 class _Enough(Exception):
@@ -64,6 +66,10 @@ class FrozenNetwork:
 
     def on_host(self, pixels: PixelArrays) -> PixelArrays:
         return self.preprocess.on_host(pixels)
+
+    def view(self, height: int, width: int) -> InputView:
+        """Return what the network sees of images of this size."""
+        return self.preprocess.view(height, width)
 
     def pooled(self, pixels: PixelArrays) -> torch.Tensor:
         """Return feature vectors, shape (b, d), float32, on the device."""
@@ -143,8 +149,10 @@ class FrozenNetwork:
         """Run one batch; return the pooled output under "", or the wanted layers under their names."""
         autocast = self._precision != torch.float32
         taken: dict[str, torch.Tensor] = {}
+        patch = self._built.patch  # a transformer's; its tokens lie on this grid
+        grid = (images.shape[2] // patch[0], images.shape[3] // patch[1]) if patch else None
         hooks = [
-            self._module(layer).register_forward_hook(self._take(layer, layers, pool, taken))
+            self._module(layer).register_forward_hook(self._take(layer, len(layers), pool, grid, taken))
             for layer in layers
         ]
         try:
@@ -155,15 +163,21 @@ class FrozenNetwork:
                     return {"": self._finish(self._built.pooled(images))}
                 with contextlib.suppress(_Enough):
                     self._built.module(images)
-        except RuntimeError as error:
-            raise self._explained(error) from None
+        except (RuntimeError, AssertionError) as error:
+            raise self._explained(error, images) from None
         finally:
             for hook in hooks:
                 hook.remove()
         return taken
 
-    def _explained(self, error: RuntimeError) -> Exception:
-        """Return the error to raise instead: of images too small for the network, or the same."""
+    def _explained(self, error: Exception, images: torch.Tensor) -> Exception:
+        """Return the error to raise instead: of images whose size does not suit the network, or the same."""
+        size = " x ".join(map(str, images.shape[2:]))
+        if isinstance(error, AssertionError):  # of timm's transformers
+            return BackboneError(
+                f"backbone {self.backbone.name}: this network takes no images of {size} px ({error}); give it "
+                "another resize and crop, or args = { dynamic_img_size = true }"
+            )
         if not any(words in str(error) for words in TOO_SMALL):
             return error
         return BackboneError(
@@ -176,14 +190,14 @@ class FrozenNetwork:
         """Shorter side of the network's input, in pixels."""
         return self.preprocess.side
 
-    def _take(self, layer: str, layers: tuple[str, ...], pool: bool, taken: dict[str, torch.Tensor]) -> Hook:
+    def _take(self, layer: str, wanted: int, pool: bool, grid: Grid, taken: dict[str, torch.Tensor]) -> Hook:
         def hook(_module: nn.Module, _given: object, output: object) -> None:
             value = self._tensor(output, layer)
             # Reduced or copied at once: later in-place operations must not change it.
             taken[layer] = (
-                self._finish(self._pool(value)) if pool else self._spatial(value, layer).float().clone()
+                self._finish(self._pool(value)) if pool else self._spatial(value, layer, grid).float().clone()
             )
-            if len(taken) == len(layers) and not self._built.spec.compile:
+            if len(taken) == wanted and not self._built.spec.compile:
                 raise _Enough
 
         return hook
@@ -197,12 +211,13 @@ class FrozenNetwork:
             )
         return output
 
-    def _spatial(self, value: torch.Tensor, layer: str) -> torch.Tensor:
+    def _spatial(self, value: torch.Tensor, layer: str, grid: Grid = None) -> torch.Tensor:
         if value.ndim == 3:  # tokens: drop the class token, put the patches back on their grid
             tokens = value[:, self._built.prefix_tokens :]
             side = int(tokens.shape[1] ** 0.5)
-            if side * side == tokens.shape[1]:
-                return tokens.transpose(1, 2).reshape(len(value), -1, side, side)
+            high, wide = grid or (side, side)
+            if high * wide == tokens.shape[1]:
+                return tokens.transpose(1, 2).reshape(len(value), -1, high, wide)
         if value.ndim != 4:
             raise BackboneError(
                 f"backbone {self.backbone.name}: layer {layer!r} gives an output of shape "

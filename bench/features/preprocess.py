@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.core.determinism import cores
-from bench.data.resize import PixelArrays, Size, resize, resized, stack, to_tensor
+from bench.data.resize import InputView, PixelArrays, Size, resize, resized, stack, to_tensor
 from bench.data.source import Pixels
 
 
@@ -102,6 +102,21 @@ class Preprocess:
                 pixels, resized(pixels.shape[-2], pixels.shape[-1], self.resize), self.interpolation
             )
         return pixels if self.crop is None else centre_crop(pixels, self.crop)
+
+    def view(self, height: int, width: int) -> InputView:
+        """Return what a network sees of images of this size.
+
+        Where they are smaller than the crop, the input is padded, and its map is taken for the whole image.
+        """
+        tall, wide = (height, width) if self.resize is None else resized(height, width, self.resize)
+        if self.crop is None:
+            return InputView(tall, wide)
+        h, w = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+        if h > tall or w > wide or (h, w) == (tall, wide):
+            return InputView(h, w)
+        # As torchvision rounds.
+        top, left = round((tall - h) / 2.0), round((wide - w) / 2.0)
+        return InputView(h, w, (top / tall, left / wide, h / tall, w / wide))
 
 
 def on_device(

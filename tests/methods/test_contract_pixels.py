@@ -10,7 +10,7 @@ import pytest
 
 from bench.metrics.image import auroc
 from bench.suite.registry import Registry
-from tests.pictures import ON_PIXELS, images, scores, stained, surfaces
+from tests.pictures import ON_PIXELS, images, judged, scores, stained, surfaces
 
 NAMES = sorted(ON_PIXELS)
 TRAIN = images(surfaces(24))
@@ -45,7 +45,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(
 def test_a_score_does_not_depend_on_the_company(name: str, make: Make) -> None:
     method = made(make, name)
     together = scores(method, TRAIN, TEST)
-    alone = np.concatenate([np.asarray(method.score(TEST[[i]]).image) for i in (0, 7, 15)])
+    alone = np.concatenate([judged(method, TEST[[i]]) for i in (0, 7, 15)])
     np.testing.assert_allclose(alone, together[[0, 7, 15]], rtol=1e-5)
 
 
@@ -59,5 +59,5 @@ def test_very_few_training_images(name: str, make: Make, n: int) -> None:
 def test_the_order_of_test_images_is_kept(name: str, make: Make) -> None:
     method = made(make, name)
     given = scores(method, TRAIN, TEST)
-    turned = np.asarray(method.score(TEST[::-1]).image)
+    turned = judged(method, TEST[::-1])
     np.testing.assert_allclose(turned[::-1], given, rtol=1e-5)
