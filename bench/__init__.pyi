@@ -103,6 +103,7 @@ from .data.walk import on_disk as on_disk
 from .data.walk import subfolders as subfolders
 from .features.nearest import nearest as nearest
 from .features.nearest import standardise as standardise
+from .features.restore import folding_note as folding_note
 from .features.restore import lacking_block as lacking_block
 from .features.restore import unfold_batchnorm as unfold_batchnorm
 from .features.trainable import Trainable as Trainable

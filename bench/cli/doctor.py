@@ -86,7 +86,7 @@ def _weights() -> None:
     """Say of each paper's backbone whether its weights are here, without downloading any."""
     from bench.cli.console import out
     from bench.features.backbone import Backbones
-    from bench.features.spec import PRESETS
+    from bench.features.presets import PRESETS
     from bench.features.weights import is_here, why_not_had
 
     _heading("Weights of the papers' backbones")

@@ -44,13 +44,18 @@ class FrozenNetwork:
     device : torch.device
     batch_size : int, optional
         16 on a CPU, 256 on a GPU; halved when memory runs out.
+    fold : bool
+        Fold each BatchNorm into the convolution before it; not in a network that is to be trained.
     """
 
-    def __init__(self, backbone: Backbone, device: torch.device, batch_size: int | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone, device: torch.device, batch_size: int | None = None, *, fold: bool = True
+    ) -> None:
         if device.type == "cpu":
             tune_allocator()
         self.backbone, self.device = backbone, device
-        self._built: Built = build(backbone, device)
+        self._built: Built = build(backbone, device, fold=fold)
+        self._unfolded: FrozenNetwork | None = None
         self.preprocess = self._built.preprocess
         self.batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
         self._checked = device.type != "cpu"
@@ -62,10 +67,18 @@ class FrozenNetwork:
 
     def pooled(self, pixels: PixelArrays) -> torch.Tensor:
         """Return feature vectors, shape (b, d), float32, on the device."""
-        spec = self._built.spec
-        if spec.layer is None:
+        layer = self._built.spec.layer
+        if layer is None:
             return self._run(pixels, ())[""]
-        return self._run(pixels, (spec.layer,), pool=True)[spec.layer]
+        return self._of((layer,))._run(pixels, (layer,), pool=True)[layer]
+
+    def _of(self, layers: Sequence[str]) -> FrozenNetwork:
+        """Return this network, or the same without folding where that changed a layer's output."""
+        if self._built.folded.isdisjoint(layers):
+            return self
+        if self._unfolded is None:
+            self._unfolded = FrozenNetwork(self.backbone, self.device, self.batch_size, fold=False)
+        return self._unfolded
 
     @property
     def module(self) -> nn.Module:
@@ -91,7 +104,10 @@ class FrozenNetwork:
         BackboneError
             A layer does not exist (the message lists the layers) or has no spatial map.
         """
-        return self._run(pixels, tuple(layers))
+        inside = tuple(layer for layer in layers if layer in self._built.folded)
+        rest = tuple(layer for layer in layers if layer not in inside)
+        found = self._run(pixels, rest) if rest else {}
+        return found | (self._of(inside)._run(pixels, inside) if inside else {})
 
     def _run(
         self, pixels: PixelArrays, layers: tuple[str, ...], *, pool: bool = False
@@ -158,8 +174,7 @@ class FrozenNetwork:
     @property
     def side(self) -> int:
         """Shorter side of the network's input, in pixels."""
-        given = self.preprocess.crop or self.preprocess.resize or 224
-        return given if isinstance(given, int) else min(given)
+        return self.preprocess.side
 
     def _take(self, layer: str, layers: tuple[str, ...], pool: bool, taken: dict[str, torch.Tensor]) -> Hook:
         def hook(_module: nn.Module, _given: object, output: object) -> None:

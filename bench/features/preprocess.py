@@ -8,6 +8,7 @@ they agree to about one grey level.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.core.determinism import cores
 from bench.data.resize import PixelArrays, Size, resize, resized, stack, to_tensor
 from bench.data.source import Pixels
 
@@ -43,11 +45,25 @@ class Preprocess:
     std: tuple[float, float, float]
     pipeline: Literal["device", "pil"] = "device"
 
+    @property
+    def side(self) -> int:
+        """Shorter side of the network's input, in pixels."""
+        given = self.crop or self.resize or 224
+        return given if isinstance(given, int) else min(given)
+
     def on_host(self, pixels: PixelArrays) -> PixelArrays:
-        """Do what belongs on the host, in the reading thread: all of it for ``pil``, else nothing."""
-        if self.pipeline == "device":
-            return pixels
-        return [_pil(image, self.resize, self.crop, self.interpolation) for image in pixels]
+        """Do what belongs on the host, in reading threads: all of it for ``pil``, else nothing."""
+        return pixels if self.pipeline == "device" else self._by_pil(pixels)
+
+    def _by_pil(self, pixels: PixelArrays) -> list[Pixels]:
+        def small(image: Pixels) -> Pixels:
+            return _pil(image, self.resize, self.crop, self.interpolation)
+
+        threads = min(8, cores(), len(pixels))
+        if threads < 2:
+            return [small(image) for image in pixels]
+        with ThreadPoolExecutor(threads) as pool:  # PIL releases Python's lock
+            return list(pool.map(small, pixels))
 
     def __call__(self, pixels: PixelArrays, device: torch.device) -> torch.Tensor:
         """Return the network's input.
@@ -78,6 +94,9 @@ class Preprocess:
 
     def shrink(self, pixels: torch.Tensor) -> torch.Tensor:
         """Resize and crop images of one size, (b, 3, h, w), uint8."""
+        if self.pipeline == "pil":
+            images = self._by_pil(pixels.permute(0, 2, 3, 1).cpu().numpy())
+            return stack([to_tensor(image[None], pixels.device) for image in images])
         if self.resize is not None:
             pixels = resize(
                 pixels, resized(pixels.shape[-2], pixels.shape[-1], self.resize), self.interpolation

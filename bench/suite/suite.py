@@ -18,6 +18,7 @@ from bench.core.errors import SelectorError, SuiteError, did_you_mean, said
 from bench.core.files import working_directory
 from bench.core.selector import Selector, expand, parse
 from bench.features.backbone import NetworkTable
+from bench.features.presets import DEFAULT
 
 Scalar = str | int | float | bool
 
@@ -100,7 +101,7 @@ class SuiteFile(_Table):
     methods: tuple[str | AdapterTable, ...] = Field(min_length=1, strict=False)
     contamination: ContaminationTable = ContaminationTable(rates=(0.0,))
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
-    backbone: str = "default"
+    backbone: str = DEFAULT
     backbones: dict[str, NetworkTable] = Field(default_factory=dict)
     feature_storage: Literal["float32", "float16"] = "float32"
     limits: Limits = Limits()

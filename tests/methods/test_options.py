@@ -35,7 +35,7 @@ ON_FEATURES: dict[str, tuple[Params, dict[str, Any | Params]]] = {
             "decay": 0.1,
         },
     ),
-    "dn2": ({}, {"k": 1}),
+    "dn2": ({}, {"k": 1, "normalise": "l2"}),
     "ecod": ({}, {"aggregate": "image"}),
     "gmm": (
         {},
@@ -43,9 +43,10 @@ ON_FEATURES: dict[str, tuple[Params, dict[str, Any | Params]]] = {
     ),
     "isolation_forest": ({}, {"trees": 10, "subsample": 8}),
     "kde": ({}, {"bandwidth": "median", "factor": 2.0, "normalise": "none"}),
-    "kmeans_distance": ({}, {"k": 3, "restarts": 30}),
+    "kmeans_distance": ({}, {"k": 3, "restarts": 30, "normalise": "l2"}),
     "lof": ({}, {"k": 3, "normalise": "none"}),
     "mahalanobis": ({}, {"normalise": "none"}),
+    "mean_distance": ({}, {"normalise": "l2"}),
     "oc_svm": ({}, {"nu": 0.5, "gamma": {"gamma": "auto", "normalise": "none"}, "normalise": "none"}),
     "whitening": ({}, {"scoring": "distance", "k": 1, "shrinkage": 0.9, "normalise": "standard"}),
     "deep_svdd_features": (
