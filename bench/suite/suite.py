@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bench.core.checks import file_name, short
-from bench.core.contamination import PRESETS, UNKNOWN_PRESETS, Draw, Shortage
+from bench.core.contamination import PRESETS, UNKNOWN_PRESETS, AnomalySource, Draw, Shortage
 from bench.core.errors import SelectorError, SuiteError, did_you_mean, said
 from bench.core.files import working_directory
 from bench.core.selector import Selector, expand, parse
@@ -52,10 +52,10 @@ class ContaminationTable(_Table):
     """The long form of the contamination rates; see `bench.core.contamination.Contamination`."""
 
     rates: tuple[float, ...] = Field(min_length=1, strict=False)
-    preset: Literal["adl", "llbnad", "softpatch", "softpatch-overlap", "deepsad", "hscl"] | None = None
+    preset: str | None = None
     of: Literal["set", "normals"] = "set"
     mode: Literal["add", "replace"] = "add"
-    source: Literal["default", "holdout", "test", "test_overlap", "jittered", "official"] = "default"
+    source: Literal["default"] | AnomalySource = "default"
     draw: Draw = "uniform"
     shortage: Shortage = "error"
 
@@ -66,6 +66,8 @@ class ContaminationTable(_Table):
         if isinstance(data, dict) and isinstance(data.get("preset"), str):
             if reason := UNKNOWN_PRESETS.get(data["preset"]):
                 raise ValueError(f"the preset {data['preset']!r} cannot be given: {reason}")
+            if data["preset"] not in PRESETS:
+                raise ValueError(f"no preset {data['preset']!r}{did_you_mean(data['preset'], PRESETS)}")
             return {**PRESETS.get(data["preset"], {}), **data}
         return data
 
