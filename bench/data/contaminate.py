@@ -132,7 +132,7 @@ def _order_and_counts(
 
 
 def _with_replacement(n: int, of: int, *names: object) -> NDArray[np.int64]:
-    """Return `n` independent draws from ``range(of)`` that depend on `names` only; fewer are their beginning."""
+    """Return `n` draws from ``range(of)`` that depend on `names` only; fewer are their beginning."""
     prefix = "/".join(map(str, ("redrawn", *names))).encode("utf-8", "surrogateescape")
     digests = (hashlib.sha256(b"%s/%d" % (prefix, i)).digest()[:8] for i in range(n))
     return np.array([int.from_bytes(digest, "big") % of for digest in digests], np.int64)

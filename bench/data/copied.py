@@ -134,4 +134,5 @@ def move(pixels: Pixels, generator: np.random.Generator) -> Pixels:
         affine_transform(pixels[..., c].astype(np.float32), turn, offset, order=1, mode="reflect")
         for c in range(pixels.shape[2])
     ]
-    return np.rint(np.stack(channels, axis=2)).clip(0, 255).astype(np.uint8)
+    turned: Pixels = np.rint(np.stack(channels, axis=2)).clip(0, 255).astype(np.uint8)
+    return turned

@@ -39,8 +39,8 @@ _SHORTAGE = {
     "cap": "Where too few anomalies exist those there are were taken (see the realised rates)",
     "repeat": "Where too few anomalies exist some are drawn again",
     "redraw": "Where too few anomalies exist they are drawn with replacement",
-    "move": "Where too few anomalies exist the further ones are copies, rotated by up to 3° and shifted by up "
-    "to 3 %",
+    "move": "Where too few anomalies exist the further ones are copies, rotated by up to 3° and shifted by "
+    "up to 3 %",
     "skip": "Where too few anomalies exist the cell is left out",
 }
 
