@@ -113,6 +113,8 @@ def _table(
     for task, points in by_task.items():
         clean = _counted(task, counts) if counts else dataset.task(task)
         audits, tests = [], []
+        # At rate 0 it does not matter where anomalies come from, and is not said.
+        source = next((how.source for rate, how in points if rate), points[0][1].source)
         for rate, how in points:
             start = clean
             if how.source == "official" and how.rate:
@@ -121,7 +123,7 @@ def _table(
                 dirty, _ = contaminate(start, name, how)
             except DataError as error:
                 raise DataError(f"{title}: {error}") from None
-            found, tested = audit_task(clean, dirty, rate, how.source)
+            found, tested = audit_task(clean, dirty, rate, source)
             audits.append(found)
             tests.append(tested)
         made += with_changes(audits, tests)

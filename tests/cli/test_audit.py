@@ -21,7 +21,7 @@ def test_a_published_list(anobench: Invoke, here: Path) -> None:
     assert "hazelnut" in ended.out
 
 
-def test_a_preset_needs_no_data_where_numbers_are_known(anobench: Invoke, here: Path) -> None:
+def test_a_preset_needs_no_data_where_numbers_are_known(anobench: Invoke) -> None:
     ended = anobench("audit", "softpatch", "-d", "mvtec", "--rate", "0.1", "--totals", "--as", "json")
     assert ended.code == 0, ended.err
     (found,) = json.loads(ended.out)["audits"]
@@ -58,7 +58,7 @@ def test_a_suite(anobench: Invoke, here: Path) -> None:
         (("audit", "meds", "-d", "cifar10"), "cifar10"),
     ],
 )
-def test_what_cannot_be_audited(anobench: Invoke, here: Path, words: tuple[str, ...], message: str) -> None:
+def test_what_cannot_be_audited(anobench: Invoke, words: tuple[str, ...], message: str) -> None:
     ended = anobench(*words)
     assert ended.code == 2
     assert "Traceback" not in ended.err

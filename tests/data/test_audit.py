@@ -255,7 +255,7 @@ def test_rows_still_tell_where_images_come_from() -> None:
     """The identities are those of the sources' rows, whatever seals lie between."""
     task = make_task()
     dirty, _ = contaminate(task, "d", Contamination(rate=0.1, source="test_overlap"))
-    by_row = {at: image for at, image in zip(rows(task.test), identities(task.test)[0].tolist(), strict=True)}
+    by_row = dict(zip(rows(task.test), identities(task.test)[0].tolist(), strict=True))
     found = identities(dirty.train)[0].tolist()
     for at, image in zip(rows(dirty.train), found, strict=True):
         assert by_row.get(at, image) == image
