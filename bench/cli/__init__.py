@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from bench.cli import (
+    audit,
     cache,
     data,
     diff,
@@ -47,6 +48,7 @@ app.command("table")(table.table)
 app.command("figure")(figure.figure)
 app.command("page")(page.page)
 app.command("diff")(diff.diff)
+app.command("audit")(audit.audit)
 app.command("merge")(merge.merge)
 app.command("published")(published.published)
 app.command("doctor")(doctor.doctor)

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bench.core.contamination import PRESETS, UNKNOWN_PRESETS, Draw, Shortage
+from bench.core.contamination import PRESETS, UNKNOWN_PRESETS, AnomalySource, Draw, Shortage
+from bench.core.errors import did_you_mean
 
 #: How calibration scores are made: ``cross-fit`` fits as often as there are folds, ``held-out`` once.
 How = Literal["cross-fit", "held-out"]
@@ -22,10 +23,10 @@ class ContaminationTable(SuiteTable):
     """The long form of the contamination rates; see `bench.core.contamination.Contamination`."""
 
     rates: tuple[float, ...] = Field(min_length=1, strict=False)
-    preset: Literal["adl", "llbnad", "softpatch", "softpatch-overlap", "deepsad", "hscl"] | None = None
+    preset: str | None = None
     of: Literal["set", "normals"] = "set"
     mode: Literal["add", "replace"] = "add"
-    source: Literal["default", "holdout", "test", "test_overlap", "jittered", "official"] = "default"
+    source: Literal["default"] | AnomalySource = "default"
     draw: Draw = "uniform"
     shortage: Shortage = "error"
 
@@ -36,6 +37,8 @@ class ContaminationTable(SuiteTable):
         if isinstance(data, dict) and isinstance(data.get("preset"), str):
             if reason := UNKNOWN_PRESETS.get(data["preset"]):
                 raise ValueError(f"the preset {data['preset']!r} cannot be given: {reason}")
+            if data["preset"] not in PRESETS:
+                raise ValueError(f"no preset {data['preset']!r}{did_you_mean(data['preset'], PRESETS)}")
             return {**PRESETS.get(data["preset"], {}), **data}
         return data
 
