@@ -73,8 +73,11 @@ def launch(
     AnobenchError
         An option cannot be used on this machine, or weights or libraries are missing for all cells.
     """
+    from bench.run.leavings import sweep_left
+
     prepared.archive.check_writable()
     prepared.archive.write_plan(prepared.plan)
+    sweep_left(prepared.archive)
     for line in earlier_failures(prepared.records, prepared.todo):
         say(line)
     if not prepared.todo:
@@ -92,11 +95,10 @@ def _drive(
     from bench.run.claims import Claims
     from bench.run.driver import Driver
     from bench.run.ending import Ending
-    from bench.run.leavings import removed, sweep_left
+    from bench.run.leavings import removed
     from bench.run.pixels import MapReader
     from bench.run.units import loading_seconds
 
-    sweep_left(prepared.archive)
     archive, todo, resolver = prepared.archive, prepared.todo, Resolver(prepared.registry)
     devices = pick_devices(options)
     costs = _costs(prepared, devices[0])

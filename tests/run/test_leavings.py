@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import bench
 from bench.core.archive import Archive
 from bench.core.files import here, sweep, temporary_prefix
 from bench.run.claims import Claims
@@ -75,6 +76,20 @@ def test_status_files_of_dead_drivers_go(tmp_path: Path) -> None:
     sweep_left(archive)
     assert not list(folder.iterdir())
     Claims(archive.root / "claims").close()
+
+
+def test_a_run_with_nothing_left_to_do_sweeps_too(tmp_path: Path) -> None:
+    def run() -> None:
+        bench.run(
+            datasets="digits[task=3]", methods="random", results=tmp_path, executor="inline", show=False
+        )
+
+    run()
+    left = tmp_path / "records" / "status" / "adhoc-0.json"
+    left.parent.mkdir(exist_ok=True)
+    left.write_text("torn")
+    run()
+    assert not left.exists()
 
 
 def test_temporary_folders_of_dead_runs_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
