@@ -12,7 +12,7 @@ from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.evidence.perimage import paired_aupimo
 from bench.report.leaderboard.columns import means_column, metric_head, summaries
-from bench.report.markdown import blocks, breakable, folded, grid, table_lines
+from bench.report.markdown import blocks, breakable, escape, folded, grid, table_lines
 from bench.report.numbers import NOTHING, points, probability, signed_points
 from bench.report.table import Filled, TableColumn, table_of
 
@@ -73,7 +73,7 @@ def _paired(evidence: Evidence, rate: float) -> list[str]:
 
 
 def _table(board: Board, rate: float, metrics: Sequence[str]) -> list[str]:
-    """Return the table of methods × metrics: means over tasks, then data sets, of those that have maps."""
+    """Return a table of methods × metrics for each data set: means over tasks, of those that have maps."""
     has = {
         row: {name for record in board.records(row=row, rate=rate) for name in record.metrics}
         for row in range(len(board.plan.rows))
@@ -82,34 +82,33 @@ def _table(board: Board, rate: float, metrics: Sequence[str]) -> list[str]:
     sections = {"Method": board.order(board.columns, [rate])}
     sections |= {f"Not ranked: {name}": list(rows) for name, rows in board.unranked.items()}
     lines: list[list[str]] = []
-    for corner, every in sections.items():
-        rows = [row for row in every if has[row].intersection(shown)]
-        if not rows:
-            continue
-        filled: list[Filled] = []
-        for name, of in _column_groups(board):
-            head = f"{name}: " if name else ""
-            filled += [
+    for title, of in _data_sets(board):
+        for corner, every in sections.items():
+            rows = [row for row in every if has[row].intersection(shown)]
+            filled: list[Filled] = [
                 means_column(
-                    TableColumn(f"{head}{metric_head(metric)}"),
-                    summaries(board, rows, of, rate, metric),
+                    TableColumn(metric_head(metric)),
+                    summaries(board, rows, [of], rate, metric),
                     compare=corner == "Method",
                 )
                 for metric in shown
             ]
-        lines.append(table_lines(table_of(map(board.label, rows), filled, corner)))
+            if rows:
+                lines += [title, table_lines(table_of(map(board.label, rows), filled, corner))]
     return blocks(*lines)
 
 
-def _column_groups(board: Board) -> list[tuple[str, list[tuple[int, ...]]]]:
-    """Return each data set that has masks by itself."""
+def _data_sets(board: Board) -> list[tuple[list[str], tuple[int, ...]]]:
+    """Return the columns of each data set that has masks, and its name where there are several."""
     masked = {
         column
         for _, column, _, group in board.groups()
         for record in group.records
         if record is not None and "regions" in record.counts
     }
-    held = {name: of for name, of in board.datasets.items() if masked.intersection(of)}
-    if len(board.datasets) == 1:
-        return [("", list(held.values()))]
-    return [(board.dataset_title(name), [of]) for name, of in held.items()]
+    several = len(board.datasets) > 1
+    return [
+        ([f"**{escape(board.dataset_title(name))}**"] if several else [], of)
+        for name, of in board.datasets.items()
+        if masked.intersection(of)
+    ]
