@@ -14,7 +14,7 @@ from bench.report.figures.examples import MapExamples
 #: Colour of a mask's outline, on images and on maps.
 OUTLINE = "#d55e00"
 #: Inches of a title above a pair, and between rows.
-TITLE = 0.3
+TITLE = 0.42
 #: Images and maps beside one another.
 ACROSS = 6
 
@@ -41,8 +41,8 @@ def map_examples(data: MapExamples) -> Figure:
             _outline(image, data.masks[at])
             _outline(heat, data.masks[at])
             alarm = " ▲" if data.scores[at] > data.threshold else ""
-            image.set_title(f"{data.kinds[at]}, {data.places[at]}", fontsize=7.5)
-            heat.set_title(f"{data.scores[at]:.4g}{alarm}", fontsize=7.5, fontweight="normal")
+            image.set_title(f"{data.kinds[at]}\n{data.places[at]}", fontsize=7)
+            heat.set_title(f"{data.scores[at]:.4g}{alarm}", fontsize=7, fontweight="normal")
     bar = figure.colorbar(shown, ax=grid.ravel().tolist(), pad=0.02, fraction=0.02, aspect=30)
     bar.set_label(f"score of a pixel; ▲ image above {data.threshold:.4g}, {data.rule}", fontsize=7)
     bar.outline.set_visible(False)
