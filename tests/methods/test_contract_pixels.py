@@ -10,6 +10,7 @@ import pytest
 
 from bench.metrics.image import auroc
 from bench.suite.registry import Registry
+from tests.methods.test_contract import OPTIONAL
 from tests.pictures import ON_PIXELS, images, judged, scores, stained, surfaces
 
 NAMES = sorted(ON_PIXELS)
@@ -21,6 +22,8 @@ Make = Callable[..., Any]
 
 
 def made(make: Make, name: str) -> Any:
+    if name in OPTIONAL:
+        pytest.importorskip(OPTIONAL[name], reason=f"{name} needs an optional extra")
     return make(name, **ON_PIXELS[name])
 
 
