@@ -24,6 +24,7 @@ from bench.cli import (
     report,
     run,
     status,
+    submission,
     table,
 )
 from bench.cli.options import App, Verbose
@@ -39,6 +40,7 @@ app = App(
 app.command("run")(run.run)
 app.command("list")(listing.list_)
 app.command("report")(report.report)
+app.command("submit-mvtec-ad2")(submission.submit_mvtec_ad2)
 app.command("status")(status.status)
 app.command("export")(export.export)
 app.command("table")(table.table)

@@ -107,6 +107,12 @@ _Cpus = Annotated[
 ]
 
 
+_Keep = Annotated[
+    Literal["maps"] | None,
+    typer.Option("--keep", help="maps: keep all anomaly maps, in <results>/maps, as float16 .npy files."),
+]
+
+
 def run(
     suite: _Suite = None,
     dataset: _Dataset = None,
@@ -130,6 +136,7 @@ def run(
     address: _Address = None,
     slurm: _Slurm = None,
     cpus: _Cpus = None,
+    keep: _Keep = None,
 ) -> None:
     """Run a suite: every cell that is not in the archive yet; then write its leaderboard.
 
@@ -156,6 +163,7 @@ def run(
         address=address,
         slurm=tuple(slurm or ()),
         cpus=cpus,
+        keep=keep or "",
     )
     archive, called = Archive(results), name or (suite_name(suite) if suite else "adhoc")
     with contextlib.nullcontext() if dry_run else announced(archive.root, called):
@@ -170,6 +178,7 @@ def run(
             fresh=fresh,
             retry_failed=retry_failed,
             retime=timing == "exclusive",
+            keep_maps=keep == "maps",
         )
     if dry_run:
         _show_plan(prepared)

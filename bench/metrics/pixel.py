@@ -29,11 +29,18 @@ MAP_METRICS = (*POOLED, *PER_IMAGE, *AT_256)
 _EIGHT = np.ones((3, 3), np.int8)
 
 
-def codes(scores: NDArray[np.float16]) -> NDArray[np.uint16]:
-    """Return the place of each float16 number in their order, 0 to 65535; -0 and 0 have one place."""
-    bits = np.ascontiguousarray(scores + np.float16(0)).view(np.uint16)
-    negative = (bits & 0x8000) != 0
-    return np.where(negative, ~bits, bits | np.uint16(0x8000))
+#: Bits of the float16 number at each place in their order: -inf to inf, what is no number at both ends.
+_BITS = np.concatenate((np.arange(0xFFFF, 0x7FFF, -1), np.arange(0x8000)))
+#: The places of -inf and inf, and of -0, which is equal to the 0 behind it.
+_LOWEST, _HIGHEST, _MINUS_ZERO = 0x03FF, 0xFC00, 0x7FFF
+
+
+def _in_order(counts: NDArray[Any]) -> NDArray[Any]:
+    """Return counts of bits in the order of the numbers; those of -0 are 0's."""
+    found = counts[_BITS]
+    found[_MINUS_ZERO + 1] += found[_MINUS_ZERO]
+    found[_MINUS_ZERO] = 0
+    return found
 
 
 class Regions(NamedTuple):
@@ -54,9 +61,15 @@ def regions_of(mask: ArrayLike) -> Regions:
     """Return the 8-connected regions of a mask (h, w), as in MVTec's evaluation code."""
     from scipy import ndimage
 
-    labels = np.zeros(np.shape(mask), np.int32)
-    count = int(ndimage.label(np.asarray(mask) != 0, _EIGHT, output=labels))
-    return Regions(labels, count)
+    inside, labels = np.asarray(mask) != 0, np.zeros(np.shape(mask), np.int32)
+    rows = np.flatnonzero(inside.any(1))
+    if not len(rows):
+        return Regions(labels, 0)
+    columns = np.flatnonzero(inside.any(0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    found, number = ndimage.label(inside[box], _EIGHT)
+    labels[box] = found
+    return Regions(labels, int(number))
 
 
 @dataclass(slots=True)
@@ -97,21 +110,18 @@ class CodeHistogram:
         if values.shape != regions.labels.shape:
             raise ValueError(f"expected a map of the mask's shape {regions.labels.shape}, got {values.shape}")
         with np.errstate(over="ignore"):
-            halves: NDArray[np.float16] = values.astype(np.float16)
-        if np.isnan(halves).any():
+            bits = np.ascontiguousarray(values, np.float16).view(np.uint16)
+        every = _in_order(np.bincount(bits.ravel(), minlength=CODES))
+        if every[:_LOWEST].any() or every[_HIGHEST + 1 :].any():
             raise ValueError("a map has NaN; a score may be infinite but must be a number")
-        found = codes(halves)
-        every = np.bincount(found.ravel(), minlength=CODES)
         if not regions.number:
             return cls(normal=every)
         inside = regions.labels != 0
-        labels, defective = regions.labels[inside], found[inside]
+        labels, defective = regions.labels[inside], bits[inside]
         weights = 1.0 / np.bincount(labels, minlength=regions.number + 1)[1:]
-        counts = np.bincount(defective, minlength=CODES)
-        overlap: NDArray[np.float64] = np.bincount(
-            defective, weights=weights[labels - 1], minlength=CODES
-        ).astype(np.float64, copy=False)
-        return cls(every - counts, counts, overlap, regions.number)
+        counts = _in_order(np.bincount(defective, minlength=CODES))
+        overlap = np.bincount(defective, weights=weights[labels - 1], minlength=CODES)
+        return cls(every - counts, counts, _in_order(overlap), regions.number)
 
     def __add__(self, other: CodeHistogram) -> CodeHistogram:
         return CodeHistogram(
@@ -120,6 +130,13 @@ class CodeHistogram:
             self.overlap + other.overlap,
             self.regions + other.regions,
         )
+
+    def __iadd__(self, other: CodeHistogram) -> CodeHistogram:
+        self.normal += other.normal
+        self.defective += other.defective
+        self.overlap += other.overlap
+        self.regions += other.regions
+        return self
 
     def descending(self) -> _Descending:
         """Return what lies at each distinct score, from the highest to the lowest."""

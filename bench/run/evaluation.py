@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.cell import Cell, Record, Value
+from bench.core.cell import Cell, Record, Timing, Value
 from bench.core.errors import AnobenchError, ScoreError, kind_of, plain_text, said
 from bench.core.truth import Truth
 from bench.data.images import Images
@@ -187,6 +187,31 @@ def scored(
         if returned.parts is not None:
             seconds = clock() - started - (maps.seconds if maps else 0.0)
     return returned, np.concatenate(scores), seconds
+
+
+def record_of(cell_run: CellRun, chosen: ChosenScores, timing: Timing, params: Mapping[str, Value]) -> Record:
+    """Return the record of a cell that was scored, but for its metrics, which the driver computes."""
+    task = cell_run.task
+    return Record(
+        status="ok",
+        truth=cell_run.truth.identity,
+        metrics=purified(cell_run),
+        candidates=chosen.candidates,
+        counts={
+            "train": len(task.train),
+            "train_anomalous": int(task.train_labels.sum()) if task.train_labels is not None else 0,
+        },
+        contamination=cell_run.drawn,
+        flags=(
+            *chosen.flags,
+            *cell_run.flags,
+            *too_few_images(params, len(cell_run.train.images)),
+            *checked_notes(cell_run.method.notes),
+        ),
+        timing=timing,
+        memory=cell_run.memory.read(),
+        **cell_run.header,
+    )
 
 
 def choose(

@@ -129,7 +129,7 @@ def _drive(
             max_failures=options.max_failures,
             tracker=tracker,
             loading=loading_seconds(work, costs),
-            maps=MapReader(prepared.registry, maps),
+            maps=MapReader(prepared.registry, maps, archive.results, keep=options.keep == "maps"),
         )
         try:
             with contextlib.closing(driver.run()) as records:
@@ -259,6 +259,7 @@ def run(
         fresh=fresh,
         retry_failed=retry_failed,
         retime=chosen.timing == "exclusive",
+        keep_maps=chosen.keep == "maps",
     )
     why = launch(prepared, chosen, view=live.view, say=live.say) if show else launch(prepared, chosen)
     found = prepared.results()

@@ -36,6 +36,7 @@ from bench.metrics.pixel import (
     rounding_bounds,
     tie_width,
 )
+from bench.run.keep import keep_examples, keep_maps, may_be_shown
 from bench.run.spool import MapFile, SpoolFolder, shown_order
 from bench.run.verdict import failed_by
 from bench.suite.registry import Registry
@@ -193,10 +194,15 @@ class MapReader:
         Opens the tasks, for their masks.
     folder : Path
         Where workers put maps, unless a result says otherwise.
+    results : Path
+        Where maps and examples are kept (`bench.run.keep`).
+    keep : bool
+        Keep all maps.
     """
 
-    def __init__(self, registry: Registry, folder: Path) -> None:
+    def __init__(self, registry: Registry, folder: Path, results: Path, *, keep: bool = False) -> None:
         self._registry, self._spool = registry, SpoolFolder(folder)
+        self._results, self._keep = results, keep
         self._lock = threading.Lock()
         self._task: tuple[object, Task] | None = None
 
@@ -206,7 +212,7 @@ class MapReader:
         return path if path.exists() else None
 
     def measured(
-        self, record: Record, truth: Truth, path: Path
+        self, record: Record, truth: Truth, path: Path, scores: NDArray[np.float64]
     ) -> tuple[Record, Mapping[str, NDArray[np.float64]]]:
         """Return a record with the metrics of its maps, and arrays to be kept beside its scores.
 
@@ -226,6 +232,7 @@ class MapReader:
             with contextlib.closing(MapFile(path, len(truth.labels))) as maps:
                 at = np.argsort(shown_order(record.cell, "test", len(truth.labels))).tolist()
                 found = measure(maps, task.masks, truth.labels, at)
+                flags = self._kept(record, task, maps, at, scores)
         except ScoreError as error:
             return failed_by(record, error), {}
         except AnobenchError as error:  # a mask that cannot be read leaves the image metrics as they are
@@ -234,9 +241,24 @@ class MapReader:
             record,
             metrics={**record.metrics, **found.metrics},
             counts={**record.counts, **found.counts},
-            flags=(*record.flags, *found.flags),
+            flags=(*record.flags, *found.flags, *flags),
         )
         return record, {} if np.isnan(found.aupimo).all() else {"aupimo": found.aupimo}
+
+    def _kept(
+        self, record: Record, task: Task, maps: MapFile, at: Sequence[int], scores: NDArray[np.float64]
+    ) -> tuple[str, ...]:
+        """Keep maps and examples; what cannot be kept is said, and fails nothing."""
+        try:
+            if self._keep:
+                keep_maps(self._results, record, task, maps, at)
+            if not record.contamination.get("count"):
+                dataset = self._registry.open_dataset(record.cell.dataset)
+                if may_be_shown(dataset):
+                    keep_examples(self._results, record, task, maps, at, scores)
+        except OSError as error:
+            return (f"its maps could not be kept: {error.strerror or error}",)
+        return ()
 
     def _open(self, cell: Cell) -> Task:
         wanted = (cell.dataset, cell.task, cell.contamination)

@@ -129,6 +129,7 @@ def prepare(
     fresh: bool = False,
     retry_failed: bool = False,
     retime: bool = False,
+    keep_maps: bool = False,
 ) -> Prepared:
     """Plan a suite and look up which records exist.
 
@@ -140,7 +141,7 @@ def prepare(
         Selectors that pick a part of the suite.
     name, backbone : str, optional
         See `find_suite`.
-    fresh, retry_failed, retime : bool
+    fresh, retry_failed, retime, keep_maps : bool
         See `compare`.
 
     Raises
@@ -150,14 +151,29 @@ def prepare(
     """
     found = find_suite(suite, registry, datasets, methods, name=name, backbone=backbone)
     plan = make_plan(found, registry)
-    records, todo = compare(plan, archive, fresh=fresh, retry_failed=retry_failed, retime=retime)
+    records, todo = compare(
+        plan,
+        archive,
+        fresh=fresh,
+        retry_failed=retry_failed,
+        retime=retime,
+        calibrate=found.file.thresholds is not None,
+        keep_maps=keep_maps,
+    )
     if suite is not None and (datasets or methods):
         todo = narrow(plan, todo, datasets, methods)
     return Prepared(found, registry, archive, plan, records, todo)
 
 
 def compare(
-    plan: Plan, archive: Archive, *, fresh: bool = False, retry_failed: bool = False, retime: bool = False
+    plan: Plan,
+    archive: Archive,
+    *,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    retime: bool = False,
+    calibrate: bool = False,
+    keep_maps: bool = False,
 ) -> tuple[dict[str, Record], tuple[Cell, ...]]:
     """Return the records of a plan that exist, by key, and the cells that are left.
 
@@ -169,6 +185,10 @@ def compare(
         Run failed cells again; otherwise a failure is a result.
     retime : bool
         Run cells again that were timed beside other cells.
+    calibrate : bool
+        Run cells again that were not asked for calibration scores.
+    keep_maps : bool
+        Run cells again that have anomaly maps which were not kept.
     """
     cells = {entry.cell.key: entry.cell for entry in plan.entries}
     records = archive.load_all(cells)
@@ -177,7 +197,14 @@ def compare(
     again = {
         key
         for key, record in records.items()
-        if (retry_failed and record.status == "failed") or (retime and PACKED in record.flags)
+        if (retry_failed and record.status == "failed")
+        or (retime and PACKED in record.flags)
+        or (calibrate and record.status == "ok" and "calibration" not in record.counts)
+        or (
+            keep_maps
+            and "regions" in record.counts
+            and not (archive.results / "maps" / f"{key}.npy").exists()
+        )
     }
     return records, tuple(cell for key, cell in cells.items() if key not in records or key in again)
 

@@ -50,7 +50,8 @@ def shown_order(cell: Cell, part: str, n: int) -> NDArray[np.int64]:
     Test folders are sorted by defect, and drawn anomalies come after the normal images: positions would give
     the labels away. The order depends on the task alone, so it is the same for all methods.
     """
-    return np.random.default_rng(derive_seed("order", part, cell.task_name, bits=31)).permutation(n)
+    name = cell.train_name if part == "train" else cell.task_name
+    return np.random.default_rng(derive_seed("order", part, name, bits=31)).permutation(n)
 
 
 class MapSink(Protocol):

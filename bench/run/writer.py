@@ -74,8 +74,8 @@ class RecordWriter:
             log_file.unlink(missing_ok=True)
         scores, beside, truth = result.scores, dict(result.arrays), self._truths.get(record.truth)
         if self._maps is not None and (maps := self._maps.file(key, result.maps)) is not None:
-            if truth is not None and record.status == "ok":
-                record, more = self._maps.measured(record, truth, maps)
+            if truth is not None and scores is not None and record.status == "ok":
+                record, more = self._maps.measured(record, truth, maps, scores)
                 beside |= more
                 scores = scores if record.status == "ok" else None
             maps.unlink(missing_ok=True)

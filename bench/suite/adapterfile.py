@@ -156,9 +156,10 @@ SAME_RESULTS: dict[str, str] = {
     "d5db6c1f4513924b": "6a00ce7017374cb9",  # folder
     "f14087e02fb8a766": "a4ae3aad3efabb79",  # kolektor
     "6690a523d1e709ca": "b69f6a98dad2b0fe",  # magnetic_tile
-    "cbb8d1e19a64ec5e": "4d92ca9336933395",  # real_iad
+    "9487040254ba6c50": "156ad76ef83cbc44",  # mvtec
+    "908ac023f7e4ec71": "4d92ca9336933395",  # real_iad
     "3bbd4ef5be228efe": "26579238ba2e1b78",  # spark
-    "aaabbd5adf5a188c": "f9a88354ab9f1e52",  # visa
+    "4794f0acf22ebdd8": "f9a88354ab9f1e52",  # visa
 }
 
 

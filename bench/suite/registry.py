@@ -209,6 +209,11 @@ class Registry:
     def open_task(self, cell: Cell) -> tuple[Task, dict[str, Any]]:
         """Return a cell's task, contaminated, and what was drawn (`Record.contamination`)."""
         dataset, how = self.open_dataset(cell.dataset), cell.contamination
+        if (how.rate or how.reserve) and cell.train_name != cell.task_name:
+            raise DataError(
+                f"{cell.dataset}: one model for all tasks cannot be contaminated, since anomalies are drawn "
+                f"task by task; contaminate {cell.dataset.partition('[')[0]} itself, or leave the rate at 0"
+            )
         official = how.source == "official" and how.rate
         task = dataset.noisy_task(cell.task, how.rate) if official else dataset.task(cell.task)
         return contaminate(task, cell.dataset, how)

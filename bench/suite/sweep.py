@@ -9,7 +9,7 @@ from bench.core.errors import DataError, SuiteError
 from bench.data.contaminate import check_supply, shortfall
 from bench.data.dataset import Dataset
 from bench.data.task import Task
-from bench.suite.suite import ContaminationTable
+from bench.suite.keys import ContaminationTable
 
 
 def sweep(

@@ -16,7 +16,6 @@ from bench.metrics.pixel import (
     LIMIT_5,
     CodeHistogram,
     aupro,
-    codes,
     pixel_ap,
     pixel_auroc,
     pixel_f1max,
@@ -80,15 +79,21 @@ def test_random_maps_against_plain_pro_and_sklearn(seed: int) -> None:
     assert pixel_f1max(found) == pytest.approx(f1.max(), abs=1e-9)
 
 
-def test_codes_keep_the_order_of_every_float16() -> None:
+def test_the_histogram_keeps_the_order_of_every_float16() -> None:
     every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     every = every[~np.isnan(every)]
     order = np.argsort(every.astype(np.float64), kind="stable")
-    placed, values = codes(every)[order].astype(int), every[order].astype(np.float64)
-    same = values[1:] == values[:-1]  # -0 and 0
-    assert same.sum() == 1
-    assert (np.diff(placed)[~same] > 0).all()
-    assert (np.diff(placed)[same] == 0).all()
+    for low, high in ((900, 1900), (31_500, 32_500), (60_000, 61_000)):
+        held = every[order][low:high]
+        good, bad = held[None, :-1], held[None, 1:]
+        found = histogram([good, bad], [np.zeros(good.shape), np.ones(bad.shape)])
+        truth = np.repeat([0, 1], good.size)
+        scores = np.concatenate([good[0], bad[0]]).astype(np.float64)
+        assert pixel_auroc(found) == pytest.approx(sklearn.roc_auc_score(truth, scores), abs=1e-12)
+    places = histogram([every[order][None]], [np.zeros((1, len(every)))]).normal
+    assert places.sum() == len(every)
+    assert places.max() == 2  # 0 and -0
+    assert (places == 1).sum() == len(every) - 2
 
 
 def test_a_perfect_a_constant_and_a_wrong_map() -> None:

@@ -219,3 +219,49 @@ def test_a_folder_of_the_living_is_not_swept(tmp_path: Path) -> None:
     with removed(archive.root / "maps" / name):
         pass
     assert not (archive.root / "maps").exists()
+
+
+def test_maps_are_kept_on_request_and_cells_without_run_again() -> None:
+    first = run("patches[how=[array,none]]")
+    assert not Path("results/maps").exists()
+    again = run("patches[how=[array,none]]", keep="maps")
+    changed = [key for key, record in again.records.items() if record != first.records[key]]
+    assert [dict(again.records[key].cell.params)["how"] for key in changed] == ["array"]
+    (kept,) = Path("results/maps").glob("*.npy")
+    found = np.load(kept)
+    about = json.loads(kept.with_suffix(".json").read_text())
+    maps, labels, _ = maps_of(again.records[changed[0]].cell)
+    np.testing.assert_allclose(found.astype(np.float64) * 2.0 ** about["exponent"], maps, rtol=1e-3)
+    assert about["covers"] == [0, 0, 1, 1]
+    assert len(about["images"]) == len(labels)
+    assert run("patches[how=[array,none]]", keep="maps").records == again.records
+    with pytest.raises(bench.AnobenchError, match="expected maps"):
+        run(keep="everything")
+
+
+def test_examples_are_drawn_on_the_page_and_by_the_figure_command() -> None:
+    results = run("patches[how=[array,none]]")
+    (path,) = Path("results/examples").glob("*.npz")
+    with np.load(path) as arrays:
+        assert arrays["maps"].shape == (18, 30, 30)  # five defects and the good ones, at three places
+        scores, kinds, places = arrays["scores"], arrays["kinds"], arrays["places"]
+        assert arrays["masks"][kinds != "good"].any((1, 2)).all()
+    for kind in set(kinds):
+        best, median, worst = (
+            scores[(kinds == kind) & (places == p)][0] for p in ("best", "median", "worst")
+        )
+        assert (best <= median <= worst) if kind == "good" else (best >= median >= worst)
+    page = Path("results/adhoc.md").read_text()
+    assert "Anomaly maps: " in page
+    svg = Path("results/figures/adhoc-maps-1.svg").read_text()
+    assert svg.count("<image") == 36
+    before = Path("results/figures/adhoc-maps-1.svg").read_bytes()
+    results.write()
+    assert Path("results/figures/adhoc-maps-1.svg").read_bytes() == before
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "figure", "adhoc", "maps", "--out", "maps.png"],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert Path("maps.png").stat().st_size > 10_000
+    assert "Threshold" in done.stdout
