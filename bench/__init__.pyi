@@ -110,6 +110,7 @@ from .features.patches import concatenated as concatenated
 from .features.patches import on_one_grid as on_one_grid
 from .features.patches import pooled as pooled
 from .features.patches import random_projection as random_projection
+from .features.restore import folding_note as folding_note
 from .features.restore import lacking_block as lacking_block
 from .features.restore import unfold_batchnorm as unfold_batchnorm
 from .features.trainable import Trainable as Trainable

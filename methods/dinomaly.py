@@ -71,8 +71,8 @@ class Dinomaly(Method):
     -----
     The map is smoothed by a Gaussian of standard deviation 4 cut off after 2 pixels, nearly a box, with zeros
     beyond the border, as in the code (anomalib reflects, and returns the map unsmoothed). 1e-6 is added to
-    the denominator of the attention, as its author advised against NaN. Mini-batches are always full; the code
-    drops the last one of an epoch, and so cannot train on fewer images than a mini-batch.
+    the denominator of the attention, as its author advised against NaN. Mini-batches are always full; the
+    code drops the last one of an epoch, and so cannot train on fewer images than a mini-batch.
 
     References
     ----------

@@ -174,7 +174,7 @@ class _Teacher:
 
 
 def whole_map_loss(teacher: Maps, student: Maps) -> torch.Tensor:
-    """Return the sum over layers of the mean over images of 1 - cos of whole maps, read as one vector each."""
+    """Return the mean over images of 1 - cos of whole maps, each read as one vector, summed over layers."""
     each = [
         1 - F.cosine_similarity(t.flatten(1), s.flatten(1)) for t, s in zip(teacher, student, strict=True)
     ]

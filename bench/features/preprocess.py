@@ -53,16 +53,16 @@ class Preprocess:
 
     def on_host(self, pixels: PixelArrays) -> PixelArrays:
         """Do what belongs on the host, in reading threads: all of it for ``pil``, else nothing."""
-        if self.pipeline == "device":
-            return pixels
+        return pixels if self.pipeline == "device" else self._by_pil(pixels)
 
+    def _by_pil(self, pixels: PixelArrays) -> list[Pixels]:
         def small(image: Pixels) -> Pixels:
             return _pil(image, self.resize, self.crop, self.interpolation)
 
         threads = min(8, cores(), len(pixels))
         if threads < 2:
             return [small(image) for image in pixels]
-        with ThreadPoolExecutor(threads) as pool:  # PIL leaves Python's lock alone
+        with ThreadPoolExecutor(threads) as pool:  # PIL releases Python's lock
             return list(pool.map(small, pixels))
 
     def __call__(self, pixels: PixelArrays, device: torch.device) -> torch.Tensor:
@@ -94,6 +94,9 @@ class Preprocess:
 
     def shrink(self, pixels: torch.Tensor) -> torch.Tensor:
         """Resize and crop images of one size, (b, 3, h, w), uint8."""
+        if self.pipeline == "pil":
+            images = self._by_pil(pixels.permute(0, 2, 3, 1).cpu().numpy())
+            return stack([to_tensor(image[None], pixels.device) for image in images])
         if self.resize is not None:
             pixels = resize(
                 pixels, resized(pixels.shape[-2], pixels.shape[-1], self.resize), self.interpolation

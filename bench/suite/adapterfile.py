@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ def read_adapter(kind: Kind, path: Path) -> Adapter | None:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         return Adapter(kind, path.stem, path, problem=f"{path}: cannot be read ({error})", code="unreadable")
+    return _adapter(kind, path, text)
+
+
+@functools.lru_cache(maxsize=512)
+def _adapter(kind: Kind, path: Path, text: str) -> Adapter | None:
+    """Return the adapter in a file's text; a run that plans and computes in one process needs it twice."""
     content_hash = hashlib.sha256(text.encode()).hexdigest()[:16]
     try:
         tree = ast.parse(text)
