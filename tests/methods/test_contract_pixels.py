@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.core.errors import ScoreError
 from bench.metrics.image import auroc
 from bench.suite.registry import Registry
 from tests.methods.test_contract import OPTIONAL
@@ -55,6 +56,11 @@ def test_a_score_does_not_depend_on_the_company(name: str, make: Make) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_very_few_training_images(name: str, make: Make, n: int) -> None:
+    if (name, n) == ("anomalib", 1):
+        method = made(make, name)
+        with pytest.raises(ScoreError, match="are NaN"):  # anomalib's own Gaussian of one image
+            scores(method, TRAIN[:1], TEST)
+        return
     assert np.isfinite(scores(made(make, name), TRAIN[:n], TEST)).all()
 
 
