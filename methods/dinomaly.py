@@ -36,7 +36,7 @@ READ_BATCH = 16
 
 
 class Dinomaly(Method):
-    """Where a decoder, trained on normal images, does not give back the middle tokens of a frozen transformer.
+    """Where a decoder, trained on normal images, does not give back a frozen transformer's middle tokens.
 
     The tokens of eight blocks are averaged and pass a bottleneck with dropout; eight blocks of linear
     attention decode them. Encoder and decoder are compared in two groups of four blocks each. Points that are
@@ -70,9 +70,9 @@ class Dinomaly(Method):
     Notes
     -----
     The map is smoothed by a Gaussian of standard deviation 4 cut off after 2 pixels, nearly a box, with zeros
-    beyond the border, as in the code (anomalib reflects, and returns the map unsmoothed). 1e-6 is added to the
-    denominator of the attention, as its author advised against NaN. Mini-batches are always full; the code
-    drops the last one of an epoch, and so cannot train on fewer images than a mini-batch.
+    beyond the border, as in the code (anomalib reflects, and returns the map unsmoothed). 1e-6 is added to
+    the denominator of the attention, as its author advised against NaN. Mini-batches are always full; the
+    code drops the last one of an epoch, and so cannot train on fewer images than a mini-batch.
 
     References
     ----------
@@ -102,8 +102,8 @@ class Dinomaly(Method):
         self.blocks = [int(each) if each.strip().isdigit() else -1 for each in blocks.split(",")]
         if min(self.blocks) < 0 or len(self.blocks) % 2 or depth % 2:
             raise FitError(
-                f"dinomaly: blocks={blocks!r}, depth={depth}: expected an even number of blocks of the encoder, "
-                "as 2,3,4,5,6,7,8,9, and an even depth of the decoder"
+                f"dinomaly: blocks={blocks!r}, depth={depth}: expected an even number of blocks of the "
+                "encoder, as 2,3,4,5,6,7,8,9, and an even depth of the decoder"
             )
         self.backbone, self.depth, self.steps, self.batch, self.dropout = (
             backbone,
@@ -190,8 +190,8 @@ class Encoder:
         embed: Any = getattr(module, "patch_embed", None)
         if not isinstance(known, nn.Sequential | nn.ModuleList) or embed is None:
             raise FitError(
-                f"dinomaly: backbone {name} is no vision transformer of timm (it has no blocks and patch_embed); "
-                "choose one, such as vit_base_patch14_reg4_dinov2.lvd142m"
+                f"dinomaly: backbone {name} is no vision transformer of timm (it has no blocks and "
+                "patch_embed); choose one, such as vit_base_patch14_reg4_dinov2.lvd142m"
             )
         if max(blocks) >= len(known):
             raise FitError(
@@ -203,7 +203,7 @@ class Encoder:
         self.heads = int(known[0].attn.num_heads)
 
     def __call__(self, images: torch.Tensor) -> tuple[list[torch.Tensor], tuple[int, int]]:
-        """Return the tokens of each block, (b, t, c), class and register tokens first, and the patches' grid."""
+        """Return the tokens of each block, (b, t, c), class and registers first, and the patches' grid."""
         taken: list[torch.Tensor] = []
         hooks = [block.register_forward_hook(lambda _m, _i, out: taken.append(out)) for block in self.blocks]
         try:

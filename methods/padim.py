@@ -104,7 +104,9 @@ class PaDiM(Method):
         covariance = squares.baddbmm_(mean[:, :, None], mean[:, None], alpha=-n) / max(1, n - 1)
         covariance.diagonal(dim1=1, dim2=2).add_(self.ridge)
         self.mean[places] = mean + shift
-        self.factor[places] = torch.linalg.cholesky(covariance).float()
+        for at in range(0, len(mean), 256):  # its copies would take as much again
+            factor = torch.linalg.cholesky(covariance[at : at + 256]).float()
+            self.factor[places.start + at : places.start + at + len(factor)] = factor
 
     def score(self, test: Images) -> Scores:
         view = test.view(self.backbone)

@@ -30,8 +30,8 @@ BANK_BYTES = 2**31
 class PatchKNN(Method):
     """Distance of each patch to its nearest among all patches of the training images; no coreset.
 
-    With the tokens of a DINOv2 transformer, angles and the defaults it is AnomalyDINO on all images. Grids may
-    be rectangular.
+    With the tokens of a DINOv2 transformer and the defaults it is AnomalyDINO on all images. Grids may be
+    rectangular.
 
     Parameters
     ----------

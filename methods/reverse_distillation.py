@@ -1,4 +1,4 @@
-"""Reverse distillation: a decoder learns to give back a teacher's maps of normal images (Deng and Li, 2022)."""
+"""Reverse distillation: a decoder gives back a teacher's maps of normal images (Deng and Li, 2022)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Maps = list[torch.Tensor]
 
 
 class ReverseDistillation(Method):
-    """Where the maps of a student, which sees a teacher's maps through a bottleneck, differ from the teacher's.
+    """Where a student, which sees a teacher's maps through a bottleneck, gives back others.
 
     Maps of three layers are brought to one grid, joined and embedded by a residual stage; a decoder that
     mirrors a ResNet gives the three maps back. It is trained on normal images to agree with the teacher in
@@ -64,15 +64,15 @@ class ReverseDistillation(Method):
 
     Notes
     -----
-    The teacher is frozen and the images are not augmented, so that its maps come from the feature store and a
-    step runs the student alone. Mini-batches are always full (the code's last one of an epoch is the rest).
+    The teacher is frozen and the images are not augmented, so that its maps come from the feature store and
+    a step runs the student alone. Mini-batches are always full (the code's last one of an epoch is the rest).
     WideResNet50-2 at 256 px without a crop, batches of 16 and ``blocks=bottleneck,depths="3,4,6,3"`` are as
     published; with ``epochs=40,schedule=cosine`` and ResNet-18 it is a quick baseline of our own.
 
     References
     ----------
-    Deng, Li, "Anomaly Detection via Reverse Distillation from One-Class Embedding", CVPR 2022, sections 3.1 to
-    3.4; equations 1 to 3. The loss takes a layer's whole flattened map as one vector, as in the code.
+    Deng, Li, "Anomaly Detection via Reverse Distillation from One-Class Embedding", CVPR 2022, sections 3.1
+    to 3.4; equations 1 to 3. The loss takes a layer's whole flattened map as one vector, as in the code.
     """
 
     stochastic = True
@@ -174,7 +174,7 @@ class _Teacher:
 
 
 def whole_map_loss(teacher: Maps, student: Maps) -> torch.Tensor:
-    """Return the sum over layers of the mean over images of 1 - cos of whole maps, read as one vector each."""
+    """Return the mean over images of 1 - cos of whole maps, each read as one vector, summed over layers."""
     each = [
         1 - F.cosine_similarity(t.flatten(1), s.flatten(1)) for t, s in zip(teacher, student, strict=True)
     ]
@@ -182,7 +182,7 @@ def whole_map_loss(teacher: Maps, student: Maps) -> torch.Tensor:
 
 
 class Student(nn.Module):
-    """The trained bottleneck and decoder: three maps (b, c, h, w), fine to coarse, to three of the same shapes.
+    """The trained bottleneck and decoder: three maps (b, c, h, w), fine to coarse, to three of their shapes.
 
     Parameters
     ----------

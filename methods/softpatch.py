@@ -61,8 +61,8 @@ class SoftPatch(Method):
 
     References
     ----------
-    Jiang, Zhang, Wang, Chen, Wang, Zhang, "SoftPatch: Unsupervised Anomaly Detection with Noisy Data", NeurIPS
-    2022, sections 3.2 to 3.4.
+    Jiang, Zhang, Wang, Chen, Wang, Zhang, "SoftPatch: Unsupervised Anomaly Detection with Noisy Data",
+    NeurIPS 2022, sections 3.2 to 3.4.
     """
 
     stochastic = True

@@ -30,6 +30,7 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         "steps_per_epoch": 4,
         "lr": 2e-3,
     },
+    "anomalib": {"model": "Padim", "backbone": "resnet18", "n_features": 50, "pre_trained": False},
     "dinomaly": {
         "backbone": "tiny_vit",
         "blocks": "1,2,3,4",

@@ -1,9 +1,9 @@
 """Greedy k-centre coresets of many vectors, exactly and fast.
 
-Distances to the nearest pick only fall, so an old one is an upper bound: a row is brought up to date only when
-its bound is among the largest (lazy greedy). The picks are those of the plain greedy algorithm, on any number
-of threads and any processor, because no distance is rounded: vectors are put on a grid fine enough for float32
-(21 bits or so a coordinate) and coarse enough for sums of products to be exact in float64.
+Distances to the nearest pick only fall, so an old one is an upper bound: a row is brought up to date only
+when its bound is among the largest (lazy greedy). The picks are those of the plain greedy algorithm, on any
+number of threads and any processor, because no distance is rounded: vectors are put on a grid fine enough for
+float32 (21 bits or so a coordinate) and coarse enough for sums of products to be exact in float64.
 
 References
 ----------

@@ -175,7 +175,7 @@ class FrozenNetwork:
         size = " x ".join(map(str, images.shape[2:]))
         if isinstance(error, AssertionError):  # of timm's transformers
             return BackboneError(
-                f"backbone {self.backbone.name}: this network takes no images of {size} px ({error}); give it "
+                f"backbone {self.backbone.name}: it takes no images of {size} px ({error}); give it "
                 "another resize and crop, or args = { dynamic_img_size = true }"
             )
         if not any(words in str(error) for words in TOO_SMALL):

@@ -11,6 +11,7 @@ Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -189,4 +190,5 @@ def random_projection(c: int, dimensions: int, generator: torch.Generator) -> to
     Distances among embeddings keep their proportions (Johnson and Lindenstrauss), and with fewer numbers they
     are quicker to compute.
     """
-    return (torch.rand((c, dimensions), generator=generator) * 2 - 1) * c**-0.5
+    uniform = torch.rand((c, dimensions), generator=generator) * 2 - 1
+    return uniform / math.sqrt(c)

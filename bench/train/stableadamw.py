@@ -17,8 +17,8 @@ import torch
 class StableAdamW(torch.optim.Optimizer):
     """AdamW with update clipping, a tensor at a time.
 
-    The gradient divided by the root of the second moment has a root mean square of about 1; where it has more,
-    the learning rate of this tensor and step is divided by it. The second moment is the largest so far
+    The gradient divided by the root of the second moment has a root mean square of about 1; where it has
+    more, the learning rate of this tensor and step is divided by it. The second moment is the largest so far
     (AMSGrad), before its bias is corrected.
 
     Parameters

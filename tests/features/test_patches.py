@@ -36,7 +36,7 @@ def adaptive(vector: np.ndarray, bins: int) -> np.ndarray:
 
 
 def loop_of_means(m: np.ndarray) -> np.ndarray:
-    b, c, h, w = m.shape
+    b, _, h, w = m.shape
     out = np.empty_like(m)
     for i in range(b):
         for y in range(h):

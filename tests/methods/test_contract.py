@@ -33,7 +33,7 @@ SHORTCUT = {"plume"}
 #: Methods that cut their images into subsets, and say so when there are too few.
 DEMANDING = {"llbnad"}
 #: Methods that need a package of an optional extra.
-OPTIONAL = {"pyod": "pyod"}
+OPTIONAL = {"anomalib": "anomalib", "pyod": "pyod"}
 
 rng = np.random.default_rng(0)
 # Features of a network lie around a common direction: methods that compare angles need one.

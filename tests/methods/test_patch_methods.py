@@ -167,10 +167,14 @@ def test_an_unknown_layer_lists_those_there_are(make: Make, name: str) -> None:
 def test_vectors_without_maps_are_no_backbone_for_patches(make: Make, name: str) -> None:
     method = make(name, backbone="hog")
     method.device = torch.device("cpu")
-    with pytest.raises(BackboneError, match="hog has no feature maps"):
-        train = pictures.images(pictures.surfaces(3))
+    train = pictures.images(pictures.surfaces(3))
+
+    def used() -> None:
         method.fit(train)
         judged(method, train)
+
+    with pytest.raises(BackboneError, match="hog has no feature maps"):
+        used()
 
 
 # --- padim --------------------------------------------------------------------------------------------------
