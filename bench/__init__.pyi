@@ -146,6 +146,10 @@ from .train.losses import instance_weights as instance_weights
 from .train.losses import two_means as two_means
 from .train.method import Method as Method
 from .train.method import Scores as Scores
+from .train.rate import crossing as crossing
+from .train.rate import estimated_rate as estimated_rate
+from .train.rate import modified_z as modified_z
+from .train.rate import two_gaussians as two_gaussians
 from .train.synthetic import (
     procedural_textures as procedural_textures,
 )
