@@ -191,6 +191,10 @@ def run(
     results: str | pathlib.Path = "results",
     datasets: str | collections.abc.Sequence[str] = (),
     methods: str | collections.abc.Sequence[str] = (),
+    contamination: float
+    | collections.abc.Sequence[float]
+    | collections.abc.Mapping[str, typing.Any]
+    | None = None,
     folders: collections.abc.Sequence[str | pathlib.Path] = (),
     fresh: bool = False,
     retry_failed: bool = False,
