@@ -155,6 +155,10 @@ from .train.losses import instance_weights as instance_weights
 from .train.losses import two_means as two_means
 from .train.method import Method as Method
 from .train.method import Scores as Scores
+from .train.rate import crossing as crossing
+from .train.rate import estimated_rate as estimated_rate
+from .train.rate import modified_z as modified_z
+from .train.rate import two_gaussians as two_gaussians
 from .train.stableadamw import StableAdamW as StableAdamW
 from .train.synthetic import (
     procedural_textures as procedural_textures,
@@ -197,6 +201,10 @@ def run(
     results: str | pathlib.Path = "results",
     datasets: str | collections.abc.Sequence[str] = (),
     methods: str | collections.abc.Sequence[str] = (),
+    contamination: float
+    | collections.abc.Sequence[float]
+    | collections.abc.Mapping[str, typing.Any]
+    | None = None,
     folders: collections.abc.Sequence[str | pathlib.Path] = (),
     fresh: bool = False,
     retry_failed: bool = False,

@@ -35,6 +35,15 @@ _Backbone = Annotated[
     str | None,
     typer.Option("--backbone", "-b", help="For methods that name none, e.g. hog, 'pixels\\[size=16]'."),
 ]
+_Contamination = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--contamination",
+        metavar="RATES",
+        help="Rates, and how: 0,0.1,20%, source=test, draw=one_class, preset=softpatch, …; instead of the "
+        "suite's. Repeatable.",
+    ),
+]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would run, and for how long.")]
 _Fresh = Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")]
 _RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")]
@@ -119,6 +128,7 @@ def run(
     method: _Method = None,
     name: _Name = None,
     backbone: _Backbone = None,
+    contamination: _Contamination = None,
     results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
     dry_run: _DryRun = False,
@@ -149,6 +159,7 @@ def run(
     from bench.run.launch import launch
     from bench.run.prepare import prepare
     from bench.run.progress import announced
+    from bench.suite.sweep import contamination_table
 
     options = Options(
         executor=executor,
@@ -175,6 +186,7 @@ def run(
             methods=method or [],
             name=name,
             backbone=backbone,
+            contamination=contamination_table(contamination) if contamination else None,
             fresh=fresh,
             retry_failed=retry_failed,
             retime=timing == "exclusive",

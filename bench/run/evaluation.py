@@ -96,7 +96,8 @@ def purified(cell_run: CellRun) -> dict[str, float]:
     if purification is None or truth is None or len(truth) != len(cell_run.train.order):
         return {}
     checked = purification.checked(len(cell_run.train.images))
-    return purification_metrics(truth[cell_run.train.order], checked.kept, checked.scores)
+    labels = truth[cell_run.train.order]
+    return purification_metrics(labels, checked.kept, checked.scores, checked.rate)
 
 
 def failed(cell_run: CellRun, error: BaseException) -> Result:

@@ -26,6 +26,7 @@ from bench.run.progress import ProgressTracker, View, quiet
 from bench.suite.registry import Registry
 from bench.suite.resolve import Resolver
 from bench.suite.suite import Suite
+from bench.suite.sweep import GivenContamination, contamination_table
 
 if TYPE_CHECKING:
     from bench.report.results import Results
@@ -199,6 +200,7 @@ def run(
     methods: str | Sequence[str] = (),
     name: str | None = None,
     backbone: str | None = None,
+    contamination: GivenContamination | None = None,
     folders: Sequence[str | Path] = (),
     fresh: bool = False,
     retry_failed: bool = False,
@@ -220,6 +222,8 @@ def run(
         What the leaderboard is called.
     backbone : str, optional
         For methods that name none.
+    contamination : float, sequence of float or mapping, optional
+        A rate, rates, or the keys of a suite's ``[contamination]``; instead of the suite's.
     folders : sequence of str or Path
         Your own bench folders; the working directory is searched too.
     fresh, retry_failed : bool
@@ -258,6 +262,7 @@ def run(
         methods=[methods] if isinstance(methods, str) else methods,
         name=name,
         backbone=backbone,
+        contamination=None if contamination is None else contamination_table(contamination),
         fresh=fresh,
         retry_failed=retry_failed,
         retime=chosen.timing == "exclusive",

@@ -130,13 +130,24 @@ class Suite:
     def title(self) -> str:
         return self.file.title or self.name
 
-    def with_(self, *, name: str | None = None, backbone: str | None = None) -> Suite:
-        """Return the suite under another name, or with another backbone for methods that name none."""
-        if backbone is None:
-            return replace(self, name=name or self.name)
-        text = f"# --backbone {backbone}\n{self.text}"
-        file = self.file.model_copy(update={"backbone": backbone})
-        return replace(self, name=name or self.name, text=text, file=file)
+    def with_(
+        self,
+        *,
+        name: str | None = None,
+        backbone: str | None = None,
+        contamination: Mapping[str, Any] | None = None,
+    ) -> Suite:
+        """Return the suite under another name, with another backbone for methods that name none, or dirtier."""
+        text, changed = self.text, dict[str, Any]()
+        if backbone is not None:
+            text, changed["backbone"] = f"# --backbone {backbone}\n{text}", backbone
+        if contamination is not None:
+            text = f"# --contamination {_toml(contamination)}\n{text}"
+            asked = {"datasets": ["-"], "methods": ["-"], "contamination": contamination}
+            changed["contamination"] = _validate(asked, "--contamination").contamination
+        return replace(
+            self, name=name or self.name, text=text, file=self.file.model_copy(update=changed)
+        )
 
 
 def load_suite(path: Path) -> Suite:
@@ -178,6 +189,8 @@ def adhoc_suite(datasets: list[str], methods: list[str], *, name: str = "adhoc",
 def _toml(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
     if isinstance(value, bool):
         return str(value).lower()
     return (

@@ -274,6 +274,10 @@ class Method(ABC):
     #: runner, used by `bench.Training`.
     checkpoints: Checkpoints | None = None
     progress: Callable[[str, int, int], None] | None = None
+    #: Whether its training asks `mix_losses`, which a wrapper may set, for the loss (h,) of a mini-batch: of
+    #: each image's loss as a normal and as an anomalous one, both (h, b), and the number of the epoch from 0.
+    steerable: ClassVar[bool] = False
+    mix_losses: Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor] | None = None
 
     @abstractmethod
     def fit(self, train: Images) -> None:
