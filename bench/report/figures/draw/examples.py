@@ -48,7 +48,8 @@ def map_examples(data: MapExamples) -> Figure:
             image.set_title(f"{kinds[at]}\n{data.places[at]}", fontsize=7)
             heat.set_title(f"{data.scores[at]:.4g}{alarm}", fontsize=7, fontweight="normal")
     bar = figure.colorbar(shown, ax=grid.ravel().tolist(), pad=0.02, fraction=0.02, aspect=30)
-    bar.set_label(f"score of a pixel; ▲ image above {data.threshold:.4g}, {data.rule}", fontsize=7)
+    bar.set_label("score of a pixel", fontsize=7)
+    figure.supxlabel(f"▲ score of the image above {data.threshold:.4g}: {data.rule}", fontsize=7)
     bar.outline.set_visible(False)
     return figure
 
