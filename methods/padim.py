@@ -22,6 +22,8 @@ from bench import (
 
 #: Bytes of float64 sums at a time; places beyond that take another pass over the images.
 SUMS_BYTES = 2**29
+#: Places whose matrices are decomposed or solved at a time.
+_PART = 256
 
 
 class PaDiM(Method):
@@ -104,8 +106,8 @@ class PaDiM(Method):
         covariance = squares.baddbmm_(mean[:, :, None], mean[:, None], alpha=-n) / max(1, n - 1)
         covariance.diagonal(dim1=1, dim2=2).add_(self.ridge)
         self.mean[places] = mean + shift
-        for at in range(0, len(mean), 256):  # its copies would take as much again
-            factor = torch.linalg.cholesky(covariance[at : at + 256]).float()
+        for at in range(0, len(mean), _PART):
+            factor = torch.linalg.cholesky(covariance[at : at + _PART]).float()
             self.factor[places.start + at : places.start + at + len(factor)] = factor
 
     def score(self, test: Images) -> Scores:
@@ -119,9 +121,13 @@ class PaDiM(Method):
 
     def distances(self, maps: torch.Tensor) -> torch.Tensor:
         """Return the Mahalanobis distance at each place, (b, h, w), of embeddings (b, c, h, w)."""
-        away = (by_place(maps, slice(None)) - self.mean[:, None]).float()
-        solved = torch.linalg.solve_triangular(self.factor, away.mT, upper=False)
-        return solved.square().sum(1).sqrt().T.reshape(len(maps), *maps.shape[2:])
+        parts = []
+        for at in range(0, len(self.factor), _PART):  # its copies take as much as the factors
+            some = slice(at, at + _PART)
+            away = (by_place(maps, some) - self.mean[some, None]).float()
+            solved = torch.linalg.solve_triangular(self.factor[some], away.mT, upper=False)
+            parts.append(solved.square().sum(1).sqrt())
+        return torch.cat(parts).T.reshape(len(maps), *maps.shape[2:])
 
 
 def by_place(maps: torch.Tensor, places: slice) -> torch.Tensor:
