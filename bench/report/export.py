@@ -18,7 +18,7 @@ from bench.core.cell import Record
 from bench.core.plan import Entry, Plan
 from bench.core.selector import format_selector
 from bench.metrics.image import IMAGE_METRICS
-from bench.metrics.purification import PURIFICATION_METRICS
+from bench.metrics.purification import OVERLAP_METRICS, PURIFICATION_METRICS
 from bench.report.csv import as_text, csv_text
 from bench.report.groups import cell_seed
 
@@ -70,7 +70,8 @@ def export_rows(plan: Plan, records: Mapping[str, Record]) -> Iterator[tuple[str
             continue
         done.add((entry.row, entry.column, entry.rate, key))
         record = records.get(key)
-        chosen = [name for name in PURIFICATION_METRICS if record is not None and name in record.metrics]
+        more = (*PURIFICATION_METRICS, *OVERLAP_METRICS)
+        chosen = [name for name in more if record is not None and name in record.metrics]
         for metric in (*IMAGE_METRICS, *chosen):
             yield (
                 *place_fields(plan, entry),

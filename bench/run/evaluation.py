@@ -15,6 +15,7 @@ from bench.core.cell import Cell, Record, Value
 from bench.core.determinism import derive_seed
 from bench.core.errors import AnobenchError, ScoreError, kind_of, plain_text, said
 from bench.core.truth import Truth
+from bench.data.audit import identities
 from bench.data.images import Images
 from bench.data.task import Task
 from bench.features.provider import FeatureProvider, FeatureUsage
@@ -103,6 +104,24 @@ def purified(cell_run: CellRun) -> dict[str, float]:
     checked = purification.checked(len(cell_run.train.images))
     labels = truth[cell_run.train.order]
     return purification_metrics(labels, checked.kept, checked.scores, checked.rate)
+
+
+def overlapped(cell_run: CellRun, scores: NDArray[np.float64]) -> dict[str, float]:
+    """Return the AUROC without the test anomalies that were trained on, where some but not all were.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n_test,)
+        In the order of the task's test images.
+    """
+    task, source = cell_run.task, cell_run.cell.contamination.source
+    if source not in ("test_overlap", "jittered") or not cell_run.cell.contamination.rate:
+        return {}
+    seen = np.isin(identities(task.test)[0], identities(task.train)[0]) & (task.test_labels == 1)
+    labels = task.test_labels[~seen]
+    if not seen.any() or not labels.any() or np.isnan(scores).any():
+        return {}
+    return {"auroc_unseen": auroc(labels, scores[~seen])}
 
 
 def failed(cell_run: CellRun, error: BaseException) -> Result:

@@ -28,6 +28,7 @@ from bench.run.evaluation import (
     choose,
     failed,
     features_from,
+    overlapped,
     purified,
     too_few_images,
     train_images,
@@ -237,7 +238,7 @@ class Runner:
         record = Record(
             status="ok",
             truth=identity,
-            metrics=purified(cell_run),
+            metrics=purified(cell_run) | overlapped(cell_run, scores),
             candidates=chosen.candidates,
             counts={
                 "train": len(task.train),
