@@ -16,6 +16,9 @@ PURIFICATION_METRICS = (
     "estimated_rate",
 )
 
+#: The AUROC without the test anomalies that were trained on, of train sets that overlap with the test set.
+OVERLAP_METRICS = ("auroc_unseen",)
+
 
 def purification_metrics(
     labels: ArrayLike, kept: NDArray[np.bool_], scores: ArrayLike | None = None, rate: float | None = None

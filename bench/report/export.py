@@ -20,7 +20,7 @@ from bench.core.plan import Entry, Plan
 from bench.core.selector import format_selector
 from bench.metrics.image import IMAGE_METRICS
 from bench.metrics.pixel import MAP_METRICS
-from bench.metrics.purification import PURIFICATION_METRICS
+from bench.metrics.purification import OVERLAP_METRICS, PURIFICATION_METRICS
 from bench.report.csv import as_text, csv_text
 from bench.report.groups import cell_seed
 
@@ -72,7 +72,7 @@ def export_rows(plan: Plan, records: Mapping[str, Record]) -> Iterator[tuple[str
             continue
         done.add((entry.row, entry.column, entry.rate, key))
         record = records.get(key)
-        more = (*PURIFICATION_METRICS, *MAP_METRICS)
+        more = (*PURIFICATION_METRICS, *OVERLAP_METRICS, *MAP_METRICS)
         chosen = [name for name in more if record is not None and name in record.metrics]
         for metric in (*IMAGE_METRICS, *chosen):
             yield (

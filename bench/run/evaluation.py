@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bench.core.cell import Cell, Record, Timing, Value
 from bench.core.errors import AnobenchError, ScoreError, kind_of, plain_text, said
 from bench.core.truth import Truth
+from bench.data.audit import identities
 from bench.data.images import Images
 from bench.data.task import Task
 from bench.features.provider import FeatureProvider, FeatureUsage
@@ -98,6 +99,24 @@ def purified(cell_run: CellRun) -> dict[str, float]:
     checked = purification.checked(len(cell_run.train.images))
     labels = truth[cell_run.train.order]
     return purification_metrics(labels, checked.kept, checked.scores, checked.rate)
+
+
+def overlapped(cell_run: CellRun, scores: NDArray[np.float64]) -> dict[str, float]:
+    """Return the AUROC without the test anomalies that were trained on, where some but not all were.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n_test,)
+        In the order of the task's test images.
+    """
+    task, source = cell_run.task, cell_run.cell.contamination.source
+    if source not in ("test_overlap", "jittered") or not cell_run.cell.contamination.rate:
+        return {}
+    seen = np.isin(identities(task.test)[0], identities(task.train)[0]) & (task.test_labels == 1)
+    labels = task.test_labels[~seen]
+    if not seen.any() or not labels.any() or np.isnan(scores).any():
+        return {}
+    return {"auroc_unseen": auroc(labels, scores[~seen])}
 
 
 def failed(cell_run: CellRun, error: BaseException) -> Result:
@@ -190,13 +209,25 @@ def scored(
     return returned, np.concatenate(scores), seconds
 
 
-def record_of(cell_run: CellRun, chosen: ChosenScores, timing: Timing, params: Mapping[str, Value]) -> Record:
-    """Return the record of a cell that was scored, but for its metrics, which the driver computes."""
+def record_of(
+    cell_run: CellRun,
+    chosen: ChosenScores,
+    scores: NDArray[np.float64],
+    timing: Timing,
+    params: Mapping[str, Value],
+) -> Record:
+    """Return the record of a cell that was scored, but for its metrics, which the driver computes.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n_test,)
+        In the order of the task's test images.
+    """
     task = cell_run.task
     return Record(
         status="ok",
         truth=cell_run.truth.identity,
-        metrics=purified(cell_run),
+        metrics=purified(cell_run) | overlapped(cell_run, scores),
         candidates=chosen.candidates,
         counts={
             "train": len(task.train),

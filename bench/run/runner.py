@@ -252,7 +252,7 @@ class Runner:
             wall=max(0.0, cell_run.wall + time.perf_counter() - started),
         )
         self.truths.setdefault(cell_run.truth.identity, cell_run.truth)
-        record = record_of(cell_run, chosen, timing, params)
+        record = record_of(cell_run, chosen, scores, timing, params)
         wanted, make = self.calibration, functools.partial(self._make, cell=cell_run.cell)
         record, self.arrays[cell_run.cell.key] = self._shared.calibrated(cell_run, record, make, wanted)
         return record, scores

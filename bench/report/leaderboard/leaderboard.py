@@ -15,7 +15,7 @@ from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.figures.kinds import LeaderboardFigure, shown
 from bench.report.hints import flipped
-from bench.report.leaderboard import conditions, provenance, robustness, significance, tables
+from bench.report.leaderboard import conditions, findings, provenance, robustness, significance, tables
 from bench.report.leaderboard.legend import legend
 from bench.report.leaderboard.localisation import pixel_tables
 from bench.report.leaderboard.thresholds import thresholds
@@ -176,6 +176,7 @@ def _results(evidence: Evidence) -> list[list[str]]:
         if not others
         else blocks(
             ["## Under contamination"],
+            findings.findings(evidence),
             tables.by_rate(evidence),
             [_BY_RATE],
             robustness.robustness(evidence),
