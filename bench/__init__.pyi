@@ -101,8 +101,16 @@ from .data.task import Task as Task
 from .data.walk import list_images as list_images
 from .data.walk import on_disk as on_disk
 from .data.walk import subfolders as subfolders
+from .features.coreset import greedy_coreset as greedy_coreset
 from .features.nearest import nearest as nearest
 from .features.nearest import standardise as standardise
+from .features.patches import Patches as Patches
+from .features.patches import as_rows as as_rows
+from .features.patches import concatenated as concatenated
+from .features.patches import on_one_grid as on_one_grid
+from .features.patches import pooled as pooled
+from .features.patches import random_projection as random_projection
+from .features.restore import folding_note as folding_note
 from .features.restore import lacking_block as lacking_block
 from .features.restore import unfold_batchnorm as unfold_batchnorm
 from .features.trainable import Trainable as Trainable
@@ -110,6 +118,8 @@ from .report.results import Results as Results
 from .report.results import load as load
 from .suite.adapterfile import code_hash as code_hash
 from .suite.suite import Suite as Suite
+from .train.anomalymaps import anomaly_maps as anomaly_maps
+from .train.anomalymaps import mean_of_highest as mean_of_highest
 from .train.colours import change_colours as change_colours
 from .train.heads import (
     HeadNorm as HeadNorm,
@@ -145,6 +155,11 @@ from .train.losses import instance_weights as instance_weights
 from .train.losses import two_means as two_means
 from .train.method import Method as Method
 from .train.method import Scores as Scores
+from .train.rate import crossing as crossing
+from .train.rate import estimated_rate as estimated_rate
+from .train.rate import modified_z as modified_z
+from .train.rate import two_gaussians as two_gaussians
+from .train.stableadamw import StableAdamW as StableAdamW
 from .train.synthetic import (
     procedural_textures as procedural_textures,
 )
@@ -186,6 +201,10 @@ def run(
     results: str | pathlib.Path = "results",
     datasets: str | collections.abc.Sequence[str] = (),
     methods: str | collections.abc.Sequence[str] = (),
+    contamination: float
+    | collections.abc.Sequence[float]
+    | collections.abc.Mapping[str, typing.Any]
+    | None = None,
     folders: collections.abc.Sequence[str | pathlib.Path] = (),
     fresh: bool = False,
     retry_failed: bool = False,

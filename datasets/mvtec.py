@@ -63,3 +63,6 @@ class MVTec(InspectionSet):
         "wood": (247, 19, 60),
         "zipper": (240, 32, 119),
     }
+
+    def __init__(self, unified: bool = False) -> None:
+        self.unified = unified

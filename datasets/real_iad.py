@@ -132,8 +132,9 @@ class RealIAD(InspectionSet):
         self,
         split: Literal["multi", "single", "fuiad"] = "multi",
         size: Literal["1024", "512", "256", "raw"] = "1024",
+        unified: bool = False,
     ) -> None:
-        self.split, self.size = split, size
+        self.split, self.size, self.unified = split, size, unified
         # The other splits have test sets of their own: a curve over rates must start from FUIAD's clean one.
         self.official_rates = RATES if split == "fuiad" else ()
         self.expected = {"all": TOTALS[split]}

@@ -64,6 +64,9 @@ class VisA(InspectionSet):
         "pipe_fryum": (450, 50, 100),
     }
 
+    def __init__(self, unified: bool = False) -> None:
+        self.unified = unified
+
     @cached_property
     def _rows(self) -> list[dict[str, str]]:
         table = self.root / "split_csv" / "1cls.csv"

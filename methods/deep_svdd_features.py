@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import leaky_relu
 
 from bench import (
+    FitError,
     Fraction,
     Heads,
     HeadTraining,
@@ -26,6 +27,9 @@ from bench import (
     take_rows,
     uniform,
 )
+
+#: One over smaller squared distances is not taken.
+LEAST_SQUARE = 1e-6
 
 
 class DeepSVDDFeatures(Method):
@@ -63,6 +67,7 @@ class DeepSVDDFeatures(Method):
     """
 
     stochastic = True
+    steerable = True
 
     def __init__(
         self,
@@ -154,6 +159,10 @@ def _train(methods: Sequence[DeepSVDDFeatures], banks: torch.Tensor) -> None:
     )
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [first.milestone])
     nu = first.nu if first.objective == "soft-boundary" else None
+    if first.mix_losses is not None and nu is not None:
+        raise FitError(
+            "deep_svdd_features: the soft boundary has no loss of its own for each image; steer one-class"
+        )
     radius = torch.zeros(len(methods), device=device)
     training = HeadTraining(
         methods=methods,
@@ -169,7 +178,12 @@ def _train(methods: Sequence[DeepSVDDFeatures], banks: torch.Tensor) -> None:
     )
     for rows in training:
         squared = (represent(take_rows(banks, rows), heads) - centres[:, None]).square().sum(-1)
-        heads.step(objective(squared, radius, nu), optimiser)
+        if first.mix_losses is not None:
+            # Far from the centre is what an anomaly should be.
+            loss = first.mix_losses(squared, 1 / squared.clamp(min=LEAST_SQUARE), training.epoch)
+        else:
+            loss = objective(squared, radius, nu)
+        heads.step(loss, optimiser)
         if nu is not None and training.epoch >= first.warmup:
             radius.copy_(squared.detach().sqrt().quantile(1 - nu, dim=1))
     for h, method in enumerate(methods):

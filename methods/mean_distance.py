@@ -1,17 +1,30 @@
 """Distance to the mean of the training features: the simplest one-class model."""
 
-from bench import Images, Method, Scores
+from typing import Literal
+
+from bench import Images, Method, Scores, standardise
 
 
 class MeanDistance(Method):
-    """Squared Euclidean distance to the mean training feature."""
+    """Squared Euclidean distance to the mean training feature.
 
-    def __init__(self, backbone: str = "default") -> None:
-        self.backbone = backbone
+    Parameters
+    ----------
+    normalise : {"none", "standard", "l2"}
+        Of the features; with ``l2`` the distance from a unit vector to the mean of unit vectors.
+    """
+
+    def __init__(
+        self, backbone: str = "default", normalise: Literal["none", "standard", "l2"] = "none"
+    ) -> None:
+        self.backbone, self.normalise = backbone, normalise
 
     def fit(self, train: Images) -> None:
+        features = train.features(self.backbone)
+        self.prepare = standardise(features, self.normalise)
         # float64: the mean of many float32 vectors must not depend on the order of summation.
-        self.mean = train.features(self.backbone).double().mean(0)
+        self.mean = self.prepare(features).double().mean(0)
 
     def score(self, test: Images) -> Scores:
-        return Scores((test.features(self.backbone).double() - self.mean).square().sum(1))
+        features = self.prepare(test.features(self.backbone))
+        return Scores((features.double() - self.mean).square().sum(1))

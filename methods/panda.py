@@ -26,6 +26,7 @@ from bench import (
     collapse_note,
     endless_rows,
     epoch_rows,
+    folding_note,
     generator_for,
     nearest,
     spread,
@@ -123,6 +124,7 @@ class PANDA(Method):
     def fit(self, train: Images) -> None:
         self.notes = ()
         self.net = train.network(self.backbone)
+        self.notes += folding_note(self.net.module)
         weights = self.net.thaw(self.first_block)
         inputs = self.net.inputs(train)
         before = self.net.features(inputs)

@@ -19,6 +19,7 @@ from bench import (
     Training,
     endless_rows,
     epoch_rows,
+    folding_note,
     generator_for,
     uniform,
 )
@@ -79,6 +80,7 @@ class PANDAOE(Method):
         if "outliers" not in self.auxiliary:
             raise FitError("panda_oe has no outliers: name some, panda_oe[outliers=FOLDER or DATA SET]")
         self.net = train.network(self.backbone)
+        self.notes += folding_note(self.net.module)
         thawed = self.net.thaw(self.first_block)
         normal, outlying = self.net.inputs(train), self.net.inputs(self.auxiliary["outliers"])
         with torch.no_grad():

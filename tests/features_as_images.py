@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.data.images import Images
+from bench.data.resize import InputView
 from bench.data.source import ArraySource, Source
 
 _KEEP: list[Source] = []
@@ -33,6 +34,10 @@ class GivenFeatures:
     ) -> Any:
         del source, backbone
         return {layer: self._maps[layer][torch.from_numpy(rows)] for layer in layers}
+
+    def view(self, source: Source, row: int, backbone: str) -> InputView:
+        del source, row, backbone
+        return InputView(32, 32)
 
     def pixels(self, source: Source, rows: NDArray[np.int64], size: tuple[int, int] | None) -> torch.Tensor:
         raise NotImplementedError

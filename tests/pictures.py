@@ -16,6 +16,7 @@ from bench.data.source import ArraySource
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.provider import FeatureProvider
 from bench.features.trainable import Trainable
+from bench.train.method import Scores
 
 #: Methods that train on pixels, and parameters for few small images.
 ON_PIXELS: dict[str, dict[str, Any]] = {
@@ -29,6 +30,21 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         "steps_per_epoch": 4,
         "lr": 2e-3,
     },
+    "anomalib": {"model": "Padim", "backbone": "resnet18", "n_features": 50, "pre_trained": False},
+    "dinomaly": {
+        "backbone": "tiny_vit",
+        "blocks": "1,2,3,4",
+        "depth": 2,
+        "steps": 30,
+        "batch": 8,
+        "warm_up": 5,
+    },
+    "padim": {"backbone": "tiny"},
+    "patch_knn": {"backbone": "tiny", "layers": "layer2+layer3"},
+    "patchcore": {"backbone": "tiny"},
+    "reverse_distillation": {"backbone": "tiny", "epochs": 4, "batch": 8, "depths": "1,1,1,1"},
+    "softpatch": {"backbone": "tiny"},
+    "spade": {"backbone": "tiny"},
     "panda": {"backbone": "tiny", "steps": 4, "lr": 0.5, "clip": 0.1, "batch": 8},
     "panda_oe": {
         "outliers": "given",
@@ -41,12 +57,17 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
 }
 #: Side of the images and of what the network is fed, in pixels.
 SIDE = 64
+#: Of the transformer: 8 x 8 patches, one class token and four registers.
+TRANSFORMER = {"img_size": SIDE, "patch_size": 8, "reg_tokens": 4, "num_classes": 7}
 _KEEP: list[Any] = []
 
 
 @functools.cache
 def tiny(seed: int = 0) -> Backbones:
-    """Return the backbone ``tiny``: timm's ``test_resnet`` at 64 px, its weights by chance, on disk."""
+    """Return ``tiny``, timm's ``test_resnet`` at 64 px, and ``tiny_vit``, a transformer with registers.
+
+    Their weights are by chance, on disk.
+    """
     import timm
     from safetensors.torch import save_file
 
@@ -61,17 +82,15 @@ def tiny(seed: int = 0) -> Backbones:
                     tensor.uniform_(0.5, 2)
                 elif ".bn" in name and name.endswith("weight"):
                     tensor.uniform_(1.5, 2)
+        transformer = timm.create_model("test_vit", pretrained=False, **TRANSFORMER)
     save_file(module.state_dict(), Path(folder.name) / "tiny.safetensors")
-    spec = NetworkTable(
-        timm="test_resnet",
-        args={"num_classes": 7},
-        file="tiny.safetensors",
-        resize=SIDE,
-        crop=SIDE,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
-    )
-    return Backbones({"tiny": spec}, Path(folder.name))
+    save_file(transformer.state_dict(), Path(folder.name) / "tiny_vit.safetensors")
+    same = {"resize": SIDE, "crop": SIDE, "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+    tables = {
+        "tiny": NetworkTable(timm="test_resnet", args={"num_classes": 7}, file="tiny.safetensors", **same),
+        "tiny_vit": NetworkTable(timm="test_vit", args=TRANSFORMER, file="tiny_vit.safetensors", **same),
+    }
+    return Backbones(tables, Path(folder.name))
 
 
 @functools.cache
@@ -120,5 +139,10 @@ def scores(method: Any, train: Images, test: Images, *, seed: int = 0) -> NDArra
     if type(method).setting == "outlier_exposure":
         method.auxiliary = {"outliers": images(stained(24, seed=7))}
     method.fit(train)
-    given = method.score(test).image
-    return np.asarray(given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given, np.float64)
+    return judged(method, test)
+
+
+def judged(method: Any, test: Images) -> NDArray[np.float64]:
+    """Return a fitted method's scores."""
+    given: Scores = method.score(test)
+    return given.checked(len(test))

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from bench.cli import (
+    audit,
     cache,
     data,
     diff,
@@ -24,6 +25,7 @@ from bench.cli import (
     report,
     run,
     status,
+    submission,
     table,
 )
 from bench.cli.options import App, Verbose
@@ -39,12 +41,14 @@ app = App(
 app.command("run")(run.run)
 app.command("list")(listing.list_)
 app.command("report")(report.report)
+app.command("submit-mvtec-ad2")(submission.submit_mvtec_ad2)
 app.command("status")(status.status)
 app.command("export")(export.export)
 app.command("table")(table.table)
 app.command("figure")(figure.figure)
 app.command("page")(page.page)
 app.command("diff")(diff.diff)
+app.command("audit")(audit.audit)
 app.command("merge")(merge.merge)
 app.command("published")(published.published)
 app.command("doctor")(doctor.doctor)

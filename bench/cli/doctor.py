@@ -83,13 +83,13 @@ def _folders() -> int:
 
 
 def _weights() -> None:
-    """Say of each paper's backbone whether its weights are here, without downloading any."""
+    """Say of each backbone with a name of its own whether its weights are here, without downloading any."""
     from bench.cli.console import out
     from bench.features.backbone import Backbones
-    from bench.features.spec import PRESETS
+    from bench.features.presets import PRESETS
     from bench.features.weights import is_here, why_not_had
 
-    _heading("Weights of the papers' backbones")
+    _heading("Weights of the built-in backbones")
     for name, spec in PRESETS.items():
         backbone = Backbones().get(name)
         source = spec.timm or spec.torchvision

@@ -29,7 +29,9 @@ class Time(StrEnum):
     cold = "cold"
 
 
-_KINDS = "contamination, critical-difference, heatmap, histogram, pareto, reproduction, roc or training."
+_KINDS = (
+    "contamination, critical-difference, heatmap, histogram, maps, pareto, reproduction, roc or training."
+)
 
 _Kind = Annotated[str, typer.Argument(metavar="KIND", help=_KINDS)]
 _Format = Annotated[Form | None, typer.Option("--format", "-f", help="By default that of --out, or svg.")]

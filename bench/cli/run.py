@@ -35,6 +35,15 @@ _Backbone = Annotated[
     str | None,
     typer.Option("--backbone", "-b", help="For methods that name none, e.g. hog, 'pixels\\[size=16]'."),
 ]
+_Contamination = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--contamination",
+        metavar="RATES",
+        help="Rates, and how: 0,0.1,20%, source=test, draw=one_class, preset=softpatch, …; instead of the "
+        "suite's. Repeatable.",
+    ),
+]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would run, and for how long.")]
 _Fresh = Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")]
 _RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")]
@@ -107,12 +116,19 @@ _Cpus = Annotated[
 ]
 
 
+_Keep = Annotated[
+    Literal["maps"] | None,
+    typer.Option("--keep", help="maps: keep all anomaly maps, in <results>/maps, as float16 .npy files."),
+]
+
+
 def run(
     suite: _Suite = None,
     dataset: _Dataset = None,
     method: _Method = None,
     name: _Name = None,
     backbone: _Backbone = None,
+    contamination: _Contamination = None,
     results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
     dry_run: _DryRun = False,
@@ -130,6 +146,7 @@ def run(
     address: _Address = None,
     slurm: _Slurm = None,
     cpus: _Cpus = None,
+    keep: _Keep = None,
 ) -> None:
     """Run a suite: every cell that is not in the archive yet; then write its leaderboard.
 
@@ -142,6 +159,7 @@ def run(
     from bench.run.launch import launch
     from bench.run.prepare import prepare
     from bench.run.progress import announced
+    from bench.suite.sweep import contamination_table
 
     options = Options(
         executor=executor,
@@ -156,6 +174,7 @@ def run(
         address=address,
         slurm=tuple(slurm or ()),
         cpus=cpus,
+        keep=keep or "",
     )
     archive, called = Archive(results), name or (suite_name(suite) if suite else "adhoc")
     with contextlib.nullcontext() if dry_run else announced(archive.root, called):
@@ -167,9 +186,11 @@ def run(
             methods=method or [],
             name=name,
             backbone=backbone,
+            contamination=contamination_table(contamination) if contamination else None,
             fresh=fresh,
             retry_failed=retry_failed,
             retime=timing == "exclusive",
+            keep_maps=keep == "maps",
         )
     if dry_run:
         _show_plan(prepared)

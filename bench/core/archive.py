@@ -14,35 +14,24 @@ record that exists is complete. Archives merge by copying.
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bench.core import checks
 from bench.core.cell import Record
-from bench.core.errors import ArchiveError, did_you_mean, said
+from bench.core.errors import ArchiveError, did_you_mean
 from bench.core.files import absolute, write_atomically
 from bench.core.plan import Plan
-from bench.core.truth import NO_ARRAYS, Truth, Truths
+from bench.core.scorefile import pack_scores, unpack_scores
+from bench.core.truth import Truth, Truths
 
 log = logging.getLogger(__name__)
-
-
-def _packed(scores: NDArray[Any]) -> bytes:
-    """Return the bytes of a scores file: equal for equal scores."""
-    packed = io.BytesIO()
-    with np.errstate(all="ignore"):
-        short = scores.astype(np.float32)
-    # float32 where that keeps every digit, which halves an archive: most methods compute in it.
-    np.savez(packed, scores=short if np.array_equal(short, scores) else scores.astype(np.float64))
-    return packed.getvalue()
 
 
 class Archive:
@@ -150,8 +139,16 @@ class Archive:
             self.unreadable.append(message)
             log.warning("%s", message)
 
-    def write(self, record: Record, scores: NDArray[Any] | None, truth: Truth | None = None) -> Record:
+    def write(
+        self,
+        record: Record,
+        scores: NDArray[Any] | None,
+        truth: Truth | None = None,
+        beside: Mapping[str, NDArray[Any]] | None = None,
+    ) -> Record:
         """Write a record, its scores and, once, the truth about its test set; return the record as written.
+
+        What is `beside` the scores has names of `bench.core.scorefile.BESIDE`.
 
         An unreadable file of that name is renamed to ``<key>.json.unreadable``.
 
@@ -160,7 +157,7 @@ class Archive:
         ArchiveError
             The folder cannot be written or the disk is full.
         """
-        return self._write(record, b"" if scores is None else _packed(scores), truth)
+        return self._write(record, b"" if scores is None else pack_scores(scores, beside or {}), truth)
 
     def adopt(self, record: Record, packed: bytes, truth: Truth | None) -> Record:
         """Write a record of another archive with its `packed_scores`, byte for byte."""
@@ -212,16 +209,25 @@ class Archive:
         ArchiveError
             The cell failed and has none, or they are missing, unreadable, or do not match the record.
         """
+        return self._arrays(record)["scores"]
+
+    def beside(self, record: Record) -> dict[str, NDArray[Any]]:
+        """Return what was kept beside a record's scores (`bench.core.scorefile.BESIDE`).
+
+        Raises
+        ------
+        ArchiveError
+            As for `scores`.
+        """
+        return {name: values for name, values in self._arrays(record).items() if name != "scores"}
+
+    def _arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         packed = self.packed_scores(record)
         try:
-            with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-                scores: NDArray[Any] = arrays["scores"]
-            if scores.dtype not in (np.float32, np.float64) or scores.ndim != 1 or np.isnan(scores).any():
-                raise ValueError(f"{scores.dtype} of shape {scores.shape}")
-        except NO_ARRAYS as error:
+            return unpack_scores(packed)
+        except ArchiveError as error:
             path = self._path(record.cell.key, "npz")
-            raise ArchiveError(f"{path}: not a cell's scores ({said(error)}); run the cell again") from None
-        return scores
+            raise ArchiveError(f"{path}: {error}; run the cell again") from None
 
     def packed_scores(self, record: Record) -> bytes:
         """Return the bytes of a record's scores file.

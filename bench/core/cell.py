@@ -12,7 +12,7 @@ from bench.core import checks
 from bench.core.contamination import Contamination
 from bench.core.determinism import canonical_json
 from bench.core.errors import ArchiveError
-from bench.core.selector import format_selector
+from bench.core.selector import format_selector, parse
 
 #: Part of every cell's key: raise it when the meaning of a cell changes in the engine (splits, scores,
 #: contamination draws, feature precision), so that old records stay but are not reused.
@@ -119,6 +119,12 @@ class Cell:
     def task_name(self) -> str:
         """Return ``"cifar10/bird"``."""
         return f"{self.dataset}/{self.task}"
+
+    @property
+    def train_name(self) -> str:
+        """Return what it is fitted on: its task, or ``"mvtec[unified=true]"``, all tasks of the data set."""
+        one = parse(self.dataset).params.get("unified") == "true" if "unified" in self.dataset else False
+        return self.dataset if one else self.task_name
 
     def __str__(self) -> str:
         params = dict(self.params) | ({"backbone": self.backbone} if self.backbone else {})

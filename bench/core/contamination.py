@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
-AnomalySource = Literal["holdout", "test", "test_overlap", "jittered", "official"]
+AnomalySource = Literal["holdout", "test", "test_overlap", "jittered", "official", "transductive"]
 Draw = Literal["uniform", "per_type", "one_class"]
-Shortage = Literal["error", "cap", "repeat", "skip"]
+Shortage = Literal["error", "cap", "repeat", "redraw", "move", "skip"]
+#: Shortages at which some anomalies are drawn more than once.
+AGAIN: tuple[Shortage, ...] = ("repeat", "redraw", "move")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +29,20 @@ class Contamination:
         The rate is the share of the resulting train set, or relative to the clean set's size.
     mode : {"add", "replace"}
         Add anomalies to the normals, or replace normals so that the number of train images stays.
-    source : {"holdout", "test", "test_overlap", "jittered", "official"}
+    source : {"holdout", "test", "test_overlap", "jittered", "official", "transductive"}
         Where anomalies come from: labelled anomalies of the train split; the test set, from which they are
         then removed ("no overlap"); the test set, where they stay; jittered copies of test anomalies, whose
-        originals stay in the test set (see `bench.data.contaminate`); or the data set's own noisy train
-        split.
+        originals stay in the test set (see `bench.data.contaminate`); the data set's own noisy train split;
+        or all labelled anomalies of both splits, where the images trained on are those tested on, and all
+        normal images of both splits are among them.
     draw : {"uniform", "per_type", "one_class"}
         From the entire pool; in turn from each defect type or class; or from one of them, chosen by the seed
         (clustered contamination).
-    shortage : {"error", "cap", "repeat", "skip"}
-        What to do when the pool is too small: fail; take what there is and record the realised rate; draw
-        some anomalies again; or leave such cells out of the plan.
+    shortage : {"error", "cap", "repeat", "redraw", "move", "skip"}
+        What to do when the pool is too small: fail; take what there is and record the realised rate; take
+        each anomaly equally often, or one time more; draw all of them with replacement (then the draw is not
+        nested in that of a rate for which there are enough); take the further ones as rotated and shifted
+        copies; or leave such cells out of the plan.
     seed : int
         Of the draw.
     reserve : float
@@ -63,7 +68,8 @@ class Contamination:
         """Return the one form of all contaminations that mean the same, so that they share a cell's key."""
         reserve = max(self.rate, self.reserve) if self.source == "test" else 0.0
         if not self.rate and not reserve:
-            return Contamination()
+            # Without anomalies, too, the transductive setting has a train and a test set of its own.
+            return Contamination(source=self.source) if self.source == "transductive" else Contamination()
         if self.source == "official":
             # The data set has drawn; nothing here depends on a seed.
             return Contamination(rate=self.rate, source="official")
@@ -81,12 +87,17 @@ class Contamination:
 
 
 #: What papers mean by their contamination rates. HSCL rounds per class, here the total is rounded and dealt
-#: to the classes in turn.
+#: to the classes in turn. MeDS' lists round to the nearest image, here down, and differ in some categories
+#: (see ``docs/contamination.md``). ADL's code draws with replacement where anomalies are too few
+#: (``shortage = "redraw"``); its preset repeats each as often, so that draws stay nested.
 PRESETS: dict[str, dict[str, str]] = {
     "adl": {"of": "set", "mode": "add", "source": "jittered", "shortage": "repeat"},
     "llbnad": {"source": "official"},
     "softpatch": {"of": "normals", "mode": "add", "source": "test"},
     "softpatch-overlap": {"of": "normals", "mode": "add", "source": "test_overlap"},
+    "softpatch-plus": {"of": "normals", "mode": "add", "source": "test_overlap", "shortage": "move"},
+    "meds": {"of": "normals", "mode": "add", "source": "test_overlap", "shortage": "cap"},
+    "transductive": {"of": "normals", "mode": "add", "source": "transductive", "shortage": "cap"},
     "deepsad": {"of": "set", "mode": "add", "source": "holdout"},
     "hscl": {"of": "set", "mode": "add", "source": "holdout", "draw": "per_type"},
 }

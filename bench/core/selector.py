@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from bench.core.errors import SelectorError
 
+#: Parameters that may stand alone, for true: ``mvtec[unified]``.
+FLAGS = ("unified",)
 #: A longer selector, or one with more brackets, is refused before it is taken apart.
 LONGEST, DEEPEST = 20_000, 50
 _NAME = re.compile(r"[A-Za-z0-9_*?.:/!\-]+")
@@ -93,6 +95,8 @@ def parse(text: str) -> Selector:
     params: dict[str, str] = {}
     for part in _split(rest[:-1], text):
         key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals and key in FLAGS:
+            equals, value = "=", "true"
         if not equals or not key.isidentifier() or not value:
             raise SelectorError(
                 f"{text!r}: {part!r} is not a parameter; expected key=value, separated by commas"

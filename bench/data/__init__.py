@@ -2,5 +2,5 @@
 
 May import core.
 Start at `images`, all that a method ever sees, then `task` and `dataset`; `contaminate` draws anomalies
-into a train set, and `get` downloads, unpacks and checks data sets.
+into a train set, which `audit` counts, and `get` downloads, unpacks and checks data sets.
 """

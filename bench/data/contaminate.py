@@ -8,7 +8,6 @@ all methods and independent of the method's own seed.
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
@@ -16,15 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.contamination import Contamination
+from bench.core.contamination import AGAIN, Contamination
 from bench.core.errors import DataError
+from bench.data.copied import jittered, moved
 from bench.data.images import Images
-from bench.data.origins import decoded_image, images_identity
-from bench.data.source import Pixels, Source
-from bench.data.task import LazyMasks, Task
-
-#: Side, noise and JPEG quality of jittered copies: see `jitter`.
-SIDE, NOISE_SD, JPEG_QUALITY = 256, 2.0, 95
+from bench.data.source import Source
+from bench.data.task import NORMAL_TYPE, LazyMasks, Task
 
 
 def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dict[str, Any]]:
@@ -44,37 +40,79 @@ def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dic
     drawn : dict
         ``count``; ``rate``, the realised share of the resulting train set; ``indices``, a hash of the drawn
         positions in the pool (of an official noisy split: of the anomalies' positions in it), empty if there
-        are none; ``removed_from_test``, how many images left the test set.
+        are none; ``removed_from_test``, how many images left the test set; where some were drawn more than
+        once, ``repeats``, how many times too many.
 
     Raises
     ------
     DataError
         The pool has too few anomalies and ``shortage="error"``, or there is no such pool.
     """
-    if how.source == "official" or (not how.rate and not how.reserve):
+    transductive = how.source == "transductive"
+    if how.source == "official" or (not how.rate and not how.reserve and not transductive):
         return _as_it_is(task)
     pool, names = pool_of(task, how.source), (how.seed, dataset, task.name)
     order, wanted, reserved = _order_and_counts(pool, task, dataset, how)
     chosen = pool.positions[order[:wanted]]
-    drawn, keep = pool.images[chosen], task.sources
-    if how.source == "jittered" and wanted:
-        drawn, copies = jittered(drawn, "jitter", *names)
-        keep = (*keep, copies)
-    kept = np.arange(len(task.train))
+    drawn, keep = _drawn(pool, chosen, how, names)
+    normal = _normals(task, how)
+    kept = np.arange(len(normal))
     if how.mode == "replace" and wanted:
-        kept = np.sort(hash_order(len(task.train), "replaced", *names)[wanted:])
+        kept = np.sort(hash_order(len(normal), "replaced", *names)[wanted:])
     # Shuffled and sealed, so that no method can tell the anomalies by their position or origin.
     mixed = hash_order(len(kept) + wanted, "mixed", *names)
-    train, inside = (task.train[kept] + drawn)[mixed].sealed()
+    train, inside = (normal[kept] + drawn)[mixed].sealed()
     labels = np.concatenate([np.zeros(len(kept), np.uint8), np.ones(wanted, np.uint8)])[mixed]
-    contaminated = replace(task, train=train, sources=(*keep, inside), train_labels=labels)
+    contaminated = replace(task, train=train, sources=(*task.sources, *keep, inside), train_labels=labels)
+    if transductive:
+        kinds = dict(zip(pool.positions.tolist(), pool.types, strict=True))
+        good = next((task.test_types[i] for i in np.flatnonzero(task.test_labels == 0)), NORMAL_TYPE)
+        types = [*[good] * len(kept), *(kinds[i] for i in chosen.tolist())]
+        contaminated = replace(
+            contaminated,
+            test=train,
+            test_labels=labels,
+            test_types=tuple(types[i] for i in mixed),
+            masks=None,
+        )
     removed = pool.positions[order[:reserved]] if how.source == "test" else pool.positions[:0]
+    repeats = wanted - len(np.unique(chosen))
     return _without(contaminated, removed), {
         "count": wanted,
-        "rate": wanted / (len(kept) + wanted),
+        "rate": wanted / max(1, len(kept) + wanted),
         "indices": _hash(chosen),
         "removed_from_test": len(removed),
+        **({"repeats": repeats} if repeats else {}),
     }
+
+
+def _normals(task: Task, how: Contamination) -> Images:
+    """Return the images that anomalies are added to, or replace: the train images, and of the test, too."""
+    if how.source != "transductive":
+        return task.train
+    return task.train + task.test[np.flatnonzero(task.test_labels == 0)]
+
+
+def normal_count(task: Task, how: Contamination) -> int:
+    """Return how many normal images a rate is relative to."""
+    return len(task.train) + (int((task.test_labels == 0).sum()) if how.source == "transductive" else 0)
+
+
+def _drawn(
+    pool: AnomalyPool, chosen: NDArray[np.int64], how: Contamination, names: tuple[object, ...]
+) -> tuple[Images, tuple[Source, ...]]:
+    """Return the anomalies to train on, and the sources of those that are copies."""
+    if not len(chosen):
+        return pool.images[chosen], ()
+    if how.source == "jittered":
+        copies, source = jittered(pool.images[chosen], "jitter", *names)
+        return copies, (source,)
+    first = np.zeros(len(chosen), bool)
+    first[np.unique(chosen, return_index=True)[1]] = True
+    if how.shortage != "move" or first.all():
+        return pool.images[chosen], ()
+    copies, source = moved(pool.images[chosen[~first]], "moved", *names)
+    return pool.images[chosen[first]] + copies, (source,)
 
 
 def _order_and_counts(
@@ -82,12 +120,22 @@ def _order_and_counts(
 ) -> tuple[NDArray[np.int64], int, int]:
     """Return the order of drawing, how many are drawn, and how many are reserved for the highest rate."""
     check_supply(task, dataset, how)
-    order = drawing_order(pool, how.draw, (how.seed, dataset, task.name))
-    wanted, reserved = how.count(len(task.train)), how.count(len(task.train), max(how.rate, how.reserve))
+    names, n = (how.seed, dataset, task.name), normal_count(task, how)
+    order = drawing_order(pool, how.draw, names)
+    wanted, reserved = how.count(n), how.count(n, max(how.rate, how.reserve))
     available = drawable(pool, task, dataset, how)
-    if how.shortage == "repeat" and wanted > available:
+    if how.shortage in AGAIN and wanted > available:
+        if how.shortage == "redraw":
+            return order[_with_replacement(wanted, available, *names)], wanted, reserved
         return np.tile(order, -(-wanted // available)), wanted, reserved
     return order, min(wanted, available), min(reserved, available)
+
+
+def _with_replacement(n: int, of: int, *names: object) -> NDArray[np.int64]:
+    """Return `n` draws from ``range(of)`` that depend on `names` only; fewer are their beginning."""
+    prefix = "/".join(map(str, ("redrawn", *names))).encode("utf-8", "surrogateescape")
+    digests = (hashlib.sha256(b"%s/%d" % (prefix, i)).digest()[:8] for i in range(n))
+    return np.array([int.from_bytes(digest, "big") % of for digest in digests], np.int64)
 
 
 def check_supply(task: Task, dataset: str, how: Contamination) -> None:
@@ -100,16 +148,16 @@ def check_supply(task: Task, dataset: str, how: Contamination) -> None:
     """
     if how.source == "official" or (not how.rate and not how.reserve):
         return
-    rate = max(how.rate, how.reserve)
-    wanted, pool = how.count(len(task.train), rate), pool_of(task, how.source)
+    rate, n = max(how.rate, how.reserve), normal_count(task, how)
+    wanted, pool = how.count(n, rate), pool_of(task, how.source)
     available = drawable(pool, task, dataset, how)
-    again = how.shortage == "repeat" and how.source != "test" and available > 0
+    again = how.shortage in AGAIN and how.source not in ("test", "transductive") and available > 0
     if wanted <= available or how.shortage == "cap" or again:
         return
-    most = available / max(1, len(task.train) + available * (how.of == "set" and how.mode == "add"))
+    most = available / max(1, n + available * (how.of == "set" and how.mode == "add"))
     raise DataError(
         f"{dataset}/{task.name}: contamination of {100 * rate:.4g}% ({how.of}) needs {wanted} anomalies for "
-        f"{len(task.train)} train images, but {how.source} has {available}; lower the rate (at most "
+        f"{n} train images, but {how.source} has {available}; lower the rate (at most "
         f'{int(1000 * min(most, 0.5)) / 10:g} % can be had), or set shortage = "cap" or "skip"'
     )
 
@@ -119,7 +167,7 @@ def shortfall(task: Task, dataset: str, how: Contamination) -> int:
     if how.source == "official" or not how.rate:
         return 0
     available = drawable(pool_of(task, how.source), task, dataset, how)
-    return max(0, how.count(len(task.train)) - available)
+    return max(0, how.count(normal_count(task, how)) - available)
 
 
 def _as_it_is(task: Task) -> tuple[Task, dict[str, Any]]:
@@ -176,7 +224,7 @@ def pool_of(task: Task, source: str) -> AnomalyPool:
     Parameters
     ----------
     source : str
-        ``"holdout"``, or any other that takes test anomalies.
+        ``"holdout"``, ``"transductive"`` (those of both splits), or any other that takes test anomalies.
 
     Raises
     ------
@@ -191,7 +239,12 @@ def pool_of(task: Task, source: str) -> AnomalyPool:
             )
         return AnomalyPool(task.anomaly_pool, np.arange(len(task.anomaly_pool)), task.anomaly_pool_types)
     positions = np.flatnonzero(task.test_labels == 1)
-    return AnomalyPool(task.test, positions, tuple(task.test_types[i] for i in positions))
+    types = tuple(task.test_types[i] for i in positions)
+    if source == "transductive" and task.anomaly_pool is not None:
+        before = len(task.anomaly_pool)
+        every = np.concatenate([np.arange(before), before + positions])
+        return AnomalyPool(task.anomaly_pool + task.test, every, (*task.anomaly_pool_types, *types))
+    return AnomalyPool(task.test, positions, types)
 
 
 def drawing_order(pool: AnomalyPool, draw: str, names: tuple[object, ...]) -> NDArray[np.int64]:
@@ -225,73 +278,3 @@ def drawable(pool: AnomalyPool, task: Task, dataset: str, how: Contamination) ->
     if how.draw == "one_class" and n:
         n = pool.types.count(_turns(pool, (how.seed, dataset, task.name))[0])
     return max(n - (how.source == "test" and n == len(pool.positions)), 0)
-
-
-class _Jittered(Source):
-    """Copies of the images of a view, made when they are read."""
-
-    def __init__(self, images: Images, names: tuple[object, ...]) -> None:
-        self._images, self._names = images, names
-        described = ["jitter 1", *map(str, names), images_identity(images)]
-        self.name = "jittered copies"
-        self.fingerprint = hashlib.sha256("\0".join(described).encode("utf-8", "surrogateescape")).hexdigest()
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def read(self, rows: NDArray[np.int64]) -> Pixels | list[Pixels]:
-        made = [self._copy(int(row)) for row in rows]
-        return np.stack(made) if len({one.shape for one in made}) == 1 else made
-
-    def _copy(self, row: int) -> Pixels:
-        digest = hashlib.sha256(
-            "/".join(map(str, (*self._names, row))).encode("utf-8", "surrogateescape")
-        ).digest()
-        noise = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-        return jitter(decoded_image(self._images, row), noise)
-
-
-def jittered(images: Images, *names: object) -> tuple[Images, Source]:
-    """Return jittered copies of a view's images, and their source, which the task must keep.
-
-    The noise depends on `names` and the position alone.
-    """
-    source = _Jittered(images, names)
-    return Images.of(source), source
-
-
-def jitter(pixels: Pixels, generator: np.random.Generator) -> Pixels:
-    """Return an image under light noise, as ADL contaminates its train sets.
-
-    It is resized to 256 x 256 where it is larger, gets Gaussian noise of standard deviation 2 (in 0..255), is
-    stretched so that its own least and greatest value become 0 and 255, cut to uint8, and saved as JPEG.
-
-    Parameters
-    ----------
-    pixels : ndarray, shape (h, w, 3), uint8
-
-    Returns
-    -------
-    ndarray, shape (256, 256, 3) or that of smaller `pixels`, uint8
-
-    References
-    ----------
-    Das, Pang, Bhuyan, "Adaptive Deviation Learning for Visual Anomaly Detection with Data Contamination",
-    WACV 2025; as in the authors' code (OpenCV: bilinear resize without antialiasing, JPEG quality 95). There
-    one global generator draws all noise; here each copy has its own, seeded by the draw and the position.
-    """
-    import torch
-    from PIL import Image
-
-    from bench.data.resize import resize_plainly
-
-    if min(pixels.shape[:2]) > SIDE:
-        channels = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
-        pixels = resize_plainly(channels, (SIDE, SIDE))[0].permute(1, 2, 0).numpy()
-    noisy = pixels + generator.normal(0.0, NOISE_SD, pixels.shape)
-    low, high = noisy.min(), noisy.max()
-    stretched = ((noisy - low) * 255.0 / max(high - low, np.finfo(np.float64).tiny)).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(stretched).save(file, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0")
-    with Image.open(file) as saved:
-        return np.asarray(saved.convert("RGB"))

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.core.errors import DataError
 from bench.data.source import Pixels, Source
 
 if TYPE_CHECKING:
     import torch
+
+    from bench.data.resize import InputView
 
 
 #: Height and width in pixels, or a function that resizes images (b, 3, h, w).
@@ -66,6 +69,8 @@ class Provider(Protocol):
     def pixels(self, source: Source, rows: NDArray[np.int64], size: Resizing | None) -> torch.Tensor: ...
 
     def network(self, backbone: str) -> TrainableNetwork: ...
+
+    def view(self, source: Source, row: int, backbone: str) -> InputView: ...
 
 
 class Images:
@@ -221,6 +226,28 @@ class Images:
             The backbone is unknown, is no network, or its weights are missing or not what they should be.
         """
         return self._bound().network(backbone)
+
+    def view(self, backbone: str) -> InputView:
+        """Return the size of a backbone's input, and which part of an image it shows.
+
+        It is that of the first image. Others differ only where images of several proportions are resized by
+        their shorter side.
+
+        Raises
+        ------
+        BackboneError
+            As for `features`.
+        DataError
+            There is no image, or it cannot be decoded.
+        """
+        provider = self._bound()
+        if not len(self):
+            raise DataError("there are no images; expected at least one")
+        source, row = self._source(int(self._which[0])), int(self._rows[0])
+        while isinstance(source, SealedView):
+            inner = source.images
+            source, row = inner._source(int(inner._which[row])), int(inner._rows[row])
+        return provider.view(source, row, backbone)
 
     def _bound(self) -> Provider:
         if self._provider is None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import operator
 from collections.abc import Sequence, Set
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -49,6 +52,9 @@ class InspectionSet(Dataset):
     categories: ClassVar[tuple[str, ...]] = ()
     #: (train, good test, anomalous test) images by category.
     expected: ClassVar[Any] = {}
+    #: One model for all categories: each trains on the images of all, and is tested on its own. A subclass
+    #: offers it by a parameter ``unified`` (`bench.core.cell.Cell.train_name`).
+    unified: bool = False
     #: A mask's pixels above this value are defective: 0, or 127 where masks were smoothed.
     mask_above: ClassVar[int] = 0
 
@@ -169,7 +175,12 @@ class InspectionSet(Dataset):
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def task(self, name: str) -> Task:
-        return self._task(name, self._category(name))
+        task = self._task(name, self._category(name))
+        if not self.unified:
+            return task
+        every = [self._category(each) for each in self.tasks()]
+        train = functools.reduce(operator.add, [Images.of(each.train_source) for each in every])
+        return replace(task, train=train, sources=(*task.sources, *(each.train_source for each in every)))
 
     def noisy_of(self, name: str, listing: Listing, anomalous: Set[str], *, what: str) -> Task:
         """Return the task of a listing whose train images are partly anomalous.

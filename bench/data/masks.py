@@ -27,7 +27,7 @@ def read_mask(root: Path, image: str, masks: tuple[str, ...], above: int = 0) ->
     DataError
         A mask cannot be read, or has another size than its image; the message names both.
     """
-    size = _size(root / image)
+    size = image_size(root / image)
     found = np.zeros(size[::-1], np.bool_)
     for mask in masks:
         values = mask_values(root / mask)
@@ -105,8 +105,14 @@ def empty_masks(root: Path, files: Sequence[str]) -> list[bool]:
     return [bool(kept[digest]) for digest in hashes]
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """Return (width, height) from an image's header."""
+def image_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) from an image's header.
+
+    Raises
+    ------
+    DataError
+        It cannot be read.
+    """
     from PIL import Image
 
     try:

@@ -27,6 +27,12 @@ def decoded_image(images: Images, position: int) -> Pixels:
     return source.read(row)[0]
 
 
+def image_name(images: Images, position: int) -> str:
+    """Return what a message should call one image of a view: its path, or its source and row."""
+    source, row = images._source(int(images._which[position])), int(images._rows[position])
+    return image_name(source.images, row) if isinstance(source, SealedView) else source.where(row)
+
+
 def images_identity(images: Images) -> str:
     """Return a sha256 (hex) of which images a view shows: the fingerprints of their sources and the rows."""
     digest = hashlib.sha256()

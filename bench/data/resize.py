@@ -6,6 +6,7 @@ Each of the two passes of a separable resize ends in whole grey levels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -15,6 +16,23 @@ from bench.data.source import Pixels
 
 Size = int | tuple[int, int]
 PixelArrays = Pixels | Sequence[Pixels]
+
+
+class InputView(NamedTuple):
+    """What a network sees of an image.
+
+    Attributes
+    ----------
+    height, width : int
+        Of its input, in pixels.
+    covers : (float, float, float, float) or None
+        The part of the image that it sees: top, left, height, width, as fractions of the image's; None is the
+        whole image.
+    """
+
+    height: int
+    width: int
+    covers: tuple[float, float, float, float] | None = None
 
 
 def to_tensor(pixels: Pixels, device: torch.device) -> torch.Tensor:

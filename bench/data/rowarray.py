@@ -87,4 +87,4 @@ class RowArray(Generic[Array]):
             return rows
         import torch
 
-        return torch.from_numpy(rows).to(self._values.device)
+        return torch.from_numpy(np.ascontiguousarray(rows)).to(self._values.device)

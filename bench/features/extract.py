@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bench.core.errors import BackboneError
-from bench.data.resize import PixelArrays, resize
+from bench.data.resize import InputView, PixelArrays, resize
 from bench.data.source import Source
 from bench.features.backbone import Backbone
 from bench.features.device import synchronise
@@ -31,6 +31,8 @@ class Extractor(Protocol):
     def pooled(self, pixels: PixelArrays) -> torch.Tensor: ...
 
     def maps(self, pixels: PixelArrays, layers: Sequence[str]) -> dict[str, torch.Tensor]: ...
+
+    def view(self, height: int, width: int) -> InputView: ...
 
 
 class Handcrafted:
@@ -81,6 +83,11 @@ class Handcrafted:
         raise BackboneError(
             f"backbone {self.backbone.name} has no feature maps ({', '.join(layers)}); choose a network"
         )
+
+    def view(self, height: int, width: int) -> InputView:
+        """Return what it sees of images of this size."""
+        del height, width
+        return InputView(self._spec.size, self._spec.size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.core.errors import BackboneError
-from bench.data.resize import PixelArrays
+from bench.data.resize import InputView, PixelArrays
 from bench.features.backbone import Backbone
 from bench.features.build import Built, build
 from bench.features.device import tune_allocator
@@ -29,6 +29,8 @@ CPU_BATCH, GPU_BATCH = 16, 256
 TOO_SMALL = ("size is too small", "greater than actual input size")
 
 Hook = Callable[[nn.Module, Any, Any], None]
+#: Rows and columns of a transformer's patches, None for other networks.
+Grid = tuple[int, int] | None
 
 
 class _Enough(Exception):
@@ -44,13 +46,18 @@ class FrozenNetwork:
     device : torch.device
     batch_size : int, optional
         16 on a CPU, 256 on a GPU; halved when memory runs out.
+    fold : bool
+        Fold each BatchNorm into the convolution before it; not in a network that is to be trained.
     """
 
-    def __init__(self, backbone: Backbone, device: torch.device, batch_size: int | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone, device: torch.device, batch_size: int | None = None, *, fold: bool = True
+    ) -> None:
         if device.type == "cpu":
             tune_allocator()
         self.backbone, self.device = backbone, device
-        self._built: Built = build(backbone, device)
+        self._built: Built = build(backbone, device, fold=fold)
+        self._unfolded: FrozenNetwork | None = None
         self.preprocess = self._built.preprocess
         self.batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
         self._checked = device.type != "cpu"
@@ -60,12 +67,24 @@ class FrozenNetwork:
     def on_host(self, pixels: PixelArrays) -> PixelArrays:
         return self.preprocess.on_host(pixels)
 
+    def view(self, height: int, width: int) -> InputView:
+        """Return what the network sees of images of this size."""
+        return self.preprocess.view(height, width)
+
     def pooled(self, pixels: PixelArrays) -> torch.Tensor:
         """Return feature vectors, shape (b, d), float32, on the device."""
-        spec = self._built.spec
-        if spec.layer is None:
+        layer = self._built.spec.layer
+        if layer is None:
             return self._run(pixels, ())[""]
-        return self._run(pixels, (spec.layer,), pool=True)[spec.layer]
+        return self._of((layer,))._run(pixels, (layer,), pool=True)[layer]
+
+    def _of(self, layers: Sequence[str]) -> FrozenNetwork:
+        """Return this network, or the same without folding where that changed a layer's output."""
+        if self._built.folded.isdisjoint(layers):
+            return self
+        if self._unfolded is None:
+            self._unfolded = FrozenNetwork(self.backbone, self.device, self.batch_size, fold=False)
+        return self._unfolded
 
     @property
     def module(self) -> nn.Module:
@@ -91,7 +110,10 @@ class FrozenNetwork:
         BackboneError
             A layer does not exist (the message lists the layers) or has no spatial map.
         """
-        return self._run(pixels, tuple(layers))
+        inside = tuple(layer for layer in layers if layer in self._built.folded)
+        rest = tuple(layer for layer in layers if layer not in inside)
+        found = self._run(pixels, rest) if rest else {}
+        return found | (self._of(inside)._run(pixels, inside) if inside else {})
 
     def _run(
         self, pixels: PixelArrays, layers: tuple[str, ...], *, pool: bool = False
@@ -127,8 +149,10 @@ class FrozenNetwork:
         """Run one batch; return the pooled output under "", or the wanted layers under their names."""
         autocast = self._precision != torch.float32
         taken: dict[str, torch.Tensor] = {}
+        patch = self._built.patch  # a transformer's; its tokens lie on this grid
+        grid = (images.shape[2] // patch[0], images.shape[3] // patch[1]) if patch else None
         hooks = [
-            self._module(layer).register_forward_hook(self._take(layer, layers, pool, taken))
+            self._module(layer).register_forward_hook(self._take(layer, len(layers), pool, grid, taken))
             for layer in layers
         ]
         try:
@@ -139,15 +163,21 @@ class FrozenNetwork:
                     return {"": self._finish(self._built.pooled(images))}
                 with contextlib.suppress(_Enough):
                     self._built.module(images)
-        except RuntimeError as error:
-            raise self._explained(error) from None
+        except (RuntimeError, AssertionError) as error:
+            raise self._explained(error, images) from None
         finally:
             for hook in hooks:
                 hook.remove()
         return taken
 
-    def _explained(self, error: RuntimeError) -> Exception:
-        """Return the error to raise instead: of images too small for the network, or the same."""
+    def _explained(self, error: Exception, images: torch.Tensor) -> Exception:
+        """Return the error to raise instead: of images whose size does not suit the network, or the same."""
+        size = " x ".join(map(str, images.shape[2:]))
+        if isinstance(error, AssertionError):  # of timm's transformers
+            return BackboneError(
+                f"backbone {self.backbone.name}: it takes no images of {size} px ({error}); give it "
+                "another resize and crop, or args = { dynamic_img_size = true }"
+            )
         if not any(words in str(error) for words in TOO_SMALL):
             return error
         return BackboneError(
@@ -158,17 +188,16 @@ class FrozenNetwork:
     @property
     def side(self) -> int:
         """Shorter side of the network's input, in pixels."""
-        given = self.preprocess.crop or self.preprocess.resize or 224
-        return given if isinstance(given, int) else min(given)
+        return self.preprocess.side
 
-    def _take(self, layer: str, layers: tuple[str, ...], pool: bool, taken: dict[str, torch.Tensor]) -> Hook:
+    def _take(self, layer: str, wanted: int, pool: bool, grid: Grid, taken: dict[str, torch.Tensor]) -> Hook:
         def hook(_module: nn.Module, _given: object, output: object) -> None:
             value = self._tensor(output, layer)
             # Reduced or copied at once: later in-place operations must not change it.
             taken[layer] = (
-                self._finish(self._pool(value)) if pool else self._spatial(value, layer).float().clone()
+                self._finish(self._pool(value)) if pool else self._spatial(value, layer, grid).float().clone()
             )
-            if len(taken) == len(layers) and not self._built.spec.compile:
+            if len(taken) == wanted and not self._built.spec.compile:
                 raise _Enough
 
         return hook
@@ -182,12 +211,13 @@ class FrozenNetwork:
             )
         return output
 
-    def _spatial(self, value: torch.Tensor, layer: str) -> torch.Tensor:
+    def _spatial(self, value: torch.Tensor, layer: str, grid: Grid = None) -> torch.Tensor:
         if value.ndim == 3:  # tokens: drop the class token, put the patches back on their grid
             tokens = value[:, self._built.prefix_tokens :]
             side = int(tokens.shape[1] ** 0.5)
-            if side * side == tokens.shape[1]:
-                return tokens.transpose(1, 2).reshape(len(value), -1, side, side)
+            high, wide = grid or (side, side)
+            if high * wide == tokens.shape[1]:
+                return tokens.transpose(1, 2).reshape(len(value), -1, high, wide)
         if value.ndim != 4:
             raise BackboneError(
                 f"backbone {self.backbone.name}: layer {layer!r} gives an output of shape "

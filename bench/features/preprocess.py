@@ -8,6 +8,7 @@ they agree to about one grey level.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.data.resize import PixelArrays, Size, resize, resized, stack, to_tensor
+from bench.core.determinism import cores
+from bench.data.resize import InputView, PixelArrays, Size, resize, resized, stack, to_tensor
 from bench.data.source import Pixels
 
 
@@ -43,11 +45,25 @@ class Preprocess:
     std: tuple[float, float, float]
     pipeline: Literal["device", "pil"] = "device"
 
+    @property
+    def side(self) -> int:
+        """Shorter side of the network's input, in pixels."""
+        given = self.crop or self.resize or 224
+        return given if isinstance(given, int) else min(given)
+
     def on_host(self, pixels: PixelArrays) -> PixelArrays:
-        """Do what belongs on the host, in the reading thread: all of it for ``pil``, else nothing."""
-        if self.pipeline == "device":
-            return pixels
-        return [_pil(image, self.resize, self.crop, self.interpolation) for image in pixels]
+        """Do what belongs on the host, in reading threads: all of it for ``pil``, else nothing."""
+        return pixels if self.pipeline == "device" else self._by_pil(pixels)
+
+    def _by_pil(self, pixels: PixelArrays) -> list[Pixels]:
+        def small(image: Pixels) -> Pixels:
+            return _pil(image, self.resize, self.crop, self.interpolation)
+
+        threads = min(8, cores(), len(pixels))
+        if threads < 2:
+            return [small(image) for image in pixels]
+        with ThreadPoolExecutor(threads) as pool:  # PIL releases Python's lock
+            return list(pool.map(small, pixels))
 
     def __call__(self, pixels: PixelArrays, device: torch.device) -> torch.Tensor:
         """Return the network's input.
@@ -78,11 +94,29 @@ class Preprocess:
 
     def shrink(self, pixels: torch.Tensor) -> torch.Tensor:
         """Resize and crop images of one size, (b, 3, h, w), uint8."""
+        if self.pipeline == "pil":
+            images = self._by_pil(pixels.permute(0, 2, 3, 1).cpu().numpy())
+            return stack([to_tensor(image[None], pixels.device) for image in images])
         if self.resize is not None:
             pixels = resize(
                 pixels, resized(pixels.shape[-2], pixels.shape[-1], self.resize), self.interpolation
             )
         return pixels if self.crop is None else centre_crop(pixels, self.crop)
+
+    def view(self, height: int, width: int) -> InputView:
+        """Return what a network sees of images of this size.
+
+        Where they are smaller than the crop, the input is padded, and its map is taken for the whole image.
+        """
+        tall, wide = (height, width) if self.resize is None else resized(height, width, self.resize)
+        if self.crop is None:
+            return InputView(tall, wide)
+        h, w = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+        if h > tall or w > wide or (h, w) == (tall, wide):
+            return InputView(h, w)
+        # As torchvision rounds.
+        top, left = round((tall - h) / 2.0), round((wide - w) / 2.0)
+        return InputView(h, w, (top / tall, left / wide, h / tall, w / wide))
 
 
 def on_device(

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from bench.core.errors import BackboneError, DataError
 from bench.core.files import cache_folder
 from bench.data.images import Resizing
-from bench.data.resize import resize, stack
+from bench.data.resize import InputView, resize, stack
 from bench.data.source import Source
 from bench.features.backbone import Backbone, Backbones
 from bench.features.device import synchronise, torch_threads
@@ -152,6 +152,12 @@ class FeatureProvider:
             found = self._collect(source, rows, self._resolve(backbone), tuple(dict.fromkeys(layers)))
             return {layer: found[f"map:{layer}"] for layer in layers}
 
+    def view(self, source: Source, row: int, backbone: str) -> InputView:
+        """Return what a backbone sees of an image; raises as `features` does."""
+        with self._clock():
+            image = source.read(np.array([row]))[0]
+            return self._extractor(self._resolve(backbone)).view(image.shape[0], image.shape[1])
+
     def pixels(self, source: Source, rows: Rows, size: Resizing | None) -> torch.Tensor:
         """Return images, shape (n, 3, h, w), uint8, on the device.
 
@@ -167,13 +173,7 @@ class FeatureProvider:
             return stack([_resized(image, size) for image in images]).contiguous()
 
     def network(self, backbone: str) -> Trainable:
-        """Return a new copy of a backbone's network, to be trained.
-
-        Raises
-        ------
-        BackboneError
-            The backbone is unknown or not a network, or its weights are missing or wrong.
-        """
+        """Return a new copy of a backbone's network, to be trained; raises as `features` does."""
         from bench.features.trainable import Trainable
 
         return Trainable(self._resolve(backbone), self.device)

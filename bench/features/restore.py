@@ -73,6 +73,16 @@ def folded_batchnorm(module: nn.Module) -> list[nn.BatchNorm2d]:
     ]
 
 
+def folding_note(module: nn.Module) -> tuple[str, ...]:
+    """Return what a record should say of folded BatchNorm layers that are trained; nothing without any."""
+    layers = len(folded_batchnorm(module))
+    said = (
+        f"{layers} BatchNorm layers were folded into the weights before them: their scale and shift are "
+        "trained on neutral statistics, which is not quite the training of the original network"
+    )
+    return (said,) if layers else ()
+
+
 def unfold_batchnorm(module: nn.Module, batches: Iterable[torch.Tensor]) -> int:
     """Give folded BatchNorm layers the statistics of images, and the scale and shift to match.
 

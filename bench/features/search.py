@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import timeit
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,10 @@ import numpy as np
 import torch
 
 _UNIT = 2.0**-24
+#: Rows beside the k + 1 of lowest bound that are looked at before all are.
+SPARE = 8
+#: Bounds of which only the least is compared first, on a CPU.
+_GROUP = 16
 _TINY = torch.finfo(torch.float64).tiny
 
 #: Number of the first row of a block of the bank, and lower bounds (queries, rows of the block), float32.
@@ -54,7 +59,7 @@ class Search:
         self.lengths = lengths(bank, budget) if cosine else None
         self.centre = torch.zeros(d, dtype=torch.float32, device=bank.device)
         if not cosine and m:
-            self.centre = bank.mean(0, dtype=torch.float64).float()
+            self.centre = bank.mean(0).float()  # any point will do: it only makes the bounds tighter
         # Shares of the budget: a block of the bank 1/4, queries 1/8, bounds 1/4; the rest for differences.
         self.bank_chunk = max(k + 8, min(m, budget // 4 // (4 * d + 4)))
         self.query_chunk = max(
@@ -73,14 +78,16 @@ class Search:
         stream = self._bounds(centred, excluded)
         # One block can be used twice; several would take too much memory and are computed again.
         blocks = list(stream) if self.kept is not None else None
-        bounds, candidates = self._lowest(blocks or stream, self.k + 1)
-        # One more than k: the least distance of all others.
-        last = own + (bounds[:, self.k].double() if bounds.shape[1] > self.k else torch.inf)
-        candidates = candidates[:, : self.k].sort(1).values  # so that ties are in order of index
-        distances, order = self._exact(queries, own_lengths, candidates).sort(dim=1, stable=True)
-        indices = candidates.gather(1, order)
-        reach = distances[:, -1] * (1 if own_lengths is None else 2)
-        unproven = torch.nonzero(~(reach < last)).flatten()
+        bounds, candidates = self._lowest(blocks or stream, self.k + 1 + SPARE)
+        distances, indices, reach = self._nearest_of(queries, own_lengths, candidates[:, : self.k])
+        unproven = torch.nonzero(~(reach < self._beyond(bounds, own, self.k))).flatten()
+        if SPARE and len(unproven) and bounds.shape[1] > self.k + 1:  # often a few more are enough
+            wide = bounds.shape[1] - 1 if bounds.shape[1] < len(self.bank) else bounds.shape[1]
+            part_lengths = None if own_lengths is None else own_lengths[unproven]
+            found = self._nearest_of(queries[unproven], part_lengths, candidates[unproven, :wide])
+            distances[unproven], indices[unproven], reach[unproven] = found
+            proven = found[2] < self._beyond(bounds[unproven], own[unproven], wide)
+            unproven = unproven[~proven]
         for part in torch.split(unproven, max(1, min(256, self.budget // 4 // (32 * len(self.bank))))):
             some = None if excluded is None else excluded[part]
             again = [(0, blocks[0][1][part])] if blocks else self._bounds(centred[part], some)
@@ -88,6 +95,23 @@ class Search:
             limit = reach[part] - own[part]
             distances[part], indices[part] = self._within(queries[part], part_lengths, again, limit)
         return distances, indices
+
+    def _nearest_of(
+        self, queries: torch.Tensor, own_lengths: torch.Tensor | None, candidates: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the k nearest among candidates (n, c): distances, indices, the k-th squared distance."""
+        candidates = candidates.sort(1).values  # so that ties are in order of index
+        distances, order = self._exact(queries, own_lengths, candidates).sort(dim=1, stable=True)
+        distances, order = distances[:, : self.k], order[:, : self.k]
+        reach = distances[:, -1] * (1 if own_lengths is None else 2)
+        return distances, candidates.gather(1, order), reach
+
+    @staticmethod
+    def _beyond(bounds: torch.Tensor, own: torch.Tensor, number: int) -> torch.Tensor:
+        """Return the least squared distance, (n,), of all rows but the `number` of lowest bound."""
+        if bounds.shape[1] <= number:
+            return torch.full_like(own, torch.inf)
+        return own + bounds[:, number].double()
 
     def _centred(self, rows: torch.Tensor, row_lengths: torch.Tensor | None) -> torch.Tensor:
         """Return the rows for the matrix product: relative to the bank's mean, or of unit length."""
@@ -120,9 +144,8 @@ class Search:
         if len(self.scratch) < size:
             self.scratch = torch.empty(size, dtype=torch.float32, device=centred.device)
         out: torch.Tensor = self.scratch[:size].view(len(centred), len(block))
-        if centred.device.type != "cpu":
+        if centred.device.type != "cpu" or not numpy_is_faster():
             return torch.mm(centred, block.T, out=out)
-        # numpy's BLAS uses the widest vector instructions of any processor, torch's only of its maker's.
         with blas_threads():
             np.matmul(centred.numpy(), block.numpy().T, out=out.numpy())
         return out
@@ -131,7 +154,7 @@ class Search:
         """Return the lowest bounds of each query in ascending order, and where they are."""
         best: list[torch.Tensor] = []
         for start, bounds in blocks:
-            values, at = bounds.topk(min(wanted, bounds.shape[1]), largest=False)
+            values, at = _lowest_of(bounds, min(wanted, bounds.shape[1]))
             at += start
             if best:
                 values, at = torch.cat([best[0], values], 1), torch.cat([best[1], at], 1)
@@ -148,7 +171,7 @@ class Search:
         n, c = candidates.shape
         out = torch.empty((n, c), dtype=torch.float64, device=queries.device)
         # Pieces small enough for a processor's cache, large enough to keep a GPU busy.
-        piece = 2**23 if queries.device.type == "cpu" else self.budget // 4
+        piece = 2**20 if queries.device.type == "cpu" else self.budget // 4
         step = max(1, min(piece, self.budget // 8) // (8 * c * max(1, queries.shape[1])))
         for start in range(0, n, step):
             part = slice(start, start + step)
@@ -156,12 +179,12 @@ class Search:
             apart = self.bank[rows].double()
             if own_lengths is None or self.lengths is None:
                 apart.sub_(queries[part, None])
-                out[part] = torch.linalg.vecdot(apart, apart)
+                out[part] = _lengths_squared(apart)
                 continue
             own, others = own_lengths[part][:, None], self.lengths[rows]
             apart.div_(others.clamp(min=_TINY)[:, :, None])
             apart.sub_(queries[part, None].double() / own.clamp(min=_TINY)[:, :, None])
-            cosine = torch.linalg.vecdot(apart, apart) / 2
+            cosine = _lengths_squared(apart) / 2
             out[part] = torch.where((own == 0) | (others == 0), 1.0, cosine)
         return out
 
@@ -193,6 +216,24 @@ class Search:
         return distance[first], at[first]
 
 
+def _lowest_of(bounds: torch.Tensor, wanted: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the lowest entries of each row and their places, as topk does.
+
+    On a CPU topk costs much more than a pass over the numbers. The lowest `wanted` entries lie in the
+    `wanted` groups whose least entries are lowest, so that it need only look into those.
+    """
+    groups = bounds.shape[1] // _GROUP
+    if bounds.device.type != "cpu" or groups < 4 * wanted:
+        return bounds.topk(wanted, largest=False)
+    whole = bounds[:, : groups * _GROUP].view(len(bounds), _GROUP, groups)
+    of = whole.amin(1).topk(wanted, largest=False).indices
+    places = (of[:, :, None] + groups * torch.arange(_GROUP)).flatten(1)
+    rest = torch.arange(groups * _GROUP, bounds.shape[1]).expand(len(bounds), -1)
+    places = torch.cat([places, rest], 1)
+    values, at = bounds.gather(1, places).topk(wanted, largest=False)
+    return values, places.gather(1, at)
+
+
 def lengths(rows: torch.Tensor, budget: int) -> torch.Tensor:
     """Return the Euclidean lengths of the rows, (n,), float64."""
     out = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
@@ -202,9 +243,17 @@ def lengths(rows: torch.Tensor, budget: int) -> torch.Tensor:
     return out
 
 
+def _lengths_squared(rows: torch.Tensor) -> torch.Tensor:
+    """Return the squared lengths, (n, c), of vectors (n, c, d), float64."""
+    if rows.device.type == "cpu":  # four times as fast as torch's vecdot
+        values = rows.numpy()
+        return torch.from_numpy(np.einsum("ncd,ncd->nc", values, values))
+    out: torch.Tensor = torch.linalg.vecdot(rows, rows)
+    return out
+
+
 def _squares(rows: torch.Tensor, row_lengths: torch.Tensor | None) -> torch.Tensor:
-    norms: torch.Tensor = torch.linalg.vecdot(rows, rows)
-    norms = norms.double()
+    norms: torch.Tensor = torch.linalg.vector_norm(rows, dim=1).double().square()
     if row_lengths is not None:
         norms[row_lengths == 0] = 1.0  # so that a zero vector is at cosine distance 1 from all
     return norms
@@ -215,6 +264,30 @@ def _blas() -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
+
+
+@functools.cache
+def numpy_is_faster() -> bool:
+    """Return whether numpy's matrix product is faster than torch's here, measured once in this process.
+
+    OpenBLAS knows many processors, but may be told to take one for another (``OPENBLAS_CORETYPE``); MKL uses
+    the widest vector instructions of its maker's processors only. Results do not depend on the choice.
+    """
+    left, right = torch.rand(256, 1024), torch.rand(512, 1024)
+    out = torch.empty(256, 512)
+
+    def by_numpy() -> None:
+        with blas_threads():
+            np.matmul(left.numpy(), right.numpy().T, out=out.numpy())
+
+    def by_torch() -> None:
+        torch.mm(left, right.T, out=out)
+
+    taken = []
+    for work in (by_numpy, by_torch):
+        work()  # the first call starts threads
+        taken.append(min(timeit.repeat(work, number=1, repeat=5)))
+    return taken[0] < taken[1]
 
 
 @contextlib.contextmanager

@@ -1,11 +1,6 @@
-"""What describes a backbone: the keys of a suite's ``[backbones.NAME]`` tables, and the papers' presets.
+"""What describes a backbone: the keys of a suite's ``[backbones.NAME]`` tables.
 
 Pure data, checked by pydantic; nothing here imports torch, so that planning a suite stays quick.
-
-References
-----------
-PANDA and DN2: Reiss et al., CVPR 2021; CAP: Gui et al., IJCAI 2022, resized as in the released scripts;
-PLUME: Hermary et al., WACV 2025, features pooled to 3072 entries.
 """
 
 from __future__ import annotations
@@ -24,8 +19,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 PixelCount = Annotated[int, Field(gt=0, le=4096)]
 HANDCRAFTED = ("pixels", "hog")
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -50,8 +43,13 @@ def _three(value: object) -> object:
     return [value] * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _size(value: object) -> object:
+    return None if value == "none" else _from_text(value)
+
+
 Three = Annotated[tuple[float, float, float], BeforeValidator(_three)]
 ImageSize = Annotated[PixelCount | tuple[PixelCount, PixelCount], BeforeValidator(_from_text)]
+Crop = Annotated[PixelCount | tuple[PixelCount, PixelCount] | None, BeforeValidator(_size)]
 
 
 class _Table(BaseModel):
@@ -75,13 +73,14 @@ class NetworkTable(_Table):
         Passed to ``timm.create_model`` or torchvision's builder; weights are named by `file` instead.
     file : str
         Local weights (safetensors, or a torch file that loads with ``weights_only=True``): absolute, beside
-        the suite, or in a folder of ``ANOBENCH_DATA``.
+        the suite, or in a folder of ``ANOBENCH_DATA``; ``"package:NAME/FILE"`` is a file of an installed
+        Python package.
     sha256 : str
         The expected hash of the file.
     resize : int or (int, int)
         Shorter side in pixels, or exact height and width.
-    crop : int or (int, int)
-        Centre crop in pixels.
+    crop : int, (int, int) or "none"
+        Centre crop in pixels. ``lite0[resize=[256,256],crop=none]`` sees whole images.
     interpolation : {"bilinear", "bicubic", "nearest", "lanczos"}
         Bilinear if `resize` is given; ``lanczos`` only with ``pipeline = "pil"``.
     mean, std : three numbers or one
@@ -99,7 +98,7 @@ class NetworkTable(_Table):
     pipeline : {"device", "pil"}
         Resize and crop in batches on the device, or one by one with PIL as the papers' scripts do.
     precision : {"float32", "bfloat16", "float16"}
-        Autocast, on a GPU only.
+        Autocast on a GPU; bfloat16 also on a CPU that has instructions for it. Elsewhere float32.
     compile : bool
         Run through ``torch.compile``.
     """
@@ -111,7 +110,7 @@ class NetworkTable(_Table):
     file: str | None = None
     sha256: str | None = None
     resize: ImageSize | None = None
-    crop: ImageSize | None = None
+    crop: Crop = None
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = None
     mean: Three | None = None
     std: Three | None = None
@@ -222,34 +221,6 @@ def explain(where: str, error: Any) -> str:
         lines.append(f"{where}: {key + ': ' if key else ''}{message}{given}")
     return "\n".join(dict.fromkeys(lines))
 
-
-def _paper(
-    weights: str, *, resize: int | tuple[int, int], crop: int | None = None, **more: Any
-) -> NetworkTable:
-    return NetworkTable(
-        torchvision=weights,
-        resize=resize,
-        crop=crop,
-        interpolation="bilinear",
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        **more,
-    )
-
-
-def _plume(weights: str, layer: str | None) -> NetworkTable:
-    # PLUME normalises by the statistics of the normal class; override mean and std for that.
-    return _paper(weights, resize=(224, 224), layer=layer, width=3072, norm="batchnorm")
-
-
-PRESETS: dict[str, NetworkTable] = {
-    "panda": _paper("resnet152/IMAGENET1K_V1", resize=256, crop=224, layer="layer4", pool="avg"),
-    "cap": _paper("resnet152/IMAGENET1K_V1", resize=256, crop=224, layer="layer4", pool="avg"),
-    "cap-mvtec": _paper("wide_resnet50_2/IMAGENET1K_V1", resize=256, crop=224, layer="layer4", pool="avg"),
-    "plume-resnet50": _plume("resnet50/IMAGENET1K_V1", "layer4"),
-    "plume-vgg16": _plume("vgg16/IMAGENET1K_V1", None),
-    "plume-convnext": _plume("convnext_base/IMAGENET1K_V1", "avgpool"),
-}
 
 _REGISTERED = re.compile(r"^@register_model(?:\([^\n]*\))?\s*\n(?:@[^\n]*\n)*def (\w+)\(", re.MULTILINE)
 

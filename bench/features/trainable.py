@@ -64,7 +64,7 @@ class Trainable:
             )
         plain = backbone.spec.model_copy(update={"compile": False, "precision": "float32"})
         self.backbone, self.device = backbone, device
-        self._network = FrozenNetwork(replace(backbone, spec=plain), device)
+        self._network = FrozenNetwork(replace(backbone, spec=plain), device, fold=False)
         self.module, self.preprocess = self._network.module, self._network.preprocess
         self.blocks = named_blocks(self.module)
         self.thawed: dict[str, nn.Parameter] = {}

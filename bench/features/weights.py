@@ -42,9 +42,11 @@ def why_not_had(backbone: Backbone) -> str:
 def is_here(backbone: Backbone) -> bool:
     """Return whether a backbone needs no download."""
     spec = backbone.spec
-    if not isinstance(spec, NetworkTable) or spec.file is not None:
+    if not isinstance(spec, NetworkTable):
         return True
     try:
+        if spec.file is not None:
+            return backbone.weights_file() is not None
         if spec.timm:
             repository, url = _timm_source(spec.timm)
             return bool(repository and _in_hub_cache(repository)) or bool(url and _in_torch_cache(url))

@@ -1,7 +1,7 @@
 """Image-level metrics: pure functions on labels and scores, on numpy alone.
 
 Scores may have any real range and be infinite; they are ordered, never squashed, clipped or repaired. All
-three metrics come from the counts of true and false positives at the distinct scores, so that one sort serves
+metrics come from the counts of true and false positives at the distinct scores, so that one sort serves
 them all. AUROC is a ratio of two integers, rounded once: it does not depend on the order of the images.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 #: The names of `image_metrics`, in the order in which reports show them.
-IMAGE_METRICS = ("auroc", "ap", "fpr95")
+IMAGE_METRICS = ("auroc", "ap", "fpr95", "f1max")
 
 #: True and false positives at each distinct threshold, from the highest to the lowest.
 Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -97,6 +97,29 @@ def fpr_at_tpr(labels: ArrayLike, scores: ArrayLike, tpr: float = 0.95) -> float
     return _fpr_at_tpr(_counts(labels, scores), tpr)
 
 
+def f1_max(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Return the largest F1 over all thresholds: an oracle's, as its threshold is chosen on the test set.
+
+    Calling every image anomalous has 2 p / (1 + p) already, p being the share of anomalies.
+
+    Parameters
+    ----------
+    labels, scores : array_like, shape (n,)
+        As for `auroc`.
+
+    Returns
+    -------
+    float
+        In (0, 1]; NaN if one of the two classes is missing.
+
+    Raises
+    ------
+    ValueError
+        As for `auroc`.
+    """
+    return _f1_max(_counts(labels, scores))
+
+
 def image_metrics(labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:
     """Return all image-level metrics of one task, for one sort.
 
@@ -108,8 +131,8 @@ def image_metrics(labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:
     Returns
     -------
     dict
-        ``auroc``, ``ap``, ``fpr95``, each in [0, 1]. Where one class is missing no metric is defined, and the
-        dictionary is empty: a record is JSON, which has no NaN.
+        ``auroc``, ``ap``, ``fpr95``, ``f1max``, each in [0, 1]. Where one class is missing no metric is
+        defined, and the dictionary is empty: a record is JSON, which has no NaN.
 
     Raises
     ------
@@ -117,7 +140,7 @@ def image_metrics(labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:
         As for `auroc`.
     """
     counts = _counts(labels, scores)
-    values = (_auroc(counts), _average_precision(counts), _fpr_at_tpr(counts, 0.95))
+    values = (_auroc(counts), _average_precision(counts), _fpr_at_tpr(counts, 0.95), _f1_max(counts))
     return {name: value for name, value in zip(IMAGE_METRICS, values, strict=True) if not np.isnan(value)}
 
 
@@ -175,6 +198,14 @@ def _average_precision(counts: Counts) -> float:
         return float("nan")
     true, false = counts
     return float(np.sum(np.diff(true, prepend=0) * (true / (true + false))) / anomalous)
+
+
+def _f1_max(counts: Counts) -> float:
+    anomalous, normal = _sizes(counts)
+    if not anomalous or not normal:
+        return float("nan")
+    true, false = counts
+    return float((2 * true / (true + false + anomalous)).max())
 
 
 def _fpr_at_tpr(counts: Counts, tpr: float) -> float:

@@ -14,10 +14,29 @@ from bench.core.cell import Record
 from bench.core.errors import AnobenchError
 from bench.core.plan import Plan, Row
 from bench.report.groups import CellGroup, Summary, groups_of, spread_over_seeds
-from bench.report.numbers import average_ranks, count, mean
+from bench.report.numbers import NBSP, average_ranks, count, mean
 
 #: How metrics are called in print, and those of which less is better.
-PRINTED, LOWER = {"auroc": "AUROC", "ap": "AP", "fpr95": "FPR95"}, ("fpr95",)
+PRINTED = {
+    "auroc": "AUROC",
+    "ap": "AP",
+    "fpr95": "FPR95",
+    "f1max": "F1max",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "pixel_f1max": "pixel F1max",
+    "aupro": "AUPRO",
+    "aupro5": f"AUPRO{NBSP}5{NBSP}%",
+    "aupimo": "AUPIMO",
+    "pixel_auroc_per_image": "pixel AUROC per image",
+    "aupro_per_image": "AUPRO per image",
+    "pixel_auroc_256": "pixel AUROC at 256",
+    "pixel_ap_256": "pixel AP at 256",
+    "pixel_f1max_256": "pixel F1max at 256",
+    "aupro_256": "AUPRO at 256",
+    "aupro5_256": f"AUPRO{NBSP}5{NBSP}% at 256",
+}
+LOWER = ("fpr95",)
 
 
 class Seconds(NamedTuple):

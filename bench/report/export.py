@@ -5,7 +5,8 @@ selector's brackets (``k=5,size=16``), defaults included, so that ``f"{method}[{
 every field that holds a comma they are quoted. ``seed`` is the method's; for a deterministic method it is the
 seed of the contamination's draw, and empty where nothing was drawn. ``value`` has all digits, and is empty
 where the cell failed, is missing, or has no such metric (only one class in the test set). Methods that choose
-among their training images have further lines (`bench.metrics.purification`). Timings and dates are left out,
+among their training images have further lines (`bench.metrics.purification`), and so have those with anomaly
+maps (`bench.metrics.pixel`). Timings and dates are left out,
 so that equal runs export equal bytes. A name that a spreadsheet would run as a formula has an apostrophe in
 front (`bench.report.csv`), which our own reading takes off.
 """
@@ -18,7 +19,8 @@ from bench.core.cell import Record
 from bench.core.plan import Entry, Plan
 from bench.core.selector import format_selector
 from bench.metrics.image import IMAGE_METRICS
-from bench.metrics.purification import PURIFICATION_METRICS
+from bench.metrics.pixel import MAP_METRICS
+from bench.metrics.purification import OVERLAP_METRICS, PURIFICATION_METRICS
 from bench.report.csv import as_text, csv_text
 from bench.report.groups import cell_seed
 
@@ -70,7 +72,8 @@ def export_rows(plan: Plan, records: Mapping[str, Record]) -> Iterator[tuple[str
             continue
         done.add((entry.row, entry.column, entry.rate, key))
         record = records.get(key)
-        chosen = [name for name in PURIFICATION_METRICS if record is not None and name in record.metrics]
+        more = (*PURIFICATION_METRICS, *OVERLAP_METRICS, *MAP_METRICS)
+        chosen = [name for name in more if record is not None and name in record.metrics]
         for metric in (*IMAGE_METRICS, *chosen):
             yield (
                 *place_fields(plan, entry),

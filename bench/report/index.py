@@ -7,16 +7,16 @@ from pathlib import Path
 
 from bench.report.markdown import blocks, escape
 from bench.report.numbers import NOTHING, points
-from bench.report.overview import Overview
+from bench.report.overview import Overview, in_order
 
 #: The first line of an index; a README without it is somebody's own and is left alone.
 MARK = "<!-- Written by anobench report; do not edit. -->"
 _HEAD = ("Leaderboard", "Methods", "Data sets", "Cells", "State", "Best method")
 _ABOUT = (
-    "One line for each leaderboard in this folder. A page is made from archived records alone "
-    "(`anobench report SUITE`); beside it lies its tidy CSV with every cell and metric. *Best method* "
-    "has the highest AUROC averaged over data sets and contamination rates; the page says which "
-    "differences from it are real."
+    "One line for each leaderboard in this folder, the largest first (methods × tasks × rates), those where "
+    "no method is told from chance last. A page is made from archived records alone (`anobench report "
+    "SUITE`); beside it lies its tidy CSV with every cell and metric. *Best method* has the highest AUROC "
+    "averaged over data sets and contamination rates; the page says which differences from it are real."
 )
 _PUBLISHED = "[published.csv](published.csv) holds the numbers that papers print, each with its source."
 
@@ -38,7 +38,9 @@ def index(results: Path, found: Mapping[str, Overview]) -> str | None:
     path = results / "README.md"
     if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(MARK):
         return None
-    pages = sorted(page.stem for page in results.glob("*.md") if page.name != "README.md")
+    lying = {page.stem for page in results.glob("*.md") if page.name != "README.md"}
+    pages = [suite for suite, _ in in_order(found) if suite in lying]
+    pages += sorted(lying.difference(pages))
     empty = [NOTHING] * (len(_HEAD) - 1)
     lines = [
         index_line(found[suite]) if suite in found else _joined([f"[{suite}]({suite}.md)", *empty])
@@ -69,6 +71,8 @@ def index_line(found: Overview) -> str:
 def _best(found: Overview) -> str:
     if found.best_auroc is None:
         return f"{NOTHING} (one method to rank)" if found.ranked else NOTHING
+    if found.chance:
+        return f"{NOTHING} (none is told from chance)"
     return f"{' and '.join(map(escape, found.best))} ({points(found.best_auroc)})"
 
 

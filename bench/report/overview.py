@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -94,11 +95,33 @@ class Overview:
     tables: tuple[OverviewTable, ...] = ()
 
     @property
+    def chance(self) -> bool:
+        """Whether no method that ranks is told from chance.
+
+        One is where at some rate its average's interval, or without one two standard deviations over seeds
+        below it, lies above an AUROC of 50.
+        """
+        overall = [each.table for each in self.tables if each.metric == "auroc" and not each.dataset]
+        return bool(overall) and not any(_lowest(table) > 0.5 for table in overall)
+
+    @property
     def datasets(self) -> dict[str, str]:
         """The data sets, and how they are called: with a word on generated ones."""
         synthetic = {column.dataset for column in self.columns if column.synthetic}
         names = {column.dataset: column.title or column.dataset for column in self.columns}
         return {name: f"{title} (synthetic)" if name in synthetic else title for name, title in names.items()}
+
+
+def _lowest(table: Table) -> float:
+    """Return the highest lower end of the averages of the rows that rank."""
+    at = next((i for i, column in enumerate(table.columns) if column.kind == "points"), None)
+    cells = [row.cells[at] for row in table.rows if at is not None and not row.section]
+    ends = [
+        each.interval[0] if each.interval else each.value - 2 * (each.spread or 0)
+        for each in cells
+        if isinstance(each.value, float)
+    ]
+    return max(ends, default=0.0)
 
 
 def to_json(found: Overview) -> str:
@@ -137,6 +160,21 @@ def read_overview(path: Path) -> Overview:
     if any(row is None or not 0 <= row < len(found.rows) for row in shown):
         raise ArchiveError(f"{path} has tables with methods that it does not list; {again}")
     return found
+
+
+def in_order(found: Mapping[str, Overview]) -> list[tuple[str, Overview]]:
+    """Return suites and their overviews in the order in which they are listed.
+
+    The largest first, by methods times tasks times rates; behind them those in which no method is told from
+    chance.
+    """
+
+    def weight(item: tuple[str, Overview]) -> tuple[bool, int, str]:
+        suite, about = item
+        rates = len({each.rate for each in about.tables})
+        return about.chance, -len(about.rows) * len(about.columns) * rates, suite
+
+    return sorted(found.items(), key=weight)
 
 
 def overviews(results: Path) -> dict[str, Overview]:

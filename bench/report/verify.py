@@ -22,6 +22,8 @@ from bench.core.errors import ArchiveError
 from bench.core.files import cache_folder, write_atomically
 from bench.metrics.image import IMAGE_METRICS, image_metrics
 
+#: Metrics that older records do not have.
+SINCE = ("f1max",)
 #: Sums may be rounded differently on another machine.
 TOLERANCE = 1e-9
 
@@ -68,8 +70,9 @@ def _verified(archive: Archive, record: Record) -> Record:
         archive.report(f"{record.cell}: its numbers cannot be checked: {error}")
         return replace(record, flags=(*record.flags, "its numbers cannot be checked: no scores that fit"))
     different = [name for name in IMAGE_METRICS if not _same(record.metrics.get(name), metrics.get(name))]
-    if not different:
-        return record
+    if set(different) <= set(SINCE) and not set(different).intersection(record.metrics):
+        # An older record.
+        return replace(record, metrics={**record.metrics, **metrics}) if different else record
     told = ", ".join(
         f"{name} {_shown(record.metrics.get(name))} where its scores give {_shown(metrics.get(name))}"
         for name in different

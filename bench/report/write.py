@@ -17,6 +17,7 @@ from bench.report.figures.kinds import standard
 from bench.report.hints import flipped
 from bench.report.index import index
 from bench.report.leaderboard.leaderboard import leaderboard, summary_table
+from bench.report.leaderboard.thresholds import thresholds_csv
 from bench.report.overview import overviews, to_json
 from bench.report.page.page import PAGE, page
 from bench.report.page.tables import overview
@@ -61,18 +62,21 @@ def write_reports(
 ) -> Outcome:
     """Write the reports of a suite from its plan and records alone, then the indexes of the folder.
 
-    They are ``<suite>.md``, ``<suite>.csv``, ``<suite>.json`` and ``figures/<suite>-<kind>.svg`` in the
-    results folder, and its ``README.md`` and ``index.html`` unless these are somebody else's. Differences up
-    to `rope` (share of 1) are none for practical purposes.
+    They are ``<suite>.md``, ``<suite>.csv``, ``<suite>.json``, ``<suite>-thresholds.csv`` where methods have
+    calibration scores, and ``figures/<suite>-<kind>.svg`` in the results folder, and its ``README.md`` and
+    ``index.html`` unless these are somebody else's. Differences up to `rope` (share of 1) are none for
+    practical purposes.
     """
     results = archive.results
     board = results / f"{plan.suite}.md"
     evidence = Evidence(Board(plan, records), archive, rope=rope)
-    figures = standard(plan, records, published=published, blocks=evidence.blocks)
+    figures = standard(plan, records, published=published, blocks=evidence.blocks, archive=archive)
     for figure in figures:
         write_text(results / figure.path, figure.svg)
     write_text(board, leaderboard(plan, records, published=published, evidence=evidence, figures=figures))
     write_text(results / f"{plan.suite}.csv", export_csv(plan, records))
+    if decisions := thresholds_csv(evidence.board, archive):
+        write_text(results / f"{plan.suite}-thresholds.csv", decisions)
     about = overview(evidence, figures=[figure.path.name for figure in figures])
     write_text(results / f"{plan.suite}.json", to_json(about))
     # The page carries the figures, and comes last.

@@ -18,6 +18,7 @@ from bench.core.cell import Cell, Record
 from bench.run.claims import Claims, PeerRuns
 from bench.run.ending import Ending
 from bench.run.executors.base import Event, Executor, Extracted, Finished, Job, Lost, Slot
+from bench.run.pixels import MapReader
 from bench.run.progress import ProgressTracker
 from bench.run.retry import Retries, failed_result
 from bench.run.schedule import Dispatcher
@@ -64,6 +65,8 @@ class Driver:
     tracker : ProgressTracker, optional
     loading : mapping, optional
         Seconds that a worker takes to read a group's features (`bench.run.units.loading_seconds`).
+    maps : MapReader, optional
+        Measures the anomaly maps of finished cells.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Driver:
         max_failures: int | None = None,
         tracker: ProgressTracker | None = None,
         loading: Mapping[FeatureGroup, float] | None = None,
+        maps: MapReader | None = None,
     ) -> None:
         self._executor, self._resolver, self._ending = executor, resolver, ending
         self._peers, self._alone = PeerRuns(archive, claims, known or {}), alone
@@ -88,7 +92,7 @@ class Driver:
         self._dispatcher = Dispatcher(
             work, devices=len(executor.slots()), loading=lambda group: seconds.get(group, 0.0)
         )
-        self._writer = RecordWriter(archive)
+        self._writer = RecordWriter(archive, maps)
         self._tracker = tracker or ProgressTracker("", [])
         self._out: dict[int, _Out] = {}
         self._again: deque[Job] = deque()
@@ -96,7 +100,7 @@ class Driver:
         self._most: dict[str, int] = {}
         self._peaks: dict[tuple[object, ...], int] = {}
         self._numbers = itertools.count()
-        self._failures = 0
+        self._failures = set[str]()
 
     def run(self) -> Generator[Record, None, None]:
         """Run; yield each record once it is written, and those that other drivers wrote meanwhile.
@@ -111,7 +115,7 @@ class Driver:
             with contextlib.suppress(KeyboardInterrupt):
                 yield from self._loop()
             self._ending.why = self._ending.why or ("interrupted" if self._left() else "")
-            yield from self._writer.written(wait=True)
+            yield from self._written(wait=True)
         finally:
             self._executor.close()
             self._writer.close()
@@ -131,7 +135,7 @@ class Driver:
             for event in self._executor.events(TICK):
                 self._tracker.event(event)
                 self._handle(event)
-            yield from self._writer.written()
+            yield from self._written()
             yield from self._poll_peers()
             self._tracker.update(self._dispatcher.seconds_left, self._ending.why)
 
@@ -240,9 +244,17 @@ class Driver:
         record = result.record
         self._tracker.finished(record)
         self._writer.write(result, self._peers.release)
-        if record.status == "failed":
-            self._failures += 1
-            if self._failures == self._max_failures:
+        self._count_failure(record)
+
+    def _written(self, *, wait: bool = False) -> Iterator[Record]:
+        for record in self._writer.written(wait=wait):
+            self._count_failure(record)  # its maps may be what they should not
+            yield record
+
+    def _count_failure(self, record: Record) -> None:
+        if record.status == "failed" and record.cell.key not in self._failures:
+            self._failures.add(record.cell.key)
+            if len(self._failures) == self._max_failures:
                 self._ending.ask("failures")
 
     def _retry(self, cell: Cell, *, fresh: bool = False, alone: bool = False) -> None:

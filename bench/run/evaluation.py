@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.cell import Cell, Record, Value
-from bench.core.determinism import derive_seed
+from bench.core.cell import Cell, Record, Timing, Value
 from bench.core.errors import AnobenchError, ScoreError, kind_of, plain_text, said
 from bench.core.truth import Truth
+from bench.data.audit import identities
 from bench.data.images import Images
 from bench.data.task import Task
 from bench.features.provider import FeatureProvider, FeatureUsage
@@ -22,8 +22,9 @@ from bench.metrics.image import auroc
 from bench.metrics.purification import purification_metrics
 from bench.run.failure import place_of
 from bench.run.measure import CellTimeout, PeakMemory
+from bench.run.spool import MapSink, shown_order, spooled
 from bench.suite.resolve import ResolvedMethod
-from bench.train.method import Method, returned_scores
+from bench.train.method import Method, Scores, returned_scores
 
 log = logging.getLogger(__name__)
 
@@ -74,15 +75,10 @@ class CellRun:
 
 
 class Shuffled:
-    """Images in an order that says nothing about their labels, and that order.
-
-    Test folders are sorted by defect, and drawn anomalies come after the normal images: positions would give
-    the labels away. The order depends on the task alone, so it is the same for all methods.
-    """
+    """Images in an order that says nothing about their labels, and that order (`shown_order`)."""
 
     def __init__(self, images: Images, cell: Cell, part: str) -> None:
-        seed = derive_seed("order", part, cell.task_name, bits=31)
-        self.order = np.random.default_rng(seed).permutation(len(images))
+        self.order = shown_order(cell, part, len(images))
         self.images = images[self.order]
 
 
@@ -101,7 +97,26 @@ def purified(cell_run: CellRun) -> dict[str, float]:
     if purification is None or truth is None or len(truth) != len(cell_run.train.order):
         return {}
     checked = purification.checked(len(cell_run.train.images))
-    return purification_metrics(truth[cell_run.train.order], checked.kept, checked.scores)
+    labels = truth[cell_run.train.order]
+    return purification_metrics(labels, checked.kept, checked.scores, checked.rate)
+
+
+def overlapped(cell_run: CellRun, scores: NDArray[np.float64]) -> dict[str, float]:
+    """Return the AUROC without the test anomalies that were trained on, where some but not all were.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n_test,)
+        In the order of the task's test images.
+    """
+    task, source = cell_run.task, cell_run.cell.contamination.source
+    if source not in ("test_overlap", "jittered") or not cell_run.cell.contamination.rate:
+        return {}
+    seen = np.isin(identities(task.test)[0], identities(task.train)[0]) & (task.test_labels == 1)
+    labels = task.test_labels[~seen]
+    if not seen.any() or not labels.any() or np.isnan(scores).any():
+        return {}
+    return {"auroc_unseen": auroc(labels, scores[~seen])}
 
 
 def failed(cell_run: CellRun, error: BaseException) -> Result:
@@ -162,12 +177,80 @@ class ChosenScores(NamedTuple):
     flags: tuple[str, ...] = ()
 
 
-def choose(returned: object, labels: NDArray[np.uint8], selection: str) -> ChosenScores:
+def scored(
+    cell_run: CellRun, sink: MapSink | None, clock: Callable[[], float]
+) -> tuple[Scores, NDArray[np.float64], float]:
+    """Score the test images; anomaly maps, if there are any, go part by part to the sink.
+
+    Returns
+    -------
+    returned : Scores
+    scores : ndarray, shape (n,), float64
+        In the order of ``cell_run.test``.
+    seconds : float
+        That the method took, making the parts of its maps included, writing them not.
+
+    Raises
+    ------
+    ScoreError
+        Scores or maps are not what they should be, or cannot be written.
+    """
+    n, started = len(cell_run.truth.labels), clock()
+    returned = returned_scores(cell_run.method.score(cell_run.test.images))
+    seconds, scores = clock() - started, [np.empty(0)]
+    with spooled(sink, cell_run.cell.key, n, returned.covers) as maps:
+        for given, part in returned.each_part(n):
+            scores.append(given)
+            # An oracle's maps belong to none of its candidates.
+            if maps is not None and part is not None and not returned.candidates:
+                maps.add(part)
+        if returned.parts is not None:
+            seconds = clock() - started - (maps.seconds if maps else 0.0)
+    return returned, np.concatenate(scores), seconds
+
+
+def record_of(
+    cell_run: CellRun,
+    chosen: ChosenScores,
+    scores: NDArray[np.float64],
+    timing: Timing,
+    params: Mapping[str, Value],
+) -> Record:
+    """Return the record of a cell that was scored, but for its metrics, which the driver computes.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n_test,)
+        In the order of the task's test images.
+    """
+    task = cell_run.task
+    return Record(
+        status="ok",
+        truth=cell_run.truth.identity,
+        metrics=purified(cell_run) | overlapped(cell_run, scores),
+        candidates=chosen.candidates,
+        counts={
+            "train": len(task.train),
+            "train_anomalous": int(task.train_labels.sum()) if task.train_labels is not None else 0,
+        },
+        contamination=cell_run.drawn,
+        flags=(
+            *chosen.flags,
+            *cell_run.flags,
+            *too_few_images(params, len(cell_run.train.images)),
+            *checked_notes(cell_run.method.notes),
+        ),
+        timing=timing,
+        memory=cell_run.memory.read(),
+        **cell_run.header,
+    )
+
+
+def choose(
+    returned: Scores, given: NDArray[np.float64], labels: NDArray[np.uint8], selection: str
+) -> ChosenScores:
     """Return the scores of a record: the method's, or for an oracle the candidate that the labels favour."""
-    checked = returned_scores(returned)
-    given = checked.checked(len(labels))
-    checked.check_maps(len(labels))
-    candidates = checked.checked_candidates(len(labels))
+    candidates = returned.checked_candidates(len(labels))
     if not candidates:
         return ChosenScores(given)
     if selection != "oracle":

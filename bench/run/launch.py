@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from bench.run.progress import ProgressTracker, View, quiet
 from bench.suite.registry import Registry
 from bench.suite.resolve import Resolver
 from bench.suite.suite import Suite
+from bench.suite.sweep import GivenContamination, contamination_table
 
 if TYPE_CHECKING:
     from bench.report.results import Results
@@ -95,18 +96,22 @@ def _drive(
     from bench.run.claims import Claims
     from bench.run.driver import Driver
     from bench.run.ending import Ending
+    from bench.run.leavings import removed
+    from bench.run.pixels import MapReader
     from bench.run.units import loading_seconds
 
     archive, todo, resolver = prepared.archive, prepared.todo, Resolver(prepared.registry)
     devices = pick_devices(options)
-    setup = _setup(prepared.suite, prepared.registry, options, devices)
     costs = _costs(prepared, devices[0])
     claims = Claims(archive.root / "claims")
+    maps = archive.root / "maps" / claims.name
+    setup = replace(_setup(prepared.suite, prepared.registry, options, devices), maps=str(maps))
     tracker = ProgressTracker(prepared.suite.name, [], total=len(todo), driver=claims.name, doing="starting")
     tracker.file = archive.root / "status" / f"{prepared.suite.name}-{claims.name[:8]}.json"
     tracker.update(0.0)
     with (
         contextlib.closing(tracker),
+        removed(maps),
         Ending(options.budget, lambda why: say(REASONS[why])) as ending,
         view(tracker) as shown,
     ):
@@ -127,6 +132,7 @@ def _drive(
             max_failures=options.max_failures,
             tracker=tracker,
             loading=loading_seconds(work, costs),
+            maps=MapReader(prepared.registry, maps, archive.results, keep=options.keep == "maps"),
         )
         try:
             with contextlib.closing(driver.run()) as records:
@@ -194,6 +200,7 @@ def run(
     methods: str | Sequence[str] = (),
     name: str | None = None,
     backbone: str | None = None,
+    contamination: GivenContamination | None = None,
     folders: Sequence[str | Path] = (),
     fresh: bool = False,
     retry_failed: bool = False,
@@ -215,6 +222,8 @@ def run(
         What the leaderboard is called.
     backbone : str, optional
         For methods that name none.
+    contamination : float, sequence of float or mapping, optional
+        A rate, rates, or the keys of a suite's ``[contamination]``; instead of the suite's.
     folders : sequence of str or Path
         Your own bench folders; the working directory is searched too.
     fresh, retry_failed : bool
@@ -253,9 +262,11 @@ def run(
         methods=[methods] if isinstance(methods, str) else methods,
         name=name,
         backbone=backbone,
+        contamination=None if contamination is None else contamination_table(contamination),
         fresh=fresh,
         retry_failed=retry_failed,
         retime=chosen.timing == "exclusive",
+        keep_maps=chosen.keep == "maps",
     )
     why = launch(prepared, chosen, view=live.view, say=live.say) if show else launch(prepared, chosen)
     found = prepared.results()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 from bench.core.archive import Archive
 from bench.core.errors import ArchiveError
@@ -11,6 +15,17 @@ from bench.core.files import sweep, sweep_temporary
 from bench.run.claims import lives
 from bench.run.contain.leftover import end_abandoned
 from bench.run.progress import Snapshot
+
+
+@contextlib.contextmanager
+def removed(folder: Path) -> Iterator[None]:
+    """Remove a folder after the block, and the one around it if it is empty."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()
 
 
 def sweep_left(archive: Archive) -> None:
@@ -25,6 +40,10 @@ def sweep_left(archive: Archive) -> None:
         folders += [archive.root / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     for folder in folders:
         sweep(folder)
+    with contextlib.suppress(OSError), os.scandir(archive.root / "maps") as entries:
+        for entry in entries:
+            if not re.fullmatch("[0-9a-f]{32}", entry.name) or not lives(archive.root / "claims", entry.name):
+                shutil.rmtree(entry.path, ignore_errors=True)
     for path in (archive.root / "status").glob("*.json"):
         with contextlib.suppress(OSError):
             try:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
@@ -76,6 +76,7 @@ def find_suite(
     *,
     name: str | None = None,
     backbone: str | None = None,
+    contamination: Mapping[str, Any] | None = None,
 ) -> Suite:
     """Return the suite of a name or path, or one made of selectors.
 
@@ -85,6 +86,8 @@ def find_suite(
         What its leaderboard is called, instead of the file's stem or ``adhoc``.
     backbone : str, optional
         For methods that name none, instead of the suite's.
+    contamination : mapping, optional
+        The keys of a suite's table, instead of the suite's.
 
     Raises
     ------
@@ -95,13 +98,14 @@ def find_suite(
         _check_name(name, registry)
     if suite is not None:
         found = suite if isinstance(suite, Suite) else load_suite(registry.suite_path(str(suite)))
-        return found.with_(name=name, backbone=backbone)
+        return found.with_(name=name, backbone=backbone, contamination=contamination)
     if not (datasets and methods):
         raise SuiteError(
             "give a suite (anobench list suites shows them), or both --dataset and --method, "
             "e.g. anobench run -d digits -m 'dn2[backbone=pixels]'"
         )
-    more = {} if backbone is None else {"backbone": backbone}
+    more: dict[str, Any] = {} if backbone is None else {"backbone": backbone}
+    more |= {} if contamination is None else {"contamination": contamination}
     return adhoc_suite(list(datasets), list(methods), name=name or "adhoc", **more)
 
 
@@ -126,9 +130,11 @@ def prepare(
     methods: Sequence[str] = (),
     name: str | None = None,
     backbone: str | None = None,
+    contamination: Mapping[str, Any] | None = None,
     fresh: bool = False,
     retry_failed: bool = False,
     retime: bool = False,
+    keep_maps: bool = False,
 ) -> Prepared:
     """Plan a suite and look up which records exist.
 
@@ -138,9 +144,9 @@ def prepare(
         A stock suite's name, a file, or None for one made of the selectors.
     datasets, methods : sequence of str
         Selectors that pick a part of the suite.
-    name, backbone : str, optional
+    name, backbone, contamination : optional
         See `find_suite`.
-    fresh, retry_failed, retime : bool
+    fresh, retry_failed, retime, keep_maps : bool
         See `compare`.
 
     Raises
@@ -148,16 +154,33 @@ def prepare(
     SuiteError, SelectorError, BackboneError, DataError
         As in `bench.suite.grid.make_plan`.
     """
-    found = find_suite(suite, registry, datasets, methods, name=name, backbone=backbone)
+    found = find_suite(
+        suite, registry, datasets, methods, name=name, backbone=backbone, contamination=contamination
+    )
     plan = make_plan(found, registry)
-    records, todo = compare(plan, archive, fresh=fresh, retry_failed=retry_failed, retime=retime)
+    records, todo = compare(
+        plan,
+        archive,
+        fresh=fresh,
+        retry_failed=retry_failed,
+        retime=retime,
+        calibrate=found.file.thresholds is not None,
+        keep_maps=keep_maps,
+    )
     if suite is not None and (datasets or methods):
         todo = narrow(plan, todo, datasets, methods)
     return Prepared(found, registry, archive, plan, records, todo)
 
 
 def compare(
-    plan: Plan, archive: Archive, *, fresh: bool = False, retry_failed: bool = False, retime: bool = False
+    plan: Plan,
+    archive: Archive,
+    *,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    retime: bool = False,
+    calibrate: bool = False,
+    keep_maps: bool = False,
 ) -> tuple[dict[str, Record], tuple[Cell, ...]]:
     """Return the records of a plan that exist, by key, and the cells that are left.
 
@@ -169,6 +192,10 @@ def compare(
         Run failed cells again; otherwise a failure is a result.
     retime : bool
         Run cells again that were timed beside other cells.
+    calibrate : bool
+        Run cells again that were not asked for calibration scores.
+    keep_maps : bool
+        Run cells again that have anomaly maps which were not kept.
     """
     cells = {entry.cell.key: entry.cell for entry in plan.entries}
     records = archive.load_all(cells)
@@ -177,7 +204,14 @@ def compare(
     again = {
         key
         for key, record in records.items()
-        if (retry_failed and record.status == "failed") or (retime and PACKED in record.flags)
+        if (retry_failed and record.status == "failed")
+        or (retime and PACKED in record.flags)
+        or (calibrate and record.status == "ok" and "calibration" not in record.counts)
+        or (
+            keep_maps
+            and "regions" in record.counts
+            and not (archive.results / "maps" / f"{key}.npy").exists()
+        )
     }
     return records, tuple(cell for key, cell in cells.items() if key not in records or key in again)
 

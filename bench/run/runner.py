@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,31 +11,33 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.core.cell import Cell, Record, Timing
+from bench.core.cell import Cell, Timing
 from bench.core.determinism import CELL_THREADS, cores, derive_seed
 from bench.core.errors import AnobenchError, said
 from bench.core.truth import Truth
-from bench.data.contaminate import contaminate
 from bench.data.task import Task
 from bench.features.backbone import Backbones
 from bench.features.device import deterministic, fix_threads, seed_everything
 from bench.features.provider import FeatureProvider
+from bench.run.calibrate import Arrays
 from bench.run.contain.containment import Contained, Containment, flags_of_changes
 from bench.run.evaluation import (
     CellRun,
     Result,
     Shuffled,
-    checked_notes,
     choose,
     failed,
     features_from,
-    purified,
-    too_few_images,
+    record_of,
+    scored,
     train_images,
 )
 from bench.run.measure import PeakMemory, synchronised_seconds, time_limit
+from bench.run.shared import SharedFits
+from bench.run.spool import MapSink
 from bench.run.verdict import evaluated, kept, record_header
 from bench.suite.auxiliary import AuxiliaryImages, auxiliary_images
+from bench.suite.keys import How
 from bench.suite.registry import Registry
 from bench.suite.resolve import ResolvedMethod, Resolver
 from bench.suite.suite import Limits
@@ -94,6 +97,12 @@ class Runner:
         self.truths: dict[str, Truth] = {}
         #: Whether records get their metrics here; where a driver gives them it does not ask twice.
         self.evaluates = True
+        #: Where anomaly maps go; without one they are checked and dropped.
+        self.spool: MapSink | None = None
+        #: Folds and how they are used, where calibration scores are wanted; and those that were made, by key.
+        self.calibration: tuple[int, How] | None = None
+        self.arrays: dict[str, Arrays] = {}
+        self._shared = SharedFits()
         self.containment = Containment()
         self._auxiliary: dict[object, dict[str, AuxiliaryImages]] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
@@ -112,14 +121,25 @@ class Runner:
             try:
                 with time_limit(self.limits.cell_seconds):
                     self._prepare(cell_run)
-                    started = synchronised_seconds(self.device)
-                    cell_run.method.fit(cell_run.train.images)
-                    seconds, usage = synchronised_seconds(self.device) - started, cell_run.meter.usage()
-                    cell_run.fitted(seconds, usage, features=usage.seconds)
+                    self._shared.fit(cell_run, lambda: synchronised_seconds(self.device))
                     result = self._finish(cell_run)
             except BaseException as error:
                 result = failed(cell_run, self.containment.own(error))
         return self._told(result, contained)
+
+    def fitted(self, cell: Cell) -> CellRun:
+        """Return a cell whose method is fitted, for other images than its test images.
+
+        Raises
+        ------
+        Exception
+            Whatever the method or its data raise.
+        """
+        cell_run = self._begin(cell)
+        with self.containment.around(cell.method):
+            self._prepare(cell_run)
+            cell_run.method.fit(cell_run.train.images)
+        return cell_run
 
     def run_together(self, cells: Sequence[Cell]) -> Iterator[Result]:
         """Run cells that differ only in task, contamination and seed, and fit their heads together.
@@ -216,12 +236,11 @@ class Runner:
 
     def _finish(self, cell_run: CellRun) -> Result:
         """Score the test images and make the record."""
-        task, started = cell_run.task, synchronised_seconds(self.device)
-        returned = cell_run.method.score(cell_run.test.images)
-        seconds, usage = synchronised_seconds(self.device) - started, cell_run.meter.usage()
-        labels = cell_run.truth.labels
+        labels, started = cell_run.truth.labels, synchronised_seconds(self.device)
+        returned, given, seconds = scored(cell_run, self.spool, lambda: synchronised_seconds(self.device))
+        usage = cell_run.meter.usage()
         params = cell_run.resolved.innermost.params if cell_run.resolved else {}
-        chosen = choose(returned, labels[cell_run.test.order], cell_run.header["selection"])
+        chosen = choose(returned, given, labels[cell_run.test.order], cell_run.header["selection"])
         scores = np.empty(len(labels), np.float64)
         scores[cell_run.test.order] = chosen.scores
         timing = Timing(
@@ -232,38 +251,17 @@ class Runner:
             features_from=features_from(cell_run.fit_usage, usage),
             wall=max(0.0, cell_run.wall + time.perf_counter() - started),
         )
-        identity = cell_run.truth.identity
-        self.truths.setdefault(identity, cell_run.truth)
-        record = Record(
-            status="ok",
-            truth=identity,
-            metrics=purified(cell_run),
-            candidates=chosen.candidates,
-            counts={
-                "train": len(task.train),
-                "train_anomalous": int(task.train_labels.sum()) if task.train_labels is not None else 0,
-            },
-            contamination=cell_run.drawn,
-            flags=(
-                *chosen.flags,
-                *cell_run.flags,
-                *too_few_images(params, len(cell_run.train.images)),
-                *checked_notes(cell_run.method.notes),
-            ),
-            timing=timing,
-            memory=cell_run.memory.read(),
-            **cell_run.header,
-        )
+        self.truths.setdefault(cell_run.truth.identity, cell_run.truth)
+        record = record_of(cell_run, chosen, scores, timing, params)
+        wanted, make = self.calibration, functools.partial(self._make, cell=cell_run.cell)
+        record, self.arrays[cell_run.cell.key] = self._shared.calibrated(cell_run, record, make, wanted)
         return record, scores
 
     def _open(self, cell: Cell) -> tuple[Task, dict[str, Any]]:
         """Open the cell's task, contaminated; the last one stays open, as cells come grouped by task."""
         wanted = (cell.dataset, cell.task, cell.contamination)
         if self._task is None or self._task[0] != wanted:
-            dataset, how = self.registry.open_dataset(cell.dataset), cell.contamination
-            official = how.source == "official" and how.rate
-            task = dataset.noisy_task(cell.task, how.rate) if official else dataset.task(cell.task)
-            self._task = (wanted, *contaminate(task, cell.dataset, how))
+            self._task = (wanted, *self.registry.open_task(cell))
         return self._task[1], self._task[2]
 
     def open_task(self, cell: Cell) -> Task:
@@ -290,7 +288,7 @@ class Runner:
         if resolved.adapter.name not in self._limited:
             self._limited.add(resolved.adapter.name)
             fix_threads(self._threads)
-        seed = derive_seed("method", cell.seed, cell.task_name, cell.contamination.rate, bits=31)
+        seed = derive_seed("method", cell.seed, cell.train_name, cell.contamination.rate, bits=31)
         seed_everything(seed)
         method = resolved.make()
         method.device, method.seed = self.device, seed

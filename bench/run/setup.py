@@ -13,6 +13,8 @@ from pydantic import TypeAdapter
 from bench.core.determinism import CELL_THREADS
 from bench.core.errors import ArchiveError
 from bench.features.backbone import Backbones, NetworkTable
+from bench.run.spool import SpoolFolder
+from bench.suite.keys import How
 from bench.suite.registry import Registry
 from bench.suite.suite import Limits, Suite
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from bench.run.runner import Runner
 
 #: Schema of `Setup.to_json`.
-SETUP_VERSION = 1
+SETUP_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,10 @@ class Setup:
         Of forward passes on the CPU; None is all cores.
     repeats : int
         Timed runs of each cell after a warm-up (`bench.run.timing`); 0 is one run without a warm-up.
+    calibration : tuple of (int, str), or None
+        Folds of the training images, and how they are used, for calibration scores (`bench.run.calibrate`).
+    maps : str
+        The folder for anomaly maps (`bench.run.spool`); empty if nobody reads them.
     """
 
     folders: tuple[str, ...]
@@ -60,6 +66,8 @@ class Setup:
     extraction_threads: int | None = None
     repeats: int = 0
     path_folders: tuple[str, ...] = ()
+    calibration: tuple[int, How] | None = None
+    maps: str = ""
 
     @classmethod
     def of(cls, suite: Suite, folders: Iterable[Path], **more: Any) -> Self:
@@ -71,7 +79,12 @@ class Setup:
                 (name, table.model_dump_json(exclude_unset=True)) for name, table in file.backbones.items()
             ),
             suite_folder=None if suite.folder is None else str(suite.folder),
-            **{"limits": file.limits, "storage": file.feature_storage, **more},
+            **{
+                "limits": file.limits,
+                "storage": file.feature_storage,
+                "calibration": file.thresholds and (file.thresholds.folds, file.thresholds.how),
+                **more,
+            },
         )
 
     def runner(self) -> Runner:
@@ -84,7 +97,7 @@ class Setup:
         """
         from bench.run.runner import Runner
 
-        return Runner(
+        runner = Runner(
             self.registry(),
             self.known_backbones(),
             device=self.device,
@@ -93,6 +106,9 @@ class Setup:
             threads=self.threads,
             extraction_threads=self.extraction_threads,
         )
+        runner.calibration = self.calibration
+        runner.spool = SpoolFolder(Path(self.maps)) if self.maps else None
+        return runner
 
     def known_backbones(self) -> Backbones:
         """Return the suite's own backbones and the built-in ones."""

@@ -30,11 +30,14 @@ def timed(runner: Runner, cell: Cell, repeats: int = REPEATS) -> Result:
     record, scores = runner.run(cell)
     if record.timing is None or record.timing.wall > LONG:
         return record, scores
-    times = []
-    for _ in range(repeats):
-        again = runner.run(cell)[0].timing
-        if again is not None:
-            times.append(again)
+    times, wanted, runner.calibration = [], runner.calibration, None
+    try:
+        for _ in range(repeats):
+            again = runner.run(cell)[0].timing
+            if again is not None:
+                times.append(again)
+    finally:
+        runner.calibration = wanted
     if len(times) < repeats:
         return record, scores
     fit, score = median(each.fit for each in times), median(each.score for each in times)

@@ -154,7 +154,14 @@ def grouped(
 
     These have the same data set, method and parameters; they move up to the first of them.
     """
-    cells = list(todo)
+    models: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
+    cells = []
+    for cell in todo:
+        if cell.train_name != cell.task_name:  # one model for several tasks
+            models[*_kind(cell), cell.contamination, cell.seed].append(cell)
+        else:
+            cells.append(cell)
+    yield from models.values()
     if most == 1:
         yield from ([cell] for cell in cells)
         return

@@ -18,7 +18,7 @@ from bench.core.cell import Cell, Record
 from bench.core.errors import ScoreError, kind_of, said
 from bench.core.truth import Truth
 from bench.metrics.image import image_metrics
-from bench.metrics.purification import PURIFICATION_METRICS
+from bench.metrics.purification import OVERLAP_METRICS, PURIFICATION_METRICS
 
 if TYPE_CHECKING:
     from bench.suite.resolve import ResolvedMethod
@@ -70,7 +70,8 @@ def evaluated(record: Record, scores: NDArray[Any] | None, truth: Truth | None) 
         metrics = image_metrics(truth.labels, scores)
     except (ScoreError, ValueError) as error:
         return failed_by(record, error)
-    chosen = {name: record.metrics[name] for name in PURIFICATION_METRICS if name in record.metrics}
+    own = (*PURIFICATION_METRICS, *OVERLAP_METRICS)
+    chosen = {name: record.metrics[name] for name in own if name in record.metrics}
     counts = {"test": len(truth.labels), "test_anomalous": int(truth.labels.sum())}
     return replace(
         record,

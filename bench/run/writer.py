@@ -18,6 +18,7 @@ from bench.core.errors import ScoreError
 from bench.core.files import readable, write_atomically
 from bench.core.truth import Truth
 from bench.run.executors.base import Finished
+from bench.run.pixels import MapReader
 from bench.run.verdict import evaluated, failed_by
 from bench.train.checkpoint import Checkpoints
 
@@ -26,10 +27,17 @@ THREADS, MOST_WAITING = 8, 64
 
 
 class RecordWriter:
-    """Writes records into an archive, and the logs of failed cells."""
+    """Writes records into an archive, and the logs of failed cells.
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
+    Parameters
+    ----------
+    archive : Archive
+    maps : MapReader, optional
+        Measures anomaly maps, in the threads that write.
+    """
+
+    def __init__(self, archive: Archive, maps: MapReader | None = None) -> None:
+        self._archive, self._maps = archive, maps
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="write")
         self._writing: deque[Future[Record]] = deque()
         self._truths: dict[str, Truth] = {}
@@ -64,7 +72,14 @@ class RecordWriter:
             write_atomically(log_file, readable(result.log).encode(), durable=False)
         elif log_file.exists():
             log_file.unlink(missing_ok=True)
-        written = self._archive.write(record, result.scores, self._truths.get(record.truth))
+        scores, beside, truth = result.scores, dict(result.arrays), self._truths.get(record.truth)
+        if self._maps is not None and (maps := self._maps.file(key, result.maps)) is not None:
+            if truth is not None and scores is not None and record.status == "ok":
+                record, more = self._maps.measured(record, truth, maps, scores)
+                beside |= more
+                scores = scores if record.status == "ok" else None
+            maps.unlink(missing_ok=True)
+        written = self._archive.write(record, scores, truth, beside)
         if record.error is None or record.error["kind"] != "timeout":
             Checkpoints.of_cell(key).remove()
         on_written(key)

@@ -13,9 +13,9 @@ import logging
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bench.core.cell import Value
+from bench.core.cell import Cell, Value
 from bench.core.errors import (
     AdapterError,
     AnobenchError,
@@ -29,12 +29,14 @@ from bench.core.errors import (
 )
 from bench.core.files import is_file
 from bench.core.selector import Selector, parse
+from bench.data.contaminate import contaminate
 from bench.data.walk import OnDisk
 from bench.suite.adapter import Adapter, Kind
 from bench.suite.adapterfile import BASES, FOLDERS, read_adapter
 
 if TYPE_CHECKING:
     from bench.data.dataset import Dataset
+    from bench.data.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -203,6 +205,18 @@ class Registry:
                 params = adapter.check(selector.params, name)
                 self._opened[name] = adapter.load()(**self._with_paths(adapter, params))
         return self._opened[name]
+
+    def open_task(self, cell: Cell) -> tuple[Task, dict[str, Any]]:
+        """Return a cell's task, contaminated, and what was drawn (`Record.contamination`)."""
+        dataset, how = self.open_dataset(cell.dataset), cell.contamination
+        if (how.rate or how.reserve) and cell.train_name != cell.task_name:
+            raise DataError(
+                f"{cell.dataset}: one model for all tasks cannot be contaminated, since anomalies are drawn "
+                f"task by task; contaminate {cell.dataset.partition('[')[0]} itself, or leave the rate at 0"
+            )
+        official = how.source == "official" and how.rate
+        task = dataset.noisy_task(cell.task, how.rate) if official else dataset.task(cell.task)
+        return contaminate(task, cell.dataset, how)
 
     def _with_paths(self, adapter: Adapter, params: dict[str, Value]) -> dict[str, Value]:
         """Return a data set's parameters with relative paths found in `path_folders`."""

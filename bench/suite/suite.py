@@ -13,17 +13,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bench.core.checks import file_name, short
-from bench.core.contamination import PRESETS, UNKNOWN_PRESETS, Draw, Shortage
 from bench.core.errors import SelectorError, SuiteError, did_you_mean, said
 from bench.core.files import working_directory
 from bench.core.selector import Selector, expand, parse
 from bench.features.backbone import NetworkTable
+from bench.features.presets import DEFAULT
+from bench.suite.keys import ContaminationTable, SuiteTable, ThresholdsTable
 
 Scalar = str | int | float | bool
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class AdapterTable(BaseModel):
@@ -47,33 +44,11 @@ class AdapterTable(BaseModel):
         return data
 
 
-class ContaminationTable(_Table):
-    """The long form of the contamination rates; see `bench.core.contamination.Contamination`."""
-
-    rates: tuple[float, ...] = Field(min_length=1, strict=False)
-    preset: Literal["adl", "llbnad", "softpatch", "softpatch-overlap", "deepsad", "hscl"] | None = None
-    of: Literal["set", "normals"] = "set"
-    mode: Literal["add", "replace"] = "add"
-    source: Literal["default", "holdout", "test", "test_overlap", "jittered", "official"] = "default"
-    draw: Draw = "uniform"
-    shortage: Shortage = "error"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_preset(cls, data: object) -> object:
-        """Fill in from a preset what the table does not set."""
-        if isinstance(data, dict) and isinstance(data.get("preset"), str):
-            if reason := UNKNOWN_PRESETS.get(data["preset"]):
-                raise ValueError(f"the preset {data['preset']!r} cannot be given: {reason}")
-            return {**PRESETS.get(data["preset"], {}), **data}
-        return data
-
-
 #: Seconds of a limit, at most: three years.
 LONGEST = 1e8
 
 
-class Limits(_Table):
+class Limits(SuiteTable):
     """What a cell may cost.
 
     Attributes
@@ -91,7 +66,7 @@ class Limits(_Table):
     cell_memory: float | None = Field(default=None, gt=0, le=2**30)
 
 
-class SuiteFile(_Table):
+class SuiteFile(SuiteTable):
     """The keys of a suite file."""
 
     title: str = ""
@@ -100,10 +75,11 @@ class SuiteFile(_Table):
     methods: tuple[str | AdapterTable, ...] = Field(min_length=1, strict=False)
     contamination: ContaminationTable = ContaminationTable(rates=(0.0,))
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
-    backbone: str = "default"
+    backbone: str = DEFAULT
     backbones: dict[str, NetworkTable] = Field(default_factory=dict)
     feature_storage: Literal["float32", "float16"] = "float32"
     limits: Limits = Limits()
+    thresholds: ThresholdsTable | None = None
 
     @field_validator("contamination", mode="before")
     @classmethod
@@ -154,13 +130,24 @@ class Suite:
     def title(self) -> str:
         return self.file.title or self.name
 
-    def with_(self, *, name: str | None = None, backbone: str | None = None) -> Suite:
-        """Return the suite under another name, or with another backbone for methods that name none."""
-        if backbone is None:
-            return replace(self, name=name or self.name)
-        text = f"# --backbone {backbone}\n{self.text}"
-        file = self.file.model_copy(update={"backbone": backbone})
-        return replace(self, name=name or self.name, text=text, file=file)
+    def with_(
+        self,
+        *,
+        name: str | None = None,
+        backbone: str | None = None,
+        contamination: Mapping[str, Any] | None = None,
+    ) -> Suite:
+        """Return the suite under another name, with another backbone for methods that name none, or dirtier."""
+        text, changed = self.text, dict[str, Any]()
+        if backbone is not None:
+            text, changed["backbone"] = f"# --backbone {backbone}\n{text}", backbone
+        if contamination is not None:
+            text = f"# --contamination {_toml(contamination)}\n{text}"
+            asked = {"datasets": ["-"], "methods": ["-"], "contamination": contamination}
+            changed["contamination"] = _validate(asked, "--contamination").contamination
+        return replace(
+            self, name=name or self.name, text=text, file=self.file.model_copy(update=changed)
+        )
 
 
 def load_suite(path: Path) -> Suite:
@@ -202,6 +189,8 @@ def adhoc_suite(datasets: list[str], methods: list[str], *, name: str = "adhoc",
 def _toml(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
     if isinstance(value, bool):
         return str(value).lower()
     return (
@@ -228,6 +217,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "contamination": ContaminationTable,
     "limits": Limits,
     "backbones": NetworkTable,
+    "thresholds": ThresholdsTable,
 }
 
 

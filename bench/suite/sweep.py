@@ -2,14 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bench.core.contamination import Contamination
-from bench.core.errors import DataError, SuiteError
+from bench.core.errors import DataError, SuiteError, did_you_mean
 from bench.data.contaminate import check_supply, shortfall
 from bench.data.dataset import Dataset
 from bench.data.task import Task
-from bench.suite.suite import ContaminationTable
+from bench.suite.keys import ContaminationTable
+
+
+#: What a contamination given as text may say beside its rates.
+_KEYS = ("preset", "of", "mode", "source", "draw", "shortage")
+#: A contamination as Python gives it: a rate, rates, or the keys of a suite's table.
+GivenContamination = float | Sequence[float] | Mapping[str, Any]
+
+
+def contamination_table(given: GivenContamination | Sequence[str]) -> dict[str, Any]:
+    """Return what a command line or a program says of contamination, as the table of a suite.
+
+    Parameters
+    ----------
+    given : float, sequence or mapping
+        A rate; rates; the table itself; or texts such as ``"0,0.1,20%"`` and ``"source=test,draw=one_class"``.
+
+    Raises
+    ------
+    SuiteError
+        A text is neither a rate nor one of the keys, a key is there twice, or there is no rate.
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    if isinstance(given, int | float):
+        return {"rates": [float(given)]}
+    table: dict[str, Any] = {"rates": []}
+    for each in (part for one in given for part in (one.split(",") if isinstance(one, str) else [one])):
+        key, equals, value = str(each).partition("=")
+        if not equals:
+            table["rates"].append(_rate(str(each)))
+        elif key.strip() not in _KEYS or key.strip() in table:
+            again = "is given twice" if key.strip() in table else f"is not known{did_you_mean(key, _KEYS)}"
+            raise SuiteError(f"--contamination {each}: {key.strip()!r} {again}")
+        else:
+            table[key.strip()] = value.strip()
+    if not table["rates"]:
+        raise SuiteError("--contamination has no rate; give some, e.g. --contamination 0,0.1,source=test")
+    return table
+
+
+def _rate(text: str) -> float:
+    try:
+        return float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        raise SuiteError(
+            f"--contamination {text!r}: expected rates such as 0,0.1,20% or one of {', '.join(_KEYS)} with a "
+            "value, e.g. source=test"
+        ) from None
 
 
 def sweep(

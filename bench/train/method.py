@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -20,57 +20,149 @@ if TYPE_CHECKING:
     from bench.train.checkpoint import Checkpoints
 
 
+#: Which part of an image its map covers: top, left, height, width, as fractions of the image's.
+Covers = tuple[float, float, float, float]
+
+#: An array's maps are handed on in parts of about so many values.
+PART_VALUES = 1 << 22
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
     """Anomaly scores: one number an image, higher = more anomalous, any real range.
+
+    A method with many maps hands them over in parts (`streamed`), so that they never lie in memory together.
 
     Parameters
     ----------
     image : tensor, array or sequence, shape (n,)
         Infinities are allowed; NaN makes the cell fail.
     maps : array or tensor, shape (n, h, w), optional
-        Anomaly maps at any resolution.
+        Anomaly maps at any resolution, any real range.
     candidates : mapping of str to scores, optional
         Other choices (an epoch, a hyper-parameter), for methods whose `selection` is ``"oracle"``: the runner
         keeps the one with the best AUROC on the test set, as some papers do, and the row never ranks.
+    covers : tuple of float, optional
+        Which part of the image the maps cover: (top, left, height, width) as fractions of its height and
+        width; None is the whole image. Pixels outside take the score of the nearest pixel inside.
+    parts : iterable, optional
+        See `streamed`, which is the way to set it.
     """
 
     image: torch.Tensor | NDArray[Any] | Sequence[float]
     maps: torch.Tensor | NDArray[Any] | None = None
     candidates: Mapping[str, torch.Tensor | NDArray[Any] | Sequence[float]] | None = None
+    covers: Covers | None = None
+    parts: Iterable[tuple[Any, Any]] | None = None
+
+    @classmethod
+    def streamed(cls, parts: Iterable[tuple[Any, Any]], covers: Covers | None = None) -> Scores:
+        """Return scores whose maps come in parts.
+
+        Parameters
+        ----------
+        parts : iterable of (scores, maps)
+            In the order of the test images: image scores, shape (b,), and maps, shape (b, h, w) of real
+            numbers, h and w the same in all parts. A generator is read once, while the method's time runs.
+        covers : tuple of float, optional
+            As in the class.
+
+        Examples
+        --------
+        >>> def parts():
+        ...     for start in range(0, len(test), 8):
+        ...         maps = self.distance_maps(test[start : start + 8])
+        ...         yield maps.amax((1, 2)), maps
+        >>> return Scores.streamed(parts())
+        """
+        return cls((), covers=covers, parts=parts)
 
     def checked(self, n: int) -> NDArray[np.float64]:
-        """Return the image scores as (n,) float64 on the host.
+        """Return the image scores as (n,) float64 on the host; parts are read, and their maps dropped.
 
         Raises
         ------
         ScoreError
             Wrong shape or number, not real numbers, NaN, or whole numbers beyond float64; says which.
         """
+        if self.parts is not None:
+            return np.concatenate([np.empty(0), *(scores for scores, _ in self.each_part(n))])
         return _checked(self.image, n)
 
     def checked_candidates(self, n: int) -> dict[str, NDArray[np.float64]]:
         """Return the candidates as `checked` does; empty if there are none."""
         return {plain_text(str(name), 200): _checked(v, n) for name, v in (self.candidates or {}).items()}
 
-    def check_maps(self, n: int) -> None:
-        """Check that there is one anomaly map for each of `n` images.
+    def each_part(self, n: int) -> Iterator[tuple[NDArray[np.float64], NDArray[Any] | None]]:
+        """Yield image scores (b,) float64 and maps (b, h, w) on the host, checked, in the images' order.
 
         Raises
         ------
         ScoreError
-            Wrong shape or number, not real numbers, or NaN.
+            As for `checked`; maps of a wrong shape or number, or NaN; `covers` is no part of an image.
         """
-        if self.maps is None:
+        _check_covers(self.covers)
+        if self.parts is None:
+            scores = _checked(self.image, n)
+            if self.maps is None:
+                yield scores, None
+                return
+            maps = _maps_on_host(self.maps, n)
+            step = max(1, PART_VALUES // max(1, maps[0].size)) if n else 1
+            for start in range(0, n, step):
+                yield scores[start : start + step], _without_nan(maps[start : start + step])
             return
-        maps = _on_host(self.maps, "anomaly maps")
-        if maps.ndim != 3 or len(maps) != n or 0 in maps.shape[1:]:
-            raise ScoreError(
-                f"expected {n} anomaly maps of shape ({n}, h, w), got shape {maps.shape}; "
-                "score() must return one map for each test image, or none"
-            )
-        if np.isnan(maps).any():
-            raise ScoreError("anomaly maps are NaN somewhere; a value may be infinite but must be a number")
+        done, shape = 0, None
+        for part in _pairs(self.parts):
+            maps = _maps_on_host(part[1], None)
+            if shape not in (None, maps.shape[1:]) or done + len(maps) > n:
+                raise ScoreError(
+                    f"parts of maps must make {n} maps of one shape; after {done} of shape {shape} came "
+                    f"{maps.shape}"
+                )
+            done, shape = done + len(maps), maps.shape[1:]
+            yield _checked(part[0], len(maps)), _without_nan(maps)
+        if done != n:
+            raise ScoreError(f"expected scores and maps of {n} images in all parts together, got {done}")
+
+
+def _pairs(parts: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    for part in parts:
+        if not isinstance(part, tuple | list) or len(part) != 2:
+            raise ScoreError(f"each part must be a pair (image scores, maps), got {type(part).__name__}")
+        yield part[0], part[1]
+
+
+def _maps_on_host(given: Any, n: int | None) -> NDArray[Any]:
+    maps = _on_host(given, "anomaly maps")
+    if maps.ndim != 3 or len(maps) != (len(maps) if n is None else n) or 0 in maps.shape[1:]:
+        many = "b" if n is None else str(n)
+        raise ScoreError(
+            f"expected {many} anomaly maps of shape ({many}, h, w), got shape {maps.shape}; "
+            "score() must return one map for each test image, or none"
+        )
+    return maps
+
+
+def _without_nan(maps: NDArray[Any]) -> NDArray[Any]:
+    if maps.dtype.kind == "f" and np.isnan(maps).any():
+        raise ScoreError("anomaly maps are NaN somewhere; a value may be infinite but must be a number")
+    return maps
+
+
+def _check_covers(covers: object) -> None:
+    if covers is None:
+        return
+    try:
+        top, left, height, width = (float(each) for each in covers)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        top = left = height = width = -1.0
+    good = min(top, left) >= 0 and min(height, width) > 0 and max(top + height, left + width) <= 1 + 1e-9
+    if not good:
+        raise ScoreError(
+            f"covers must be (top, left, height, width) as fractions of the image, got {covers!r}; "
+            "a centre crop of 224 of 256 pixels is (0.0625, 0.0625, 0.875, 0.875)"
+        )
 
 
 def returned_scores(returned: object) -> Scores:
@@ -182,6 +274,10 @@ class Method(ABC):
     #: runner, used by `bench.Training`.
     checkpoints: Checkpoints | None = None
     progress: Callable[[str, int, int], None] | None = None
+    #: Whether its training asks `mix_losses`, which a wrapper may set, for the loss (h,) of a mini-batch: of
+    #: each image's loss as a normal and as an anomalous one, both (h, b), and the number of the epoch from 0.
+    steerable: ClassVar[bool] = False
+    mix_losses: Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor] | None = None
 
     @abstractmethod
     def fit(self, train: Images) -> None:

@@ -30,10 +30,13 @@ class Purification:
         In the order of the training images.
     scores : ndarray, shape (n,), optional
         The scores it filtered by, higher = more anomalous; None if it used none.
+    rate : float, optional
+        The contamination rate that it estimated, a share of the training images in [0, 1].
     """
 
     kept: NDArray[np.bool_]
     scores: NDArray[np.float32 | np.float64] | None = None
+    rate: float | None = None
 
     def checked(self, n: int) -> Purification:
         """Return it with the shapes and types for `n` training images.
@@ -41,7 +44,7 @@ class Purification:
         Raises
         ------
         ScoreError
-            Wrong shape or type, no image kept, or a score that is NaN; says which.
+            Wrong shape or type, no image kept, a score that is NaN, or a rate that is none; says which.
         """
         kept = np.asarray(self.kept)
         if kept.dtype != np.bool_ or kept.shape != (n,):
@@ -50,7 +53,10 @@ class Purification:
             )
         if n and not kept.any():
             raise ScoreError(f"a purification kept none of {n} training images")
-        return Purification(kept, None if self.scores is None else Scores(self.scores).checked(n))
+        if self.rate is not None and not 0 <= self.rate <= 1:
+            raise ScoreError(f"a purification's rate must lie in 0 to 1, got {self.rate}")
+        rate = None if self.rate is None else float(self.rate)
+        return Purification(kept, None if self.scores is None else Scores(self.scores).checked(n), rate)
 
 
 class Wrapper(Method):
@@ -129,6 +135,58 @@ class Wrapper(Method):
 
     def score(self, test: Images) -> Scores:
         return self.final.score(test)
+
+    def held_out_scores(
+        self, train: Images, folds: int, *names: object, among: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float64]:
+        """Return scores of the training images, shape (n,), each by a base that was not trained on it.
+
+        Methods that keep their training images find each of them again, at distance 0. With fewer than two
+        folds, or than two images a fold, one base is trained on all and scores all.
+
+        Parameters
+        ----------
+        folds : int
+            The images are dealt to so many, by the seed.
+        *names
+            Distinguish several such rounds of one cell.
+        among : ndarray, shape (n,), bool, optional
+            The images to train on; all are scored.
+
+        Raises
+        ------
+        FitError
+            The base cannot be trained on so few.
+        """
+        n, used = len(train), np.ones(len(train), np.bool_) if among is None else among
+        if folds < 2 or used.sum() < 2 * folds:
+            base = self.new_base("held out", *names, "all")
+            base.fit(train[used])
+            return training_scores(base, train).astype(np.float64)
+        fold_of = np.empty(n, np.int64)
+        seed = derive_seed(self.seed, "folds", bits=31)
+        fold_of[np.random.default_rng(seed).permutation(n)] = np.arange(n) % folds
+        scores = np.empty(n)
+        for fold in range(folds):
+            own = fold_of == fold
+            base = self.new_base("held out", *names, fold)
+            base.fit(train[used & ~own] if (used & ~own).any() else train[used])
+            scores[own] = training_scores(base, train[own])
+        return scores
+
+    def base_features(self, images: Images) -> NDArray[np.float32]:
+        """Return the pooled features of the base's backbone, shape (n, d), on the host.
+
+        Raises
+        ------
+        FitError
+            The base has no backbone.
+        """
+        backbone = getattr(self.new_base("features"), "backbone", None)
+        if not isinstance(backbone, str):
+            raise FitError(f"{type(self).__name__}: its base has no backbone, and so no features to compare")
+        features: NDArray[np.float32] = images.features(backbone).cpu().numpy()
+        return features
 
 
 def training_scores(base: Method, images: Images) -> NDArray[np.float32 | np.float64]:

@@ -20,7 +20,9 @@ import pytest
 import torch
 
 from bench.data.images import Images
-from bench.features.backbone import Backbones, NetworkTable
+from bench.data.source import EncodedSource, Source
+from bench.features.backbone import Backbones, has_bfloat16
+from bench.features.device import deterministic
 from bench.features.nearest import nearest
 from bench.features.provider import FeatureProvider
 from bench.run.runner import Runner
@@ -69,21 +71,15 @@ class Slice(OneVsRest):
 
 SUITE = """
 datasets = ["slice"]
-backbone = "mnv2"
 methods = [
-  "dn2", "mean_distance", "kmeans_distance", "mahalanobis", "lof", "isolation_forest",
+  { name = "dn2", k = [1, 2, 5, 10] },
+  { name = "dn2", normalise = ["l2", "standard"] },
+  { name = "mean_distance", normalise = ["none", "l2"] },
+  { name = "kmeans_distance", normalise = ["none", "l2"] },
+  "whitening", "mahalanobis", "gmm", "kde", "oc_svm", "isolation_forest", "lof", "ecod", "cap[adapt=false]",
+  "trim[base=dn2]",
 ]
-contamination = [0.0, 0.05, 0.1]
 seeds = [0, 1, 2]
-
-[backbones.mnv2]
-timm = "mobilenetv2_100"
-args = { pad_type = "same", num_classes = 1001 }
-file = "weights/mobilenetv2_100.tf_in1k.safetensors"
-resize = 256
-crop = 224
-mean = [0.5, 0.5, 0.5]
-std = [0.5, 0.5, 0.5]
 """
 
 
@@ -96,7 +92,7 @@ def seconds(work: Callable[[], object]) -> float:
 @pytest.mark.data
 @pytest.mark.usefixtures("real_data")
 def test_a_suite_runs_as_many_forward_passes_as_there_are_pictures(benchmark: Any, tmp_path: Path) -> None:
-    """Aim: at least 30 times faster than extracting anew for each class, method, seed and rate."""
+    """Aim: ten classes × 20 methods × 3 seeds at least 100 times faster than extracting anew for each."""
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "slice.py").write_text(SLICE)
     path = tmp_path / "trial.toml"
@@ -124,49 +120,100 @@ def test_a_suite_runs_as_many_forward_passes_as_there_are_pictures(benchmark: An
     # The published scripts' way: each run extracts its train class and the whole test set.
     task = registry.open_dataset(cells[0].dataset).task("a")
     alone = FeatureProvider(backbones, cache=None, hot_bytes=0)
-    one = seconds(lambda: [images.bind(alone).features("mnv2") for images in (task.train, task.test)])
+    one = seconds(lambda: [images.bind(alone).features("lite0") for images in (task.train, task.test)])
     # Scripts run the whole grid; that a deterministic method needs one cell for all seeds is ours to know.
     runs = len(plan.rows) * len(plan.columns) * len(plan.rates) * len(plan.seeds)
+    assert runs == 600
     ratio = one * runs / ours
     benchmark.extra_info["ratio"] = ratio
     print(
         f"\n{len(cells)} cells in {ours:.1f} s with 750 forward passes; extracting anew takes {one:.1f} s "
-        f"a run (measured once, times {runs}, methods not counted): ratio {ratio:.0f} (aim >= 30)"
+        f"a run (measured once, times {runs}, methods not counted): ratio {ratio:.0f} (aim >= 100)"
     )
-    assert ratio > 15 or not benchmark.enabled
+    assert ratio > 30 or not benchmark.enabled
 
 
-def test_extraction_against_the_bare_network(benchmark: Any, tmp_path: Path) -> None:
-    """Aim: at least 0.85 of the throughput on random tensors already on the device (CPU)."""
+def photographs(folder: Path, n: int) -> list[Path]:
+    """Write n JPEG files of 640 × 480 pixels, no two alike."""
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    images = [Image.fromarray(image) for image in load_sample_images().images]
+    files = [folder / f"{number}.jpg" for number in range(n)]
+    for number, file in enumerate(files):
+        images[number % 2].rotate(number, expand=False).resize((640, 480)).save(file, quality=90)
+    return files
+
+
+@pytest.mark.parametrize("kind", ["arrays of 32 px", "JPEG files of 640 x 480"])
+def test_extraction_against_eager_timm(benchmark: Any, tmp_path: Path, kind: str) -> None:
+    """Aim: decoding, resizing and storing included, at least 1.2 times timm's network alone (CPU).
+
+    That network gets ready tensors, in batches of the same size, and profits from the settings of the
+    allocator that are made in this process; without them it is some four times slower.
+    """
     import timm
-    from safetensors.torch import save_file
 
-    save_file(timm.create_model("mobilenetv2_100").state_dict(), tmp_path / "w.safetensors")
-    table = NetworkTable(timm="mobilenetv2_100", file="w.safetensors", resize=256, crop=224)
-    backbones = Backbones({"mnv2": table}, tmp_path)
-    provider = FeatureProvider(backbones, cache=tmp_path / "store")
-    n = 128
-    provider.features(random_source(16, seed=99), np.arange(16), "mnv2")
-    network: Any = provider._extractors["mnv2"]
-    images = torch.randn(16, 3, 224, 224).contiguous(memory_format=torch.channels_last)
+    n, backbone = 64, Backbones()
+    provider = FeatureProvider(backbone, cache=tmp_path / "store")
+    provider.features(random_source(16, seed=99), np.arange(16), "lite0")
+    network: Any = timm.create_model("tf_efficientnet_lite0").eval()
+    images = torch.randn(16, 3, 224, 224)
+    files = photographs(tmp_path, n) if "JPEG" in kind else []
 
     def bare() -> None:
         with torch.inference_mode():
             for _ in range(n // 16):
-                network._built.pooled(images)
+                network.forward_head(network.forward_features(images), pre_logits=True)
 
     seeds = iter(range(100))
 
     def whole() -> None:
-        provider.features(random_source(n, seed=next(seeds)), np.arange(n), "mnv2")
+        seed = next(seeds)
+        source: Source = random_source(n, seed=seed)
+        if files:
+            source = EncodedSource("jpeg", f"{seed:064d}", n, lambda row: files[row].read_bytes(), str)
+        provider.features(source, np.arange(n), "lite0")
 
-    pairs = [(seconds(bare), seconds(whole)) for _ in range(3)]
+    whole()
+    pairs = [(seconds(bare), seconds(whole)) for _ in range(5 if benchmark.enabled else 1)]
     benchmark.pedantic(whole, rounds=1)
     ratio = min(pair[0] for pair in pairs) / min(pair[1] for pair in pairs)
     benchmark.extra_info["ratio"] = ratio
     best = n / min(pair[1] for pair in pairs)
-    print(f"\nextraction runs at {best:.0f} images/s, {ratio:.2f} of the bare network (aim >= 0.85)")
-    assert ratio > 0.6 or not benchmark.enabled
+    print(f"\n{kind}: {best:.0f} images/s, {ratio:.2f} of eager timm's network alone (aim >= 1.2)")
+    assert ratio > 0.8 or not benchmark.enabled
+
+
+def test_what_determinism_and_bfloat16_change(benchmark: Any, tmp_path: Path) -> None:
+    """Torch's deterministic algorithms, and bfloat16 where the CPU has it, against neither."""
+    n, passes = 64, iter(range(1000))
+
+    def runs(name: str) -> Callable[[], None]:
+        provider = FeatureProvider(Backbones(), cache=tmp_path)
+        provider.features(random_source(16, seed=next(passes)), np.arange(16), name)
+        return lambda: void(provider.features(random_source(n, seed=next(passes)), np.arange(n), name))
+
+    def void(_: object) -> None: ...
+
+    plain, half = runs("lite0"), runs("lite0[precision=bfloat16]")
+    taken: dict[str, list[float]] = {"plain": [], "deterministic": [], "bfloat16": []}
+    before = torch.are_deterministic_algorithms_enabled()
+    for _ in range(4 if benchmark.enabled else 1):
+        torch.use_deterministic_algorithms(False)
+        taken["plain"].append(seconds(plain))
+        taken["bfloat16"].append(seconds(half))
+        deterministic()
+        taken["deterministic"].append(seconds(plain))
+    torch.use_deterministic_algorithms(before)
+    benchmark.pedantic(plain, rounds=1)
+    ratios = {name: min(taken["plain"]) / min(times) for name, times in taken.items()}
+    benchmark.extra_info |= ratios
+    has = "has" if has_bfloat16() else "does not have, so that it is float32,"
+    print(
+        f"\ndeterministic algorithms: {ratios['deterministic']:.2f} of the speed without; "
+        f"bfloat16, which this CPU {has}: {ratios['bfloat16']:.2f}"
+    )
 
 
 def test_nearest_against_faiss(benchmark: Any) -> None:

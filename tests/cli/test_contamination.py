@@ -92,3 +92,57 @@ def test_what_cannot_be_had_is_refused_before_anything_runs(
     for word in words:
         assert word in ended.err
     assert not list(here.rglob("*.json"))
+
+
+def test_rates_on_the_command_line(anobench: Invoke, here: Path) -> None:
+    ended = anobench(
+        *("run", "-d", "textures[task=wood,size=16]", "-m", "random"),
+        *("--contamination", "0,10%,source=test_overlap", "--contamination", "draw=per_type"),
+    )
+    assert ended.code == 0, ended.err
+    made = records(here)
+    assert [record["contamination"]["count"] for record in made] == [0, 8]
+    assert {record["counts"]["test"] for record in made} == {70}
+    board = (here / "results" / "adhoc.md").read_text()
+    assert "and stay in it" in board
+    assert "in turn from each defect type" in board
+    assert 'contamination = { rates = [0.0, 0.1], source = "test_overlap", draw = "per_type" }' in board
+
+
+def test_a_suites_rates_are_replaced(anobench: Invoke, here: Path) -> None:
+    (here / "dirty.toml").write_text(SUITE.format("textures[task=wood,size=16]", "rates = [0.0, 0.1, 0.2]"))
+    ended = anobench("run", "dirty.toml", "--contamination", "0.05,preset=softpatch")
+    assert ended.code == 0, ended.err
+    assert {record["contamination"]["count"] for record in records(here)} == {4}
+
+
+def test_rates_in_python(here: Path) -> None:
+    import bench
+
+    given = {"datasets": "textures[task=wood,size=16]", "methods": "random", "show": False}
+    found = bench.run(**given, results=here / "a", contamination=[0, 0.1], executor="inline")
+    assert found.frame()["contamination"].unique().tolist() == [0.0, 0.1]
+    table = {"rates": [0.1], "source": "test_overlap"}
+    found = bench.run(**given, results=here / "b", contamination=table, executor="inline")
+    assert {record.counts["test_anomalous"] for record in found.records.values()} == {40}
+    found = bench.run(**given, results=here / "c", contamination=0.05, executor="inline")
+    assert found.plan.rates == (0.05,)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("often", "expected rates such as 0,0.1,20%"),
+        ("0.1,sauce=test", "'sauce' is not known; did you mean 'source'?"),
+        ("0.1,source=test,source=test", "'source' is given twice"),
+        ("source=test", "has no rate"),
+        ("0.7", "a rate of 0.7 lies outside 0 to 0.5"),
+        ("0.1,source=tent", "contamination.source"),
+        ("0.1,preset=softpatches", "no preset 'softpatches'; did you mean 'softpatch'?"),
+    ],
+)
+def test_wrong_rates_on_the_command_line(anobench: Invoke, given: str, words: str) -> None:
+    ended = anobench("run", "-d", "textures[task=wood]", "-m", "random", "--contamination", given)
+    assert ended.code == 2
+    assert words in ended.err
+    assert "Traceback" not in ended.err

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import ArraySource, DataError, Images, Task
-from bench.core.contamination import PRESETS, Contamination
-from bench.data.contaminate import contaminate, hash_order, jitter, shortfall
+from bench.core.contamination import AGAIN, PRESETS, Contamination
+from bench.data.contaminate import contaminate, hash_order, shortfall
+from bench.data.copied import jitter, move
 from bench.data.images import SealedView
 from bench.data.origins import decoded_image
 from bench.data.task import LazyMasks
@@ -63,7 +64,7 @@ hows = st.fixed_dictionaries(
         "mode": st.sampled_from(["add", "replace"]),
         "source": st.sampled_from(["holdout", "test", "test_overlap", "jittered"]),
         "draw": st.sampled_from(["uniform", "per_type", "one_class"]),
-        "shortage": st.sampled_from(["error", "cap", "repeat", "skip"]),
+        "shortage": st.sampled_from(["error", "cap", "repeat", "redraw", "move", "skip"]),
         "seed": st.integers(0, 5),
     }
 )
@@ -135,7 +136,7 @@ def test_no_more_is_drawn_than_there_is(rate: float, how: dict[str, Any], there:
     given_how = Contamination(rate=rate, **how)
     wanted, lacking = given_how.count(20), shortfall(task, "d", given_how)
     assert 0 <= lacking <= wanted
-    again = how["shortage"] == "repeat" and how["source"] != "test" and wanted > lacking
+    again = how["shortage"] in AGAIN and how["source"] != "test" and wanted > lacking
     if lacking and how["shortage"] != "cap" and not again:
         with pytest.raises(DataError, match="anomalies for 20 train images"):
             contaminate(task, "d", given_how)
@@ -443,6 +444,86 @@ def test_semantic_presets_draw_from_the_train_split(preset: str) -> None:
         assert sorted(of_class.values()) == [1] * 7 + [2] * 2
 
 
+def test_meds_takes_what_there_is_and_leaves_the_test_set() -> None:
+    """Hazelnut's 391 normal images and 70 anomalies at "40 %": all are trained on, 17.9 % of the normals."""
+    task = make_task(n=391, good=40, bad=70)
+    changed, drawn = by_preset(task, "meds", 0.4)
+    assert drawn["count"] == 70
+    assert drawn["rate"] == pytest.approx(70 / 461)
+    assert "repeats" not in drawn
+    assert rows(changed.test) == rows(task.test)
+    assert by_preset(make_task(n=209, bad=63), "meds", 0.2)[1]["count"] == 41
+
+
+def test_softpatch_plus_moves_what_it_draws_again() -> None:
+    task = make_task(n=40, bad=6)
+    changed, drawn = by_preset(task, "softpatch-plus", 0.4)
+    assert drawn["count"] == 16
+    assert drawn["repeats"] == 10
+    assert rows(changed.test) == rows(task.test)
+    inside = drawn_of(changed)
+    assert len(inside & set(rows(task.test))) == 6, "each anomaly once as it is"
+    assert len(inside) == 16, "and the others as copies, each of its own"
+    assert by_preset(make_task(n=40, bad=30), "softpatch-plus", 0.4)[1].get("repeats", 0) == 0
+
+
+def test_transductive_tests_on_the_images_trained_on() -> None:
+    task = make_task(n=40, good=15, bad=60, anomaly_pool=50)
+    for rate in (0.0, 0.2):
+        changed, drawn = by_preset(task, "transductive", rate)
+        assert rows(changed.test) == rows(changed.train)
+        assert drawn["count"] == int(rate * 55), "of the normal images of both splits"
+        assert changed.test_labels.tolist() == changed.train_labels.tolist()
+        normal = set(rows(task.train)) | set(rows(task.test)[:15])
+        assert set(rows(changed.train)) - drawn_of(changed) == normal
+        kinds = [kind for kind, label in zip(changed.test_types, changed.test_labels, strict=True) if label]
+        assert len(kinds) == drawn["count"]
+        assert "kind0" not in kinds, "a normal image's type"
+    both = drawn_of(by_preset(task, "transductive", 0.5)[0])
+    assert both & set(rows(task.test))
+    assert both & set(rows(task.anomaly_pool))
+    clean = Contamination(source="transductive", of="normals", shortage="cap")
+    assert clean.resolved() == Contamination(source="transductive") != Contamination()
+
+
+def test_redrawing_is_with_replacement_and_by_the_seed() -> None:
+    task = make_task(n=100, bad=10)
+    counts = []
+    for seed in range(40):
+        how = Contamination(rate=0.2, source="test_overlap", shortage="redraw", seed=seed)
+        changed, drawn = contaminate(task, "d", how)
+        assert contaminate(task, "d", how)[1] == drawn
+        assert drawn["count"] == 25
+        of_image = Counter(
+            at for at, label in zip(rows(changed.train), changed.train_labels, strict=True) if label
+        )
+        assert drawn["repeats"] == 25 - len(of_image)
+        counts.append(len(of_image))
+    # The number of different images of 25 draws from 10 is 10 (1 - 0.9^25) = 9.28 on average.
+    assert np.mean(counts) == pytest.approx(9.28, abs=0.3)
+    assert min(counts) < 10
+    enough = Contamination(rate=0.05, source="test_overlap", shortage="redraw")
+    assert contaminate(task, "d", enough)[1] == contaminate(task, "d", replace(enough, shortage="error"))[1]
+
+
+def test_moved_copies_are_turned_and_shifted_a_little() -> None:
+    image = np.zeros((100, 200, 3), np.uint8)
+    image[40:60, 90:110] = 255
+    centres = []
+    for seed in range(50):
+        made = move(image, np.random.default_rng(seed))
+        assert made.shape == image.shape
+        weight = made[..., 0].astype(float)
+        centres.append([(weight * at).sum() / weight.sum() for at in np.indices((100, 200))])
+    away = np.array(centres) - [49.5, 99.5]
+    assert np.abs(away[:, 0]).max() <= 3.1, "3 % of the height"
+    assert np.abs(away[:, 1]).max() <= 6.1, "3 % of the width"
+    assert np.abs(away).max(0).min() > 2
+    flat = move(np.full((30, 30, 3), 77, np.uint8), np.random.default_rng(0))
+    assert (flat == 77).all(), "no edge comes into view"
+
+
 def test_every_preset_is_tried_here() -> None:
     tried = {"adl", "softpatch", "softpatch-overlap", "deepsad", "hscl"}
+    tried |= {"meds", "softpatch-plus", "transductive"}
     assert set(PRESETS) == tried | {"llbnad"}  # whose official splits Real-IAD's tests open

@@ -210,7 +210,7 @@ def test_rates_are_refused_where_there_are_none(adapter: Any, data: Path) -> Non
 
 
 def test_a_sweep_over_the_official_rates(adapter: Any, data: Path) -> None:
-    from bench.suite.suite import ContaminationTable
+    from bench.suite.keys import ContaminationTable
 
     official.as_real_iad(data)
     how = ContaminationTable(rates=(0.0, 0.1, 0.4), source="official")

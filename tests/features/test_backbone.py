@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from bench.core.errors import BackboneError, DataError
 from bench.features.backbone import Backbones, HogTable, NetworkTable, PixelsTable
-from bench.features.spec import PRESETS, architectures
+from bench.features.presets import PRESETS
+from bench.features.spec import architectures
 
 MNV2 = """
 timm = "mobilenetv2_100"
@@ -32,7 +33,8 @@ def test_resolving_and_hashing_do_not_import_torch(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from bench.features.backbone import Backbones, NetworkTable\n"
         "t = NetworkTable(timm='resnet18', file='w.safetensors')\n"
         f"b = Backbones({{'mine': t}}, Path({str(tmp_path)!r}))\n"
-        "for name in ('mine', 'pixels', 'hog', 'panda', 'resnet152.tv_in1k'): b.get(name).identity()\n"
+        "names = ('mine', 'lite0', 'pixels', 'hog', 'panda', 'resnet152.tv_in1k')\n"
+        "for name in names: b.get(name).identity()\n"
         "assert not {'torch', 'timm', 'torchvision'} & set(sys.modules), 'torch was imported'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -81,8 +83,10 @@ def test_a_suite_starts_from_a_preset_and_goes_before_all_others() -> None:
 def test_presets_name_networks_that_exist(name: str) -> None:
     spec = Backbones().get(name).spec
     assert isinstance(spec, NetworkTable)
-    assert spec.torchvision is not None
-    assert spec.torchvision.partition("/")[0] in architectures("torchvision")
+    if spec.timm is not None:
+        assert spec.timm in architectures("timm")
+    else:
+        assert (spec.torchvision or "").partition("/")[0] in architectures("torchvision")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +102,7 @@ def test_presets_name_networks_that_exist(name: str) -> None:
         ("resnet18[interpolation=lanczos]", 'pipeline = "pil"'),
         ("resnet18[std=0]", "positive"),
         ("pixels[size", "closing"),
-        ("default", "no backbone is chosen"),
+        ("lite0[crop=300]", "does not fit"),
         ("panda[timm=resnet18]", "unknown parameter 'timm'"),
     ],
 )
@@ -173,6 +177,16 @@ def test_identity_is_what_determines_the_features(tmp_path: Path) -> None:
     ]
     others = [identity(**change) for change in changes]
     assert len({same, *others}) == len(changes) + 1
+
+
+def test_bfloat16_on_a_cpu_only_where_it_has_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    half, plain = Backbones().get("lite0[precision=bfloat16]"), Backbones().get("lite0")
+    for has, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr("bench.features.backbone.has_bfloat16", lambda has=has: has)
+        assert half.precision_on("cpu") == expected
+        assert half.precision_on("cuda") == "bfloat16"
+        assert plain.precision_on("cpu") == Backbones().get("lite0[precision=float16]").precision_on("cpu")
+    assert half.identity() != plain.identity()
 
 
 def test_maps_do_not_depend_on_how_vectors_are_pooled() -> None:

@@ -79,6 +79,13 @@ def test_images_of_different_sizes_become_one_batch() -> None:
         Preprocess(48, None, "bilinear", HALF, HALF)(images, CPU)
 
 
+def test_what_is_trained_on_is_what_is_extracted_from() -> None:
+    images = np.stack([smooth(40, 60, seed) for seed in range(3)])
+    fed = Preprocess(48, 32, "bicubic", HALF, HALF, "pil")
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    assert torch.equal(fed.normalise(fed.shrink(pixels)), fed(fed.on_host(images), CPU))
+
+
 def test_an_image_does_not_depend_on_its_batch() -> None:
     batch = np.stack([smooth(40, 40, seed) for seed in range(7)])
     fed = Preprocess(64, 56, "bilinear", HALF, HALF)

@@ -13,7 +13,7 @@ from torch import nn
 
 from bench.core.errors import BackboneError
 from bench.features.backbone import Backbones, NetworkTable
-from bench.features.restore import folded_batchnorm, lacking_block, unfold_batchnorm
+from bench.features.restore import folded_batchnorm, folding_note, lacking_block, unfold_batchnorm
 from bench.features.trainable import Trainable
 
 CPU = torch.device("cpu")
@@ -81,6 +81,7 @@ def test_unfolded_it_is_the_same_function_also_in_training() -> None:
     off = (module.train()(x) - before).abs().mean()
     module = network(folded=True)
     assert len(folded_batchnorm(module)) == 2
+    assert folding_note(module)[0].startswith("2 BatchNorm layers were folded")
     assert unfold_batchnorm(module, x.split(8)) == 2
     torch.testing.assert_close(module(x), before, rtol=1e-4, atol=1e-4)
     in_training = (module.train()(x) - before).abs().mean().detach()
@@ -94,5 +95,6 @@ def test_what_was_not_folded_stays_as_it_is() -> None:
     assert unfold_batchnorm(module, [torch.rand(2, 3, 12, 12)]) == 0
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, before[name])
+    assert folding_note(module) == ()
     fresh = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
     assert not folded_batchnorm(fresh), "a layer that was never trained is not a folded one"

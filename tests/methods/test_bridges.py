@@ -1,4 +1,4 @@
-"""The bridges to scikit-learn and PyOD: same numbers as the library's own, clear errors for anything else."""
+"""The bridges to scikit-learn, PyOD and anomalib: the library's own numbers, clear errors for the rest."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.covariance import EllipticEnvelope
 from sklearn.ensemble import IsolationForest
 from sklearn.linear_model import SGDOneClassSVM
@@ -17,6 +18,7 @@ from sklearn.svm import OneClassSVM
 from bench import AnobenchError
 from bench.core.selector import parse
 from bench.suite.registry import Registry
+from tests import pictures
 from tests.features_as_images import scores
 
 Make = Callable[..., Any]
@@ -111,3 +113,68 @@ def test_a_detector_that_mixes_test_images_scores_them_alone(make: Make) -> None
 def test_what_pyod_does_not_have_is_refused(make: Make, options: dict[str, Any], message: str) -> None:
     with pytest.raises(AnobenchError, match=message):
         make("pyod", **options)
+
+
+def on_pixels(make: Make, **options: Any) -> Any:
+    pytest.importorskip("anomalib", reason="needs the extra anomalib")
+    params = {"model": "Padim", "backbone": "resnet18", "n_features": 40, "pre_trained": False} | options
+    method = make("anomalib", **params)
+    method.device, method.seed = torch.device("cpu"), 3
+    return method
+
+
+def test_anomalibs_padim_is_its_own_model_on_our_images(make: Make) -> None:
+    method = on_pixels(make)
+    train, test = (pictures.images(pictures.surfaces(n, seed=n)) for n in (12, 5))
+    method.fit(train)
+    assert bool(method.net._is_fitted)
+    given = list(method.score(test).each_part(5))
+    pixels = torch.cat(list(test.batches(5))).float() / 255
+    with torch.no_grad():
+        prepared = method.net.pre_processor(pixels)
+        own = method.net.model(prepared)
+    np.testing.assert_allclose(np.concatenate([s for s, _ in given]), own.pred_score.flatten(), rtol=1e-5)
+    maps = np.concatenate([m for _, m in given])
+    np.testing.assert_allclose(maps, own.anomaly_map.squeeze(1), rtol=1e-5)
+    # The Gaussian is that of our training images.
+    bank = [
+        method.net.model.train()(method.net.pre_processor(torch.cat(list(train.batches(12))).float() / 255))
+    ]
+    expected = torch.cat(bank).flatten(2).mean(0)
+    torch.testing.assert_close(method.net.model.gaussian.mean, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_model_that_trains_is_told_for_how_long(make: Make) -> None:
+    pytest.importorskip("anomalib", reason="needs the extra anomalib")
+    method = make("anomalib", model="Ganomaly")
+    method.device = torch.device("cpu")
+    with pytest.raises(AnobenchError, match=r"give it epochs \(anomalib\[model=Ganomaly,epochs=100\]\)"):
+        method.fit(pictures.images(pictures.surfaces(4)))
+    train, scores_of = pictures.images(pictures.surfaces(8)), []
+    for _ in range(2):
+        method = make("anomalib", model="Ganomaly", epochs=1, batch=4)
+        method.device, method.seed = torch.device("cpu"), 5
+        method.fit(train)
+        scores_of.append(method.score(train).checked(8))
+    assert scores_of[0].tobytes() == scores_of[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "Padimm"}, "anomalib has no model 'Padimm'; did you mean 'Padim'"),
+        ({"model": "get_model"}, "anomalib has no model"),
+        ({"colour": 3}, "anomalib's Padim has no parameter 'colour'"),
+    ],
+)
+def test_what_anomalib_does_not_have_is_refused(make: Make, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(AnobenchError, match=message):
+        on_pixels(make, **options)
+
+
+def test_without_anomalib_its_method_says_what_to_install(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "anomalib.models", None)
+    with pytest.raises(AnobenchError, match=r"pip install 'anobench\[anomalib\]'"):
+        make("anomalib")

@@ -50,12 +50,38 @@ def test_dn2_with_a_bank_of_one_takes_what_there_is(make: Make) -> None:
     np.testing.assert_allclose(scores(make("dn2", k=2), TRAIN[:1], TEST), expected, rtol=1e-6)
 
 
+def test_dn2_of_unit_vectors_is_the_cosine_knn(make: Make) -> None:
+    given = scores(make("dn2", k=5, normalise="l2"), TRAIN, TEST)
+    distances = NearestNeighbors(n_neighbors=5, metric="cosine").fit(TRAIN).kneighbors(TEST)[0]
+    np.testing.assert_allclose(given, 2 * distances.sum(1), rtol=1e-4, atol=1e-6)
+    longer = TEST * rng.uniform(0.1, 9, (len(TEST), 1)).astype(np.float32)
+    np.testing.assert_allclose(scores(make("dn2", k=5, normalise="l2"), TRAIN, longer), given, atol=1e-5)
+
+
 # --- means -------------------------------------------------------------------------------------------
 
 
 def test_mean_distance_closed_form(make: Make) -> None:
     expected = ((TEST - TRAIN.astype(np.float64).mean(0)) ** 2).sum(1)
     np.testing.assert_allclose(scores(make("mean_distance"), TRAIN, TEST), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("normalise", ["l2", "standard"])
+def test_means_of_normalised_features_closed_form(make: Make, normalise: str) -> None:
+    train, test = TRAIN.astype(np.float64), TEST.astype(np.float64)
+    centre, scale = train.mean(0), train.std(0)
+    if normalise == "l2":
+        train, test = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (train, test))
+    else:
+        train, test = ((x - centre) / scale for x in (train, test))
+    expected = ((test - train.mean(0)) ** 2).sum(1)
+    given = scores(make("mean_distance", normalise=normalise), TRAIN, TEST)
+    np.testing.assert_allclose(given, expected, rtol=1e-4)
+    one = scores(make("kmeans_distance", k=1, normalise=normalise), TRAIN, TEST)
+    np.testing.assert_allclose(one, expected, rtol=1e-3)
+    squared = ((test[:, None] - train[None]) ** 2).sum(2)
+    nearest_two = np.sort(squared, 1)[:, :2].sum(1)
+    np.testing.assert_allclose(scores(make("dn2", normalise=normalise), TRAIN, TEST), nearest_two, rtol=1e-4)
 
 
 def test_kmeans_distance_between_its_limits(make: Make) -> None:

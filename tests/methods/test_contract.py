@@ -26,6 +26,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "cap": {"weight": 20.0, "epochs": 60, "lr": 0.03},
     # With a sampling perturbator, 12 dimensions give anything from 0.1 to 0.97, by the seed.
     "sla2p": {"transforms": 16, "dimensions": 16, "epochs": 20, "accuracy": 0.9, "epsilon": 10.0},
+    # On a clean bank it rejects nothing, whatever the seed.
+    "aar": {"cut": 1.0},
     "plume": {"perturbator": "deterministic", "epochs": 20, "lr": 0.01},
 }
 #: Methods whose made-up anomalies leave a constant column, which their classifier then goes by alone.
@@ -33,7 +35,7 @@ SHORTCUT = {"plume"}
 #: Methods that cut their images into subsets, and say so when there are too few.
 DEMANDING = {"llbnad"}
 #: Methods that need a package of an optional extra.
-OPTIONAL = {"pyod": "pyod"}
+OPTIONAL = {"anomalib": "anomalib", "pyod": "pyod"}
 
 rng = np.random.default_rng(0)
 # Features of a network lie around a common direction: methods that compare angles need one.

@@ -19,6 +19,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("mahalanobis", {"layers": "layer1+layer2"}),
     ("trim", {"base": "mahalanobis[layers=layer2]"}),
 ]
+#: Methods that want the maps of some images beside the features of all.
+ALSO_MAPS = {"spade"}
 
 
 class Spy:
@@ -44,6 +46,9 @@ class Spy:
     def pixels(self, *of: Any) -> Any:
         return provider().pixels(*of)
 
+    def view(self, *of: Any) -> Any:
+        return provider().view(*of)
+
 
 @pytest.mark.parametrize(("name", "params"), CASES, ids=[f"{name}{params}"[:50] for name, params in CASES])
 def test_a_method_asks_for_what_it_declares(name: str, params: dict[str, Any]) -> None:
@@ -51,12 +56,12 @@ def test_a_method_asks_for_what_it_declares(name: str, params: dict[str, Any]) -
         pytest.importorskip(OPTIONAL[name], reason=f"{name} needs an optional extra")
     wraps = "base" in STOCK.methods[name].parameters
     takes_backbone = wraps or "backbone" in STOCK.methods[name].parameters
-    given = params | ({"backbone": "tiny"} if takes_backbone else {})
+    given = ({"backbone": "tiny"} if takes_backbone else {}) | params
     method, spy = resolve(STOCK.methods[name], given, STOCK, "a test"), Spy()
     train, test = images(surfaces(24)).bind(spy), images(np.concatenate([surfaces(4), stained(4)])).bind(spy)
     assert np.isfinite(scores(method.make(), train, test)).all()
     declared = method.innermost.adapter.needs(method.innermost.params)
-    if declared == "network":
+    if declared == "network" or name in ALSO_MAPS:
         spy.asked.discard("feature maps")  # of the frozen network that it starts from
     assert spy.asked == {declared} - {"nothing of a backbone"}
     assert method.asks_for_features == ("features" in spy.asked)

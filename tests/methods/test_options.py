@@ -35,7 +35,7 @@ ON_FEATURES: dict[str, tuple[Params, dict[str, Any | Params]]] = {
             "decay": 0.1,
         },
     ),
-    "dn2": ({}, {"k": 1}),
+    "dn2": ({}, {"k": 1, "normalise": "l2"}),
     "ecod": ({}, {"aggregate": "image"}),
     "gmm": (
         {},
@@ -43,9 +43,10 @@ ON_FEATURES: dict[str, tuple[Params, dict[str, Any | Params]]] = {
     ),
     "isolation_forest": ({}, {"trees": 10, "subsample": 8}),
     "kde": ({}, {"bandwidth": "median", "factor": 2.0, "normalise": "none"}),
-    "kmeans_distance": ({}, {"k": 3, "restarts": 30}),
+    "kmeans_distance": ({}, {"k": 3, "restarts": 30, "normalise": "l2"}),
     "lof": ({}, {"k": 3, "normalise": "none"}),
     "mahalanobis": ({}, {"normalise": "none"}),
+    "mean_distance": ({}, {"normalise": "l2"}),
     "oc_svm": ({}, {"nu": 0.5, "gamma": {"gamma": "auto", "normalise": "none"}, "normalise": "none"}),
     "whitening": ({}, {"scoring": "distance", "k": 1, "shrinkage": 0.9, "normalise": "standard"}),
     "deep_svdd_features": (
@@ -104,6 +105,11 @@ ON_FEATURES: dict[str, tuple[Params, dict[str, Any | Params]]] = {
 }
 #: Tested where they are: PLUME's, with its formulas; those that ask for a layer's maps, or for PyOD.
 ELSEWHERE = {"cap": {"layer"}, "mahalanobis": {"layers"}, "pyod": {"detector", "normalise"}}
+ELSEWHERE |= {
+    "anomalib": {"model", "batch", "epochs", "size"},
+    "patch_knn": {"mask_references"},
+    "softpatch": {"compat"},
+}
 ON_PIXELS: dict[str, tuple[Params, dict[str, Any | Params]]] = {
     "panda": (
         {
@@ -146,6 +152,90 @@ ON_PIXELS: dict[str, tuple[Params, dict[str, Any | Params]]] = {
             "clip": 0.05,
         },
     ),
+    "patchcore": (
+        {"backbone": "tiny", "embedding": "concatenated"},
+        {
+            "layers": "layer2",
+            "coreset": 0.01,
+            "neighbours": 2,
+            "reweight": 1,
+            "init": {"coreset": 0.02, "init": "random"},
+            "embedding": "pooled",
+            "projection": {"coreset": 0.02, "projection": 2},
+            "distance": "squared",
+        },
+    ),
+    "padim": (
+        {"backbone": "tiny", "dimensions": 20},
+        {"layers": "layer2+layer3", "dimensions": 10, "ridge": 0.1, "sigma": 1.0},
+    ),
+    "patch_knn": (
+        {"backbone": "tiny", "layers": "layer2+layer3", "mask_above": 0.5},
+        {
+            "layers": "layer2",
+            "metric": "euclidean",
+            "neighbours": 2,
+            "neighbourhood": 3,
+            "highest": 0.5,
+            "mask": True,
+            "mask_above": {"mask": True, "mask_above": 3.0},
+        },
+    ),
+    "softpatch": (
+        {"backbone": "tiny", "embedding": "concatenated"},
+        {
+            "layers": "layer2",
+            "discriminator": "nearest",
+            "coreset": 0.01,
+            "neighbours": 2,
+            "noise": 0.6,
+            "weights": False,
+            "embedding": "pooled",
+            "projection": 2,
+        },
+    ),
+    "spade": ({"backbone": "tiny"}, {"neighbours": 2}),
+    "reverse_distillation": (
+        {"backbone": "tiny", "epochs": 2, "batch": 4, "depths": "1,1,1,1"},
+        {
+            "layers": "layer2+layer3+layer4",
+            "blocks": "bottleneck",
+            "depths": "1,1,1,2",
+            "epochs": 1,
+            "batch": 3,
+            "lr": 1e-4,
+            "beta1": 0.9,
+            "beta2": 0.5,
+            "schedule": "cosine",
+            "combine": "multiply",
+            "sigma": 1.0,
+        },
+    ),
+    "dinomaly": (
+        {
+            "backbone": "tiny_vit",
+            "blocks": "1,2,3,4",
+            "depth": 2,
+            "steps": 5,
+            "batch": 4,
+            "warm_up": 1,
+            "easy_from": 2,
+        },
+        {
+            "blocks": "2,3",
+            "depth": 4,
+            "steps": 4,
+            "batch": 3,
+            "dropout": 0.5,
+            "lr": 1e-4,
+            "last_lr": 2e-3,
+            "warm_up": 3,
+            "easy": 0.1,
+            "easy_from": 100,
+            "clip": 1e-9,
+            "highest": 0.5,
+        },
+    ),
     "adl": (
         {
             "backbone": "tiny",
@@ -184,8 +274,16 @@ ON_PIXELS: dict[str, tuple[Params, dict[str, Any | Params]]] = {
 }
 TRIED = ON_FEATURES | ON_PIXELS
 CASES = [(name, option) for name, (_, options) in TRIED.items() for option in options]
-#: Their effects are seen elsewhere: which images, and a choice that the runner makes.
-NOT_SCORES = {"panda": {"fisher_images", "selection"}, "panda_oe": {"outliers"}}
+#: Their effects are seen elsewhere: which images, a choice that the runner makes, and maps.
+NOT_SCORES = {
+    "panda": {"fisher_images", "selection"},
+    "panda_oe": {"outliers"},
+    # Of maps alone.
+    "patchcore": {"sigma", "upsampling"},
+    "patch_knn": {"sigma"},
+    "softpatch": {"sigma"},
+    "spade": {"layers", "sigma"},
+}
 
 rng = np.random.default_rng(2)
 SPREADS = [1, 2, 3, 1, 5, 1, 1, 2]

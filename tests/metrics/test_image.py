@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from bench.metrics.image import IMAGE_METRICS, auroc, average_precision, fpr_at_tpr, image_metrics
+from bench.metrics.image import IMAGE_METRICS, auroc, average_precision, f1_max, fpr_at_tpr, image_metrics
 
 
 def case(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,20 +56,21 @@ def test_all_at_once_are_the_single_ones(seed: int) -> None:
         "auroc": auroc(labels, scores),
         "ap": average_precision(labels, scores),
         "fpr95": fpr_at_tpr(labels, scores),
+        "f1max": f1_max(labels, scores),
     }
     assert tuple(image_metrics(labels, scores)) == IMAGE_METRICS
 
 
 def test_perfect_and_reversed_separation() -> None:
     labels, scores = np.array([0, 0, 0, 1, 1]), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert image_metrics(labels, scores) == {"auroc": 1.0, "ap": 1.0, "fpr95": 0.0}
+    assert image_metrics(labels, scores) == {"auroc": 1.0, "ap": 1.0, "fpr95": 0.0, "f1max": 1.0}
     assert auroc(labels, -scores) == 0.0
     assert fpr_at_tpr(labels, -scores) == 1.0
 
 
 def test_constant_scores() -> None:
     labels = np.array([0, 1, 0, 0])
-    assert image_metrics(labels, np.full(4, 7.0)) == {"auroc": 0.5, "ap": 0.25, "fpr95": 1.0}
+    assert image_metrics(labels, np.full(4, 7.0)) == {"auroc": 0.5, "ap": 0.25, "fpr95": 1.0, "f1max": 0.4}
     assert auroc(labels, np.full(4, np.inf)) == 0.5
 
 
@@ -186,3 +187,15 @@ def test_importing_metrics_needs_numpy_alone() -> None:
     heavy = "('scipy', 'sklearn', 'torch', 'pandas')"
     script = f"import sys, bench.metrics.image; sys.exit(any(name in sys.modules for name in {heavy}))"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_f1max_is_sklearns(seed: int) -> None:
+    from sklearn.metrics import precision_recall_curve
+
+    labels, scores = case(seed)
+    scores = np.unique(scores, return_inverse=True)[1].reshape(scores.shape)  # infinities are not for it
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
+    assert f1_max(labels, scores) == pytest.approx(f1.max())
+    assert np.isnan(f1_max([1, 1], [0.0, 1.0]))

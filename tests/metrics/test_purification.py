@@ -14,11 +14,13 @@ from bench.metrics.purification import PURIFICATION_METRICS, purification_metric
 def test_by_hand() -> None:
     labels = [0, 0, 0, 0, 1, 1]
     kept = np.array([True, True, False, True, True, False])
-    found = purification_metrics(labels, kept, [1, 2, 3, 4, 4, 5])
+    found = purification_metrics(labels, kept, [1, 2, 3, 4, 4, 5], 0.3)
     assert found == {
         "kept_anomalous": pytest.approx(1 / 4),
         "filter_auroc": pytest.approx((3 + 0.5 + 4) / 8),
         "normals_lost": pytest.approx(1 / 4),
+        "anomalies_kept": pytest.approx(1 / 2),
+        "estimated_rate": 0.3,
     }
     assert tuple(found) == PURIFICATION_METRICS
 

@@ -111,7 +111,12 @@ def make_record(
         status="ok",
         setting=entry_row.setting if entry_row else "one-class",
         selection=entry_row.selection if entry_row else "last",
-        metrics={"auroc": value, "ap": made_up(cell, "ap"), "fpr95": 1 - made_up(cell, "fpr95")},
+        metrics={
+            "auroc": value,
+            "ap": made_up(cell, "ap"),
+            "fpr95": 1 - made_up(cell, "fpr95"),
+            "f1max": made_up(cell, "f1max"),
+        },
         counts={"train": 100 + drawn, "train_anomalous": drawn, "test": 80, "test_anomalous": 40},
         contamination={
             "rate": drawn / (100 + drawn),

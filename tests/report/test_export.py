@@ -34,8 +34,8 @@ def test_every_cell_has_one_line_for_each_metric() -> None:
     records = make_records(PLAN)
     rows = lines(export_csv(PLAN, records))
     cells = {entry.cell.key for entry in PLAN.entries}
-    assert len(rows) == 3 * len(cells)
-    assert {line["metric"] for line in rows} == {"auroc", "ap", "fpr95"}
+    assert len(rows) == 4 * len(cells)
+    assert {line["metric"] for line in rows} == {"auroc", "ap", "fpr95", "f1max"}
     assert {line["status"] for line in rows} == {"ok"}
     assert len({tuple(line[name] for name in HEADER[:9]) for line in rows}) == len(rows)
 
@@ -79,7 +79,7 @@ def test_failed_and_missing_cells_have_no_value() -> None:
     holes = {(line["status"], line["seed"], line["task"]) for line in rows if not line["value"]}
     assert holes == {("failed", "", "0"), ("missing", "1", "0")}
     assert all(line["status"] == "ok" for line in rows if line["value"])
-    assert len(rows) == 3 * len({entry.cell.key for entry in PLAN.entries})
+    assert len(rows) == 4 * len({entry.cell.key for entry in PLAN.entries})
 
 
 def test_an_undefined_metric_is_empty() -> None:
@@ -126,7 +126,7 @@ def test_an_empty_plan_has_a_header_only() -> None:
 def test_rates_stand_in_the_plans_order() -> None:
     plan = make_plan(ROWS, COLUMNS, rates=(0.2, 0.0, 0.1), seeds=(0,))
     rates = [line["contamination"] for line in lines(export_csv(plan, {}))]
-    assert rates[:9] == ["0.2"] * 3 + ["0.0"] * 3 + ["0.1"] * 3
+    assert rates[:12] == ["0.2"] * 4 + ["0.0"] * 4 + ["0.1"] * 4
 
 
 def test_what_is_planned_twice_in_one_place_is_one_line() -> None:

@@ -62,16 +62,37 @@ def test_one_method_and_ties() -> None:
     assert line_of(plan, tied)[-1] == "dn2[k=2] and lof (90.0) |"  # type: ignore[arg-type]
 
 
+def test_nobody_is_best_among_rows_at_chance() -> None:
+    plan = plan_of()
+    low = make_records(plan, lambda entry: 0.5 - 0.01 * entry.row)
+    assert line_of(plan, low)[-1] == "— (none is told from chance) |"  # type: ignore[arg-type]
+    seeds = make_plan((row("a", stochastic=True), row("b", stochastic=True)), DIGITS, seeds=(0, 1))
+    wide = make_records(seeds, lambda entry: (0.45, 0.62)[entry.cell.seed])
+    assert line_of(seeds, wide)[-1] == "— (none is told from chance) |"  # type: ignore[arg-type]
+    narrow = make_records(seeds, lambda entry: (0.59, 0.62)[entry.cell.seed])
+    assert line_of(seeds, narrow)[-1] == "a and b (60.5) |"  # type: ignore[arg-type]
+
+
+def test_what_is_largest_comes_first_and_chance_last(tmp_path: Path) -> None:
+    report(tmp_path, plan_of("a"))
+    large = make_plan((DN2, LOF, row("kde"), CONTROL), DIGITS, suite="z")
+    report(tmp_path, large, {**VALUES, 3: 0.5})
+    text = report(
+        tmp_path, make_plan((DN2, LOF, row("kde"), CONTROL), DIGITS, suite="b"), dict.fromkeys(range(4), 0.4)
+    )
+    assert list(lines_of(text)) == ["z", "a", "b"]
+
+
 def lines_of(text: str) -> dict[str, str]:
     """Return the lines of an index by suite."""
     found = ((re.match(r"^\| \[.*\]\((.+)\.md\) \|", line), line) for line in text.splitlines())
     return {match[1]: line for match, line in found if match}
 
 
-def report(results: Path, plan: Plan) -> str:
+def report(results: Path, plan: Plan, values: dict[int, float] = VALUES) -> str:
     archive = Archive(results)
     archive.write_plan(plan)
-    records = make_records(plan, lambda entry: VALUES[entry.row])
+    records = make_records(plan, lambda entry: values[entry.row])
     for record in records.values():
         archive.write(record, None)
     write_reports(plan, archive, records)

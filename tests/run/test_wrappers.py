@@ -108,6 +108,8 @@ def test_a_clean_set_has_no_filter_to_judge(run: Callable[..., Record]) -> None:
     assert record.metrics["kept_anomalous"] == 0
     assert "filter_auroc" not in record.metrics
     assert Record.from_json(record.to_json()) == record
+    assert 0 <= run("srr[base=bright]", rate=0.2).metrics["estimated_rate"] <= 0.5
+    assert "estimated_rate" not in run("srr[base=bright,rate=0.2]", rate=0.2).metrics
     assert "kept_anomalous" not in run("bright").metrics
     assert "kept_anomalous" not in run("iterative[base=bright,rounds=0]").metrics
 
@@ -169,7 +171,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {"timm": "test_resnet", "file": str(file), **sizes}
 
 
-@pytest.mark.parametrize("wrapper", ["llbnad", "iterative", "trim", "oracle_clean"])
+@pytest.mark.parametrize(
+    "wrapper", ["llbnad", "iterative", "trim", "oracle_clean", "meds", "srr", "aar", "ephad"]
+)
 def test_no_forward_pass_beyond_the_bare_methods(
     folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, network: dict[str, Any], wrapper: str
 ) -> None:
@@ -193,7 +197,7 @@ def test_no_forward_pass_beyond_the_bare_methods(
     assert passes == [54, 48 if wrapper == "oracle_clean" else 54]
 
 
-@pytest.mark.parametrize("wrapper", ["llbnad", "iterative", "trim"])
+@pytest.mark.parametrize("wrapper", ["llbnad", "iterative", "trim", "meds", "srr", "aar", "ephad"])
 def test_no_label_can_be_reached_from_a_wrapper(folder: Path, wrapper: str) -> None:
     registry = Registry([folder])
     runner = Runner(registry, Backbones())

@@ -40,7 +40,7 @@ class BoardImages:
 
     def __init__(self, board: Board, archive: Archive | None = None) -> None:
         self.board = board
-        self._archive = archive
+        self.archive = archive
         #: Data sets whose cells were not measured alike, and in what they differ.
         self.mixed = different_protocols(board)
         #: Why a data set has no evidence from its images.
@@ -72,9 +72,9 @@ class BoardImages:
             try:
                 if name in self.mixed:
                     raise ArchiveError(f"its cells differ in {self.mixed[name]}")
-                if self._archive is None:
+                if self.archive is None:
                     raise ArchiveError(NO_ARCHIVE)
-                found[name] = truths_of(self.board, self._archive, columns)
+                found[name] = truths_of(self.board, self.archive, columns)
             except (ArchiveError, ValueError) as error:
                 self.why[name] = str(error)
         return found
@@ -110,10 +110,10 @@ class BoardImages:
         """What the images of each data set say, by rate; a data set without scores is not there."""
         found = {}
         for name in self._truths:
-            assert self._archive is not None, "there are truths"
+            assert self.archive is not None, "there are truths"
             try:
                 images = self._test_images[self.blocks[name]]
-                found[name] = read_dataset(self.board, self._archive, name, images)
+                found[name] = read_dataset(self.board, self.archive, name, images)
             except (ArchiveError, ValueError) as error:
                 self.why[name] = str(error)
         return found

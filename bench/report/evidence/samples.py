@@ -119,14 +119,17 @@ class Samples:
         return Variance(np.where(self.told[:, None] & self.told, found.value, np.nan), found.freedom)
 
 
-def on_images(samples: Samples) -> Floats:
-    """Return the intervals of the means on these images, shape (m, 2); NaN where nothing can be told."""
+def on_images(samples: Samples, *, level: float = 0.95) -> Floats:
+    """Return the intervals of the means on these images, shape (m, 2); NaN where nothing can be told.
+
+    Those of shares are always at 95 %.
+    """
     m = len(samples.rows)
     if samples.images is None:
         return np.full((m, 2), np.nan)
     mean, variance = samples.blocked.mean, samples.variance()
     if not samples.shares:
-        reach = np.where(variance.value > 0, variance.reach(), np.nan)
+        reach = np.where(variance.value > 0, variance.reach(level), np.nan)
         return np.stack([mean - reach, mean + reach], axis=1)
     found = share_interval(mean, variance)
     for at in np.flatnonzero(samples.told & np.isnan(found[:, 0]) & ~np.isnan(variance.value)):

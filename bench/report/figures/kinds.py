@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
@@ -17,6 +17,7 @@ from bench.report.board import Board
 from bench.report.figures.common import ALL, Choice, Drawing, Run
 from bench.report.figures.contamination import contamination_curves
 from bench.report.figures.critical import critical_differences
+from bench.report.figures.examples import has_examples, map_examples
 from bench.report.figures.heatmap import HeatMap, heat_map
 from bench.report.figures.histogram import score_histogram
 from bench.report.figures.roc import roc_curves
@@ -29,10 +30,13 @@ from bench.report.published.row import Published
 FOLDER = PurePosixPath("figures")
 #: Kinds that a page shows where the suite has what they need, the first of them openly.
 STANDARD = ("contamination", "critical-difference", "heatmap", "pareto", "reproduction", "training")
+#: Tasks whose maps a page shows.
+MOST_EXAMPLES = 10
 _HEADINGS = {
     "contamination": "AUROC under contamination",
     "critical-difference": "Mean ranks over data sets and critical difference",
     "heatmap": "AUROC by task",
+    "maps": "Anomaly maps",
     "pareto": "AUROC against time",
     "reproduction": "Published numbers against ours",
     "training": "AUROC along training",
@@ -111,6 +115,11 @@ KINDS: dict[str, FigureKind] = {
         lambda of, choice: score_histogram(of.board, of.scored, choice),
         ("setting", "rate", "task", "methods", "seed"),
     ),
+    "maps": FigureKind(
+        "one method's maps of the best, the median and the worst images of each kind of one task",
+        lambda of, choice: map_examples(of.board, of.archive, choice),
+        ("setting", "rate", "task", "methods", "seed"),
+    ),
     "pareto": FigureKind(
         "AUROC against time, and which methods no other beats in both",
         lambda of, choice: pareto(of.board, choice),
@@ -176,12 +185,15 @@ class LeaderboardFigure:
     alt : str
         What it shows, in words.
     svg : str
+    of : str
+        The task, where there is a figure for each.
     """
 
     kind: str
     path: PurePosixPath
     alt: str
     svg: str
+    of: str = ""
 
 
 def standard(
@@ -190,6 +202,7 @@ def standard(
     *,
     published: tuple[Published, ...] = (),
     blocks: Mapping[str, int] | None = None,
+    archive: Archive | None = None,
 ) -> list[LeaderboardFigure]:
     """Return a suite's figures: the same bytes for the same plan and records.
 
@@ -206,27 +219,46 @@ def standard(
     published : tuple of Published
     blocks : dict of str to int, optional
         The independent data set that each data set belongs to.
+    archive : Archive, optional
+        With examples of anomaly maps there is a figure of the best method's for each task.
     """
-    sources = Sources(board=Board(plan, records), published=published, blocks=blocks)
+    board = Board(plan, records)
+    sources = Sources(board=board, published=published, blocks=blocks, archive=archive)
     drawings: list[Drawing] = []
     for kind in STANDARD:
         # What a suite has not enough of for a kind of figure, `anobench figure` says.
         with suppress(FigureError):
             drawings.append(prepare(kind, sources))
-    drawings = [drawing for drawing in drawings if _says_more(drawing)]
-    if not drawings:
+    drawn = [(drawing, "", drawing.kind) for drawing in drawings if _says_more(drawing)]
+    drawn += [(drawing, task, f"maps-{at + 1}") for at, (task, drawing) in enumerate(_examples(sources))]
+    if not drawn:
         return []
     from bench.report.figures.draw import render
 
     return [
         LeaderboardFigure(
             drawing.kind,
-            FOLDER / file_name(plan.suite, drawing.kind),
+            FOLDER / file_name(plan.suite, name),
             drawing.description,
             render(drawing, "svg").decode(),
+            task,
         )
-        for drawing in drawings
+        for drawing, task, name in drawn
     ]
+
+
+def _examples(sources: Sources) -> Iterator[tuple[str, Drawing]]:
+    """Yield tasks, and the maps of the best method that has examples there."""
+    board, shown = sources.board, 0
+    for column in board.columns:
+        for row in board.order([column], board.rates[:1]):
+            if shown == MOST_EXAMPLES or not has_examples(board, sources.archive, row, column):
+                continue
+            choice = Choice(task=board.task_name(column), methods=(board.label(row),))
+            with suppress(FigureError, ArchiveError):
+                yield board.task_name(column), prepare("maps", sources, choice)
+                shown += 1
+                break
 
 
 def _says_more(drawing: Drawing) -> bool:
@@ -246,8 +278,12 @@ def shown(figures: Sequence[LeaderboardFigure]) -> list[str]:
     if not figures:
         return []
     first, *others = figures
-    rest = [folded(f"<b>{_HEADINGS[each.kind]}</b>", _image(each)) for each in others]
-    return blocks(["## Figures"], [f"**{_HEADINGS[first.kind]}**"], _image(first), *rest)
+    rest = [folded(f"<b>{_heading(each)}</b>", _image(each)) for each in others]
+    return blocks(["## Figures"], [f"**{_heading(first)}**"], _image(first), *rest)
+
+
+def _heading(figure: LeaderboardFigure) -> str:
+    return f"{_HEADINGS[figure.kind]}: {escape(figure.of)}" if figure.of else _HEADINGS[figure.kind]
 
 
 def _image(figure: LeaderboardFigure) -> list[str]:

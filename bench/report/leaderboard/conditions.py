@@ -26,6 +26,8 @@ _SOURCE = {
     "jittered": "They are copies of test anomalies under light noise (ADL's protocol); the originals "
     "**stay in the test set**",
     "official": "They are those of the data set's own noisy train splits",
+    "transductive": "**The images trained on are those tested on**: all normal images of both splits, and "
+    "anomalies of both",
 }
 _DRAWN = {
     "uniform": "",
@@ -36,6 +38,9 @@ _SHORTAGE = {
     "error": "Where too few anomalies exist nothing is run",
     "cap": "Where too few anomalies exist those there are were taken (see the realised rates)",
     "repeat": "Where too few anomalies exist some are drawn again",
+    "redraw": "Where too few anomalies exist they are drawn with replacement",
+    "move": "Where too few anomalies exist the further ones are copies, rotated by up to 3° and shifted by "
+    "up to 3 %",
     "skip": "Where too few anomalies exist the cell is left out",
 }
 
@@ -60,7 +65,7 @@ def _meaning(board: Board) -> list[str]:
     of_dataset: dict[str, set[_Kind]] = {}
     for entry in board.plan.entries:
         how = entry.cell.contamination
-        if how.rate or how.reserve:
+        if how.rate or how.reserve or how.source == "transductive":
             kind: _Kind = (how.of, how.mode, how.source, how.draw, how.shortage)
             reserves[kind] = max(reserves.get(kind, 0.0), how.rate, how.reserve)
             of_dataset.setdefault(entry.cell.dataset, set()).add(kind)

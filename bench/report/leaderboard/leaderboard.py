@@ -7,7 +7,7 @@ list of them. For the same plan and records the text is the same, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bench.core.cell import Record
 from bench.core.plan import Plan
@@ -15,8 +15,11 @@ from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.figures.kinds import LeaderboardFigure, shown
 from bench.report.hints import flipped
-from bench.report.leaderboard import conditions, provenance, robustness, significance, tables
+from bench.report.leaderboard import conditions, findings, provenance, robustness, significance, tables
 from bench.report.leaderboard.legend import legend
+from bench.report.leaderboard.localisation import pixel_tables
+from bench.report.leaderboard.thresholds import thresholds
+from bench.report.leaderboard.unified import unified
 from bench.report.markdown import blocks, escape, folded, grid
 from bench.report.numbers import NOTHING, count, percent, points, rate_name
 from bench.report.published.row import Published
@@ -173,6 +176,7 @@ def _results(evidence: Evidence) -> list[list[str]]:
         if not others
         else blocks(
             ["## Under contamination"],
+            findings.findings(evidence),
             tables.by_rate(evidence),
             [_BY_RATE],
             robustness.robustness(evidence),
@@ -185,9 +189,18 @@ def _results(evidence: Evidence) -> list[list[str]]:
         tables.overall(evidence, first),
         legend(evidence, first),
         folded("<b>Overall</b> by data set", tables.by_dataset(evidence, first)),
+        _section("Unified models", evidence, unified),
+        _section("Where the defects are", evidence, pixel_tables),
+        _section("Thresholds from normal images", evidence, thresholds),
         contamination,
         folded(f"<b>Overall</b>{only}", rest),
     ]
+
+
+def _section(title: str, evidence: Evidence, lines_at: Callable[[Evidence, float], list[str]]) -> list[str]:
+    """Return what there is at each rate below a heading; nothing without any."""
+    found = tables.at_each(evidence.board.rates, lambda rate: lines_at(evidence, rate))
+    return blocks([f"## {title}"], found) if found else []
 
 
 def _overall(evidence: Evidence, rate: float) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.metrics.purification import PURIFICATION_METRICS
 from bench.report.board import Board
-from bench.report.evidence.comparison import Comparison, compare_methods
+from bench.report.evidence.comparison import ALPHA, Comparison, compare_methods
 from bench.report.evidence.evidence import Evidence
 from bench.report.evidence.samples import Samples, on_images
 from bench.report.leaderboard.claims import ONE_DRAW, one_draw
@@ -24,7 +24,7 @@ from bench.report.markdown import blocks, escape, folded, table_lines
 from bench.report.numbers import NBSP, percent, rate_name
 from bench.report.table import Filled, TableCell, TableColumn, table_of
 from bench.stats import Floats
-from bench.stats.robustness import DELTA, breakdown, mean_height, relative_area, slope
+from bench.stats.robustness import DELTA, Breakdown, breakdown, mean_height, relative_area, slope
 
 #: Of rates (r,) and curves (m, r) to a summary that is linear in them: offsets (m,) and weights (m, r).
 Linear = Callable[[Floats, Floats], tuple[Floats, Floats]]
@@ -33,11 +33,14 @@ _HEADS = {
     "kept_anomalous": f"kept anomalous{NBSP}↓",
     "filter_auroc": "filter AUROC",
     "normals_lost": f"normals lost{NBSP}↓",
+    "anomalies_kept": f"anomalies kept{NBSP}↓",
+    "estimated_rate": "estimated rate",
 }
 _PURIFICATION = (
     "Of the methods that choose among their training images, by the truth that they do not see: the share of "
     "anomalies among the images kept, the AUROC of the scores that they filter by over all training images, "
-    "and the share of the normal images that they left out. In points; means over seeds, then tasks."
+    "the share of the normal images that they left out, the share of the anomalies that they kept, and, where "
+    "they estimate it, the contamination rate. In points; means over seeds, then tasks."
 )
 
 
@@ -167,14 +170,21 @@ def _surely(compared: Comparison, at: int) -> tuple[bool, float, int]:
     return not bool(compared.told[at]), -float(compared.mean[at]) if np.isnan(low) else -low, at
 
 
-def _breakdowns(held: Curves) -> list[str]:
-    """Return for each method the first rate at which it has broken down, and at which that is certain."""
+def simultaneous_breakdowns(held: Curves) -> list[Breakdown]:
+    """Return for each method the first rates at which it has broken down, observed and certain.
+
+    The intervals of a method's drops hold for all of its rates at once (Bonferroni).
+    """
     of_rates = [held.samples(drops(at)) for at in range(len(held.rates))]
+    level = 1 - ALPHA / max(1, len(held.rates) - 1)
     lost = np.stack([samples.blocked.mean for samples in of_rates], axis=1)
-    lows = np.stack([on_images(samples)[:, 0] for samples in of_rates], axis=1)
+    lows = np.stack([on_images(samples, level=level)[:, 0] for samples in of_rates], axis=1)
+    return [breakdown(held.rates, lost[at], lows[at]) for at in range(len(held.rows))]
+
+
+def _breakdowns(held: Curves) -> list[str]:
     texts = []
-    for at in range(len(held.rows)):
-        found = breakdown(held.rates, lost[at], lows[at])
+    for found in simultaneous_breakdowns(held):
         text = "none" if found.observed is None else percent(found.observed)
         certain = "" if found.certain is None else f" (certain at {percent(found.certain)})"
         texts.append(f"{text}{certain}")
@@ -202,7 +212,8 @@ def _legend(evidence: Evidence) -> str:
         "*Slope*: change of the average AUROC in points for each 10 points of contamination (least squares). "
         f"*Area*: mean AUROC along the curve as a share of that at {percent(low)} ({rate_name(low)}). "
         f"*Drop >*: the first rate at which more than {100 * DELTA:g} points are lost; *certain* where the "
-        f"whole paired interval of the drop, over test images and seeds, lies beyond.{brackets} Methods that "
+        f"whole paired interval of the drop, over test images and seeds and for all rates at once, lies "
+        f"beyond.{brackets} Methods that "
         "share a *Group* letter are not significantly different in the column before. Sorted by what is "
         f"certain: the lower end of the slope's interval.{drawn}"
     )

@@ -26,7 +26,7 @@ from bench.report.board import PRINTED
 from bench.report.html import breakable, live_table
 from bench.report.leaderboard.columns import metric_head
 from bench.report.numbers import NOTHING, count, rate_name
-from bench.report.overview import Overview, OverviewTable
+from bench.report.overview import Overview, OverviewTable, in_order
 from bench.report.table import Table, TableCell, TableColumn
 
 #: The page's name in a results folder.
@@ -141,7 +141,7 @@ def page(results: Path, found: Mapping[str, Overview]) -> str | None:
             _links(results, (("leaderboard", f"{name}.md"), ("CSV", f"{name}.csv"))),
             embedded(results, about, found),
         )
-        for name, about in sorted(found.items())
+        for name, about in in_order(found)
     ]
     beside = (("published numbers", "published.csv"), ("index of the leaderboards", "README.md"))
     variants = {key for suite in suites for key in suite.variants}

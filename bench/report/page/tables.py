@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bench.metrics.image import IMAGE_METRICS
+from bench.metrics.pixel import MAP_METRICS
 from bench.report.board import LOWER, Board
 from bench.report.evidence.evidence import Evidence
 from bench.report.export import place_fields
@@ -83,7 +84,7 @@ def _tables(evidence: Evidence) -> Sequence[OverviewTable]:
     board = evidence.board
     measured = {name for record in board.records() for name in record.metrics} | {IMAGE_METRICS[0]}
     found = []
-    for metric in (name for name in IMAGE_METRICS if name in measured):
+    for metric in (name for name in (*IMAGE_METRICS, *MAP_METRICS) if name in measured):
         for rate in (rate for rate in board.rates if any(True for _ in board.groups(rate=rate))):
             builder = _Builder(evidence, metric, rate)
             found.append(OverviewTable(metric=metric, rate=rate, table=builder.overall()))

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
@@ -118,6 +119,10 @@ class Finished:
         Something else ran on its device meanwhile, so its timing is not that of the cell alone.
     log : str
         The end of what the cell's process wrote; empty where it is not recorded.
+    arrays : dict of str to ndarray, each of shape (m,), float64
+        What is kept beside the scores (`bench.core.scorefile.BESIDE`).
+    maps : Path or None
+        Where its anomaly maps are, if not in the run's own folder; a worker never says.
     """
 
     job: int
@@ -126,6 +131,8 @@ class Finished:
     truth: Truth | None = None
     packed: bool = False
     log: str = ""
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    maps: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,8 @@ class Options:
         ``KEY=VALUE`` for sbatch.
     cpus : int, optional
         Of each worker on a cluster.
+    keep : {"", "maps"}
+        Keep all anomaly maps (`bench.run.keep`).
     """
 
     executor: str = "auto"
@@ -74,6 +76,7 @@ class Options:
     address: str | None = None
     slurm: tuple[str, ...] = ()
     cpus: int | None = None
+    keep: Literal["", "maps"] = ""
 
     def __post_init__(self) -> None:
         if self.executor not in EXECUTORS:
@@ -83,6 +86,8 @@ class Options:
             )
         if self.timing not in ("packed", "exclusive"):
             raise AnobenchError(f"--timing {self.timing}: expected packed or exclusive")
+        if self.keep not in ("", "maps"):
+            raise AnobenchError(f"--keep {self.keep}: expected maps")
 
     @property
     def clustered(self) -> bool:

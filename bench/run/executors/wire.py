@@ -14,9 +14,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.cell import Cell, Record
 from bench.core.errors import ArchiveError, plain_text
+from bench.core.scorefile import BESIDE
 from bench.core.truth import Truth
 from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Progress
 
@@ -63,26 +65,30 @@ Message = Ready | Began | Warned | Progress | Finished | Extracted | Lost
 READS = 64
 #: A longer message is none.
 MOST_BYTES = 1 << 32
-#: The parts of a message: JSON, scores, a truth; each with its length before it.
-_PARTS = struct.Struct("<QQQ")
+#: The parts of a message: JSON, scores, a truth, further arrays one after the other; each with its length
+#: before it.
+_PARTS = struct.Struct("<QQQQ")
 _PLAIN: dict[str, type[Any]] = {each.__name__: each for each in (Ready, Began, Warned, Progress, Extracted)}
 
 
 def packed(message: Message | Event) -> bytes:
     """Return a message as bytes."""
-    scores = truth = b""
+    scores = truth = more = b""
     data: dict[str, Any] = {"message": type(message).__name__}
     if isinstance(message, Finished):
         data |= {"job": message.job, "log": message.log, "record": message.record.to_json(indent=None)}
         scores = b"" if message.scores is None else np.asarray(message.scores, "<f8").tobytes()
         truth = b"" if message.truth is None else message.truth.to_bytes()
+        data["arrays"] = {name: len(values) for name, values in message.arrays.items()}
+        more = b"".join(np.asarray(values, "<f8").tobytes() for values in message.arrays.values())
     elif isinstance(message, Lost):
         data |= {"job": message.job, "cells": [cell.key for cell in message.cells]}
         data |= {"why": message.why, "reason": message.reason}
     else:
         data |= asdict(message)
     text = json.dumps(data).encode()
-    return b"".join((_PARTS.pack(len(text), len(scores), len(truth)), text, scores, truth))
+    parts = (text, scores, truth, more)
+    return b"".join((_PARTS.pack(*map(len, parts)), *parts))
 
 
 def unpacked(content: bytes, jobs: Mapping[int, Job]) -> Message | None:
@@ -103,7 +109,7 @@ def unpacked(content: bytes, jobs: Mapping[int, Job]) -> Message | None:
         if sum(lengths) + _PARTS.size != len(content):
             raise ValueError("its parts are of another length")
         ends = np.cumsum([_PARTS.size, *lengths]).tolist()
-        text, scores, truth = (content[start:end] for start, end in pairwise(ends))
+        text, scores, truth, more = (content[start:end] for start, end in pairwise(ends))
         data = json.loads(text)
         kind = data.pop("message")
         if kind in _PLAIN:
@@ -111,7 +117,7 @@ def unpacked(content: bytes, jobs: Mapping[int, Job]) -> Message | None:
         job = jobs.get(_whole(data["job"]))
         if job is None:
             return None
-        return _finished(job, data, scores, truth) if kind == "Finished" else _lost(job, data)
+        return _finished(job, data, scores, truth, more) if kind == "Finished" else _lost(job, data)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise ArchiveError(f"not a worker's message ({type(error).__name__}: {error})") from None
 
@@ -205,7 +211,7 @@ def _plain(kind: str, data: dict[str, Any], jobs: Mapping[int, Job]) -> Message 
 _TYPES: dict[str, type[Any]] = {"int": int, "str": str, "Mapping[str, Any]": dict}
 
 
-def _finished(job: Job, data: Mapping[str, Any], scores: bytes, truth: bytes) -> Finished | None:
+def _finished(job: Job, data: Mapping[str, Any], scores: bytes, truth: bytes, more: bytes) -> Finished | None:
     record = Record.from_json(data["record"])
     if record.cell.key not in {cell.key for cell in job.cells}:
         return None
@@ -215,7 +221,25 @@ def _finished(job: Job, data: Mapping[str, Any], scores: bytes, truth: bytes) ->
         scores=np.frombuffer(scores, "<f8").astype(np.float64) if record.status == "ok" else None,
         truth=Truth.from_bytes(truth) if truth else None,
         log=plain_text(data["log"], 1 << 17),
+        arrays=_arrays(data["arrays"], more) if record.status == "ok" else {},
     )
+
+
+def _arrays(lengths: Mapping[str, Any], content: bytes) -> dict[str, NDArray[np.float64]]:
+    """Read the further arrays of a result.
+
+    Raises
+    ------
+    ValueError, TypeError
+        They are none that a result may have.
+    """
+    values, found, start = np.frombuffer(content, "<f8").astype(np.float64), {}, 0
+    for name, length in lengths.items():
+        end = start + _whole(length)
+        if name not in BESIDE or length < 0 or end > len(values):
+            raise ValueError(f"{name!r} of {length!r} values is no array of a result")
+        found[name], start = values[start:end], end
+    return found
 
 
 def _lost(job: Job, data: Mapping[str, Any]) -> Lost:

@@ -26,6 +26,7 @@ from bench.run.executors.base import Extracted, Finished, Job, Lost, Progress, i
 from bench.run.executors.inbox import Inbox
 from bench.run.executors.wire import Began, Message, Ready, Sender, Warned
 from bench.run.setup import Setup
+from bench.run.shared import one_model
 from bench.run.timing import timed
 from bench.train import checkpoint
 
@@ -151,7 +152,8 @@ def events_of(
             truth = runner.truths.get(record.truth) if record.truth not in sent else None
             sent.add(record.truth)
             log = record.error["traceback"] if record.error else ""
-            yield Finished(job=job.id, record=record, scores=scores, truth=truth, log=log)
+            arrays = runner.arrays.pop(record.cell.key, {})
+            yield Finished(job=job.id, record=record, scores=scores, truth=truth, log=log, arrays=arrays)
     except checkpoint.StopRequested:
         yield interrupted(job, left)
 
@@ -159,7 +161,9 @@ def events_of(
 def _results(runner: Runner, job: Job, repeats: int) -> Iterator[Result]:
     if repeats:
         return (timed(runner, cell, repeats) for cell in job.cells)
-    return runner.run_together(job.cells) if len(job.cells) > 1 else iter([runner.run(job.cells[0])])
+    if len(job.cells) > 1 and not one_model(job.cells[0]):
+        return runner.run_together(job.cells)
+    return (runner.run(cell) for cell in job.cells)
 
 
 def _extract(runner: Runner, job: Job, part: tuple[int, int]) -> str:

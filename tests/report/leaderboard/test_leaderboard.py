@@ -409,7 +409,7 @@ def test_timing_shows_what_a_cold_user_pays() -> None:
 
 def test_other_metrics_stand_beside() -> None:
     part = section(page(make_plan((DN2, CENTRE), DIGITS)), "<b>Other metrics</b>")
-    assert cells(part, "Method") == ["Method", "digits: AP", "digits: FPR95 ↓"]
+    assert cells(part, "Method") == ["Method", "digits: AP", "digits: FPR95 ↓", "digits: F1max"]
 
 
 def test_how_to_reproduce() -> None:

@@ -54,4 +54,4 @@ def test_the_csv_has_a_line_for_each() -> None:
     assert found.count(("0.1", "filter_auroc")) == 4
     assert found.count(("0.0", "filter_auroc")) == 0
     assert found.count(("0.0", "kept_anomalous")) == 4
-    assert {line["metric"] for line in rows if line["method"] == "bare"} == {"auroc", "ap", "fpr95"}
+    assert {line["metric"] for line in rows if line["method"] == "bare"} == {"auroc", "ap", "fpr95", "f1max"}

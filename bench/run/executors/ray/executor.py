@@ -84,7 +84,7 @@ class RayCluster:
         # On the driver's node, the one that cannot go away.
         here = on_node(ray.get_runtime_context().get_node_id())
         board = ray.remote(MessageBoard).options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)
-        self._board = board.remote()
+        self._board = board.remote(self._setup.maps)
         self._last_node = time.monotonic()
         self._look()
         if not self._actors:

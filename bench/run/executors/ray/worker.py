@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.core.errors import AnobenchError
 from bench.run.executors.base import Job, Progress
 from bench.run.executors.wire import Ready, packed
 from bench.run.executors.worker import forward_progress
+from bench.run.spool import SpoolFolder
 from bench.train import checkpoint
 
 #: Seconds between two reports of a long training or extraction.
@@ -41,6 +43,7 @@ class Worker:
         try:
             self._remote = Remote(setup)
             runner, report = self._remote.runner, board.report.remote
+            runner.spool = _SpoolOnBoard(board) if runner.spool is not None else None
             forward_progress(runner, lambda: self._job, report, every=REPORT_EVERY)
         except AnobenchError as error:
             self._problem = str(error)
@@ -77,13 +80,44 @@ class Worker:
             checkpoint.ask_to_stop()
 
 
-class MessageBoard:
-    """A small actor between driver and workers: a worker that runs a cell takes no calls."""
+class _SpoolOnBoard:
+    """A `MapSink` on the driver's machine: workers need not see its results folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, board: Any) -> None:
+        self._board = board
+
+    def write(self, key: str, content: bytes) -> None:
+        import ray
+
+        ray.get(self._board.write_maps.remote(key, content))  # the next part waits
+
+    def end(self, key: str, *, keep: bool) -> None:
+        import ray
+
+        ray.get(self._board.end_maps.remote(key, keep))
+
+
+class MessageBoard:
+    """A small actor between driver and workers, on the driver's machine: a worker that runs a cell takes no
+    calls, and its anomaly maps go this way into the spool.
+
+    Parameters
+    ----------
+    maps : str
+        The spool's folder; empty if there is none.
+    """
+
+    def __init__(self, maps: str) -> None:
         import asyncio
 
         self._stop, self._reports = asyncio.Event(), list[Progress]()
+        self._spool = SpoolFolder(Path(maps))
+
+    async def write_maps(self, key: str, content: bytes) -> None:
+        self._spool.write(key, content)
+
+    async def end_maps(self, key: str, keep: bool) -> None:
+        self._spool.end(key, keep=keep)
 
     async def report(self, progress: Progress) -> None:
         self._reports.append(progress)

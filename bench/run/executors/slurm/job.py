@@ -27,6 +27,7 @@ from bench.core.errors import AnobenchError, Preempted
 from bench.run.executors.base import Extracted, Finished, Job, Progress
 from bench.run.executors.remote import Remote, take_over
 from bench.run.executors.worker import forward_progress
+from bench.run.spool import SpoolFolder
 from bench.train import checkpoint
 
 #: Between two checks whether the driver wants the run to end (seconds).
@@ -126,6 +127,8 @@ class Chunk:
 
         try:
             remote = Remote(self.setup)
+            # Beside the results: the next driver may take over both.
+            remote.runner.spool = SpoolFolder(Path(self.folder) / "maps")
             journal.add(environment=remote.runner.environment, pid=os.getpid())
             forward_progress(remote.runner, lambda: -1, report, every=REPORT_EVERY)
             for job in self.jobs:
@@ -153,7 +156,7 @@ class Chunk:
 def _do(remote: Remote, job: Job, archive: Archive, journal: Journal) -> None:
     for event in remote.events(job):
         if isinstance(event, Finished):
-            archive.write(event.record, event.scores, event.truth)
+            archive.write(event.record, event.scores, event.truth, event.arrays)
             journal.add(finished=job.id, cell=event.record.cell.key, log=event.log)
         elif isinstance(event, Extracted):
             journal.add(extracted=job.id, reason=event.reason)

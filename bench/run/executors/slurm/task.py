@@ -23,6 +23,7 @@ from bench.run.executors.base import (
     Started,
 )
 from bench.run.executors.slurm.job import Journal
+from bench.run.spool import SpoolFolder
 from bench.suite.suite import Limits
 
 #: States of Slurm that say more than that a job died.
@@ -146,7 +147,9 @@ def result(archive: Archive, job: int, key: str) -> Finished | None:
         return None
     try:
         scores = archive.scores(record) if record.scores_sha256 else None
+        arrays = archive.beside(record) if record.scores_sha256 else {}
         truth = archive.truth(record) if record.truth else None
     except ArchiveError:
         return None
-    return Finished(job=job, record=record, scores=scores, truth=truth)
+    maps = SpoolFolder(archive.results / "maps").path(key)
+    return Finished(job=job, record=record, scores=scores, truth=truth, arrays=arrays, maps=maps)

@@ -1,0 +1,80 @@
+"""Calibration scores: what a method says of normal images that it was not fitted on.
+
+A decision threshold needs them, and a method's scores of its own training images will not do: a memory bank
+scores itself 0. So the training images are cut into folds, by an order that depends on the task alone, and
+each fold is scored by a method fitted on the others; the method that scores the test images is fitted on all
+of them, so the scores are a little too high rather than too low. ``held-out`` does so for the first fold
+only. Under contamination the planted anomalies are among them: nobody who sets a threshold knows which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.determinism import derive_seed
+from bench.core.errors import ScoreError, kind_of, said
+from bench.run.evaluation import CellRun
+from bench.suite.keys import How
+from bench.train.method import Method, returned_scores
+
+#: A fold of normal images, and what it scored, both in the order of the task's training images.
+Arrays = dict[str, NDArray[np.float64]]
+
+
+def calibration_scores(
+    cell_run: CellRun, make: Callable[[str], Method], *, folds: int, how: How
+) -> tuple[Arrays, tuple[str, ...]]:
+    """Return calibration scores, and remarks for the record.
+
+    Parameters
+    ----------
+    cell_run : CellRun
+        Opened; its test images are scored already.
+    make : callable
+        Makes an unfitted method like the cell's own, given a name for its checkpoints.
+    folds : int
+        Two or more.
+    how : {"cross-fit", "held-out"}
+
+    Returns
+    -------
+    arrays : dict
+        ``calibration``, the scores, shape (m,), and ``calibration_fold``, the fold of each; empty where the
+        method cannot be fitted on a part of the images: a remark says why.
+    flags : tuple of str
+    """
+    images, n = cell_run.train.images, len(cell_run.train.images)
+    if n < 2:
+        return {}, (f"no calibration scores: {n} training images",)
+    of = fold_of(cell_run.cell.train_name, n, min(folds, n))
+    # In the order of the task, whatever order the method sees.
+    of = of[cell_run.train.order]
+    scores = np.full(n, np.nan)
+    for fold in range(min(folds, n) if how == "cross-fit" else 1):
+        method = make(f"fold-{fold}")
+        try:
+            method.fit(images[of != fold])
+            scores[of == fold] = returned_scores(method.score(images[of == fold])).checked(
+                int((of == fold).sum())
+            )
+        except Exception as error:
+            return {}, (f"no calibration scores: {kind_of(error)}: {said(error)}",)
+    if not np.isfinite(scores[~np.isnan(scores)]).all():
+        return {}, ("no calibration scores: some are infinite",)
+    there = np.flatnonzero(~np.isnan(scores))
+    there = there[np.argsort(cell_run.train.order[there])]
+    found = {"calibration": scores[there], "calibration_fold": of[there].astype(np.float64)}
+    return found, ()
+
+
+def fold_of(task: str, n: int, folds: int) -> NDArray[np.int64]:
+    """Return the fold of each of a task's training images: the same for all methods and seeds."""
+    if folds < 2:
+        raise ScoreError(f"expected 2 folds or more, got {folds}")
+    order = np.random.default_rng(derive_seed("calibration", task, bits=31)).permutation(n)
+    found = np.empty(n, np.int64)
+    found[order] = np.arange(n) % folds
+    return found

@@ -1,0 +1,61 @@
+"""Tables of a suite file that say how its cells are made and what is asked of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bench.core.contamination import PRESETS, UNKNOWN_PRESETS, AnomalySource, Draw, Shortage
+from bench.core.errors import did_you_mean
+
+#: How calibration scores are made: ``cross-fit`` fits as often as there are folds, ``held-out`` once.
+How = Literal["cross-fit", "held-out"]
+
+
+class SuiteTable(BaseModel):
+    """A table with the keys that it names and no others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ContaminationTable(SuiteTable):
+    """The long form of the contamination rates; see `bench.core.contamination.Contamination`."""
+
+    rates: tuple[float, ...] = Field(min_length=1, strict=False)
+    preset: str | None = None
+    of: Literal["set", "normals"] = "set"
+    mode: Literal["add", "replace"] = "add"
+    source: Literal["default"] | AnomalySource = "default"
+    draw: Draw = "uniform"
+    shortage: Shortage = "error"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_preset(cls, data: object) -> object:
+        """Fill in from a preset what the table does not set."""
+        if isinstance(data, dict) and isinstance(data.get("preset"), str):
+            if reason := UNKNOWN_PRESETS.get(data["preset"]):
+                raise ValueError(f"the preset {data['preset']!r} cannot be given: {reason}")
+            if data["preset"] not in PRESETS:
+                raise ValueError(f"no preset {data['preset']!r}{did_you_mean(data['preset'], PRESETS)}")
+            return {**PRESETS.get(data["preset"], {}), **data}
+        return data
+
+
+class ThresholdsTable(SuiteTable):
+    """Decision thresholds from normal images: what they need, and what they aim at.
+
+    Attributes
+    ----------
+    folds : int
+        The training images are cut into so many parts; each is scored by a method fitted on the others.
+    how : {"cross-fit", "held-out"}
+        All parts, or the first alone, which costs one fit more than none.
+    rate : float
+        The rate of false alarms that thresholds aim at.
+    """
+
+    folds: int = Field(default=5, ge=2, le=1000)
+    how: How = "cross-fit"
+    rate: float = Field(default=0.05, gt=0, lt=1)
