@@ -271,7 +271,7 @@ def numpy_is_faster() -> bool:
     """Return whether numpy's matrix product is faster than torch's here, measured once in this process.
 
     OpenBLAS knows many processors, but may be told to take one for another (``OPENBLAS_CORETYPE``); MKL uses
-    the widest vector instructions of its maker's processors only. No result depends on which gives the bounds.
+    the widest vector instructions of its maker's processors only. Results do not depend on the choice.
     """
     left, right = torch.rand(256, 1024), torch.rand(512, 1024)
     out = torch.empty(256, 512)

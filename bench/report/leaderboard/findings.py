@@ -95,8 +95,8 @@ def _bests(evidence: Evidence) -> list[str]:
             sentences.append(f"At {at}, {_named(board, rows)} is best.")
         else:
             sentences.append(
-                f"At {at}, {_named(board, rows[:1])} has the highest average; {_named(board, rows[1:])} may be "
-                "as good."
+                f"At {at}, {_named(board, rows[:1])} has the highest average; "
+                f"{_named(board, rows[1:])} may be as good."
             )
     return sentences
 
@@ -115,8 +115,8 @@ def _breaks(evidence: Evidence) -> list[str]:
     rest = f"; never more than 2 points: {names}" if whole else ""
     broken = sum(each.observed is not None for each in found)
     return [
-        f"{broken} of {count(len(found), 'method')} lose more than 2 points somewhere along the curve, {first}"
-        f"{rest}."
+        f"{broken} of {count(len(found), 'method')} lose more than 2 points somewhere along the curve, "
+        f"{first}{rest}."
     ]
 
 
@@ -168,9 +168,9 @@ def _price_table(evidence: Evidence, pairs: Sequence[Pair]) -> list[str]:
         columns.append((TableColumn(percent(rate), "difference"), cells))
     if not pairs or not any(cell.value is not None for _, cells in columns for cell in cells):
         return []
-    low = percent(min(board.rates))
+    first = percent(min(board.rates))
     about = (
-        f"**Purified minus bare**, in points, each wrapper against its own base; at {low} it is the price of "
+        f"**Purified minus bare**, in points, each wrapper against its own base; at {first} it is the price of "
         f"purifying what is clean. In brackets 95{NBSP}% intervals of the paired difference."
     )
     return blocks([about], table_lines(table_of([board.label(pair.wrapper) for pair in pairs], columns)))
@@ -182,8 +182,8 @@ def _price_table(evidence: Evidence, pairs: Sequence[Pair]) -> list[str]:
 def premiums(board: Board, row: int, rate: float) -> tuple[float, tuple[float, float] | None] | None:
     """Return a method's AUROC less that on test anomalies that were not trained on, and its interval.
 
-    The mean over data sets of the means over tasks; the interval is Student's over the draws (seeds), None for
-    one draw. None where any cell does not have both.
+    The mean over data sets of the means over tasks; the interval is Student's over the draws (seeds), None
+    for one draw. None where any cell does not have both.
     """
     by_seed: dict[int | None, list[list[float]]] = {}
     for columns in board.datasets.values():
@@ -225,9 +225,9 @@ def premium_table(board: Board) -> list[str]:
     if not lines:
         return []
     about = (
-        "**Overlap premium**, in points: the AUROC on the whole test set less that of the same scores without "
-        "the test anomalies that were trained on: how much of the number is memorised (below 0: they are "
-        f"missed for having been trained on). In brackets 95{NBSP}% intervals over draws."
+        "**Overlap premium**, in points: the AUROC on the whole test set less that of the same scores "
+        "without the test anomalies that were trained on: how much of the number is memorised (below 0: they "
+        f"are missed for having been trained on). In brackets 95{NBSP}% intervals over draws."
     )
     return blocks([about], grid(["Method", *map(percent, rates)], lines))
 
@@ -239,7 +239,8 @@ def _premium_said(board: Board) -> list[str]:
         return []
     values = [value for value, _ in found]
     return [
-        f"At {percent(rate)}, test anomalies that were trained on change AUROC by {signed_points(min(values))} to "
-        f"{signed_points(max(values))} points (overlap premium of {count(len(values), 'method')}, mean "
+        f"At {percent(rate)}, test anomalies that were trained on change AUROC by "
+        f"{signed_points(min(values))} to {signed_points(max(values))} points "
+        f"(overlap premium of {count(len(values), 'method')}, mean "
         f"{signed_points(float(np.mean(values)))})."
     ]
