@@ -47,11 +47,11 @@ class MeDS(Wrapper):
     Notes
     -----
     Of the paper's three stages this is the first and, in one step, the selection of the third; the second
-    distils the scores into a Dinomaly student, which is no wrapper. The code (commit 5842858) compares the
-    784 patches of an image, from DINOv2, and scores it by its 7 highest; here an image has one vector, so that
-    no image goes through a network again. Distances are rounded to 5 decimals, as in the code. As a filter
-    (ours), the threshold is the one of the last epoch. Where no image lies below it, as when all scores are
-    equal, all that lie on it are kept.
+    distils the scores into a Dinomaly student, which is no wrapper. The code (commit
+    5842858) compares the 784 patches of an image, from DINOv2, and scores it by its 7 highest; here an image
+    has one vector, so that no image goes through a network again. Distances are rounded to 5 decimals, as in
+    the code. As a filter (ours), the threshold is the one of the last epoch. Where no image lies below it, as
+    when all scores are equal, all that lie on it are kept.
 
     References
     ----------

@@ -30,9 +30,9 @@ class SRR(Wrapper):
     """The base, fitted on the images that all of several bases of disjoint subsets take for normal.
 
     The images kept so far (at first all) are dealt to `parts` parts, and a base is fitted on each. A base
-    takes an image for normal if its score is not among the ``gamma`` highest of all training images, with gamma =
-    `factor` × the contamination rate; kept are those that every base takes for normal. This is repeated, with
-    all training images to choose from, until less than 1 % of the choice changes.
+    takes an image for normal if its score is not among the ``gamma`` highest of all training images, with
+    gamma = `factor` × the contamination rate; kept are those that every base takes for normal. This is
+    repeated, with all training images to choose from, until less than 1 % of the choice changes.
 
     Parameters
     ----------

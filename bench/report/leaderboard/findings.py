@@ -27,7 +27,7 @@ MOST_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class WrappedPair:
     """A wrapper and its bare base: rows of the board."""
 
     wrapper: int
@@ -44,7 +44,7 @@ def findings(evidence: Evidence) -> list[str]:
     return blocks([f"- {each}" for each in said], _price_table(evidence, pairs), premium_table(board))
 
 
-def wrapped_pairs(board: Board) -> list[Pair]:
+def wrapped_pairs(board: Board) -> list[WrappedPair]:
     """Return each wrapper that ranks with the row of its bare base, where the suite has it."""
     bare: dict[tuple[str, tuple[tuple[str, str], ...], str], int] = {}
     wrappers: list[tuple[int, tuple[str, tuple[tuple[str, str], ...], str]]] = []
@@ -57,7 +57,7 @@ def wrapped_pairs(board: Board) -> list[Pair]:
         else:
             words = {name: _word(value) for name, value in params.items()}
             bare[cell.method, tuple(sorted(words.items())), cell.backbone] = row
-    return [Pair(row, bare[inner]) for row, inner in wrappers if inner in bare and row in board.ranked]
+    return [WrappedPair(row, bare[inner]) for row, inner in wrappers if inner in bare and row in board.ranked]
 
 
 def _a_cell_each(board: Board) -> dict[int, Cell]:
@@ -120,7 +120,7 @@ def _breaks(evidence: Evidence) -> list[str]:
     ]
 
 
-def _differences(compared: Comparison, pair: Pair) -> tuple[float, float, float] | None:
+def _differences(compared: Comparison, pair: WrappedPair) -> tuple[float, float, float] | None:
     """Return by how much a wrapper is better than its base, with the interval."""
     if pair.wrapper not in compared.rows or pair.base not in compared.rows:
         return None
@@ -128,7 +128,7 @@ def _differences(compared: Comparison, pair: Pair) -> tuple[float, float, float]
     return float(compared.difference[at]), float(compared.low[at]), float(compared.high[at])
 
 
-def _purifying(evidence: Evidence, pairs: Sequence[Pair]) -> list[str]:
+def _purifying(evidence: Evidence, pairs: Sequence[WrappedPair]) -> list[str]:
     """Return for each wrapper at how many bases it costs on clean data, and helps on dirty data."""
     board, sentences = evidence.board, []
     names = list(dict.fromkeys(board.plan.rows[pair.wrapper].method for pair in pairs))
@@ -140,7 +140,7 @@ def _purifying(evidence: Evidence, pairs: Sequence[Pair]) -> list[str]:
     return sentences
 
 
-def _verdict(evidence: Evidence, pairs: Sequence[Pair], rate: float) -> str:
+def _verdict(evidence: Evidence, pairs: Sequence[WrappedPair], rate: float) -> str:
     compared = evidence.overall(rate)
     held = [] if compared is None else [found for pair in pairs if (found := _differences(compared, pair))]
     if not held or compared is None:
@@ -153,7 +153,7 @@ def _verdict(evidence: Evidence, pairs: Sequence[Pair], rate: float) -> str:
     return f"at {percent(rate)} {signed_points(mean)} points over {of} ({', '.join(filter(None, words))})"
 
 
-def _price_table(evidence: Evidence, pairs: Sequence[Pair]) -> list[str]:
+def _price_table(evidence: Evidence, pairs: Sequence[WrappedPair]) -> list[str]:
     """Return what each wrapper adds to its base at each rate, with intervals."""
     board = evidence.board
     columns: list[Filled] = []
@@ -170,8 +170,8 @@ def _price_table(evidence: Evidence, pairs: Sequence[Pair]) -> list[str]:
         return []
     first = percent(min(board.rates))
     about = (
-        f"**Purified minus bare**, in points, each wrapper against its own base; at {first} it is the price of "
-        f"purifying what is clean. In brackets 95{NBSP}% intervals of the paired difference."
+        f"**Purified minus bare**, in points, each wrapper against its own base; at {first} it is the "
+        f"price of purifying what is clean. In brackets 95{NBSP}% intervals of the paired difference."
     )
     return blocks([about], table_lines(table_of([board.label(pair.wrapper) for pair in pairs], columns)))
 
