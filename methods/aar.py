@@ -1,4 +1,4 @@
-"""AAR: adaptive and aggressive rejection by a modified z-score and a mixture of two Gaussians (Lee et al., 2025)."""
+"""AAR: adaptive and aggressive rejection by a modified z-score and two Gaussians (Lee et al., 2025)."""
 
 from __future__ import annotations
 

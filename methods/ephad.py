@@ -1,4 +1,4 @@
-"""EPHAD: scores of a contaminated model, tilted by evidence that the training had no part in (Patra, Ben Taieb, 2025)."""
+"""EPHAD: scores of a contaminated model, tilted by independent evidence (Patra, Ben Taieb, 2025)."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ class LOE(Wrapper):
     """The base's head, trained with a loss for normal and one for anomalous images, guessing which is which.
 
     In each mini-batch of b images the ``int(rate b)`` with the largest L_n - L_a are taken for anomalies, and
-    the ``int((1 - rate) b)`` with the smallest for normal; one may be neither, by rounding. The loss is the mean
-    of L_n of the normal ones and of the others' L_a (``hard``) or (L_n + L_a) / 2 (``soft``); ``refine`` leaves
-    the others out. The first epochs are blind: L_n of all.
+    the ``int((1 - rate) b)`` with the smallest for normal; one may be neither, by rounding. The loss is the
+    mean of L_n of the normal ones and of the others' L_a (``hard``) or (L_n + L_a) / 2 (``soft``);
+    ``refine`` leaves the others out. The first epochs are blind: L_n of all.
 
     Parameters
     ----------

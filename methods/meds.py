@@ -1,4 +1,4 @@
-"""MeDS' first stage: many sparse memories of the training images tell which of them are odd (Safarov et al., 2026)."""
+"""MeDS' first stage: many sparse memories of the training images tell the odd ones (Safarov et al., 2026)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from bench import (
 class MeDS(Wrapper):
     """The base, fitted on images that lie near random tenths of the training set.
 
-    Each of `memories` memories holds ``ceil(share n)`` training images drawn with replacement. An image's score
-    is its distance to the nearest image of a memory, averaged over the memories: what is rare is in few of
-    them, and far from the others. Kept is what scores below median + `factor` × MAD (the MAD as it is, without
-    1.4826); with ``factor=0`` the lower half.
+    Each of `memories` memories holds ``ceil(share n)`` training images drawn with replacement. An image's
+    score is its distance to the nearest image of a memory, averaged over the memories: what is rare is in
+    few of them, and far from the others. Kept is what scores below median + `factor` × MAD (the MAD as it is,
+    without 1.4826); with ``factor=0`` the lower half.
 
     Parameters
     ----------
@@ -47,11 +47,11 @@ class MeDS(Wrapper):
     Notes
     -----
     Of the paper's three stages this is the first and, in one step, the selection of the third; the second
-    distils the scores into a Dinomaly student, which is no wrapper. The code (commit 5842858) compares the 784
-    patches of an image, from DINOv2, and scores it by its 7 highest; here an image has one vector, so that no
-    image goes through a network again. Distances are rounded to 5 decimals, as in the code. As a filter
-    (ours), the threshold is the one of the last epoch. Where no image lies below it, as when all scores are
-    equal, all that lie on it are kept.
+    distils the scores into a Dinomaly student, which is no wrapper. The code (commit
+    5842858) compares the 784 patches of an image, from DINOv2, and scores it by its 7 highest; here an image
+    has one vector, so that no image goes through a network again. Distances are rounded to 5 decimals, as in
+    the code. As a filter (ours), the threshold is the one of the last epoch. Where no image lies below it, as
+    when all scores are equal, all that lie on it are kept.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""SRR's refinement: an ensemble of one-class classifiers must agree that an image is normal (Yoon et al., 2022)."""
+"""SRR's refinement: an ensemble of classifiers must agree that an image is normal (Yoon et al., 2022)."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ MOST = 0.9
 class SRR(Wrapper):
     """The base, fitted on the images that all of several bases of disjoint subsets take for normal.
 
-    The images kept so far (at first all) are dealt to `parts` parts, and a base is fitted on each. A base takes
-    an image for normal if its score is not among the ``gamma`` highest of all training images, with gamma =
-    `factor` × the contamination rate; kept are those that every base takes for normal. This is repeated, with
-    all training images to choose from, until less than 1 % of the choice changes.
+    The images kept so far (at first all) are dealt to `parts` parts, and a base is fitted on each. A base
+    takes an image for normal if its score is not among the ``gamma`` highest of all training images, with
+    gamma = `factor` × the contamination rate; kept are those that every base takes for normal. This is
+    repeated, with all training images to choose from, until less than 1 % of the choice changes.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ class SRR(Wrapper):
     References
     ----------
     Yoon, Sohn, Li, Arik, Lee, Pfister, "Self-supervise, Refine, Repeat: Improving Unsupervised Anomaly
-    Detection", TMLR 2022, arXiv 2106.06115. Of it only the abstract was at hand; K, gamma and the stopping rule
-    are recalled or ours.
+    Detection", TMLR 2022, arXiv 2106.06115. Of it only the abstract was at hand; K, gamma and the stopping
+    rule are recalled or ours.
     """
 
     stochastic = True
@@ -91,7 +91,7 @@ class SRR(Wrapper):
         self.notes += (f"srr: kept {kept.mean():.1%}; independent classifiers would keep {expected:.1%}",)
 
     def _ranks(self, train: Images, rows: NDArray[np.int64], round_: int) -> NDArray[np.float64]:
-        """Return how many score lower by each classifier, as a share of all images, shape (classifiers, n)."""
+        """Return how many score lower by each classifier, as a share of all, shape (classifiers, n)."""
         seed = derive_seed(self.seed, "parts", round_, bits=31)
         order = rows[np.random.default_rng(seed).permutation(len(rows))]
         found = []
@@ -103,6 +103,6 @@ class SRR(Wrapper):
 
 
 def unanimous(highest: NDArray[np.float64], gamma: float) -> NDArray[np.bool_]:
-    """Return which images no classifier has among its gamma highest; those of the least rank if none is left."""
+    """Return which images no classifier has among its gamma highest; if none is left, those of least rank."""
     kept = highest <= 1 - gamma
     return kept if kept.any() else highest == highest.min()

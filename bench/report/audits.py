@@ -31,8 +31,8 @@ ABOUT = (
     "*Nominal*: the rate that the protocol names. *Normal*, *Anomalous*: images trained on; *% of set*, "
     "*% of normals*: the rate realised. *Test anomalies trained on*: of all anomalies of the complete test "
     "set, those in the train set, as they are or as changed copies; *of those tested*: of the anomalies that "
-    "scores are measured on. *Repeats*: images there once more; *Copies*: jittered or moved ones. *Types*: kinds of "
-    "anomalies trained on, of all. *Test set*: whether it changes from rate to rate."
+    "scores are measured on. *Repeats*: images there once more; *Copies*: jittered or moved ones. *Types*: "
+    "kinds of anomalies trained on, of all. *Test set*: whether it changes from rate to rate."
 )
 
 

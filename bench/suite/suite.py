@@ -137,7 +137,7 @@ class Suite:
         backbone: str | None = None,
         contamination: Mapping[str, Any] | None = None,
     ) -> Suite:
-        """Return the suite under another name, with another backbone for methods that name none, or dirtier."""
+        """Return the suite under another name, or with another backbone or contamination."""
         text, changed = self.text, dict[str, Any]()
         if backbone is not None:
             text, changed["backbone"] = f"# --backbone {backbone}\n{text}", backbone
@@ -145,9 +145,7 @@ class Suite:
             text = f"# --contamination {_toml(contamination)}\n{text}"
             asked = {"datasets": ["-"], "methods": ["-"], "contamination": contamination}
             changed["contamination"] = _validate(asked, "--contamination").contamination
-        return replace(
-            self, name=name or self.name, text=text, file=self.file.model_copy(update=changed)
-        )
+        return replace(self, name=name or self.name, text=text, file=self.file.model_copy(update=changed))
 
 
 def load_suite(path: Path) -> Suite:

@@ -12,7 +12,6 @@ from bench.data.dataset import Dataset
 from bench.data.task import Task
 from bench.suite.keys import ContaminationTable
 
-
 #: What a contamination given as text may say beside its rates.
 _KEYS = ("preset", "of", "mode", "source", "draw", "shortage")
 #: A contamination as Python gives it: a rate, rates, or the keys of a suite's table.
@@ -25,7 +24,7 @@ def contamination_table(given: GivenContamination | Sequence[str]) -> dict[str, 
     Parameters
     ----------
     given : float, sequence or mapping
-        A rate; rates; the table itself; or texts such as ``"0,0.1,20%"`` and ``"source=test,draw=one_class"``.
+        A rate; rates; the table itself; or texts such as ``"0,0.1,20%"``, ``"source=test,draw=one_class"``.
 
     Raises
     ------

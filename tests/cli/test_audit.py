@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.suite.audited import audit_preset
+from bench.suite.registry import Registry
 from tests.cli.conftest import Invoke
 from tests.data.test_audit import MEDS_40, write_meds
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_published_list(anobench: Invoke, here: Path) -> None:
@@ -63,3 +67,27 @@ def test_what_cannot_be_audited(anobench: Invoke, words: tuple[str, ...], messag
     assert ended.code == 2
     assert "Traceback" not in ended.err
     assert message.lower() in ended.err.lower()
+
+
+PROTOCOLS = {
+    "SoftPatch, overlap": "softpatch-overlap",
+    "SoftPatch, no overlap": "softpatch",
+    "SoftPatch+": "softpatch-plus",
+    "ADL": "adl",
+}
+
+
+def test_the_page_of_published_protocols_says_what_is_counted() -> None:
+    """Every row that follows from a preset's rule and official numbers."""
+    registry, found = Registry(), 0
+    for line in (ROOT / "docs" / "contamination.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] not in PROTOCOLS or cells[-1] != "by its rule":
+            continue
+        found += 1
+        dataset, rate = cells[1].lower().split()[0], float(cells[2].rstrip(" %")) / 100
+        (every,) = audit_preset(PROTOCOLS[cells[0]], dataset, [rate], registry).overall
+        assert [f"{100 * every.of_set:.1f}", f"{100 * every.of_normals:.1f}"] == cells[3:5], line
+        share = f"{100 * (every.share_trained_on or 0):.1f}".replace("100.0", "100")
+        assert cells[5].startswith(f"{share} %"), line
+    assert found == 10

@@ -153,7 +153,9 @@ def test_meds_is_the_mean_distance_to_sparse_memories(make: Make, stock: Any) ->
     features = rng.normal(size=(40, 5)).astype(np.float32) + 2
     drawn = parts["draws"](40, 15, 0.1, 3)
     assert [len(memory) for memory in drawn] == [4] * 15, "a tenth, whole images"
-    assert max(len(set(memory.tolist())) for memory in parts["draws"](40, 15, 1.0, 3)) < 40, "with replacement"
+    assert max(len(set(memory.tolist())) for memory in parts["draws"](40, 15, 1.0, 3)) < 40, (
+        "with replacement"
+    )
     found = parts["memory_scores"](features, drawn)
     np.testing.assert_allclose(found, plain_meds(features, drawn), atol=2e-5)
     method = make("meds", base="dn2[k=1]", memories=15)
@@ -202,7 +204,9 @@ def test_meds_thresholds(stock: Any) -> None:
     twins = np.concatenate([rng.normal(size=(20, 3)) + 3, [[0, 9, 0], [0, 9, 0]]]).astype(np.float32)
     parts = stock.methods["meds"].load().fit.__globals__
     drawn = parts["draws"](22, 200, 0.1, 0)
-    alone = parts["memory_scores"](twins[:21], [memory[memory < 21] for memory in drawn if (memory < 21).any()])
+    alone = parts["memory_scores"](
+        twins[:21], [memory[memory < 21] for memory in drawn if (memory < 21).any()]
+    )
     assert parts["memory_scores"](twins, drawn)[20] < alone[20], "a duplicate lowers the score of both"
 
 

@@ -27,7 +27,7 @@ MOST_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class WrappedPair:
     """A wrapper and its bare base: rows of the board."""
 
     wrapper: int
@@ -44,7 +44,7 @@ def findings(evidence: Evidence) -> list[str]:
     return blocks([f"- {each}" for each in said], _price_table(evidence, pairs), premium_table(board))
 
 
-def wrapped_pairs(board: Board) -> list[Pair]:
+def wrapped_pairs(board: Board) -> list[WrappedPair]:
     """Return each wrapper that ranks with the row of its bare base, where the suite has it."""
     bare: dict[tuple[str, tuple[tuple[str, str], ...], str], int] = {}
     wrappers: list[tuple[int, tuple[str, tuple[tuple[str, str], ...], str]]] = []
@@ -57,7 +57,7 @@ def wrapped_pairs(board: Board) -> list[Pair]:
         else:
             words = {name: _word(value) for name, value in params.items()}
             bare[cell.method, tuple(sorted(words.items())), cell.backbone] = row
-    return [Pair(row, bare[inner]) for row, inner in wrappers if inner in bare and row in board.ranked]
+    return [WrappedPair(row, bare[inner]) for row, inner in wrappers if inner in bare and row in board.ranked]
 
 
 def _a_cell_each(board: Board) -> dict[int, Cell]:
@@ -95,8 +95,8 @@ def _bests(evidence: Evidence) -> list[str]:
             sentences.append(f"At {at}, {_named(board, rows)} is best.")
         else:
             sentences.append(
-                f"At {at}, {_named(board, rows[:1])} has the highest average; {_named(board, rows[1:])} may be "
-                "as good."
+                f"At {at}, {_named(board, rows[:1])} has the highest average; "
+                f"{_named(board, rows[1:])} may be as good."
             )
     return sentences
 
@@ -115,12 +115,12 @@ def _breaks(evidence: Evidence) -> list[str]:
     rest = f"; never more than 2 points: {names}" if whole else ""
     broken = sum(each.observed is not None for each in found)
     return [
-        f"{broken} of {count(len(found), 'method')} lose more than 2 points somewhere along the curve, {first}"
-        f"{rest}."
+        f"{broken} of {count(len(found), 'method')} lose more than 2 points somewhere along the curve, "
+        f"{first}{rest}."
     ]
 
 
-def _differences(compared: Comparison, pair: Pair) -> tuple[float, float, float] | None:
+def _differences(compared: Comparison, pair: WrappedPair) -> tuple[float, float, float] | None:
     """Return by how much a wrapper is better than its base, with the interval."""
     if pair.wrapper not in compared.rows or pair.base not in compared.rows:
         return None
@@ -128,7 +128,7 @@ def _differences(compared: Comparison, pair: Pair) -> tuple[float, float, float]
     return float(compared.difference[at]), float(compared.low[at]), float(compared.high[at])
 
 
-def _purifying(evidence: Evidence, pairs: Sequence[Pair]) -> list[str]:
+def _purifying(evidence: Evidence, pairs: Sequence[WrappedPair]) -> list[str]:
     """Return for each wrapper at how many bases it costs on clean data, and helps on dirty data."""
     board, sentences = evidence.board, []
     names = list(dict.fromkeys(board.plan.rows[pair.wrapper].method for pair in pairs))
@@ -140,7 +140,7 @@ def _purifying(evidence: Evidence, pairs: Sequence[Pair]) -> list[str]:
     return sentences
 
 
-def _verdict(evidence: Evidence, pairs: Sequence[Pair], rate: float) -> str:
+def _verdict(evidence: Evidence, pairs: Sequence[WrappedPair], rate: float) -> str:
     compared = evidence.overall(rate)
     held = [] if compared is None else [found for pair in pairs if (found := _differences(compared, pair))]
     if not held or compared is None:
@@ -153,7 +153,7 @@ def _verdict(evidence: Evidence, pairs: Sequence[Pair], rate: float) -> str:
     return f"at {percent(rate)} {signed_points(mean)} points over {of} ({', '.join(filter(None, words))})"
 
 
-def _price_table(evidence: Evidence, pairs: Sequence[Pair]) -> list[str]:
+def _price_table(evidence: Evidence, pairs: Sequence[WrappedPair]) -> list[str]:
     """Return what each wrapper adds to its base at each rate, with intervals."""
     board = evidence.board
     columns: list[Filled] = []
@@ -168,10 +168,10 @@ def _price_table(evidence: Evidence, pairs: Sequence[Pair]) -> list[str]:
         columns.append((TableColumn(percent(rate), "difference"), cells))
     if not pairs or not any(cell.value is not None for _, cells in columns for cell in cells):
         return []
-    low = percent(min(board.rates))
+    first = percent(min(board.rates))
     about = (
-        f"**Purified minus bare**, in points, each wrapper against its own base; at {low} it is the price of "
-        f"purifying what is clean. In brackets 95{NBSP}% intervals of the paired difference."
+        f"**Purified minus bare**, in points, each wrapper against its own base; at {first} it is the "
+        f"price of purifying what is clean. In brackets 95{NBSP}% intervals of the paired difference."
     )
     return blocks([about], table_lines(table_of([board.label(pair.wrapper) for pair in pairs], columns)))
 
@@ -182,8 +182,8 @@ def _price_table(evidence: Evidence, pairs: Sequence[Pair]) -> list[str]:
 def premiums(board: Board, row: int, rate: float) -> tuple[float, tuple[float, float] | None] | None:
     """Return a method's AUROC less that on test anomalies that were not trained on, and its interval.
 
-    The mean over data sets of the means over tasks; the interval is Student's over the draws (seeds), None for
-    one draw. None where any cell does not have both.
+    The mean over data sets of the means over tasks; the interval is Student's over the draws (seeds), None
+    for one draw. None where any cell does not have both.
     """
     by_seed: dict[int | None, list[list[float]]] = {}
     for columns in board.datasets.values():
@@ -225,9 +225,9 @@ def premium_table(board: Board) -> list[str]:
     if not lines:
         return []
     about = (
-        "**Overlap premium**, in points: the AUROC on the whole test set less that of the same scores without "
-        "the test anomalies that were trained on: how much of the number is memorised (below 0: they are "
-        f"missed for having been trained on). In brackets 95{NBSP}% intervals over draws."
+        "**Overlap premium**, in points: the AUROC on the whole test set less that of the same scores "
+        "without the test anomalies that were trained on: how much of the number is memorised (below 0: they "
+        f"are missed for having been trained on). In brackets 95{NBSP}% intervals over draws."
     )
     return blocks([about], grid(["Method", *map(percent, rates)], lines))
 
@@ -239,7 +239,8 @@ def _premium_said(board: Board) -> list[str]:
         return []
     values = [value for value, _ in found]
     return [
-        f"At {percent(rate)}, test anomalies that were trained on change AUROC by {signed_points(min(values))} to "
-        f"{signed_points(max(values))} points (overlap premium of {count(len(values), 'method')}, mean "
+        f"At {percent(rate)}, test anomalies that were trained on change AUROC by "
+        f"{signed_points(min(values))} to {signed_points(max(values))} points "
+        f"(overlap premium of {count(len(values), 'method')}, mean "
         f"{signed_points(float(np.mean(values)))})."
     ]

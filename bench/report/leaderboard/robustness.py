@@ -39,8 +39,8 @@ _HEADS = {
 _PURIFICATION = (
     "Of the methods that choose among their training images, by the truth that they do not see: the share of "
     "anomalies among the images kept, the AUROC of the scores that they filter by over all training images, "
-    "the share of the normal images that they left out, the share of the anomalies that they kept, and, where "
-    "they estimate it, the contamination rate. In points; means over seeds, then tasks."
+    "the share of the normal images that they left out, the share of the anomalies that they kept, and, "
+    "where they estimate it, the contamination rate. In points; means over seeds, then tasks."
 )
 
 
