@@ -1,5 +1,5 @@
-"""What scores are worth: AUROC and others, and how well a wrapper purified. Pure functions on arrays.
+"""What scores and maps are worth, thresholds, and how well a wrapper purified. Pure functions on arrays.
 
 May import nothing of ours.
-Start at `image.image_metrics`.
+Start at `image.image_metrics` and `pixel.pixel_metrics`.
 """

@@ -91,7 +91,10 @@ def keep_examples(
         schema=np.array(KEPT_VERSION),
         images=np.stack([_resized(decoded_image(task.test, row), shape) for row in rows]),
         masks=np.stack([nearest_mask(task.masks[row], shape) for row in rows]),
-        maps=np.stack([fitted(maps.read(at[row]), shape, maps.covers) for row in rows]).astype(np.float16),
+        # In the method's own numbers.
+        maps=np.stack(
+            [np.ldexp(fitted(maps.read(at[row]), shape, maps.covers), maps.exponent) for row in rows]
+        ),
         scores=scores[rows],
         labels=task.test_labels[rows],
         kinds=np.array(kinds, np.str_),

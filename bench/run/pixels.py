@@ -47,7 +47,7 @@ PRESET = (256, 256)
 SAID_FROM, WIDE_TIE = 1e-4, 0.05
 
 
-class Measured(NamedTuple):
+class PixelResults(NamedTuple):
     """What maps are worth.
 
     Attributes
@@ -97,7 +97,9 @@ class _Sums:
         return at_mask
 
 
-def measure(maps: MapFile, masks: Sequence[Mask], labels: NDArray[np.uint8], at: Sequence[int]) -> Measured:
+def measure(
+    maps: MapFile, masks: Sequence[Mask], labels: NDArray[np.uint8], at: Sequence[int]
+) -> PixelResults:
     """Return what a task's maps are worth.
 
     Parameters
@@ -137,7 +139,7 @@ def measure(maps: MapFile, masks: Sequence[Mask], labels: NDArray[np.uint8], at:
     metrics |= {"aupimo": _mean(found)}
     metrics |= {"pixel_auroc_per_image": _mean(sums.pixel_auroc), "aupro_per_image": _mean(sums.aupro)}
     metrics |= {f"{name}_256": value for name, value in pixel_metrics(sums.preset).items()}
-    return Measured(
+    return PixelResults(
         {name: value for name, value in metrics.items() if not np.isnan(value)},
         {"regions": sums.pooled.regions, "map_height": maps.shape[0], "map_width": maps.shape[1]},
         found,

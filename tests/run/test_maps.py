@@ -254,7 +254,7 @@ def test_examples_are_drawn_on_the_page_and_by_the_figure_command() -> None:
     page = Path("results/adhoc.md").read_text()
     assert "Anomaly maps: " in page
     svg = Path("results/figures/adhoc-maps-1.svg").read_text()
-    assert svg.count("<image") == 36
+    assert svg.count("<image") == 36 + 1  # and the scale
     before = Path("results/figures/adhoc-maps-1.svg").read_bytes()
     results.write()
     assert Path("results/figures/adhoc-maps-1.svg").read_bytes() == before

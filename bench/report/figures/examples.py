@@ -41,7 +41,7 @@ class MapExamples:
         ``"textures/weave, clean"``.
     images : ndarray, shape (k, h, w, 3), uint8
     masks : ndarray, shape (k, h, w), bool
-    maps : ndarray, shape (k, h, w), float16
+    maps : ndarray, shape (k, h, w), float32
     scores : ndarray, shape (k,)
     kinds, places : tuple of str
         ``"scratch"``; ``"best"``, ``"median"`` or ``"worst"``: of good images the lowest score is the best.
@@ -56,7 +56,7 @@ class MapExamples:
     where: str
     images: NDArray[np.uint8]
     masks: NDArray[np.bool_]
-    maps: NDArray[np.float16]
+    maps: NDArray[np.float32]
     scores: NDArray[np.float64]
     kinds: tuple[str, ...]
     places: tuple[str, ...]
@@ -137,7 +137,7 @@ def _read(archive: Archive | None, record: Record) -> dict[str, Any]:
         k, height, width = maps.shape
         if images.shape != (k, height, width, 3) or images.dtype != np.uint8 or masks.shape != maps.shape:
             raise ValueError(f"images of shape {images.shape}, maps of shape {maps.shape}")
-        if not len(scores) == len(kinds) == len(places) == k or maps.dtype != np.float16:
+        if not len(scores) == len(kinds) == len(places) == k or maps.dtype != np.float32:
             raise ValueError(f"{len(scores)} scores for {k} maps")
     except NO_ARRAYS as error:
         raise FigureError(f"{path}: not a cell's examples ({error}); run the cell again") from None

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from bench.metrics.pixel import AT_256, PER_IMAGE, POOLED
 from bench.report.board import Board
 from bench.report.evidence.evidence import Evidence
+from bench.report.evidence.perimage import paired_aupimo
 from bench.report.leaderboard.columns import means_column, metric_head, summaries
-from bench.report.markdown import blocks, folded, table_lines
+from bench.report.markdown import blocks, breakable, escape, folded, grid, table_lines
+from bench.report.numbers import NOTHING, points, probability, signed_points
 from bench.report.table import Filled, TableColumn, table_of
 
 _POOLED = (
@@ -36,13 +38,42 @@ def pixel_tables(evidence: Evidence, rate: float) -> list[str]:
     return blocks(
         pooled,
         [_POOLED],
+        folded("AUPIMO image by image", _paired(evidence, rate)),
         folded("Per image", blocks(_table(evidence.board, rate, PER_IMAGE), [_PER_IMAGE])),
         folded("At 256 x 256", blocks(_table(evidence.board, rate, AT_256), [_AT_256])),
     )
 
 
+_PAIRED = (
+    "AUPIMO of the defective images of all tasks together. *Ahead*: images on which a method is ahead of the "
+    "best mean; *p*: Wilcoxon's signed-rank test of the differences, image by image (Pratt; Holm over the "
+    "methods): of these images and these runs, and images of one task are taken as independent. Of the other "
+    "pixel metrics no test is made: they are no means over images."
+)
+
+
+def _paired(evidence: Evidence, rate: float) -> list[str]:
+    """Return the table of methods against the one with the best mean AUPIMO."""
+    board, archive = evidence.board, evidence.archive
+    if archive is None:
+        return []
+    lines = [
+        [
+            breakable(board.label(each.row)),
+            points(each.mean),
+            f"{points(each.quartiles[0])} to {points(each.quartiles[1])}",
+            NOTHING if at == 0 else signed_points(each.behind),
+            NOTHING if at == 0 else f"{each.ahead} of {each.images}",
+            NOTHING if at == 0 else probability(each.p),
+        ]
+        for at, each in enumerate(paired_aupimo(board, archive, board.ranked, rate))
+    ]
+    head = ["Method", "AUPIMO", "Middle half", "Behind the best", "Ahead", "p (Holm)"]
+    return blocks(grid(head, lines), [_PAIRED]) if lines else []
+
+
 def _table(board: Board, rate: float, metrics: Sequence[str]) -> list[str]:
-    """Return the table of methods × metrics: means over tasks, then data sets, of those that have maps."""
+    """Return a table of methods × metrics for each data set: means over tasks, of those that have maps."""
     has = {
         row: {name for record in board.records(row=row, rate=rate) for name in record.metrics}
         for row in range(len(board.plan.rows))
@@ -51,34 +82,33 @@ def _table(board: Board, rate: float, metrics: Sequence[str]) -> list[str]:
     sections = {"Method": board.order(board.columns, [rate])}
     sections |= {f"Not ranked: {name}": list(rows) for name, rows in board.unranked.items()}
     lines: list[list[str]] = []
-    for corner, every in sections.items():
-        rows = [row for row in every if has[row].intersection(shown)]
-        if not rows:
-            continue
-        filled: list[Filled] = []
-        for name, of in _column_groups(board):
-            head = f"{name}: " if name else ""
-            filled += [
+    for title, of in _data_sets(board):
+        for corner, every in sections.items():
+            rows = [row for row in every if has[row].intersection(shown)]
+            filled: list[Filled] = [
                 means_column(
-                    TableColumn(f"{head}{metric_head(metric)}"),
-                    summaries(board, rows, of, rate, metric),
+                    TableColumn(metric_head(metric)),
+                    summaries(board, rows, [of], rate, metric),
                     compare=corner == "Method",
                 )
                 for metric in shown
             ]
-        lines.append(table_lines(table_of(map(board.label, rows), filled, corner)))
+            if rows:
+                lines += [title, table_lines(table_of(map(board.label, rows), filled, corner))]
     return blocks(*lines)
 
 
-def _column_groups(board: Board) -> list[tuple[str, list[tuple[int, ...]]]]:
-    """Return each data set that has masks by itself."""
+def _data_sets(board: Board) -> list[tuple[list[str], tuple[int, ...]]]:
+    """Return the columns of each data set that has masks, and its name where there are several."""
     masked = {
         column
         for _, column, _, group in board.groups()
         for record in group.records
         if record is not None and "regions" in record.counts
     }
-    held = {name: of for name, of in board.datasets.items() if masked.intersection(of)}
-    if len(board.datasets) == 1:
-        return [("", list(held.values()))]
-    return [(board.dataset_title(name), [of]) for name, of in held.items()]
+    several = len(board.datasets) > 1
+    return [
+        ([f"**{escape(board.dataset_title(name))}**"] if several else [], of)
+        for name, of in board.datasets.items()
+        if masked.intersection(of)
+    ]

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from bench.core.cell import Record
 from bench.core.plan import Entry
 from bench.report.board import Board
-from bench.report.figures.common import Choice, Drawing
+from bench.report.figures.common import Choice, Drawing, clean
 from bench.report.figures.contamination import contamination_curves
 from bench.report.figures.critical import critical_differences
+from bench.report.figures.examples import MapExamples
 from bench.report.figures.heatmap import heat_map
 from bench.report.figures.histogram import score_histogram
 from bench.report.figures.roc import roc_curves
@@ -27,6 +28,7 @@ KINDS = (
     "critical-difference",
     "heatmap",
     "histogram",
+    "maps",
     "pareto",
     "reproduction",
     "roc",
@@ -100,12 +102,33 @@ def drawing(kind: str, labels: Sequence[str] = ("first", "second[backbone=pixels
         "critical-difference": lambda: critical_differences(board),
         "heatmap": lambda: heat_map(board),
         "histogram": lambda: score_histogram(board, scored, replace(choice, methods=(labels[0],))),
+        "maps": lambda: examples(labels[0]),
         "pareto": lambda: pareto(board),
         "reproduction": lambda: reproduction(board, published(board)),
         "roc": lambda: roc_curves(board, scored, choice),
         "training": lambda: training_courses(trained(labels, datasets)),
     }
     return make[kind]()
+
+
+def examples(label: str) -> MapExamples:
+    """Return two kinds of images at three places."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((6, 8, 12), np.bool_)
+    masks[3:, 2:5, 3:7] = True
+    return MapExamples(
+        suite="A toy suite",
+        method=clean(label),
+        where="data0/1, clean",
+        images=rng.integers(0, 255, (6, 8, 12, 3)).astype(np.uint8),
+        masks=masks,
+        maps=(rng.random(masks.shape) + masks).astype(np.float32),
+        scores=np.arange(6.0),
+        kinds=("good",) * 3 + ("a long kind of defect",) * 3,
+        places=("best", "median", "worst") * 2,
+        threshold=2.5,
+        rule="the best F1 on the test set",
+    )
 
 
 def trained(labels: Sequence[str], datasets: Mapping[str, Sequence[str]], *, seeds: int = 2) -> Board:

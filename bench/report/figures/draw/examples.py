@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from bench.report.figures.common import shortened
 from bench.report.figures.draw import canvas
 from bench.report.figures.draw.heat import COLOURS
 from bench.report.figures.examples import MapExamples
@@ -14,14 +15,17 @@ from bench.report.figures.examples import MapExamples
 #: Colour of a mask's outline, on images and on maps.
 OUTLINE = "#d55e00"
 #: Inches of a title above a pair, and between rows.
-TITLE = 0.3
+TITLE = 0.42
 #: Images and maps beside one another.
 ACROSS = 6
+#: Characters of a kind's name.
+LONGEST = 18
 
 
 def map_examples(data: MapExamples) -> Figure:
     """Return the drawing: a row for each kind; image and map of the best, the median and the worst."""
     k, height, width = data.maps.shape
+    kinds = shortened(data.kinds, LONGEST)
     rows = -(-k // (ACROSS // 2))
     side = (canvas.WIDTH - 1.1) / ACROSS
     figure = canvas.new(rows * (side * height / width + TITLE) + 0.6)
@@ -41,10 +45,11 @@ def map_examples(data: MapExamples) -> Figure:
             _outline(image, data.masks[at])
             _outline(heat, data.masks[at])
             alarm = " ▲" if data.scores[at] > data.threshold else ""
-            image.set_title(f"{data.kinds[at]}, {data.places[at]}", fontsize=7.5)
-            heat.set_title(f"{data.scores[at]:.4g}{alarm}", fontsize=7.5, fontweight="normal")
+            image.set_title(f"{kinds[at]}\n{data.places[at]}", fontsize=7)
+            heat.set_title(f"{data.scores[at]:.4g}{alarm}", fontsize=7, fontweight="normal")
     bar = figure.colorbar(shown, ax=grid.ravel().tolist(), pad=0.02, fraction=0.02, aspect=30)
-    bar.set_label(f"score of a pixel; ▲ image above {data.threshold:.4g}, {data.rule}", fontsize=7)
+    bar.set_label("score of a pixel", fontsize=7)
+    figure.supxlabel(f"▲ score of the image above {data.threshold:.4g}: {data.rule}", fontsize=7)
     bar.outline.set_visible(False)
     return figure
 
