@@ -179,6 +179,16 @@ def test_identity_is_what_determines_the_features(tmp_path: Path) -> None:
     assert len({same, *others}) == len(changes) + 1
 
 
+def test_bfloat16_on_a_cpu_only_where_it_has_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    half, plain = Backbones().get("lite0[precision=bfloat16]"), Backbones().get("lite0")
+    for has, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr("bench.features.backbone.has_bfloat16", lambda has=has: has)
+        assert half.precision_on("cpu") == expected
+        assert half.precision_on("cuda") == "bfloat16"
+        assert plain.precision_on("cpu") == Backbones().get("lite0[precision=float16]").precision_on("cpu")
+    assert half.identity() != plain.identity()
+
+
 def test_maps_do_not_depend_on_how_vectors_are_pooled() -> None:
     backbones = Backbones()
     one, two = backbones.get("panda"), backbones.get("panda[pool=max]")

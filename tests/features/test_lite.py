@@ -137,7 +137,9 @@ def test_features_and_maps_are_those_by_hand(
 
 
 @pytest.mark.data
-def test_cifar_features_are_those_of_timm_after_pil(real_data: Path, lite0: FrozenNetwork) -> None:
+def test_cifar_features_are_those_of_timm_after_pil(
+    real_data: Path, lite0: FrozenNetwork, state: dict[str, torch.Tensor]
+) -> None:
     import timm
 
     file = pq.ParquetFile(real_data / "cifar10" / "plain_text" / "test-00000-of-00001.parquet")
@@ -145,7 +147,7 @@ def test_cifar_features_are_those_of_timm_after_pil(real_data: Path, lite0: Froz
     rows = np.random.default_rng().permutation(len(table))[:24]
     images = [np.asarray(Image.open(io.BytesIO(table[row]["bytes"])).convert("RGB")) for row in rows]
     network: Any = timm.create_model("tf_efficientnet_lite0").eval()
-    network.load_state_dict(dict(lite0.module.state_dict()))
+    network.load_state_dict(renamed(state, list(REPEATS)))
     with torch.inference_mode():
         before = network.forward_features(torch.stack([fed(image) for image in images]))
         expected = network.forward_head(before, pre_logits=True)

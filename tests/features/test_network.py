@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.core.errors import BackboneError
-from bench.features.backbone import Backbones, NetworkTable
+from bench.features.backbone import Backbones, NetworkTable, has_bfloat16
 from bench.features.build import _head
 from bench.features.network import FrozenNetwork
 
@@ -63,6 +63,16 @@ def test_features_are_bit_identical_whatever_the_grouping(
     for size in (1, 2, 5, 16, 17):
         rows = random.permutation(len(pixels))[:size]
         assert torch.equal(net.pooled(pixels[rows]), together[rows])
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="needs a CPU with instructions for bfloat16")
+def test_bfloat16_on_a_cpu_is_near_float32(backbones: Backbones, pixels: np.ndarray) -> None:
+    half, whole = (network(backbones, name).pooled(pixels) for name in ("tiny[precision=bfloat16]", "tiny"))
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, whole)
+    assert (half - whole).norm() < 0.02 * whole.norm()
+    again = network(backbones, "tiny[precision=bfloat16]").pooled(pixels[5:7])
+    assert torch.equal(again, half[5:7]), "whatever an image's company"
 
 
 def test_a_network_whose_features_depend_on_the_place_runs_one_by_one(
