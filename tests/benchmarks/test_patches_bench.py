@@ -1,7 +1,7 @@
 """Coresets and PatchCore, as ratios to plain implementations within one run, and their memory.
 
-``pytest tests/benchmarks/test_patches_bench.py -s`` prints the figures; with real data at hand (screw, through
-ANOBENCH_DATA) the coreset has the size of a whole category: 327,680 patches, of which 32,768 are
+``pytest tests/benchmarks/test_patches_bench.py -s`` prints the figures. With real data at hand (screw,
+through ANOBENCH_DATA) the coreset has the size of a whole category: 327,680 patches, of which 32,768 are
 picked. Run as tests (``--benchmark-disable``) the sizes are small and no time is asserted.
 """
 
