@@ -17,7 +17,7 @@ from bench.report.export import export_csv
 from bench.run.prepare import prepare
 from bench.suite.registry import Registry
 
-UNCHANGED = {"random", "dn2", "mean_distance", "mahalanobis", "lof", "cap", "trim", "oc_svm_oracle"}
+UNCHANGED = {"random", "mahalanobis", "lof", "cap", "oc_svm_oracle"}
 
 
 @pytest.fixture
@@ -33,7 +33,10 @@ def test_its_records_and_scores_are_read_and_exported_to_the_same_bytes(results:
     records = archive.load_all(entry.cell.key for entry in plan.entries)
     assert len(records) == len(plan.entries) == 16
     assert not archive.unreadable
-    assert export_csv(plan, records).encode() == (results / "before.csv").read_bytes()
+    # F1max came later.
+    lines = export_csv(plan, records).splitlines(keepends=True)
+    known = "".join(line for line in lines if ",f1max," not in line)
+    assert known.encode() == (results / "before.csv").read_bytes()
     for record in records.values():
         assert len(archive.scores(record)) == len(archive.truth(record).labels) == record.counts["test"]
 

@@ -102,6 +102,19 @@ ON_FEATURES: dict[str, tuple[Params, dict[str, Any | Params]]] = {
     ),
     "trim": ({"base": "mean_distance"}, {"base": "dn2", "keep": 0.3}),
     "oracle_clean": ({}, {"base": "mean_distance"}),
+    "aar": (
+        {"base": "mahalanobis", "cut": 1.0},
+        {"base": "dn2", "warmup": 3, "rounds": 0, "cut": 2.0, "guard": 0.1, "folds": 5},
+    ),
+    "meds": (
+        {"base": "mean_distance", "memories": 5},
+        {"base": "dn2", "memories": 50, "share": 0.5, "factor": 0.5, "by": "base", "exclude_self": True},
+    ),
+    "srr": (
+        {"base": "mahalanobis", "rate": 0.2},
+        {"base": "dn2", "parts": 2, "rate": 0.05, "factor": 0.5, "rounds": 1},
+    ),
+    "ephad": ({}, {"base": "mean_distance", "beta": 0.1, "evidence": "test", "k": 3, "folds": 5}),
 }
 #: Tested where they are: PLUME's, with its formulas; those that ask for a layer's maps, or for PyOD.
 ELSEWHERE = {"cap": {"layer"}, "mahalanobis": {"layers"}, "pyod": {"detector", "normalise"}}
@@ -109,6 +122,7 @@ ELSEWHERE |= {
     "anomalib": {"model", "batch", "epochs", "size"},
     "patch_knn": {"mask_references"},
     "softpatch": {"compat"},
+    "loe": {"base", "mode", "rate", "warmup"},
 }
 ON_PIXELS: dict[str, tuple[Params, dict[str, Any | Params]]] = {
     "panda": (

@@ -35,6 +35,9 @@ MORE_THAN_ONE: dict[str, tuple[type[Exception], str]] = {
     "trim": (FitError, "keep=0.5 of 1 training images is none"),
     "gmm": (FitError, "gmm needs at least 2 training images"),
     "lof": (FitError, "lof needs at least 2 training images"),
+    "ephad": (FitError, "ephad needs at least 2 training images"),
+    "meds": (FitError, "meds needs at least 2 training images"),
+    "srr": (FitError, "srr needs at least 2 training images"),
 }
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # scikit-learn has words of its own for such features

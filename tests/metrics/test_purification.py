@@ -42,4 +42,4 @@ def test_what_is_not_defined_is_left_out() -> None:
     all_kept = np.ones(3, bool)
     assert purification_metrics([0, 0, 0], all_kept, [1, 2, 3]) == {"kept_anomalous": 0, "normals_lost": 0}
     assert "filter_auroc" not in purification_metrics([0, 1, 1], all_kept)
-    assert purification_metrics([1, 1], np.zeros(2, bool)) == {}
+    assert purification_metrics([1, 1], np.zeros(2, bool)) == {"anomalies_kept": 0}

@@ -86,7 +86,7 @@ def test_one_of_which_the_images_are_not_at_hand(tmp_path: Path) -> None:
     for path in (tmp_path / "records" / "tests").glob("*.npz"):
         if path.stem == held["folder[path=y]"].identity:
             path.write_bytes(b"torn")
-    again = Evidence(found.board, type(found._archive)(tmp_path))  # type: ignore[misc, call-arg]
+    again = Evidence(found.board, type(found.archive)(tmp_path))  # type: ignore[misc, call-arg]
     assert again.blocks == {"folder[path=x]": 0, "folder[path=y]": 0, "z": 0}
     assert list(again.why) == ["folder[path=y]"]
 

@@ -71,7 +71,7 @@ def test_without_seeds_a_tasks_p_value_is_delongs(tmp_path: Path) -> None:
 def test_a_tasks_p_value_has_the_variance_over_paired_seeds(tmp_path: Path) -> None:
     found, records = evidence(tmp_path, (FIRST, SECOND), seeds=range(5))
     auroc = np.array([record.metrics["auroc"] for record in records]).reshape(2, 5)
-    archive, labels = found._archive, balanced(found.board.plan.entries[0], 80).labels
+    archive, labels = found.archive, balanced(found.board.plan.entries[0], 80).labels
     assert archive is not None
     scores = np.stack([archive.scores(record) for record in records])
     # The covariance of the ten runs' AUROCs; of the difference of their means with these weights.

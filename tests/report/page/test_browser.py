@@ -229,7 +229,7 @@ def test_without_scripts_the_tables_are_there(window: Window) -> None:
     try:
         window.open()
         captions = window.texts("caption")
-        assert len(captions) == 2 * 3 * 2, "both suites, all metrics, both rates"
+        assert len(captions) == 2 * 4 * 2, "both suites, all metrics, both rates"
         assert not window.all("form")
         assert not window.driver.find_elements("css selector", "thead button"), (
             "nothing to press that does nothing"
