@@ -101,7 +101,7 @@ def test_a_suite_runs_as_many_forward_passes_as_there_are_pictures(benchmark: An
     suite = load_suite(path)
     backbones = Backbones(suite.file.backbones, suite.folder)
     plan = make_plan(suite, registry)
-    cells = [entry.cell for entry in plan.entries]
+    cells = [entry.cell for entry in plan.entries][:: 1 if benchmark.enabled else 11]
     runner = Runner(registry, backbones)
 
     def run_suite() -> None:
@@ -221,7 +221,8 @@ def test_nearest_against_faiss(benchmark: Any) -> None:
     faiss = pytest.importorskip("faiss")
     torch.manual_seed(0)
     # Like pooled features after a ReLU: not negative, of rather different lengths.
-    queries, bank = (torch.relu(torch.randn(n, 2048) + torch.randn(n, 1)) for n in (10_000, 5_000))
+    sizes = (10_000, 5_000) if benchmark.enabled else (500, 300)
+    queries, bank = (torch.relu(torch.randn(n, 2048) + torch.randn(n, 1)) for n in sizes)
     results: list[Any] = [None, None]
 
     def theirs() -> None:
