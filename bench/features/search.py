@@ -22,12 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.features.distances import exact, lengths
+
+#: Multiplications for which the faster of two libraries is worth finding out.
+_LARGE = 2e9
 _UNIT = 2.0**-24
 #: Rows beside the k + 1 of lowest bound that are looked at before all are.
 SPARE = 8
 #: Bounds of which only the least is compared first, on a CPU.
 _GROUP = 16
-_TINY = torch.finfo(torch.float64).tiny
 
 #: Number of the first row of a block of the bank, and lower bounds (queries, rows of the block), float32.
 Block = tuple[int, torch.Tensor]
@@ -56,7 +59,7 @@ class Search:
         m, d = bank.shape
         # The bound of the product, the same for the norms, and room for centring and the last additions.
         self.slack = 2 * (d + 16) * _UNIT
-        self.lengths = lengths(bank, budget) if cosine else None
+        self.lengths = lengths(bank, budget // 8) if cosine else None
         self.centre = torch.zeros(d, dtype=torch.float32, device=bank.device)
         if not cosine and m:
             self.centre = bank.mean(0).float()  # any point will do: it only makes the bounds tighter
@@ -72,7 +75,7 @@ class Search:
         self, queries: torch.Tensor, excluded: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return exact distances, float64, and the indices, each (queries, k)."""
-        own_lengths = None if self.lengths is None else lengths(queries, self.budget)
+        own_lengths = None if self.lengths is None else lengths(queries, self.budget // 8)
         centred = self._centred(queries, own_lengths)
         own = (1 - self.slack) * _squares(centred, own_lengths)
         stream = self._bounds(centred, excluded)
@@ -144,7 +147,8 @@ class Search:
         if len(self.scratch) < size:
             self.scratch = torch.empty(size, dtype=torch.float32, device=centred.device)
         out: torch.Tensor = self.scratch[:size].view(len(centred), len(block))
-        if centred.device.type != "cpu" or not numpy_is_faster():
+        large = size * centred.shape[1] > _LARGE
+        if centred.device.type != "cpu" or not (large and numpy_is_faster()):
             return torch.mm(centred, block.T, out=out)
         with blas_threads():
             np.matmul(centred.numpy(), block.numpy().T, out=out.numpy())
@@ -167,26 +171,9 @@ class Search:
     def _exact(
         self, queries: torch.Tensor, own_lengths: torch.Tensor | None, candidates: torch.Tensor
     ) -> torch.Tensor:
-        """Return the distances (n, c) of each query to its candidates (n, c), from float64 differences."""
-        n, c = candidates.shape
-        out = torch.empty((n, c), dtype=torch.float64, device=queries.device)
-        # Pieces small enough for a processor's cache, large enough to keep a GPU busy.
-        piece = 2**20 if queries.device.type == "cpu" else self.budget // 4
-        step = max(1, min(piece, self.budget // 8) // (8 * c * max(1, queries.shape[1])))
-        for start in range(0, n, step):
-            part = slice(start, start + step)
-            rows = candidates[part]
-            apart = self.bank[rows].double()
-            if own_lengths is None or self.lengths is None:
-                apart.sub_(queries[part, None])
-                out[part] = _lengths_squared(apart)
-                continue
-            own, others = own_lengths[part][:, None], self.lengths[rows]
-            apart.div_(others.clamp(min=_TINY)[:, :, None])
-            apart.sub_(queries[part, None].double() / own.clamp(min=_TINY)[:, :, None])
-            cosine = _lengths_squared(apart) / 2
-            out[part] = torch.where((own == 0) | (others == 0), 1.0, cosine)
-        return out
+        both = None if own_lengths is None or self.lengths is None else (own_lengths, self.lengths)
+        budget = self.budget // (4 if queries.device.type != "cpu" else 8)
+        return exact(queries, self.bank, candidates, lengths_of=both, budget=budget)
 
     def _within(
         self,
@@ -234,24 +221,6 @@ def _lowest_of(bounds: torch.Tensor, wanted: int) -> tuple[torch.Tensor, torch.T
     return values, places.gather(1, at)
 
 
-def lengths(rows: torch.Tensor, budget: int) -> torch.Tensor:
-    """Return the Euclidean lengths of the rows, (n,), float64."""
-    out = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
-    step = max(1, budget // 8 // (8 * max(1, rows.shape[1])))
-    for start in range(0, len(rows), step):
-        out[start : start + step] = rows[start : start + step].double().norm(dim=1)
-    return out
-
-
-def _lengths_squared(rows: torch.Tensor) -> torch.Tensor:
-    """Return the squared lengths, (n, c), of vectors (n, c, d), float64."""
-    if rows.device.type == "cpu":  # four times as fast as torch's vecdot
-        values = rows.numpy()
-        return torch.from_numpy(np.einsum("ncd,ncd->nc", values, values))
-    out: torch.Tensor = torch.linalg.vecdot(rows, rows)
-    return out
-
-
 def _squares(rows: torch.Tensor, row_lengths: torch.Tensor | None) -> torch.Tensor:
     norms: torch.Tensor = torch.linalg.vector_norm(rows, dim=1).double().square()
     if row_lengths is not None:
@@ -273,8 +242,8 @@ def numpy_is_faster() -> bool:
     OpenBLAS knows many processors, but may be told to take one for another (``OPENBLAS_CORETYPE``); MKL uses
     the widest vector instructions of its maker's processors only. Results do not depend on the choice.
     """
-    left, right = torch.rand(256, 1024), torch.rand(512, 1024)
-    out = torch.empty(256, 512)
+    left, right = torch.rand(512, 2048), torch.rand(1024, 2048)
+    out = torch.empty(512, 1024)
 
     def by_numpy() -> None:
         with blas_threads():

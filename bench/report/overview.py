@@ -98,8 +98,8 @@ class Overview:
     def chance(self) -> bool:
         """Whether no method that ranks is told from chance.
 
-        One is where at some rate its average's interval, or without one two standard deviations over seeds
-        below it, lies above an AUROC of 50.
+        One is where at some rate its average's 95 % interval lies above an AUROC of 50; without an interval,
+        that of two seeds (Student's t: 12.7 / √2 standard deviations).
         """
         overall = [each.table for each in self.tables if each.metric == "auroc" and not each.dataset]
         return bool(overall) and not any(_lowest(table) > 0.5 for table in overall)
@@ -117,7 +117,7 @@ def _lowest(table: Table) -> float:
     at = next((i for i, column in enumerate(table.columns) if column.kind == "points"), None)
     cells = [row.cells[at] for row in table.rows if at is not None and not row.section]
     ends = [
-        each.interval[0] if each.interval else each.value - 2 * (each.spread or 0)
+        each.interval[0] if each.interval else each.value - 12.7 / 2**0.5 * (each.spread or 0)
         for each in cells
         if isinstance(each.value, float)
     ]
