@@ -13,8 +13,18 @@ from bench.core.errors import ArchiveError, said
 from bench.core.truth import NO_ARRAYS
 
 #: What may be kept beside a cell's scores, arrays of one dimension: AUPIMO of each test image (NaN for a good
-#: one); scores of normal images that the method was not fitted on, and the fold of each.
-BESIDE = ("aupimo", "calibration", "calibration_fold")
+#: one); pixel metrics of resampled test images; scores of normal images that the method was not fitted on,
+#: and the fold of each.
+BESIDE = (
+    "aupimo",
+    "pixel_auroc_resampled",
+    "pixel_ap_resampled",
+    "pixel_f1max_resampled",
+    "aupro_resampled",
+    "aupro5_resampled",
+    "calibration",
+    "calibration_fold",
+)
 
 
 def pack_scores(scores: NDArray[Any], beside: Mapping[str, NDArray[Any]]) -> bytes:

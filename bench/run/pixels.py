@@ -22,13 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.cell import Cell, Record
+from bench.core.determinism import derive_seed
 from bench.core.errors import AnobenchError, ScoreError
 from bench.core.truth import Truth
 from bench.data.task import Mask, Task
 from bench.metrics.maps import WHOLE, fitted, nearest_mask
 from bench.metrics.pimo import LOWER, NormalTail, aupimo
 from bench.metrics.pixel import (
+    CODES,
     CodeHistogram,
+    Regions,
     aupro,
     pixel_auroc,
     pixel_metrics,
@@ -36,6 +39,7 @@ from bench.metrics.pixel import (
     rounding_bounds,
     tie_width,
 )
+from bench.metrics.resampling import Resampled, image_draws
 from bench.run.keep import keep_examples, keep_maps, may_be_shown
 from bench.run.spool import MapFile, SpoolFolder, shown_order
 from bench.run.verdict import failed_by
@@ -58,12 +62,15 @@ class PixelResults(NamedTuple):
         ``regions``, ``map_height``, ``map_width``.
     aupimo : ndarray, shape (n,), float64
         Of each image, in the order of the test images; NaN for a good one.
+    resampled : dict of str to ndarray, each of shape (replicates,), float64
+        Metrics of resampled test images (`bench.metrics.resampling`); empty with fewer than two defective.
     flags : tuple of str
     """
 
     metrics: dict[str, float]
     counts: dict[str, int]
     aupimo: NDArray[np.float64]
+    resampled: Mapping[str, NDArray[np.float64]]
     flags: tuple[str, ...]
 
 
@@ -79,12 +86,17 @@ class _Sums:
     full: int = 0
     marked: int = 0
     interpolated: bool = False
+    resampled: Resampled | None = None
 
-    def add(self, scores: NDArray[np.float16], covers: tuple[float, ...], mask: Mask) -> NDArray[np.float32]:
-        """Add an image; return its map at the size of its mask."""
+    def add(
+        self, row: int, scores: NDArray[np.float16], covers: tuple[float, ...], mask: Mask
+    ) -> NDArray[np.float32]:
+        """Add the image of a row; return its map at the size of its mask."""
         at_mask = fitted(scores, mask.shape, covers)
         one = CodeHistogram.of_image(at_mask, regions_of(mask))
         self.pooled += one
+        if self.resampled is not None:
+            self.resampled.add(row, one)
         self.interpolated = self.interpolated or at_mask.shape != scores.shape or covers != WHOLE
         if mask.shape == PRESET:
             self.preset += one
@@ -98,7 +110,7 @@ class _Sums:
 
 
 def measure(
-    maps: MapFile, masks: Sequence[Mask], labels: NDArray[np.uint8], at: Sequence[int]
+    maps: MapFile, masks: Sequence[Mask], labels: NDArray[np.uint8], at: Sequence[int], *, seed: int = 0
 ) -> PixelResults:
     """Return what a task's maps are worth.
 
@@ -111,6 +123,8 @@ def measure(
         1 = anomalous: from the list of files, whatever the masks show.
     at : sequence of int
         The position among the maps of each test image.
+    seed : int
+        Of the draws of test images: the same for all methods that are to be compared.
 
     Raises
     ------
@@ -120,17 +134,19 @@ def measure(
         A mask cannot be read.
     """
     good, defective = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
-    sums, found = _Sums(), np.full(len(labels), np.nan)
+    draws = image_draws(labels, seed=seed)
+    resampled = None if draws is None else Resampled(draws, _pixels(maps, len(labels)))
+    sums, found = _Sums(resampled=resampled), np.full(len(labels), np.nan)
     # Masks of good images are not read from files, as they have none: only their sizes are.
     tail = NormalTail(len(good), max((masks[int(row)].size for row in good), default=0))
     for row in good.tolist():
         mask = masks[row]
-        tail.add(sums.add(maps.read(at[row]), maps.covers, mask))
+        tail.add(sums.add(row, maps.read(at[row]), maps.covers, mask))
         sums.marked += bool(mask.any())
     curve, resolved = tail.curve(), tail.pixels * LOWER >= 1
     for row in defective.tolist():
         mask = masks[row]
-        at_mask = sums.add(maps.read(at[row]), maps.covers, mask)
+        at_mask = sums.add(row, maps.read(at[row]), maps.covers, mask)
         sums.empty += not mask.any()
         sums.full += bool(mask.all())
         if resolved:
@@ -143,8 +159,16 @@ def measure(
         {name: value for name, value in metrics.items() if not np.isnan(value)},
         {"regions": sums.pooled.regions, "map_height": maps.shape[0], "map_width": maps.shape[1]},
         found,
+        {} if resampled is None else resampled.replicates(sums.pooled),
         tuple(_flags(maps, sums, tail)),
     )
+
+
+def _pixels(maps: MapFile, n: int) -> NDArray[np.int64]:
+    """Return how many pixels of all maps, as they are, have each code."""
+    nothing = Regions(np.zeros(maps.shape, np.int32), 0)
+    parts = (CodeHistogram.of_image(maps.read(position), nothing).normal for position in range(n))
+    return sum(parts, np.zeros(CODES, np.int64))
 
 
 def _mean(values: NDArray[np.float64] | Sequence[float]) -> float:
@@ -233,7 +257,9 @@ class MapReader:
                 raise ScoreError("the labels of its test images are not those of its task")
             with contextlib.closing(MapFile(path, len(truth.labels))) as maps:
                 at = np.argsort(shown_order(record.cell, "test", len(truth.labels))).tolist()
-                found = measure(maps, task.masks, truth.labels, at)
+                # Of the test images alone, so that methods are resampled alike.
+                seed = derive_seed("pixels", truth.identity, bits=31)
+                found = measure(maps, task.masks, truth.labels, at, seed=seed)
                 flags = self._kept(record, task, maps, at, scores)
         except ScoreError as error:
             return failed_by(record, error), {}
@@ -245,7 +271,8 @@ class MapReader:
             counts={**record.counts, **found.counts},
             flags=(*record.flags, *found.flags, *flags),
         )
-        return record, {} if np.isnan(found.aupimo).all() else {"aupimo": found.aupimo}
+        arrays = {f"{name}_resampled": values for name, values in found.resampled.items()}
+        return record, arrays | ({} if np.isnan(found.aupimo).all() else {"aupimo": found.aupimo})
 
     def _kept(
         self, record: Record, task: Task, maps: MapFile, at: Sequence[int], scores: NDArray[np.float64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -19,6 +20,9 @@ import bench
 from bench.core.archive import Archive
 from bench.core.cell import Cell
 from bench.metrics.maps import fitted
+from bench.metrics.pixel import PIXEL_METRICS
+from bench.metrics.resampling import REPLICATES
+from bench.run.executors.slurm import executor as slurm
 from bench.suite.registry import Registry
 from tests.metrics.test_pixel import plain_pro
 
@@ -128,12 +132,20 @@ def test_a_records_pixel_metrics_are_those_of_its_maps() -> None:
     assert "aupimo" not in record.metrics
 
 
-@pytest.mark.parametrize("executor", ["pool", "ray"])
-def test_every_executor_streams_the_same(executor: str) -> None:
-    pytest.importorskip("ray" if executor == "ray" else "psutil")
+@pytest.mark.parametrize("executor", ["pool", "ray", "slurm"])
+def test_every_executor_streams_the_same(executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip({"ray": "ray", "slurm": "submitit"}.get(executor, "psutil"))
+    if executor == "slurm":  # processes of this machine stand for Slurm's jobs
+        monkeypatch.setattr(slurm, "Slurm", functools.partial(slurm.Slurm, cluster="local"))
     here, there = run(), run(executor=executor, results="elsewhere")
     assert only(here).metrics == only(there).metrics
     assert only(here).flags == only(there).flags
+    assert "aupro" in only(there).metrics
+    beside = [Archive(Path(at)).beside(only(each)) for at, each in (("results", here), ("elsewhere", there))]
+    assert {name: values.tolist() for name, values in beside[0].items()} == {
+        name: values.tolist() for name, values in beside[1].items()
+    }
+    assert len(beside[1]["aupro_resampled"]) == REPLICATES
     assert not list(Path("elsewhere/records").glob("maps*"))
     assert not list(Path("results/records").glob("maps*"))
 
@@ -187,7 +199,10 @@ def test_arrays_beside_the_scores_come_back() -> None:
     good = record.counts["test"] - record.counts["test_anomalous"]
     assert good * 96 * 96 * LOWER >= 1
     beside = Archive(Path("results")).beside(record)
-    assert set(beside) == {"aupimo"}
+    assert set(beside) == {"aupimo", *(f"{name}_resampled" for name in PIXEL_METRICS)}
+    spread = beside["aupro_resampled"]
+    assert 0 < spread.std() < 0.2
+    assert abs(spread.mean() - record.metrics["aupro"]) < spread.std()
     truth = Archive(Path("results")).truth(record)
     assert np.isnan(beside["aupimo"][truth.labels == 0]).all()
     assert np.nanmean(beside["aupimo"]) == pytest.approx(record.metrics["aupimo"])
