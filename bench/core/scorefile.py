@@ -14,7 +14,7 @@ from bench.core.truth import NO_ARRAYS
 
 #: What may be kept beside a cell's scores, arrays of one dimension: AUPIMO of each test image (NaN for a good
 #: one); pixel metrics of resampled test images; scores of normal images that the method was not fitted on,
-#: and the fold of each.
+#: the fold of each, and what the method of each fold says of the test images.
 BESIDE = (
     "aupimo",
     "pixel_auroc_resampled",
@@ -24,6 +24,7 @@ BESIDE = (
     "aupro5_resampled",
     "calibration",
     "calibration_fold",
+    "calibration_test",
 )
 
 

@@ -5,6 +5,9 @@ scores itself 0. So the training images are cut into folds, by an order that dep
 each fold is scored by a method fitted on the others; the method that scores the test images is fitted on all
 of them, so the scores are a little too high rather than too low. ``held-out`` does so for the first fold
 only. Under contamination the planted anomalies are among them: nobody who sets a threshold knows which.
+
+The methods of the folds score the test images, too, where all folds are scored: cross-conformal decisions
+compare a test image with each training image under the one method that saw neither.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from numpy.typing import NDArray
 
 from bench.core.determinism import derive_seed
 from bench.core.errors import ScoreError, kind_of, said
-from bench.run.evaluation import CellRun
+from bench.run.evaluation import CellRun, Shuffled
 from bench.suite.keys import How
 from bench.train.method import Method, returned_scores
 
@@ -42,8 +45,10 @@ def calibration_scores(
     Returns
     -------
     arrays : dict
-        ``calibration``, the scores, shape (m,), and ``calibration_fold``, the fold of each; empty where the
-        method cannot be fitted on a part of the images: a remark says why.
+        ``calibration``, the scores, shape (m,), and ``calibration_fold``, the fold of each; with
+        cross-fitting ``calibration_test``, the scores of the n test images by each fold's method, shape
+        (folds · n,), unless the model serves other tasks too. Empty where the method cannot be fitted on a
+        part of the images: a remark says why.
     flags : tuple of str
     """
     images, n = cell_run.train.images, len(cell_run.train.images)
@@ -52,7 +57,7 @@ def calibration_scores(
     of = fold_of(cell_run.cell.train_name, n, min(folds, n))
     # In the order of the task, whatever order the method sees.
     of = of[cell_run.train.order]
-    scores = np.full(n, np.nan)
+    scores, of_test = np.full(n, np.nan), []
     for fold in range(min(folds, n) if how == "cross-fit" else 1):
         method = make(f"fold-{fold}")
         try:
@@ -60,6 +65,8 @@ def calibration_scores(
             scores[of == fold] = returned_scores(method.score(images[of == fold])).checked(
                 int((of == fold).sum())
             )
+            if how == "cross-fit" and cell_run.cell.train_name == cell_run.cell.task_name:
+                of_test.append(_in_order(cell_run.test, method))
         except Exception as error:
             return {}, (f"no calibration scores: {kind_of(error)}: {said(error)}",)
     if not np.isfinite(scores[~np.isnan(scores)]).all():
@@ -67,7 +74,14 @@ def calibration_scores(
     there = np.flatnonzero(~np.isnan(scores))
     there = there[np.argsort(cell_run.train.order[there])]
     found = {"calibration": scores[there], "calibration_fold": of[there].astype(np.float64)}
-    return found, ()
+    return found | ({"calibration_test": np.concatenate(of_test)} if of_test else {}), ()
+
+
+def _in_order(images: Shuffled, method: Method) -> NDArray[np.float64]:
+    """Return what a method says of images, in the order of the task."""
+    scores = np.empty(len(images.order))
+    scores[images.order] = returned_scores(method.score(images.images)).checked(len(scores))
+    return scores
 
 
 def fold_of(task: str, n: int, folds: int) -> NDArray[np.int64]:
