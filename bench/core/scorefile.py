@@ -13,8 +13,9 @@ from bench.core.errors import ArchiveError, said
 from bench.core.truth import NO_ARRAYS
 
 #: What may be kept beside a cell's scores, arrays of one dimension: AUPIMO of each test image (NaN for a good
-#: one); pixel metrics of resampled test images; scores of normal images that the method was not fitted on,
-#: the fold of each, and what the method of each fold says of the test images.
+#: one); pixel metrics of resampled test images; how many pixels have which scores, and what is kept of each
+#: map (`bench.metrics.pixelthreshold`); scores of normal images that the method was not fitted on, the fold
+#: of each, what the method of each fold says of the test images, and what is kept of the normal images' maps.
 BESIDE = (
     "aupimo",
     "pixel_auroc_resampled",
@@ -22,9 +23,16 @@ BESIDE = (
     "pixel_f1max_resampled",
     "aupro_resampled",
     "aupro5_resampled",
+    "pixels_scores",
+    "pixels_normal",
+    "pixels_defective",
+    "pixels_overlap",
+    "maps",
     "calibration",
     "calibration_fold",
     "calibration_test",
+    "calibration_maps",
+    "calibration_pixels",
 )
 
 

@@ -56,12 +56,12 @@ class Resampled:
     ----------
     draws : ndarray, shape (replicates, n), int64
         Of `image_draws`.
-    pixels : ndarray, shape (65536,), int64
-        About how many pixels of all images have each code: bins are chosen by it.
+    starts : ndarray, shape (bins,), int64
+        First codes of the bins (`bin_starts`).
     """
 
-    def __init__(self, draws: NDArray[np.int64], pixels: NDArray[np.int64]) -> None:
-        self._draws, self._starts = draws, bin_starts(pixels)
+    def __init__(self, draws: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
+        self._draws, self._starts = draws, starts
         shape = len(draws), len(self._starts)
         self._normal, self._defective = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self._overlap, self._regions = np.zeros(shape), np.zeros(len(draws), np.int64)
@@ -113,6 +113,11 @@ def bin_starts(pixels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the first code of each bin, rising, from 0: equal steps of the cube root of the share above.
 
     So a fifth of the bins is for the highest percent of the pixels, and a tenth for the highest thousandth.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (65536,), int64
+        About how many pixels of all images have each code.
     """
     above = np.cumsum(pixels[::-1])[::-1] / max(1, int(pixels.sum()))
     of = np.floor((1 - np.cbrt(above)) * BINS)

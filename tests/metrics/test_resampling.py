@@ -23,7 +23,7 @@ def pixels_of(maps: Any) -> np.ndarray:
 
 def resampled(maps: Any, masks: Any, draws: Any) -> tuple[dict[str, np.ndarray], list[CodeHistogram]]:
     """Return the replicates, and each image's histogram."""
-    held = Resampled(draws, pixels_of(maps))
+    held = Resampled(draws, bin_starts(pixels_of(maps)))
     every = [CodeHistogram.of_image(each, regions_of(mask)) for each, mask in zip(maps, masks, strict=True)]
     for at, each in enumerate(every):
         held.add(at, each)

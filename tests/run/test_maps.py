@@ -199,7 +199,11 @@ def test_arrays_beside_the_scores_come_back() -> None:
     good = record.counts["test"] - record.counts["test_anomalous"]
     assert good * 96 * 96 * LOWER >= 1
     beside = Archive(Path("results")).beside(record)
-    assert set(beside) == {"aupimo", *(f"{name}_resampled" for name in PIXEL_METRICS)}
+    curve = ("scores", "normal", "defective", "overlap")
+    expected = {"aupimo", "maps", *(f"{name}_resampled" for name in PIXEL_METRICS)}
+    assert set(beside) == expected | {f"pixels_{name}" for name in curve}
+    assert beside["pixels_defective"][0] > 0
+    assert beside["maps"].reshape(-1, 4)[:, 0].max() > beside["pixels_scores"][-1]
     spread = beside["aupro_resampled"]
     assert 0 < spread.std() < 0.2
     assert abs(spread.mean() - record.metrics["aupro"]) < spread.std()
@@ -210,6 +214,40 @@ def test_arrays_beside_the_scores_come_back() -> None:
     text = Path("results/adhoc.csv").read_text()
     assert "aupro_per_image" in text
     assert json.loads(Path("results/adhoc.json").read_text())
+
+
+def test_pixel_thresholds_come_from_maps_of_normal_images() -> None:
+    Path("trial.toml").write_text(
+        f'datasets = ["{DATA}"]\n'
+        'methods = ["patches", "patches[how=half]", "dn2[backbone=pixels[size=6],k=1]"]\n'
+        "[thresholds]\nfolds = 3\nrate = 0.3\n"
+    )
+    results = bench.run("trial.toml", show=False, executor="inline", device="cpu")
+    archive = Archive(Path("results"))
+    streamed, half, without = results.records.values()
+    beside = archive.beside(streamed)
+    assert "calibration_maps" not in archive.beside(without)
+    summaries = beside["calibration_maps"].reshape(-1, 4)
+    assert len(summaries) == len(beside["calibration"]) == 12
+    # A map's highest score is the image's, up to float16.
+    np.testing.assert_allclose(summaries[:, 0], beside["calibration"], rtol=1e-3)
+    np.testing.assert_allclose(beside["maps"].reshape(-1, 4)[:, 0], archive.scores(streamed), rtol=1e-3)
+    assert len(archive.beside(half)["calibration_pixels"]) == 2
+    page = Path("results/trial.md").read_text()
+    table = page.partition("<summary>Pixel thresholds</summary>")[2].partition("</details>")[0]
+    for words in ("any pixel", "area", "mean + 3 sd", "at most 30"):
+        assert words in table
+    assert "dn2" not in table
+    maps, labels, masks = maps_of(streamed.cell)
+    rank = int(np.ceil(13 * 0.7 - 1e-9))
+    value = np.sort(summaries[:, 0])[rank - 1]
+    full = np.stack([fitted(each, masks.shape[1:]) for each in maps])
+    line = [cell.strip() for cell in table.splitlines()[2:][2].split("|")][1:-1]
+    assert line[1] == "any pixel"
+    assert float(line[2].split("\u00a0")[0]) == pytest.approx(100 * (full[~masks] > value).mean(), abs=0.15)
+    touched = 100 * (maps.max((1, 2))[labels == 0] > value).mean()
+    assert float(line[3].split("\u00a0")[0]) == pytest.approx(touched, abs=0.1)
+    assert float(line[7]) == pytest.approx(100 * (full[masks] > value).mean(), abs=1.0)
 
 
 def test_a_folder_of_the_living_is_not_swept(tmp_path: Path) -> None:

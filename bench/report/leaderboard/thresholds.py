@@ -22,6 +22,7 @@ from bench.report.evidence.decisions import (
 )
 from bench.report.evidence.evidence import Evidence
 from bench.report.export import place_fields
+from bench.report.leaderboard.pixelthresholds import pixel_threshold_table
 from bench.report.markdown import blocks, breakable, folded, grid
 from bench.report.numbers import NBSP, count, percent, points, probability
 from bench.stats.falsealarms import alarm_band, combined_p, exact_interval, excess_p
@@ -54,6 +55,7 @@ def thresholds(evidence: Evidence, rate: float) -> list[str]:
             blocks(grid(["Method", "Rule", *_HEAD, "F1 at 10 %", "F1 at 1 %", "Instead"], every), [_RULES]),
         ),
         folded("Realised against nominal", _realised(board, held)),
+        folded("Pixel thresholds", pixel_threshold_table(evidence, rate)),
     )
 
 
