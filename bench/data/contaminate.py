@@ -7,7 +7,10 @@ all methods and independent of the method's own seed.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
@@ -84,6 +87,23 @@ def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dic
         "removed_from_test": len(removed),
         **({"repeats": repeats} if repeats else {}),
     }
+
+
+def contaminate_together(
+    tasks: Sequence[Task], name: str, dataset: str, how: Contamination
+) -> tuple[Task, dict[str, Any]]:
+    """Return the named one of some tasks, with the train images of all, each contaminated by itself."""
+    if how.source == "transductive":
+        raise DataError(f"{dataset}: one model for all tasks is not tested on what it is trained on")
+    every = [contaminate(task, dataset, how) for task in tasks]
+    own, drawn = next(pair for pair in every if pair[0].name == name)
+    count = sum(each["count"] for _, each in every)
+    train = functools.reduce(operator.add, (task.train for task, _ in every))
+    labels = np.concatenate([np.asarray(task.train_labels, np.uint8) for task, _ in every])
+    digest = hashlib.sha256("/".join(each["indices"] for _, each in every).encode()).hexdigest()[:16]
+    sources = tuple(source for task, _ in every for source in task.sources)
+    pooled = {"count": count, "rate": count / max(1, len(train)), "indices": digest if count else ""}
+    return replace(own, train=train, train_labels=labels, sources=sources), drawn | pooled
 
 
 def _normals(task: Task, how: Contamination) -> Images:

@@ -29,7 +29,7 @@ from bench.core.errors import (
 )
 from bench.core.files import is_file
 from bench.core.selector import Selector, parse
-from bench.data.contaminate import contaminate
+from bench.data.contaminate import contaminate, contaminate_together
 from bench.data.walk import OnDisk
 from bench.suite.adapter import Adapter, Kind
 from bench.suite.adapterfile import BASES, FOLDERS, read_adapter
@@ -209,14 +209,13 @@ class Registry:
     def open_task(self, cell: Cell) -> tuple[Task, dict[str, Any]]:
         """Return a cell's task, contaminated, and what was drawn (`Record.contamination`)."""
         dataset, how = self.open_dataset(cell.dataset), cell.contamination
-        if (how.rate or how.reserve) and cell.train_name != cell.task_name:
-            raise DataError(
-                f"{cell.dataset}: one model for all tasks cannot be contaminated, since anomalies are drawn "
-                f"task by task; contaminate {cell.dataset.partition('[')[0]} itself, or leave the rate at 0"
-            )
         official = how.source == "official" and how.rate
-        task = dataset.noisy_task(cell.task, how.rate) if official else dataset.task(cell.task)
-        return contaminate(task, cell.dataset, how)
+        opened = (lambda name: dataset.noisy_task(name, how.rate)) if official else dataset.own_task
+        if cell.train_name == cell.task_name:
+            return contaminate(opened(cell.task), cell.dataset, how)
+        if not how.rate and not how.reserve:
+            return contaminate(dataset.task(cell.task), cell.dataset, how)
+        return contaminate_together([opened(each) for each in dataset.tasks()], cell.task, cell.dataset, how)
 
     def _with_paths(self, adapter: Adapter, params: dict[str, Value]) -> dict[str, Value]:
         """Return a data set's parameters with relative paths found in `path_folders`."""

@@ -106,7 +106,7 @@ def sweep(
 def _opened(dataset: Dataset, task: str) -> Task | None:
     """Open a task without decoding images; None if that fails: its cells will fail and say why."""
     try:
-        return dataset.task(task)
+        return dataset.own_task(task)
     except DataError:
         return None
 
