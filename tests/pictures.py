@@ -31,6 +31,8 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         "lr": 2e-3,
     },
     "anomalib": {"model": "Padim", "backbone": "resnet18", "n_features": 50, "pre_trained": False},
+    "autoencoder": {"network": "mnist", "epochs": 12, "batch": 8, "lr": 3e-3},
+    "deep_svdd": {"network": "mnist", "pretrain_epochs": 10, "epochs": 12, "batch": 8, "lr": 1e-3},
     "dinomaly": {
         "backbone": "tiny_vit",
         "blocks": "1,2,3,4",

@@ -53,6 +53,8 @@ class Training(Resumable):
         Learning rate of each step, counted from 0; the optimiser's by default.
     precision : {"float32", "bfloat16"}
         Autocast of the loss, on a GPU only.
+    part : str
+        As in `bench.train.checkpoint.Resumable`.
     """
 
     method: Method
@@ -88,7 +90,7 @@ class Training(Resumable):
             after(step + 1)
             if self.method.progress is not None:
                 self.method.progress(type(self.method).__name__, step + 1, self.steps)
-            if self.due():
+            if self.due() or (self.ends_part() and step + 1 == self.steps):
                 self._look(step)
                 self.save(step + 1)
         self._look(self.steps - 1)

@@ -34,6 +34,11 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         **{"epochs": 150, "milestone": 50, "batch": 200, "lr": 1e-4, "weight_decay": 5e-7},
         **{"nu": 0.1, "warmup": 10},
     },
+    "deep_svdd": {
+        **{"network": "cifar10", "objective": "one-class", "nu": 0.1, "warmup": 10, "normalise": "gcn"},
+        **{"pretrain": True, "schedule": "paper", "batch": 200, "lr": 1e-4, "weight_decay": 5e-7},
+    },
+    "autoencoder": {"network": "cifar10", "normalise": "gcn", "schedule": "paper", "batch": 200, "lr": 1e-4},
     "sla2p": {
         **{"transforms": 256, "dimensions": 256, "epsilon": 1000.0, "accuracy": 0.6, "epochs": 1},
         **{"lr": 1e-3, "weight_decay": 5e-4},
