@@ -12,6 +12,7 @@ from bench.core import checks
 from bench.core.contamination import Contamination
 from bench.core.determinism import canonical_json
 from bench.core.errors import ArchiveError
+from bench.core.fewshot import UNLABELLED, FewShot
 from bench.core.selector import format_selector, parse
 
 #: Part of every cell's key: raise it when the meaning of a cell changes in the engine (splits, scores,
@@ -63,6 +64,8 @@ class Cell:
     data_fingerprint : str
     backbone_identity : str
         Weights, preprocessing, layer and precision of the backbone as one hash; empty without backbone.
+    few_shot : FewShot
+        The labelled anomalies of a method that asks for some; not part of the canonical form without any.
     """
 
     dataset: str
@@ -76,12 +79,13 @@ class Cell:
     data_fingerprint: str = ""
     backbone_identity: str = ""
     protocol: int = PROTOCOL_VERSION
+    few_shot: FewShot = UNLABELLED
     #: The key, once computed: reports need each cell's many times.
     _key: str = field(default="", init=False, repr=False, compare=False)
 
     def canonical(self) -> dict[str, Any]:
         """Return the cell as JSON data, which is hashed for the key and written in a record."""
-        return {
+        data = {
             "dataset": self.dataset,
             "task": self.task,
             "method": self.method,
@@ -94,6 +98,7 @@ class Cell:
             "backbone_identity": self.backbone_identity,
             "protocol": self.protocol,
         }
+        return data | ({"few_shot": asdict(self.few_shot)} if self.few_shot != UNLABELLED else {})
 
     @classmethod
     def from_canonical(cls, data: Mapping[str, Any]) -> Cell:
@@ -103,6 +108,7 @@ class Cell:
                 **data,
                 "params": tuple(sorted(data["params"].items())),
                 "contamination": Contamination(**data["contamination"]),
+                "few_shot": FewShot(**data.get("few_shot", {})),
                 "code": tuple(sorted(data["code"].items())),
             }
         )
@@ -131,6 +137,8 @@ class Cell:
         words = [format_selector(self.method, params), self.task_name]
         if self.contamination.rate:
             words.append(f"{100 * self.contamination.rate:.4g}% contaminated")
+        if self.few_shot != UNLABELLED:
+            words.append(self.few_shot.words)
         if self.seed is not None:
             words.append(f"seed {self.seed}")
         elif self.contamination != Contamination():

@@ -232,6 +232,7 @@ def record_of(
         counts={
             "train": len(task.train),
             "train_anomalous": int(task.train_labels.sum()) if task.train_labels is not None else 0,
+            **({"labelled": len(task.labelled)} if task.labelled is not None else {}),
         },
         contamination=cell_run.drawn,
         flags=(

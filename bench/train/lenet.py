@@ -53,10 +53,14 @@ def lenet(kind: LeNetKind) -> nn.Sequential:
     return nn.Sequential(*_down(1, 16), *_down(16, 32), nn.Flatten(), *hidden)
 
 
-def lenet_decoder(kind: LeNetKind) -> nn.Sequential:
-    """Return the network from representations (b, d) back to images (b, c, s, s) in [0, 1]."""
+def lenet_decoder(kind: LeNetKind, *, plain: bool = False) -> nn.Sequential:
+    """Return the network from representations (b, d) back to images (b, c, s, s) in [0, 1].
+
+    That for CIFAR-10 begins with a BatchNorm, but for the `plain` one of Deep SAD.
+    """
     if kind == "cifar10":
-        first: tuple[nn.Module, ...] = (_norm1d(128), nn.Unflatten(1, (8, 4, 4)), nn.LeakyReLU())
+        first: tuple[nn.Module, ...] = (nn.Unflatten(1, (8, 4, 4)), nn.LeakyReLU())
+        first = first if plain else (_norm1d(128), *first)
         ups = (*_up(8, 128), *_up(128, 64), *_up(64, 32))
         return nn.Sequential(*first, *ups, _deconvolution(32, 3), nn.Sigmoid())
     if kind == "mnist":
@@ -73,12 +77,12 @@ def lenet_autoencoder(kind: LeNetKind, seed: int, *, plain: bool = False) -> nn.
     Parameters
     ----------
     plain : bool
-        torch's initial weights for the encoder, as in Deep SAD's code and in Deep SVDD's without pretraining;
-        in its autoencoder for CIFAR-10 all convolutions are Xavier's.
+        torch's initial weights for the encoder, as in Deep SAD's code and in Deep SVDD's without pretraining,
+        and Deep SAD's decoder; in Deep SVDD's autoencoder for CIFAR-10 all convolutions are Xavier's.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "lenet"))
-        model = nn.Sequential(lenet(kind), lenet_decoder(kind))
+        model = nn.Sequential(lenet(kind), lenet_decoder(kind, plain=plain))
         for module in (model[1] if plain else model).modules():
             if kind == "cifar10" and isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.xavier_uniform_(module.weight, gain=GAIN)
@@ -277,14 +281,26 @@ PRETRAINING: dict[LeNetKind, AdamSchedule] = {
 
 
 def trained_autoencoder(
-    method: Method, model: nn.Sequential, inputs: LeNetInputs, schedule: AdamSchedule
+    method: Method,
+    model: nn.Sequential,
+    inputs: LeNetInputs,
+    schedule: AdamSchedule,
+    *,
+    by_pixel: bool = False,
 ) -> nn.Sequential:
-    """Train an autoencoder to give back its inputs, in the mean of `squared_error`; return it."""
+    """Train an autoencoder to give back its inputs, in the mean of `squared_error`; return it.
+
+    Parameters
+    ----------
+    by_pixel : bool
+        Take the mean over pixels too, as Deep SAD's code does: its weight decay counts for that much more.
+    """
     model.to(method.device)
 
     def loss(rows: NDArray[np.int64], _: int) -> torch.Tensor:
         images = inputs[rows]
-        return squared_error(images, model(images)).mean()
+        error = squared_error(images, model(images)).mean()
+        return error / images[0].numel() if by_pixel else error
 
     schedule.train(method, model, len(inputs), loss, part="autoencoder")
     return model

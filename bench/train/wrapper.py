@@ -105,6 +105,7 @@ class Wrapper(Method):
         seed_everything(seed)
         base = self.make_base()
         base.device, base.seed, base.auxiliary = self.device, seed, self.auxiliary
+        base.labelled = self.labelled
         base.progress = self.progress
         if self.checkpoints is not None:
             base.checkpoints = self.checkpoints.part("-".join(map(str, names)))

@@ -38,6 +38,10 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         **{"network": "cifar10", "objective": "one-class", "nu": 0.1, "warmup": 10, "normalise": "gcn"},
         **{"pretrain": True, "schedule": "paper", "batch": 200, "lr": 1e-4, "weight_decay": 5e-7},
     },
+    "deep_sad": {
+        **{"network": "cifar10", "eta": 1.0, "normalise": "unit", "pretrain": True, "schedule": "paper"},
+        **{"batch": 128, "lr": 1e-4, "weight_decay": 5e-7, "pretrain_weight_decay": 5e-4},
+    },
     "autoencoder": {"network": "cifar10", "normalise": "gcn", "schedule": "paper", "batch": 200, "lr": 1e-4},
     "sla2p": {
         **{"transforms": 256, "dimensions": 256, "epsilon": 1000.0, "accuracy": 0.6, "epochs": 1},
