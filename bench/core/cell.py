@@ -18,9 +18,10 @@ from bench.core.selector import format_selector, parse
 #: Part of every cell's key: raise it when the meaning of a cell changes in the engine (splits, scores,
 #: contamination draws, feature precision), so that old records stay but are not reused.
 PROTOCOL_VERSION = 1
-#: Schema of a record file, and those that can be read: 1 has no `Record.truth`, 2 no `candidates`.
-RECORD_VERSION = 3
-_READABLE = (1, 2, 3)
+#: Schema of a record file, and those that can be read: 1 has no `Record.truth`, 2 no `candidates`,
+#: 3 no `curves`.
+RECORD_VERSION = 4
+_READABLE = (1, 2, 3, 4)
 
 #: Plain values, so that a cell is hashable and its canonical form is JSON.
 Value = str | int | float | bool | None
@@ -195,6 +196,8 @@ class Record:
     candidates : dict of str to dict
         For each choice of an oracle, such as ``"epoch 3"``: its ``auroc``, and the mean scores of the
         ``normal`` and ``anomalous`` test images; only finite values.
+    curves : dict of str to list of float
+        The mean loss of equal parts of each training, by its name.
     counts : dict
         ``train``, ``train_anomalous``, ``test``, ``test_anomalous``.
     contamination : dict
@@ -224,6 +227,7 @@ class Record:
     selection: str
     metrics: Mapping[str, float] = field(default_factory=dict)
     candidates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    curves: Mapping[str, list[float]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     contamination: Mapping[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()

@@ -181,6 +181,7 @@ def record(found: Any) -> None:
     text(found.created, "created", 64)
     table(found.metrics, "metrics", lambda value, what: number(value, what, 0, 1))
     table(found.candidates, "candidates", lambda value, what: table(value, what, _finite))
+    table(found.curves, "curves", lambda value, what: members(value, what, _finite, 10_000))
     table(found.counts, "counts", whole)
     table(found.memory, "memory", lambda value, what: None if value is None else whole(value, what))
     members(found.flags, "flags", lambda value, what: text(value, what, REMARK), 1000)

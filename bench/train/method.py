@@ -275,6 +275,8 @@ class Method(ABC):
     labelled: Images | None = None
     #: Remarks on the fit for readers of the record ("collapsed: …").
     notes: tuple[str, ...] = ()
+    #: The course of each training's loss, by its name; filled by `bench.Training`.
+    curves: Mapping[str, Sequence[float]] = MappingProxyType({})
     #: Where a long training saves its state, and a callback for progress (what, done, total); set by the
     #: runner, used by `bench.Training`.
     checkpoints: Checkpoints | None = None

@@ -132,7 +132,7 @@ class Wrapper(Method):
                 f"{error} (inside {type(self).__name__}, which trained it on {len(train)} images; if these "
                 "are too few, let it keep more)"
             ) from error
-        self.notes = self.final.notes
+        self.notes, self.curves = self.final.notes, self.final.curves
 
     def score(self, test: Images) -> Scores:
         return self.final.score(test)
