@@ -34,6 +34,10 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
     "autoencoder": {"network": "mnist", "epochs": 12, "batch": 8, "lr": 3e-3},
     "deep_sad": {"network": "mnist", "pretrain_epochs": 5, "epochs": 30, "batch": 8, "lr": 1e-3},
     "deep_svdd": {"network": "mnist", "pretrain_epochs": 10, "epochs": 12, "batch": 8, "lr": 1e-3},
+    "devnet": {
+        **{"backbone": "tiny", "size": 64, "scales": 2, "batch": 4, "epochs": 3, "steps_per_epoch": 8},
+        "lr": 3e-3,
+    },
     "dinomaly": {
         "backbone": "tiny_vit",
         "blocks": "1,2,3,4",

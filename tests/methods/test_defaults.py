@@ -34,6 +34,10 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         **{"epochs": 150, "milestone": 50, "batch": 200, "lr": 1e-4, "weight_decay": 5e-7},
         **{"nu": 0.1, "warmup": 10},
     },
+    "devnet": {
+        **{"size": 448, "scales": 2, "topk": 0.1, "margin": 5.0, "epochs": 50, "steps_per_epoch": 20},
+        **{"batch": 24, "lr": 2e-4, "weight_decay": 1e-5, "clip": 1.0, "degrees": 180.0},
+    },
     "deep_svdd": {
         **{"network": "cifar10", "objective": "one-class", "nu": 0.1, "warmup": 10, "normalise": "gcn"},
         **{"pretrain": True, "schedule": "paper", "batch": 200, "lr": 1e-4, "weight_decay": 5e-7},
