@@ -149,6 +149,13 @@ from .train.heads import (
     uniform as uniform,
 )
 from .train.headtraining import HeadTraining as HeadTraining
+from .train.lenet import PRETRAINING as PRETRAINING
+from .train.lenet import AdamSchedule as AdamSchedule
+from .train.lenet import LeNetInputs as LeNetInputs
+from .train.lenet import away_from_zero as away_from_zero
+from .train.lenet import lenet_autoencoder as lenet_autoencoder
+from .train.lenet import squared_error as squared_error
+from .train.lenet import trained_autoencoder as trained_autoencoder
 from .train.losses import deviation_loss as deviation_loss
 from .train.losses import focal_loss as focal_loss
 from .train.losses import instance_weights as instance_weights

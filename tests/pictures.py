@@ -31,6 +31,13 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         "lr": 2e-3,
     },
     "anomalib": {"model": "Padim", "backbone": "resnet18", "n_features": 50, "pre_trained": False},
+    "autoencoder": {"network": "mnist", "epochs": 12, "batch": 8, "lr": 3e-3},
+    "deep_sad": {"network": "mnist", "pretrain_epochs": 5, "epochs": 30, "batch": 8, "lr": 1e-3},
+    "deep_svdd": {"network": "mnist", "pretrain_epochs": 10, "epochs": 12, "batch": 8, "lr": 1e-3},
+    "devnet": {
+        **{"backbone": "tiny", "size": 64, "scales": 2, "batch": 4, "epochs": 3, "steps_per_epoch": 8},
+        "lr": 3e-3,
+    },
     "dinomaly": {
         "backbone": "tiny_vit",
         "blocks": "1,2,3,4",
@@ -138,6 +145,8 @@ def scores(method: Any, train: Images, test: Images, *, seed: int = 0) -> NDArra
     method.device, method.seed = torch.device("cpu"), seed
     if type(method).setting == "outlier_exposure":
         method.auxiliary = {"outliers": images(stained(24, seed=7))}
+    if type(method).few_shot:
+        method.labelled = images(stained(4, seed=7))
     method.fit(train)
     return judged(method, test)
 

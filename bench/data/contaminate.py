@@ -80,10 +80,10 @@ def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dic
         )
     removed = pool.positions[order[:reserved]] if how.source == "test" else pool.positions[:0]
     repeats = wanted - len(np.unique(chosen))
-    return _without(contaminated, removed), {
+    return without_test_images(contaminated, removed), {
         "count": wanted,
         "rate": wanted / max(1, len(kept) + wanted),
-        "indices": _hash(chosen),
+        "indices": positions_hash(chosen),
         "removed_from_test": len(removed),
         **({"repeats": repeats} if repeats else {}),
     }
@@ -196,20 +196,21 @@ def _as_it_is(task: Task) -> tuple[Task, dict[str, Any]]:
     drawn = {
         "count": count,
         "rate": count / max(1, len(labels)),
-        "indices": _hash(np.flatnonzero(labels)),
+        "indices": positions_hash(np.flatnonzero(labels)),
         "removed_from_test": 0,
     }
     return replace(task, train_labels=labels), drawn
 
 
-def _hash(positions: NDArray[np.int64]) -> str:
+def positions_hash(positions: NDArray[np.int64]) -> str:
     """Return 16 hex digits that tell one set of positions from another; nothing for none."""
     if not len(positions):
         return ""
     return hashlib.sha256(np.sort(positions).astype("<i8").tobytes()).hexdigest()[:16]
 
 
-def _without(task: Task, removed: NDArray[np.int64]) -> Task:
+def without_test_images(task: Task, removed: NDArray[np.int64]) -> Task:
+    """Return a task without the test images at these positions."""
     if not len(removed):
         return task
     stays = np.setdiff1d(np.arange(len(task.test)), removed)

@@ -105,7 +105,7 @@ class MapReader:
         return ()
 
     def _open(self, cell: Cell) -> Task:
-        wanted = (cell.dataset, cell.task, cell.contamination)
+        wanted = (cell.dataset, cell.task, cell.contamination, cell.few_shot)
         with self._lock:
             if self._task is None or self._task[0] != wanted:
                 self._task = (wanted, self._registry.open_task(cell)[0])

@@ -161,7 +161,7 @@ SAME_RESULTS: dict[str, str] = {
     "5fa63d1c1cc27a41": "659f7b948689b24e",  # cats_vs_dogs
     "e6efcf9bdd39831f": "58759b4672d78301",  # flowers102
     "d5db6c1f4513924b": "6a00ce7017374cb9",  # folder
-    "605c58fb43660893": "9872ed4940a2b171",  # deep_svdd_features
+    "715ee20b3985adda": "9872ed4940a2b171",  # deep_svdd_features
     "f14087e02fb8a766": "a4ae3aad3efabb79",  # kolektor
     "6690a523d1e709ca": "b69f6a98dad2b0fe",  # magnetic_tile
     "9487040254ba6c50": "156ad76ef83cbc44",  # mvtec
