@@ -20,6 +20,7 @@ from bench.cli import (
     figure,
     listing,
     merge,
+    pack,
     page,
     published,
     report,
@@ -49,6 +50,7 @@ app.command("figure")(figure.figure)
 app.command("page")(page.page)
 app.command("diff")(diff.diff)
 app.command("audit")(audit.audit)
+app.command("pack")(pack.pack)
 app.command("merge")(merge.merge)
 app.command("published")(published.published)
 app.command("doctor")(doctor.doctor)
