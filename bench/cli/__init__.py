@@ -13,6 +13,7 @@ import typer
 from bench.cli import (
     audit,
     cache,
+    check,
     data,
     diff,
     doctor,
@@ -48,6 +49,7 @@ app.command("export")(export.export)
 app.command("table")(table.table)
 app.command("figure")(figure.figure)
 app.command("page")(page.page)
+app.command("check")(check.check)
 app.command("diff")(diff.diff)
 app.command("audit")(audit.audit)
 app.command("pack")(pack.pack)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from bench.core.archive import Archive
 from bench.core.cell import Record
-from bench.core.errors import ArchiveError
+from bench.core.errors import ArchiveError, did_you_mean
 from bench.core.pack import is_pack, open_archive
 from bench.report.csv import read_text
 from bench.report.export import HEADER, place_fields
@@ -113,7 +113,7 @@ def read_side(given: str, suite: str | None = None) -> Side:
     """
     path = Path(given)
     if given and (is_pack(path) or Archive(path).suites() or (path / "plans").is_dir()):
-        side = _of_archive(given, open_archive(path), suite)
+        side = side_of_archive(given, open_archive(path), suite)
     elif given and path.is_dir():
         side = side_of_texts(given, _files(path))
     elif given and path.is_file():
@@ -129,7 +129,25 @@ def read_side(given: str, suite: str | None = None) -> Side:
     return side
 
 
-def _of_archive(name: str, archive: Archive, suite: str | None) -> Side:
+def read_baseline(given: str, suite: str) -> Side:
+    """Return a suite's results in a pack, a results folder or a folder of records.
+
+    Where there is one suite alone, it is that, whatever its name.
+
+    Raises
+    ------
+    ArchiveError
+        There is no archive, or it has several suites and none of this name.
+    """
+    archive = open_archive(Path(given))
+    names = archive.suites()
+    if suite not in names and len(names) != 1:
+        raise ArchiveError(f"{given} holds no results of {suite!r}{did_you_mean(suite, names)}")
+    return side_of_archive(given, archive, suite if suite in names else names[0])
+
+
+def side_of_archive(name: str, archive: Archive, suite: str | None) -> Side:
+    """Return what an archive holds, of one suite or of all."""
     cells: dict[ResultKey, dict[str, Measured]] = {}
     for each in archive.suites() if suite is None else [suite]:
         plan = archive.plan(each)
