@@ -21,6 +21,7 @@ from bench.cli import (
     figure,
     listing,
     merge,
+    new,
     pack,
     page,
     published,
@@ -29,6 +30,7 @@ from bench.cli import (
     status,
     submission,
     table,
+    trial,
 )
 from bench.cli.options import App, Verbose
 
@@ -44,6 +46,7 @@ app.command("run")(run.run)
 app.command("list")(listing.list_)
 app.command("report")(report.report)
 app.command("submit-mvtec-ad2")(submission.submit_mvtec_ad2)
+app.command("try")(trial.try_)
 app.command("status")(status.status)
 app.command("export")(export.export)
 app.command("table")(table.table)
@@ -58,6 +61,7 @@ app.command("published")(published.published)
 app.command("doctor")(doctor.doctor)
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")
+app.add_typer(new.app, name="new")
 
 
 def _version(asked: bool) -> None:
