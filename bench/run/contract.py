@@ -230,7 +230,7 @@ def _changes(node: ast.AST) -> bool:
 def memory(tried: Trial) -> Found:
     """Ten fits need no more memory than two."""
     held = []
-    tracemalloc.start()
+    tracemalloc.start(16)
     try:
         for at in range(FITS):
             tried.sources.clear()
@@ -245,9 +245,13 @@ def memory(tried: Trial) -> Found:
         tracemalloc.stop()
     steps = np.diff(held[FITS // 2 :])
     if (steps > GROWTH).all():
-        kept = [each for each in end.compare_to(middle, "lineno") if each.traceback[0].filename == tried.file]
-        grown = max(kept, key=lambda each: each.size_diff, default=None)
-        where = tried.at(grown.traceback[0].lineno) if grown is not None else tried.line_of("fit")
+        lines = [
+            (each.size_diff, frame.lineno)
+            for each in end.compare_to(middle, "traceback")
+            for frame in each.traceback
+            if frame.filename == tried.file
+        ]
+        where = tried.at(max(lines)[1]) if lines else tried.line_of("fit")
         yield f"every fit keeps {int(np.median(steps)):,} more bytes: something outlives its method", where
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import linecache
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ class Trial:
 
     @property
     def file(self) -> str:
-        return str(self.method.innermost.adapter.path if self.method.base else self.method.adapter.path)
+        return str(self.method.adapter.path)
 
     def images(self, pixels: NDArray[np.uint8], provider: FeatureProvider | None = None) -> Images:
         source = PixelSource("trial", list(pixels))
@@ -70,11 +70,12 @@ class Trial:
 
     def made(self, seed: int = 0) -> Method:
         seed_everything(seed)
-        method = self.method.make()
+        resolved = self.method
         if self.backbone:
-            for one in (method, getattr(method, "base", None)):
-                if hasattr(one, "backbone"):
-                    one.backbone = self.backbone  # type: ignore[union-attr]
+            inner = resolved.innermost
+            inner = replace(inner, params={**inner.params, "backbone": self.backbone})
+            resolved = inner if resolved.base is None else replace(resolved, base=inner)
+        method = resolved.make()
         method.device, method.seed = torch.device("cpu"), seed
         return method
 
@@ -96,7 +97,7 @@ class Trial:
     def line_of(self, function: str) -> str:
         """Return where a function of the adapter's class stands; of `score` its return."""
         code = getattr(getattr(self.method.adapter.load(), function, None), "__code__", None)
-        if code is None:
+        if code is None or code.co_filename != self.file:
             return self.file
         line = returning(code) if function == "score" else code.co_firstlineno
         return self.at(line)

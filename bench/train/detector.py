@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,8 @@ class Detector(Method):
     """An outlier detector of scikit-learn, PyOD or one's own, on features of a backbone.
 
     Which way its scores point: ``decision_function`` as in PyOD, higher = more anomalous, unless the class
-    derives from scikit-learn's ``OutlierMixin``, where lower = more anomalous; ``score_samples``, a density
-    or likelihood, lower = more anomalous.
+    derives from scikit-learn's ``OutlierMixin`` (of a pipeline, its last step's), where lower = more
+    anomalous; ``score_samples``, a density or likelihood, lower = more anomalous.
 
     Parameters
     ----------
@@ -69,6 +70,18 @@ class Detector(Method):
         return Scores(-scores if _lower_is_worse(self.fitted) else scores)
 
 
+@functools.cache
+def detector_class(of: type[Any]) -> type[Detector]:
+    """Return a class of methods that make such a detector, with its parameters and a backbone."""
+
+    def made(self: Detector, backbone: str = "default", **params: Any) -> None:
+        Detector.__init__(self, of(**params), backbone)
+
+    return type(
+        of.__name__, (Detector,), {"__init__": made, "__module__": of.__module__, "__doc__": of.__doc__}
+    )
+
+
 def _decides(model: Any) -> bool:
     return callable(getattr(model, "decision_function", None))
 
@@ -79,5 +92,6 @@ def _samples(model: Any) -> bool:
 
 def _lower_is_worse(model: Any) -> bool:
     from sklearn.base import OutlierMixin
+    from sklearn.pipeline import Pipeline
 
-    return isinstance(model, OutlierMixin)
+    return isinstance(model.steps[-1][1] if isinstance(model, Pipeline) else model, OutlierMixin)

@@ -75,7 +75,13 @@ FAULTS = {
         "[1:]",
     ),
     "a crash": (MEAN, "        raise KeyError('x')\n", "scores", "KeyError", "raise KeyError"),
-    "nan": (MEAN, MEAN.replace("mean(0)", "mean(0) / features.std()"), "finite", "equal", "return Scores"),
+    "nan": (
+        MEAN,
+        MEAN.replace("mean(0)", "mean(0) / features.std(0).max()"),
+        "finite",
+        "equal",
+        "return Scores",
+    ),
     "few": (MEAN, "        self.mean = features[[2, 5]].mean(0)\n", "finite", "two", "features[[2, 5]]"),
     "flipped": (RETURN, RETURN.replace("((", "(-("), "direction", "wrong way", "return Scores(-("),
     "chance": (
