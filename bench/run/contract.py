@@ -44,16 +44,21 @@ def trial(method: ResolvedMethod) -> tuple[list[Problem], Trial]:
     deterministic()
     if method.problem:
         raise AnobenchError(method.problem)
-    tried = Trial(method)
-    if first := _begins(tried):
+    tried, containment = Trial(method), Containment()
+    # What a method changes for good it changes when it is first fitted.
+    with containment.around(method.adapter.name) as contained:
+        first = _begins(tried)
+    tried.changes = contained.changes.flags
+    if first is not None:
         return [first], tried
     found = []
-    for name, check in CHECKS.items():
-        try:
-            problems = list(check(tried))
-        except Exception as error:
-            problems = [(f"{kind_of(error)}: {said(error)}", tried.place(error))]
-        found += [Problem(name, *problem) for problem in problems]
+    with containment.around(method.adapter.name):
+        for name, check in CHECKS.items():
+            try:
+                problems = list(check(tried))
+            except Exception as error:
+                problems = [(f"{kind_of(error)}: {said(error)}", tried.place(error))]
+            found += [Problem(name, *problem) for problem in problems]
     return found, tried
 
 
@@ -182,6 +187,7 @@ def reach(tried: Trial) -> Found:
         imported = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bench.")
         named = isinstance(node, ast.Import) and any(each.name.startswith("bench.") for each in node.names)
         private = isinstance(node, ast.Attribute) and node.attr in inside
+        private = private and ast.unparse(node.value) != "self"  # its own attributes
         return (
             imported or named or private or (isinstance(node, ast.Attribute) and node.attr == "get_objects")
         )
@@ -190,29 +196,9 @@ def reach(tried: Trial) -> Found:
         yield "it reaches inside of anobench, from where labels can be found: import from bench alone", where
 
 
-def inputs(tried: Trial) -> Found:
-    """Fitting and scoring leave the features that they are given as they were."""
-    if not tried.backbone:
-        return
-    provider = tried.provider()
-    train, test = (tried.images(each, provider) for each in (good(TRAIN), test_set()[0]))
-    before = [each.features(tried.backbone).clone() for each in (train, test)]
-    method = tried.made()
-    method.fit(train)
-    returned_scores(method.score(test)).checked(TEST)
-    for each, held, where in zip((train, test), before, ("fit", "score"), strict=True):
-        if not torch.equal(each.features(tried.backbone), held):
-            yield (
-                "it changes the features that it is given, which others share: copy them first",
-                tried.line_of(where),
-            )
-
-
 def surroundings(tried: Trial) -> Found:
-    """The process is as it was: generators, threads, settings, working directory, environment."""
-    with Containment().around(tried.method.adapter.name) as contained:
-        tried.scores(test_set()[0])
-    for flag in contained.changes.flags:
+    """The process is as it was: threads, settings, working directory, environment."""
+    for flag in tried.changes:
         yield f"it {flag}", tried.first(_changes) or tried.line_of("fit")
 
 
@@ -228,7 +214,7 @@ def _changes(node: ast.AST) -> bool:
 
 
 def memory(tried: Trial) -> Found:
-    """Ten fits need no more memory than two."""
+    """Many fits need no more memory than a few."""
     held = []
     tracemalloc.start(16)
     try:
@@ -274,7 +260,7 @@ def refit(tried: Trial) -> Found:
 #: By the name that a problem shows.
 CHECKS: dict[str, Callable[[Trial], Found]] = {
     each.__name__: each
-    for each in (finite, direction, determinism, company, reach, inputs, surroundings, memory, refit)
+    for each in (finite, direction, determinism, company, reach, surroundings, memory, refit)
 }
 
 

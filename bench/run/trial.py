@@ -49,11 +49,14 @@ class Trial:
         Empty if it takes none.
     seconds : dict of str to float
         Of ``fit`` and ``score``, once.
+    changes : tuple of str
+        What the first fit changed of the process, in words.
     """
 
     method: ResolvedMethod
     backbone: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
     sources: list[PixelSource] = field(default_factory=list)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,7 +78,7 @@ FAULTS = {
     "a crash": (MEAN, "        raise KeyError('x')\n", "scores", "KeyError", "raise KeyError"),
     "nan": (
         MEAN,
-        MEAN.replace("mean(0)", "mean(0) / features.std(0).max()"),
+        MEAN.replace("mean(0)", "mean(0) / (features.amax(0) - features.amin(0)).max()"),
         "finite",
         "equal",
         "return Scores",
@@ -128,7 +129,6 @@ FAULTS = {
         "bench.data",
     ),
     "labels": (RETURN, "        test._tickets\n" + RETURN, "reach", "labels can be found", "test._tickets"),
-    "in place": (MEAN, "        features -= 1\n" + MEAN, "inputs", "copy them first", "def fit"),
     "threads": (
         MEAN,
         MEAN + "        torch.set_num_threads(7)\n",
@@ -163,7 +163,7 @@ def test_a_fault_is_named_with_its_line(fault: str, tmp_path: Path) -> None:
     assert any(where in each[2] and str(tmp_path / "planted.py") in each[2] for each in found), found
 
 
-@pytest.mark.parametrize("name", ["dn2", "mahalanobis", "isolation_forest", "trim[base=dn2,keep=0.5]"])
+@pytest.mark.parametrize("name", ["dn2", "mean_distance", "isolation_forest"])
 def test_stock_methods_pass(name: str) -> None:
     from bench.core.selector import parse
 
@@ -203,6 +203,7 @@ def test_the_command_and_the_plug_in(anobench: Invoke, here: Path) -> None:
     assert anobench("try", "other.py").code == 2
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "bench.run.plugin"]
     words += ["--anobench", "methods", "methods"]
-    ran = subprocess.run(words, capture_output=True, text=True, check=False, cwd=here)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    ran = subprocess.run(words, capture_output=True, text=True, check=False, cwd=here, env=environment)
     assert "1 failed, 1 passed" in ran.stdout, ran.stdout + ran.stderr
     assert "its scores point the wrong way" in ran.stdout
