@@ -23,7 +23,6 @@ from bench.metrics.image import auroc
 from bench.run.contain.containment import Containment
 from bench.run.trial import TEST, TRAIN, Problem, Trial, good, test_set
 from bench.suite.resolve import ResolvedMethod
-from bench.train.method import returned_scores
 
 #: Backbones that a trial gives to a method that takes one, the cheapest first: not all have maps.
 BACKBONES = ("pixels[size=8]", "lite0[resize=64,crop=64]")
