@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = list(pool.map(measured, every, [asked.times] * len(every)))
     tables = {"simulated": table(found)}
     if asked.pack is not None:
-        tables["quickstart"] = pack_table(of_pack(asked.pack, CHANGES[:4], asked.times))
+        tables["pack"] = pack_table(of_pack(asked.pack, CHANGES[:4], asked.times))
     (asked.to / "gate.csv").write_text(table_csv(found))
     page = asked.to / "gate.md"
     page.write_text(filled(page.read_text(), tables))
@@ -91,6 +91,8 @@ def table(found: Sequence[Result]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|:--|" + "--:|" * len(CHANGES)]
     for sd, seeds in KINDS:
         held = {change: shares for of, change, shares in found if (of.sd, of.seeds) == (sd, seeds)}
+        if not held:
+            continue
         kind = f"{seeds}, {NAMES[sd]}" if sd else NAMES[sd]
         lines.append("| " + " | ".join([kind, *(_shown(held.get(change)) for change in CHANGES)]) + " |")
     return "\n".join(lines)
@@ -121,7 +123,7 @@ def filled(page: str, tables: dict[str, str]) -> str:
     for name, text in tables.items():
         mark = re.escape(f"<!-- {name} -->")
         page = re.sub(
-            rf"({mark}\n).*?(\n<!-- end -->)", lambda at, t=text: at[1] + t + at[2], page, flags=re.S
+            rf"({mark}\n).*?(<!-- end -->)", lambda at, t=text: f"{at[1]}{t}\n{at[2]}", page, flags=re.S
         )
     return page
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -77,9 +77,8 @@ def detector_class(of: type[Any]) -> type[Detector]:
     def made(self: Detector, backbone: str = "default", **params: Any) -> None:
         Detector.__init__(self, of(**params), backbone)
 
-    return type(
-        of.__name__, (Detector,), {"__init__": made, "__module__": of.__module__, "__doc__": of.__doc__}
-    )
+    about = {"__init__": made, "__module__": of.__module__, "__doc__": of.__doc__}
+    return cast("type[Detector]", type(of.__name__, (Detector,), about))
 
 
 def _decides(model: Any) -> bool:
