@@ -114,8 +114,11 @@ from .features.restore import folding_note as folding_note
 from .features.restore import lacking_block as lacking_block
 from .features.restore import unfold_batchnorm as unfold_batchnorm
 from .features.trainable import Trainable as Trainable
+from .report.evaluation import Evaluation as Evaluation
+from .report.evaluation import compare as compare
 from .report.results import Results as Results
 from .report.results import load as load
+from .run.evaluate import evaluate as evaluate
 from .suite.adapterfile import code_hash as code_hash
 from .suite.suite import Suite as Suite
 from .train.anomalymaps import anomaly_maps as anomaly_maps
