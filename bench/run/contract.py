@@ -221,6 +221,8 @@ def memory(tried: Trial) -> Found:
             tried.sources.clear()
             tried.scores(test_set()[0])
             tried.sources.clear()
+            if at < FITS // 2:  # until caches are full
+                continue
             gc.collect()
             if at == FITS // 2:
                 middle = tracemalloc.take_snapshot()
@@ -228,7 +230,7 @@ def memory(tried: Trial) -> Found:
         end = tracemalloc.take_snapshot()
     finally:
         tracemalloc.stop()
-    steps = np.diff(held[FITS // 2 :])
+    steps = np.diff(held)
     if (steps > GROWTH).all():
         lines = [
             (each.size_diff, frame.lineno)
