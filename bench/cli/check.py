@@ -47,11 +47,12 @@ def check(
     from bench.report.compare import gatetext
     from bench.report.compare.gate import gate
     from bench.report.compare.sides import read_baseline, side_of_archive
+    from bench.report.compare.text import MOST
 
     archive, plan, _ = read_suite(suite, results)
     head, baseline = side_of_archive(suite, archive, plan.suite), read_baseline(against, plan.suite)
     found = gate(baseline, head, margin=margin / 100, alpha=alpha, tasks=not means, slower=slower)
-    limit = sys.maxsize if every else gatetext.MOST
+    limit = sys.maxsize if every else MOST
     hand_out(gatetext.gate_json(found) if json else gatetext.gate_text(found, limit=limit) + "\n", None)
     if markdown is not None:
         hand_out(gatetext.gate_markdown(found, limit=limit), markdown)

@@ -185,8 +185,11 @@ def reach(tried: Trial) -> Found:
     def wrong(node: ast.AST) -> bool:
         imported = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bench.")
         named = isinstance(node, ast.Import) and any(each.name.startswith("bench.") for each in node.names)
-        private = isinstance(node, ast.Attribute) and node.attr in inside
-        private = private and ast.unparse(node.value) != "self"  # its own attributes
+        private = (
+            isinstance(node, ast.Attribute)
+            and node.attr in inside
+            and ast.unparse(node.value) != "self"  # its own attributes
+        )
         return (
             imported or named or private or (isinstance(node, ast.Attribute) and node.attr == "get_objects")
         )

@@ -120,7 +120,8 @@ def good(n: int, seed: int = 0) -> NDArray[np.uint8]:
     rng = np.random.default_rng([1, seed])
     base = 100 + 30 * np.sin(np.arange(SIDE) / 4)[:, None, None] + np.array([0, 0, 25])
     noise = rng.normal(0, 6, (n, SIDE, SIDE, 3)) + rng.normal(0, 4, (n, 1, 1, 1))
-    return np.clip(base + noise, 0, 255).astype(np.uint8)
+    images: NDArray[np.uint8] = np.clip(base + noise, 0, 255).astype(np.uint8)
+    return images
 
 
 def test_set() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

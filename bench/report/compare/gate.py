@@ -116,7 +116,7 @@ class Gate:
     @property
     def exit_status(self) -> int:
         """Return 0 if all is fine, 1 if something is worse or gone, 3 if anything could not be told."""
-        findings = {each.finding for each in (*self.compared, *self.speed)}
+        findings = {each.finding for each in self.compared} | {each.finding for each in self.speed}
         absent = {each.state for each in self.uncompared}
         if "worse" in findings or absent & {"vanished", "failed"}:
             return 1
