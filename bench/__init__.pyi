@@ -124,6 +124,10 @@ from .suite.suite import Suite as Suite
 from .train.anomalymaps import anomaly_maps as anomaly_maps
 from .train.anomalymaps import mean_of_highest as mean_of_highest
 from .train.colours import change_colours as change_colours
+from .train.geometric import GeometricTraining as GeometricTraining
+from .train.geometric import Geometry as Geometry
+from .train.geometric import recognised as recognised
+from .train.geometric import wide_resnet as wide_resnet
 from .train.heads import (
     HeadNorm as HeadNorm,
 )

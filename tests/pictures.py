@@ -46,10 +46,15 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         "batch": 8,
         "warm_up": 5,
     },
+    "mhrot": {
+        **{"size": 16, "shift": 4, "depth": 10, "width": 1, "dropout": 0.0, "epochs": 20, "batch": 32},
+        "translations": "sampled",
+    },
     "padim": {"backbone": "tiny"},
     "patch_knn": {"backbone": "tiny", "layers": "layer2+layer3"},
     "patchcore": {"backbone": "tiny"},
     "reverse_distillation": {"backbone": "tiny", "epochs": 4, "batch": 8, "depths": "1,1,1,1"},
+    "rotnet": {"size": 16, "depth": 10, "width": 1, "dropout": 0.0, "epochs": 12, "batch": 32},
     "softpatch": {"backbone": "tiny"},
     "spade": {"backbone": "tiny"},
     "panda": {"backbone": "tiny", "steps": 4, "lr": 0.5, "clip": 0.1, "batch": 8},
@@ -138,6 +143,12 @@ def stained(n: int, *, seed: int = 1, side: int = SIDE) -> NDArray[np.uint8]:
         top, left = rng.integers(0, side // 2, 2)
         picture[top : top + side // 2, left : left + side // 2] = rng.integers(0, 256, 3)
     return pictures
+
+
+def lit(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images lit from above, so that their half turns differ, as stripes alone do not."""
+    light = np.linspace(60, -60, pictures.shape[1])[:, None, None]
+    return np.clip(pictures + light, 0, 255).astype(np.uint8)
 
 
 def scores(method: Any, train: Images, test: Images, *, seed: int = 0) -> NDArray[np.float64]:

@@ -47,6 +47,11 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         **{"batch": 128, "lr": 1e-4, "weight_decay": 5e-7, "pretrain_weight_decay": 5e-4},
     },
     "autoencoder": {"network": "cifar10", "normalise": "gcn", "schedule": "paper", "batch": 200, "lr": 1e-4},
+    "mhrot": {
+        **{"size": 32, "shift": 8, "depth": 16, "width": 4, "dropout": 0.3, "translations": "all"},
+        **{"schedule": "paper", "batch": 128, "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
+    },
+    "rotnet": {"size": 32, "depth": 16, "width": 4, "dropout": 0.3, "schedule": "paper", "batch": 128},
     "sla2p": {
         **{"transforms": 256, "dimensions": 256, "epsilon": 1000.0, "accuracy": 0.6, "epochs": 1},
         **{"lr": 1e-3, "weight_decay": 5e-4},

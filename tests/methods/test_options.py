@@ -285,6 +285,41 @@ ON_PIXELS: dict[str, tuple[Params, dict[str, Any | Params]]] = {
             "resizing": "antialiased",
         },
     ),
+    "rotnet": (
+        {"size": 16, "depth": 10, "width": 1, "epochs": 2, "batch": 16},
+        {
+            "size": 24,
+            "depth": 16,
+            "width": 2,
+            "dropout": 0.0,
+            "schedule": {"epochs": None, "schedule": "short", "batch": 44},
+            "epochs": 1,
+            "batch": 8,
+            "lr": 0.01,
+            "momentum": 0.5,
+            "weight_decay": 0.1,
+        },
+    ),
+    "mhrot": (
+        {
+            **{"size": 16, "shift": 3, "depth": 10, "width": 1, "epochs": 2, "batch": 16},
+            "translations": "sampled",
+        },
+        {
+            "size": 24,
+            "shift": 4,
+            "depth": 16,
+            "width": 2,
+            "dropout": 0.0,
+            "translations": "all",
+            "schedule": {"epochs": None, "schedule": "short", "batch": 44},
+            "epochs": 1,
+            "batch": 8,
+            "lr": 0.01,
+            "momentum": 0.5,
+            "weight_decay": 0.1,
+        },
+    ),
 }
 TRIED = ON_FEATURES | ON_PIXELS
 CASES = [(name, option) for name, (_, options) in TRIED.items() for option in options]
