@@ -197,6 +197,7 @@ from .train.training import (
 )
 from .train.training import range_test_rates as range_test_rates
 from .train.training import suggested_rate as suggested_rate
+from .train.views import random_views as random_views
 from .train.wrapper import (
     Purification as Purification,
 )

@@ -50,6 +50,7 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         **{"size": 16, "shift": 4, "depth": 10, "width": 1, "dropout": 0.0, "epochs": 20, "batch": 32},
         "translations": "sampled",
     },
+    "msc": {"backbone": "tiny", "epochs": 2, "lr": 1e-3, "batch": 8},
     "padim": {"backbone": "tiny"},
     "patch_knn": {"backbone": "tiny", "layers": "layer2+layer3"},
     "patchcore": {"backbone": "tiny"},

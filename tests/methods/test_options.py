@@ -320,6 +320,20 @@ ON_PIXELS: dict[str, tuple[Params, dict[str, Any | Params]]] = {
             "weight_decay": 0.1,
         },
     ),
+    "msc": (
+        {"backbone": "tiny", "epochs": 2, "batch": 4, "lr": 1e-2},
+        {
+            "blocks": "4",
+            "angular": True,
+            "k": 1,
+            "schedule": {"epochs": None, "schedule": "short", "batch": 11},
+            "epochs": 1,
+            "batch": 3,
+            "lr": 1e-3,
+            "weight_decay": 0.5,
+            "temperature": 1.0,
+        },
+    ),
 }
 TRIED = ON_FEATURES | ON_PIXELS
 CASES = [(name, option) for name, (_, options) in TRIED.items() for option in options]
