@@ -46,6 +46,7 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         "batch": 8,
         "warm_up": 5,
     },
+    "kdad": {"backbone": "tiny", "epochs": 6, "batch": 8},
     "mhrot": {
         **{"size": 16, "shift": 4, "depth": 10, "width": 1, "dropout": 0.0, "epochs": 20, "batch": 32},
         "translations": "sampled",

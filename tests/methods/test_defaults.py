@@ -47,6 +47,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         **{"batch": 128, "lr": 1e-4, "weight_decay": 5e-7, "pretrain_weight_decay": 5e-4},
     },
     "autoencoder": {"network": "cifar10", "normalise": "gcn", "schedule": "paper", "batch": 200, "lr": 1e-4},
+    "kdad": {"source": "backbone", "lam": 0.01, "schedule": "paper", "batch": 64, "lr": 1e-3},
     "msc": {
         **{"blocks": "3-4", "angular": False, "k": 2, "schedule": "paper", "batch": 64, "lr": 1e-5},
         **{"weight_decay": 5e-5, "temperature": 0.25},

@@ -334,6 +334,18 @@ ON_PIXELS: dict[str, tuple[Params, dict[str, Any | Params]]] = {
             "temperature": 1.0,
         },
     ),
+    "kdad": (
+        {"source": "random", "size": 32, "epochs": 2, "batch": 4},
+        {
+            "source": {"backbone": "tiny", "source": "backbone"},
+            "size": 64,
+            "lam": 1.0,
+            "schedule": {"epochs": None, "schedule": "short", "batch": 11},
+            "epochs": 1,
+            "batch": 3,
+            "lr": 1e-2,
+        },
+    ),
 }
 TRIED = ON_FEATURES | ON_PIXELS
 CASES = [(name, option) for name, (_, options) in TRIED.items() for option in options]
@@ -341,6 +353,7 @@ CASES = [(name, option) for name, (_, options) in TRIED.items() for option in op
 NOT_SCORES = {
     "panda": {"fisher_images", "selection"},
     "panda_oe": {"outliers"},
+    "kdad": {"maps"},
     # Of maps alone.
     "patchcore": {"sigma", "upsampling"},
     "patch_knn": {"sigma"},
