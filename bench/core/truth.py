@@ -105,7 +105,11 @@ class Truth:
 
     def _check(self) -> None:
         """Raise ValueError unless there is a label, a source and a row for each image."""
-        held: list[tuple[NDArray[Any], type[np.generic]]] = [(self.labels, np.uint8), (self.which, np.uint8), (self.rows, np.int64)]
+        held: list[tuple[NDArray[Any], type[np.generic]]] = [
+            (self.labels, np.uint8),
+            (self.which, np.uint8),
+            (self.rows, np.int64),
+        ]
         held += [] if self.images is None else [(self.images, np.uint64)]
         for values, kind in held:
             if values.dtype != kind or values.shape != (len(self.labels),):
