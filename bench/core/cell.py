@@ -240,9 +240,11 @@ class Record:
     created: str = ""
 
     def to_json(self, indent: int | None = 1) -> str:
-        data = {"schema": RECORD_VERSION, "key": self.cell.key, "cell": self.cell.canonical()}
+        # Without curves a record is one of schema 3, to the byte.
+        schema, left_out = (RECORD_VERSION, ()) if self.curves else (3, ("curves",))
+        data = {"schema": schema, "key": self.cell.key, "cell": self.cell.canonical()}
         for name in self.__dataclass_fields__:
-            if name not in ("cell", "timing"):
+            if name not in ("cell", "timing", *left_out):
                 data[name] = getattr(self, name)
         data["timing"] = asdict(self.timing) if self.timing else None
         return json.dumps(data, indent=indent, sort_keys=True, allow_nan=False) + "\n"

@@ -11,7 +11,7 @@ import gc
 import inspect
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import torch
@@ -32,8 +32,14 @@ FITS, GROWTH = 8, 2048
 FLIPPED = 0.3
 
 
-def trial(method: ResolvedMethod) -> tuple[list[Problem], Trial]:
+def trial(method: ResolvedMethod, checks: Collection[str] | None = None) -> tuple[list[Problem], Trial]:
     """Return what is wrong with a method, and the trial with its times.
+
+    Parameters
+    ----------
+    method : ResolvedMethod
+    checks : collection of str, optional
+        Names of those of `CHECKS` to ask; by default all. One fit and its scores are always asked for.
 
     Raises
     ------
@@ -53,6 +59,8 @@ def trial(method: ResolvedMethod) -> tuple[list[Problem], Trial]:
     found = []
     with containment.around(method.adapter.name):
         for name, check in CHECKS.items():
+            if checks is not None and name not in checks:
+                continue
             try:
                 problems = list(check(tried))
             except Exception as error:
