@@ -114,13 +114,20 @@ from .features.restore import folding_note as folding_note
 from .features.restore import lacking_block as lacking_block
 from .features.restore import unfold_batchnorm as unfold_batchnorm
 from .features.trainable import Trainable as Trainable
+from .report.evaluation import Evaluation as Evaluation
+from .report.evaluation import compare as compare
 from .report.results import Results as Results
 from .report.results import load as load
+from .run.evaluate import evaluate as evaluate
 from .suite.adapterfile import code_hash as code_hash
 from .suite.suite import Suite as Suite
 from .train.anomalymaps import anomaly_maps as anomaly_maps
 from .train.anomalymaps import mean_of_highest as mean_of_highest
 from .train.colours import change_colours as change_colours
+from .train.geometric import GeometricTraining as GeometricTraining
+from .train.geometric import Geometry as Geometry
+from .train.geometric import recognised as recognised
+from .train.geometric import wide_resnet as wide_resnet
 from .train.heads import (
     HeadNorm as HeadNorm,
 )
@@ -149,6 +156,13 @@ from .train.heads import (
     uniform as uniform,
 )
 from .train.headtraining import HeadTraining as HeadTraining
+from .train.lenet import PRETRAINING as PRETRAINING
+from .train.lenet import AdamSchedule as AdamSchedule
+from .train.lenet import LeNetInputs as LeNetInputs
+from .train.lenet import away_from_zero as away_from_zero
+from .train.lenet import lenet_autoencoder as lenet_autoencoder
+from .train.lenet import squared_error as squared_error
+from .train.lenet import trained_autoencoder as trained_autoencoder
 from .train.losses import deviation_loss as deviation_loss
 from .train.losses import focal_loss as focal_loss
 from .train.losses import instance_weights as instance_weights
@@ -183,6 +197,7 @@ from .train.training import (
 )
 from .train.training import range_test_rates as range_test_rates
 from .train.training import suggested_rate as suggested_rate
+from .train.views import random_views as random_views
 from .train.wrapper import (
     Purification as Purification,
 )

@@ -20,6 +20,7 @@ from bench import (
     PositiveFloat,
     PositiveInt,
     Scores,
+    away_from_zero,
     collapse_note,
     same_shape,
     spread,
@@ -119,12 +120,6 @@ def represent(features: torch.Tensor, parameters: Heads | dict[str, torch.Tensor
     if "first" in parameters:
         features = leaky_relu(features @ parameters["first"])
     return features @ parameters["last"]
-
-
-def away_from_zero(centre: torch.Tensor, least: float = 0.1) -> torch.Tensor:
-    """Move coordinates within (-least, least) to its ends, keeping the sign; 0 becomes +least."""
-    moved = torch.where(centre < 0, -least, least)
-    return torch.where(centre.abs() < least, moved, centre)
 
 
 def objective(squared: torch.Tensor, radius: torch.Tensor, nu: float | None) -> torch.Tensor:

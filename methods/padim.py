@@ -103,7 +103,7 @@ class PaDiM(Method):
             total += rows.sum(1)
             squares.baddbmm_(rows.mT, rows)
         mean = total / n
-        covariance = squares.baddbmm_(mean[:, :, None], mean[:, None], alpha=-n) / max(1, n - 1)
+        covariance = squares.baddbmm_(mean[:, :, None], mean[:, None], alpha=-n).div_(max(1, n - 1))
         covariance.diagonal(dim1=1, dim2=2).add_(self.ridge)
         self.mean[places] = mean + shift
         for at in range(0, len(mean), _PART):

@@ -31,6 +31,13 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         "lr": 2e-3,
     },
     "anomalib": {"model": "Padim", "backbone": "resnet18", "n_features": 50, "pre_trained": False},
+    "autoencoder": {"network": "mnist", "epochs": 12, "batch": 8, "lr": 3e-3},
+    "deep_sad": {"network": "mnist", "pretrain_epochs": 5, "epochs": 30, "batch": 8, "lr": 1e-3},
+    "deep_svdd": {"network": "mnist", "pretrain_epochs": 10, "epochs": 12, "batch": 8, "lr": 1e-3},
+    "devnet": {
+        **{"backbone": "tiny", "size": 64, "scales": 2, "batch": 4, "epochs": 3, "steps_per_epoch": 8},
+        "lr": 3e-3,
+    },
     "dinomaly": {
         "backbone": "tiny_vit",
         "blocks": "1,2,3,4",
@@ -39,10 +46,17 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         "batch": 8,
         "warm_up": 5,
     },
+    "kdad": {"backbone": "tiny", "epochs": 6, "batch": 8},
+    "mhrot": {
+        **{"size": 16, "shift": 4, "depth": 10, "width": 1, "dropout": 0.0, "epochs": 20, "batch": 32},
+        "translations": "sampled",
+    },
+    "msc": {"backbone": "tiny", "epochs": 2, "lr": 1e-3, "batch": 8},
     "padim": {"backbone": "tiny"},
     "patch_knn": {"backbone": "tiny", "layers": "layer2+layer3"},
     "patchcore": {"backbone": "tiny"},
     "reverse_distillation": {"backbone": "tiny", "epochs": 4, "batch": 8, "depths": "1,1,1,1"},
+    "rotnet": {"size": 16, "depth": 10, "width": 1, "dropout": 0.0, "epochs": 12, "batch": 32},
     "softpatch": {"backbone": "tiny"},
     "spade": {"backbone": "tiny"},
     "panda": {"backbone": "tiny", "steps": 4, "lr": 0.5, "clip": 0.1, "batch": 8},
@@ -133,11 +147,19 @@ def stained(n: int, *, seed: int = 1, side: int = SIDE) -> NDArray[np.uint8]:
     return pictures
 
 
+def lit(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images lit from above, so that their half turns differ, as stripes alone do not."""
+    light = np.linspace(60, -60, pictures.shape[1])[:, None, None]
+    return np.clip(pictures + light, 0, 255).astype(np.uint8)
+
+
 def scores(method: Any, train: Images, test: Images, *, seed: int = 0) -> NDArray[np.float64]:
     """Fit a method and return its scores."""
     method.device, method.seed = torch.device("cpu"), seed
     if type(method).setting == "outlier_exposure":
         method.auxiliary = {"outliers": images(stained(24, seed=7))}
+    if type(method).few_shot:
+        method.labelled = images(stained(4, seed=7))
     method.fit(train)
     return judged(method, test)
 

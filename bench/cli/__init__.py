@@ -13,6 +13,7 @@ import typer
 from bench.cli import (
     audit,
     cache,
+    check,
     data,
     diff,
     doctor,
@@ -20,6 +21,8 @@ from bench.cli import (
     figure,
     listing,
     merge,
+    new,
+    pack,
     page,
     published,
     report,
@@ -27,6 +30,7 @@ from bench.cli import (
     status,
     submission,
     table,
+    trial,
 )
 from bench.cli.options import App, Verbose
 
@@ -42,18 +46,22 @@ app.command("run")(run.run)
 app.command("list")(listing.list_)
 app.command("report")(report.report)
 app.command("submit-mvtec-ad2")(submission.submit_mvtec_ad2)
+app.command("try")(trial.try_)
 app.command("status")(status.status)
 app.command("export")(export.export)
 app.command("table")(table.table)
 app.command("figure")(figure.figure)
 app.command("page")(page.page)
+app.command("check")(check.check)
 app.command("diff")(diff.diff)
 app.command("audit")(audit.audit)
+app.command("pack")(pack.pack)
 app.command("merge")(merge.merge)
 app.command("published")(published.published)
 app.command("doctor")(doctor.doctor)
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")
+app.add_typer(new.app, name="new")
 
 
 def _version(asked: bool) -> None:

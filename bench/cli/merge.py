@@ -10,15 +10,15 @@ import typer
 
 def merge(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="A B …", help="Results folders; they are only read.")
+        list[Path], typer.Argument(metavar="A B …", help="Results folders or packs; they are only read.")
     ],
     into: Annotated[
         Path, typer.Option("--into", metavar="DIR", help="The results folder that gets all records.")
     ],
 ) -> None:
-    """Join the records, scores, labels and plans of several results folders.
+    """Join the records, scores, labels and plans of several results folders and packs.
 
-    Where two folders have different scores for a cell, both are named and neither is copied.
+    Where two of them have different scores for a cell, both are named and neither is copied.
 
     Exit status: 0 all readable records are there, 1 some cells conflict.
     """

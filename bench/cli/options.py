@@ -13,7 +13,9 @@ import typer
 if TYPE_CHECKING:
     from bench.suite.registry import Registry
 
-SuiteRun = Annotated[str, typer.Argument(metavar="SUITE", help="The name of a suite that was run.")]
+SuiteRun = Annotated[
+    str, typer.Argument(metavar="SUITE", help="The name of a suite that was run, or a pack of it.")
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")]

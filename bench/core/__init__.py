@@ -2,6 +2,6 @@
 
 May import nothing of ours. Everything else may import it.
 Start at `cell`: `Cell`, how its key is made, and `Record`; then `plan` (the cells of a suite, in their
-places) and `archive` (records on disk). `contamination` only describes one; `bench.data.contaminate` draws
-it.
+places), `archive` (records on disk) and `pack` (a suite's in one file). `contamination` only describes one;
+`bench.data.contaminate` draws it.
 """

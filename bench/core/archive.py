@@ -41,12 +41,14 @@ class Archive:
     ----------
     results : Path
         The results folder; created by the first write.
+    root : Path, optional
+        The folder of records, where it is another than ``<results>/records``.
     """
 
-    def __init__(self, results: Path) -> None:
+    def __init__(self, results: Path, root: Path | None = None) -> None:
         # Once and for all: a method may change the working directory.
         self.results = absolute(results)
-        self.root = self.results / "records"
+        self.root = self.results / "records" if root is None else absolute(root)
         #: The keys of the records that were written through this object.
         self.written: set[str] = set()
         #: Messages about files that could not be read; each is also logged as a warning.

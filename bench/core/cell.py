@@ -12,14 +12,16 @@ from bench.core import checks
 from bench.core.contamination import Contamination
 from bench.core.determinism import canonical_json
 from bench.core.errors import ArchiveError
+from bench.core.fewshot import UNLABELLED, FewShot
 from bench.core.selector import format_selector, parse
 
 #: Part of every cell's key: raise it when the meaning of a cell changes in the engine (splits, scores,
 #: contamination draws, feature precision), so that old records stay but are not reused.
 PROTOCOL_VERSION = 1
-#: Schema of a record file, and those that can be read: 1 has no `Record.truth`, 2 no `candidates`.
-RECORD_VERSION = 3
-_READABLE = (1, 2, 3)
+#: Schema of a record file, and those that can be read: 1 has no `Record.truth`, 2 no `candidates`,
+#: 3 no `curves`.
+RECORD_VERSION = 4
+_READABLE = (1, 2, 3, 4)
 
 #: Plain values, so that a cell is hashable and its canonical form is JSON.
 Value = str | int | float | bool | None
@@ -63,6 +65,8 @@ class Cell:
     data_fingerprint : str
     backbone_identity : str
         Weights, preprocessing, layer and precision of the backbone as one hash; empty without backbone.
+    few_shot : FewShot
+        The labelled anomalies of a method that asks for some; not part of the canonical form without any.
     """
 
     dataset: str
@@ -76,12 +80,13 @@ class Cell:
     data_fingerprint: str = ""
     backbone_identity: str = ""
     protocol: int = PROTOCOL_VERSION
+    few_shot: FewShot = UNLABELLED
     #: The key, once computed: reports need each cell's many times.
     _key: str = field(default="", init=False, repr=False, compare=False)
 
     def canonical(self) -> dict[str, Any]:
         """Return the cell as JSON data, which is hashed for the key and written in a record."""
-        return {
+        data = {
             "dataset": self.dataset,
             "task": self.task,
             "method": self.method,
@@ -94,6 +99,7 @@ class Cell:
             "backbone_identity": self.backbone_identity,
             "protocol": self.protocol,
         }
+        return data | ({"few_shot": asdict(self.few_shot)} if self.few_shot != UNLABELLED else {})
 
     @classmethod
     def from_canonical(cls, data: Mapping[str, Any]) -> Cell:
@@ -103,6 +109,7 @@ class Cell:
                 **data,
                 "params": tuple(sorted(data["params"].items())),
                 "contamination": Contamination(**data["contamination"]),
+                "few_shot": FewShot(**data.get("few_shot", {})),
                 "code": tuple(sorted(data["code"].items())),
             }
         )
@@ -131,6 +138,8 @@ class Cell:
         words = [format_selector(self.method, params), self.task_name]
         if self.contamination.rate:
             words.append(f"{100 * self.contamination.rate:.4g}% contaminated")
+        if self.few_shot != UNLABELLED:
+            words.append(self.few_shot.words)
         if self.seed is not None:
             words.append(f"seed {self.seed}")
         elif self.contamination != Contamination():
@@ -187,6 +196,8 @@ class Record:
     candidates : dict of str to dict
         For each choice of an oracle, such as ``"epoch 3"``: its ``auroc``, and the mean scores of the
         ``normal`` and ``anomalous`` test images; only finite values.
+    curves : dict of str to list of float
+        The mean loss of equal parts of each training, by its name.
     counts : dict
         ``train``, ``train_anomalous``, ``test``, ``test_anomalous``.
     contamination : dict
@@ -216,6 +227,7 @@ class Record:
     selection: str
     metrics: Mapping[str, float] = field(default_factory=dict)
     candidates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    curves: Mapping[str, list[float]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     contamination: Mapping[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
@@ -228,9 +240,11 @@ class Record:
     created: str = ""
 
     def to_json(self, indent: int | None = 1) -> str:
-        data = {"schema": RECORD_VERSION, "key": self.cell.key, "cell": self.cell.canonical()}
+        # Without curves a record is one of schema 3, to the byte.
+        schema, left_out = (RECORD_VERSION, ()) if self.curves else (3, ("curves",))
+        data = {"schema": schema, "key": self.cell.key, "cell": self.cell.canonical()}
         for name in self.__dataclass_fields__:
-            if name not in ("cell", "timing"):
+            if name not in ("cell", "timing", *left_out):
                 data[name] = getattr(self, name)
         data["timing"] = asdict(self.timing) if self.timing else None
         return json.dumps(data, indent=indent, sort_keys=True, allow_nan=False) + "\n"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from bench.core.contamination import AnomalySource, Draw, Shortage
+from bench.core.fewshot import LabelledFrom, Per
 
 #: Longest texts: of a name, of a remark, of a suite file or a traceback.
 NAME, REMARK, LONG = 2_000, 100_000, 2_000_000
@@ -156,6 +157,10 @@ def cell(found: Any) -> None:
     whole(contamination.seed, "contamination.seed", 0, 2**63)
     for name, allowed in _CHOICES.items():
         one_of(getattr(contamination, name), f"contamination.{name}", allowed)
+    for name in ("anomalies", "reserve", "seed"):
+        whole(getattr(found.few_shot, name), f"few_shot.{name}", 0, 2**63)
+    one_of(found.few_shot.per, "few_shot.per", get_args(Per))
+    one_of(found.few_shot.source, "few_shot.source", get_args(LabelledFrom))
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -176,6 +181,7 @@ def record(found: Any) -> None:
     text(found.created, "created", 64)
     table(found.metrics, "metrics", lambda value, what: number(value, what, 0, 1))
     table(found.candidates, "candidates", lambda value, what: table(value, what, _finite))
+    table(found.curves, "curves", lambda value, what: members(value, what, _finite, 10_000))
     table(found.counts, "counts", whole)
     table(found.memory, "memory", lambda value, what: None if value is None else whole(value, what))
     members(found.flags, "flags", lambda value, what: text(value, what, REMARK), 1000)

@@ -18,6 +18,7 @@ import numpy as np
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
 from bench.core.errors import ArchiveError
+from bench.core.pack import open_archive
 from bench.core.plan import Plan
 
 
@@ -102,7 +103,7 @@ def merge(sources: Sequence[Path], into: Path, *, check: Check = lambda _, recor
     Parameters
     ----------
     sources : sequence of Path
-        Results folders; they are only read.
+        Results folders or packs; they are only read.
     into : Path
         The destination's results folder, with or without an archive; created if missing.
     check : callable, optional
@@ -113,14 +114,13 @@ def merge(sources: Sequence[Path], into: Path, *, check: Check = lambda _, recor
     ArchiveError
         A source has no archive or is the destination, or the destination cannot be written.
     """
-    for folder in sources:
-        if not Archive(folder).root.is_dir():
-            raise ArchiveError(f"{folder} has no archive; expected a results folder, with records/ in it")
-        if folder.resolve() == into.resolve():
-            raise ArchiveError(f"{folder} is both a source and the destination; leave it out of the sources")
+    opened = [open_archive(source) for source in sources]
+    for source in sources:
+        if source.resolve() == into.resolve():
+            raise ArchiveError(f"{source} is both a source and the destination; leave it out of the sources")
     destination, merged = Archive(into), Merged()
     destination.check_writable()
-    archives = [destination, *(Archive(folder) for folder in sources)]
+    archives = [destination, *opened]
     for key in sorted(set().union(*(archive.keys() for archive in archives))):
         _merge_cell(key, archives, merged, check)
     for archive in archives[1:]:

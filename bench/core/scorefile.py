@@ -13,8 +13,27 @@ from bench.core.errors import ArchiveError, said
 from bench.core.truth import NO_ARRAYS
 
 #: What may be kept beside a cell's scores, arrays of one dimension: AUPIMO of each test image (NaN for a good
-#: one); scores of normal images that the method was not fitted on, and the fold of each.
-BESIDE = ("aupimo", "calibration", "calibration_fold")
+#: one); pixel metrics of resampled test images; how many pixels have which scores, and what is kept of each
+#: map (`bench.metrics.pixelthreshold`); scores of normal images that the method was not fitted on, the fold
+#: of each, what the method of each fold says of the test images, and what is kept of the normal images' maps.
+BESIDE = (
+    "aupimo",
+    "pixel_auroc_resampled",
+    "pixel_ap_resampled",
+    "pixel_f1max_resampled",
+    "aupro_resampled",
+    "aupro5_resampled",
+    "pixels_scores",
+    "pixels_normal",
+    "pixels_defective",
+    "pixels_overlap",
+    "maps",
+    "calibration",
+    "calibration_fold",
+    "calibration_test",
+    "calibration_maps",
+    "calibration_pixels",
+)
 
 
 def pack_scores(scores: NDArray[Any], beside: Mapping[str, NDArray[Any]]) -> bytes:

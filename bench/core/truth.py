@@ -91,15 +91,31 @@ class Truth:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 if int(arrays["schema"]) != TRUTH_VERSION:
                     raise ArchiveError(f"its schema is not version {TRUTH_VERSION}")
-                return cls(
+                found = cls(
                     labels=arrays["labels"],
                     sources=tuple(str(name) for name in arrays["sources"]),
                     which=arrays["which"],
                     rows=arrays["rows"],
                     images=arrays["images"] if "images" in arrays.files else None,
                 )
+                found._check()
+                return found
         except NO_ARRAYS as error:
             raise ArchiveError(f"not the labels of a test set ({type(error).__name__}: {error})") from None
+
+    def _check(self) -> None:
+        """Raise ValueError unless there is a label, a source and a row for each image."""
+        held: list[tuple[NDArray[Any], type[np.generic]]] = [
+            (self.labels, np.uint8),
+            (self.which, np.uint8),
+            (self.rows, np.int64),
+        ]
+        held += [] if self.images is None else [(self.images, np.uint64)]
+        for values, kind in held:
+            if values.dtype != kind or values.shape != (len(self.labels),):
+                raise ValueError(f"{values.dtype} of shape {values.shape} for {len(self.labels)} labels")
+        if (self.labels > 1).any() or (self.which >= len(self.sources)).any():
+            raise ValueError("a label is neither 0 nor 1, or an image has no source")
 
 
 class Truths:

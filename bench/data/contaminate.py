@@ -7,7 +7,10 @@ all methods and independent of the method's own seed.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
@@ -77,13 +80,30 @@ def contaminate(task: Task, dataset: str, how: Contamination) -> tuple[Task, dic
         )
     removed = pool.positions[order[:reserved]] if how.source == "test" else pool.positions[:0]
     repeats = wanted - len(np.unique(chosen))
-    return _without(contaminated, removed), {
+    return without_test_images(contaminated, removed), {
         "count": wanted,
         "rate": wanted / max(1, len(kept) + wanted),
-        "indices": _hash(chosen),
+        "indices": positions_hash(chosen),
         "removed_from_test": len(removed),
         **({"repeats": repeats} if repeats else {}),
     }
+
+
+def contaminate_together(
+    tasks: Sequence[Task], name: str, dataset: str, how: Contamination
+) -> tuple[Task, dict[str, Any]]:
+    """Return the named one of some tasks, with the train images of all, each contaminated by itself."""
+    if how.source == "transductive":
+        raise DataError(f"{dataset}: one model for all tasks is not tested on what it is trained on")
+    every = [contaminate(task, dataset, how) for task in tasks]
+    own, drawn = next(pair for pair in every if pair[0].name == name)
+    count = sum(each["count"] for _, each in every)
+    train = functools.reduce(operator.add, (task.train for task, _ in every))
+    labels = np.concatenate([np.asarray(task.train_labels, np.uint8) for task, _ in every])
+    digest = hashlib.sha256("/".join(each["indices"] for _, each in every).encode()).hexdigest()[:16]
+    sources = tuple(source for task, _ in every for source in task.sources)
+    pooled = {"count": count, "rate": count / max(1, len(train)), "indices": digest if count else ""}
+    return replace(own, train=train, train_labels=labels, sources=sources), drawn | pooled
 
 
 def _normals(task: Task, how: Contamination) -> Images:
@@ -176,20 +196,21 @@ def _as_it_is(task: Task) -> tuple[Task, dict[str, Any]]:
     drawn = {
         "count": count,
         "rate": count / max(1, len(labels)),
-        "indices": _hash(np.flatnonzero(labels)),
+        "indices": positions_hash(np.flatnonzero(labels)),
         "removed_from_test": 0,
     }
     return replace(task, train_labels=labels), drawn
 
 
-def _hash(positions: NDArray[np.int64]) -> str:
+def positions_hash(positions: NDArray[np.int64]) -> str:
     """Return 16 hex digits that tell one set of positions from another; nothing for none."""
     if not len(positions):
         return ""
     return hashlib.sha256(np.sort(positions).astype("<i8").tobytes()).hexdigest()[:16]
 
 
-def _without(task: Task, removed: NDArray[np.int64]) -> Task:
+def without_test_images(task: Task, removed: NDArray[np.int64]) -> Task:
+    """Return a task without the test images at these positions."""
     if not len(removed):
         return task
     stays = np.setdiff1d(np.arange(len(task.test)), removed)

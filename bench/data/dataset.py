@@ -109,6 +109,10 @@ class Dataset(ABC):
             There is no such task (the nearest is named), or its data is missing, incomplete or damaged.
         """
 
+    def own_task(self, name: str) -> Task:
+        """Open a task with its own train images alone, where `task` has those of all; raises as `task`."""
+        return self.task(name)
+
     def noisy_task(self, name: str, rate: float) -> Task:
         """Open one task with the official noisy train split of this rate; it has `train_labels`.
 

@@ -175,12 +175,15 @@ class InspectionSet(Dataset):
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def task(self, name: str) -> Task:
-        task = self._task(name, self._category(name))
+        task = self.own_task(name)
         if not self.unified:
             return task
         every = [self._category(each) for each in self.tasks()]
         train = functools.reduce(operator.add, [Images.of(each.train_source) for each in every])
         return replace(task, train=train, sources=(*task.sources, *(each.train_source for each in every)))
+
+    def own_task(self, name: str) -> Task:
+        return self._task(name, self._category(name))
 
     def noisy_of(self, name: str, listing: Listing, anomalous: Set[str], *, what: str) -> Task:
         """Return the task of a listing whose train images are partly anomalous.

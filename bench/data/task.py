@@ -45,6 +45,8 @@ class Task:
         Keeps the pixels alive while the task is.
     train_labels : ndarray, shape (n_train,), uint8
         The truth about the train images: all 0 before contamination.
+    labelled : Images, optional
+        Anomalies for the methods that ask for some (`bench.data.fewshot`); in no other part of the task.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Task:
     anomaly_pool_types: tuple[str, ...] = ()
     masks: Sequence[Mask] | None = None
     train_labels: NDArray[np.uint8] | None = None
+    labelled: Images | None = None
 
     def __post_init__(self) -> None:
         for what, have, want in (

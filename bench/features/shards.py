@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import json
+import mmap
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,6 +180,16 @@ def open_values(shard: Shard, *, verified: bool = False) -> NDArray[Any]:
     if len(values) != len(shard.rows):
         raise CorruptShard(f"{shard.values_path}: {len(values)} rows instead of {len(shard.rows)}")
     return values
+
+
+def let_go(values: NDArray[Any]) -> None:
+    """Take mapped values out of this process's memory; the kernel has them, or reads them again, when asked.
+
+    Otherwise all feature maps that a process has read count as its memory until it ends.
+    """
+    mapped = getattr(values, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def remove(shard: Shard) -> None:

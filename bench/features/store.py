@@ -215,6 +215,7 @@ class KeyRows:
             for start in range(0, len(at), step):
                 some = at[start : start + step]
                 yield some, values[self._place[rows[some]]]
+                shards.let_go(values)
 
     def add(self, rows: Rows, values: NDArray[Any], seconds: float) -> None:
         """Add newly computed rows; they are written with the next flush."""

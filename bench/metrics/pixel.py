@@ -43,6 +43,11 @@ def _in_order(counts: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
+def score_of_code(codes: NDArray[np.int64]) -> NDArray[np.float16]:
+    """Return the numbers at places of the histogram; what is no number is the infinity next to it."""
+    return _BITS[np.clip(codes, _LOWEST, _HIGHEST)].astype(np.uint16).view(np.float16)
+
+
 class Regions(NamedTuple):
     """The connected regions of a mask.
 

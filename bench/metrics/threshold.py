@@ -151,6 +151,39 @@ RULES: dict[str, Callable[[Scores, float], Threshold]] = {
 }
 
 
+def cross_ranks(calibration: ArrayLike, folds: ArrayLike, tested: ArrayLike) -> Scores:
+    """Return how many calibration scores lie below each test image, by the method that scored them.
+
+    Of n the image is an alarm if (1 + n - rank) / (n + 1), its cross-conformal p value, is at most a: so if
+    its rank is at least ceil((n+1)(1-a)).
+
+    Parameters
+    ----------
+    calibration, folds : array_like, shape (n,)
+        Cross-fitted scores, and the fold of each, from 0.
+    tested : array_like, shape (folds, m)
+        Scores of the test images by the method fitted on all but a fold.
+
+    Returns
+    -------
+    ndarray, shape (m,), float64
+        Whole numbers from 0 to n.
+
+    References
+    ----------
+    Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial Intelligence 74, 2015, equation
+    11; Barber, Candès, Ramdas and Tibshirani, "Predictive inference with the jackknife+", Annals of
+    Statistics 49, 2021, theorem 4: a rate of hardly more than 2a, whatever the scores.
+    """
+    scores, of = np.asarray(calibration, np.float64), np.asarray(folds)
+    below = [
+        np.searchsorted(np.sort(scores[of == fold]), held, side="left")
+        for fold, held in enumerate(np.asarray(tested, np.float64))
+    ]
+    ranks: Scores = np.sum(below, axis=0).astype(np.float64)
+    return ranks
+
+
 def threshold(rule: str, calibration: ArrayLike, rate: float) -> Threshold:
     """Return the threshold that a rule of `RULES` takes from calibration scores.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.core.cell import Cell, Record
+from bench.core.fewshot import UNLABELLED
 from bench.core.plan import Plan
 from bench.report.numbers import NOTHING, mean, sd
 
@@ -95,7 +96,9 @@ def cell_seed(cell: Cell) -> int | None:
     """Return the method's seed; for a deterministic method that of the draw, None where nothing is drawn."""
     if cell.seed is not None:
         return cell.seed
-    return cell.contamination.seed if cell.contamination.rate or cell.contamination.reserve else None
+    if cell.contamination.rate or cell.contamination.reserve:
+        return cell.contamination.seed
+    return cell.few_shot.seed if cell.few_shot != UNLABELLED else None
 
 
 def spread_over_seeds(values: Sequence[Sequence[Mapping[int | None, float]]]) -> float | None:

@@ -13,6 +13,7 @@ from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
 from bench.core.errors import AnobenchError, ArchiveError, PublishedError
 from bench.core.files import working_directory
+from bench.core.pack import PackedArchive, is_pack
 from bench.core.plan import Plan
 from bench.report.verify import verified
 from bench.suite.registry import Registry
@@ -213,7 +214,7 @@ class Results:
 
 
 def load(results: str | Path, suite: str, *, folders: Iterable[str | Path] = ()) -> Results:
-    """Return the results of a suite's last run from a results folder: ``bench.load``.
+    """Return the results of a suite's last run from a results folder or a pack: ``bench.load``.
 
     Parameters
     ----------
@@ -228,6 +229,7 @@ def load(results: str | Path, suite: str, *, folders: Iterable[str | Path] = ())
     ArchiveError
         The suite was never run into this folder, or its plan cannot be read.
     """
-    archive = Archive(Path(results))
+    path = Path(results)
+    archive = PackedArchive(path) if is_pack(path) else Archive(path)
     registry = Registry([Path(folder) for folder in folders], working_directory())
     return Results(archive.plan(suite), archive, registry=registry)

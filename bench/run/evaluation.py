@@ -223,22 +223,24 @@ def record_of(
     scores : ndarray, shape (n_test,)
         In the order of the task's test images.
     """
-    task = cell_run.task
+    task, method = cell_run.task, cell_run.method
     return Record(
         status="ok",
         truth=cell_run.truth.identity,
         metrics=purified(cell_run) | overlapped(cell_run, scores),
         candidates=chosen.candidates,
+        curves={plain_text(name, 200): [float(v) for v in each] for name, each in method.curves.items()},
         counts={
             "train": len(task.train),
             "train_anomalous": int(task.train_labels.sum()) if task.train_labels is not None else 0,
+            **({"labelled": len(task.labelled)} if task.labelled is not None else {}),
         },
         contamination=cell_run.drawn,
         flags=(
             *chosen.flags,
             *cell_run.flags,
             *too_few_images(params, len(cell_run.train.images)),
-            *checked_notes(cell_run.method.notes),
+            *checked_notes(method.notes),
         ),
         timing=timing,
         memory=cell_run.memory.read(),

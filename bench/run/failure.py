@@ -44,11 +44,11 @@ def place_of(error: BaseException, adapters: Sequence[Adapter], method: Method |
         for scoring in (returned, method, getattr(method, "final", None)):
             code = getattr(getattr(type(scoring), "score", None), "__code__", None)
             if isinstance(code, CodeType) and str(Path(code.co_filename).parent) in folders:
-                return _place(code.co_filename, _returning(code), code.co_name)
+                return _place(code.co_filename, returning(code), code.co_name)
     return ""
 
 
-def _returning(code: CodeType) -> int:
+def returning(code: CodeType) -> int:
     """Return the line of a function's ``return``; if it has several, that of its head."""
     try:
         tree = ast.parse("".join(linecache.getlines(code.co_filename)))

@@ -230,6 +230,8 @@ class Runner:
         cell_run.truth = cell_run.task.truth()
         cell_run.method = self._make(cell_run.resolved, cell_run.cell)
         cell_run.flags += self._give_auxiliary(cell_run.resolved.innermost, cell_run)
+        if cell_run.resolved.asks_for_labels and cell_run.task.labelled is not None:
+            cell_run.method.labelled = cell_run.task.labelled.bind(cell_run.meter)
         cell_run.train = Shuffled(train_images(cell_run).bind(cell_run.meter), cell_run.cell, "train")
         cell_run.test = Shuffled(cell_run.task.test.bind(cell_run.meter), cell_run.cell, "test")
         cell_run.wall += time.perf_counter() - started
@@ -259,7 +261,7 @@ class Runner:
 
     def _open(self, cell: Cell) -> tuple[Task, dict[str, Any]]:
         """Open the cell's task, contaminated; the last one stays open, as cells come grouped by task."""
-        wanted = (cell.dataset, cell.task, cell.contamination)
+        wanted = (cell.dataset, cell.task, cell.contamination, cell.few_shot)
         if self._task is None or self._task[0] != wanted:
             self._task = (wanted, *self.registry.open_task(cell))
         return self._task[1], self._task[2]

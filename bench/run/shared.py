@@ -27,7 +27,7 @@ def model_of(cell: Cell) -> tuple[object, ...]:
     """Return what cells of one model share: all but the task."""
     return (
         cell.dataset, cell.method, cell.params, cell.backbone, cell.contamination, cell.seed, cell.code,
-        cell.data_fingerprint, cell.backbone_identity,
+        cell.data_fingerprint, cell.backbone_identity, cell.few_shot,
     )  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def units(
 
 def _extraction(group: FeatureGroup, asking: Sequence[Cell], costs: Costs, devices: int) -> list[Unit]:
     """Return the parts of a group's extraction, about equal in size."""
-    tasks = {(cell.dataset, cell.task, cell.contamination): cell for cell in asking}
+    tasks = {(cell.dataset, cell.task, cell.contamination, cell.few_shot): cell for cell in asking}
     images = _distinct_images(asking, costs)
     seconds = costs.extraction(group.backbone_identity, images)
     parts = int(max(1, min(devices, seconds // PART_SECONDS, images // PART_IMAGES)))
@@ -158,7 +158,7 @@ def grouped(
     cells = []
     for cell in todo:
         if cell.train_name != cell.task_name:  # one model for several tasks
-            models[*_kind(cell), cell.contamination, cell.seed].append(cell)
+            models[*_kind(cell), cell.contamination, cell.few_shot, cell.seed].append(cell)
         else:
             cells.append(cell)
     yield from models.values()

@@ -30,7 +30,7 @@ def record_header(
     """Return the fields that a cell's record has, failed or not."""
     return {
         "cell": cell,
-        "setting": method.setting if method else "one-class",
+        "setting": cell.few_shot.setting or (method.setting if method else "one-class"),
         "selection": method.selection if method else "last",
         "environment": environment,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -15,6 +15,7 @@ from bench.core.archive import Archive
 from bench.core.cell import Record
 from bench.core.contamination import Contamination
 from bench.core.errors import ScoreError
+from bench.core.fewshot import FewShot
 from bench.core.files import readable, write_atomically
 from bench.core.truth import Truth
 from bench.run.executors.base import Finished
@@ -42,7 +43,7 @@ class RecordWriter:
         self._writing: deque[Future[Record]] = deque()
         self._truths: dict[str, Truth] = {}
         #: The truth of each task, as its first result had it.
-        self._of_task: dict[tuple[str, Contamination, str], str] = {}
+        self._of_task: dict[tuple[str, Contamination, FewShot, str], str] = {}
 
     def judged(self, result: Finished) -> Finished:
         """Return a result with the metrics of its scores, which it must have the labels for.
@@ -53,7 +54,8 @@ class RecordWriter:
         if result.truth is not None:
             self._truths.setdefault(result.truth.identity, result.truth)
         judged = evaluated(record, result.scores, self._truths.get(record.truth))
-        task = (record.cell.task_name, record.cell.contamination, record.cell.data_fingerprint)
+        cell = record.cell
+        task = (cell.task_name, cell.contamination, cell.few_shot, cell.data_fingerprint)
         if judged.status == "ok" and self._of_task.setdefault(task, record.truth) != record.truth:
             judged = failed_by(
                 record, ScoreError("the labels of its test images are not those of other cells")

@@ -102,6 +102,23 @@ class Variance:
         p: Floats = 2 * stdtr(self.freedom, -statistic)
         return np.where(np.isnan(self.value), np.nan, np.maximum(p, np.minimum(least, 1.0)))
 
+    def p_below(self, difference: ArrayLike, *, least: ArrayLike = 0.0) -> Floats:
+        """Return one-sided p values: how seldom equal quantities differ so far below 0, by Student's t.
+
+        Parameters
+        ----------
+        difference : array_like
+        least : array_like
+            As for `p`: of a two-sided test.
+
+        Returns
+        -------
+        ndarray
+            NaN where the variance is; without any variance 0 below 0, else 1.
+        """
+        both = self.p(difference, least=least)
+        return np.where(np.asarray(difference) < -NOTHING, both / 2, 1 - both / 2)
+
 
 def stacked(parts: list[Variance]) -> Variance:
     """Return variances of one shape as one with a new first axis."""

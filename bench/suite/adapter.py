@@ -122,6 +122,8 @@ class Adapter:
     source: str = ""
     #: Libraries that it imports.
     imports: frozenset[str] = frozenset()
+    #: Its class is a detector such as scikit-learn's, which runs inside `bench.train.detector.Detector`.
+    detector: bool = False
 
     def selection(self, params: Mapping[str, object]) -> str:
         """Return how results are chosen with these parameters (see `bench.train.method.Method`)."""
@@ -217,9 +219,12 @@ class Adapter:
 
     def _class_of(self, module: Any) -> type[Any]:
         from bench.data.dataset import Dataset
+        from bench.train.detector import detector_class
         from bench.train.method import Method
 
         found = getattr(module, self.class_name)
+        if self.detector:
+            return detector_class(found)
         base = Method if self.kind == "method" else Dataset
         if not (isinstance(found, type) and issubclass(found, base)):
             raise AdapterError(f"{self.path}: {self.class_name} does not derive from bench.{base.__name__}")

@@ -46,19 +46,28 @@ def _adapter(kind: Kind, path: Path, text: str) -> Adapter | None:
         why = f"SyntaxError: {error.msg}" if isinstance(error, SyntaxError) else said(error)
         problem = f"{path}{line}: {kind} {path.stem!r} cannot be imported: {why}"
         return Adapter(kind, path.stem, path, problem=problem, code=content_hash)
-    classes = derived(tree, BASES[kind])
+    classes, detector = derived(tree, BASES[kind]), False
+    if not classes and kind == "method":
+        classes, detector = _detectors(tree), True
     if not classes:
         return None
     summary = (ast.get_docstring(tree) or "").split("\n")[0]
     try:
         lineage = lineage_of(chosen(classes, path.stem), classes)
         parameters, open_ended = _parameters(lineage)
+        if detector:
+            parameters = {"backbone": Parameter("backbone", "str", str, "default")} | parameters
         code = code_hash(tree)
     except RecursionError:
         problem = f"{path}: {kind} {path.stem!r} cannot be read: its expressions are nested too deeply"
         return Adapter(kind, path.stem, path, summary, problem=problem, code=content_hash)
     except ValueError as error:
         return Adapter(kind, path.stem, path, summary, problem=f"{path}: {error}", code=content_hash)
+    attributes = {
+        name: value for cls in reversed(lineage) for name, value in _literal_attributes(cls).items()
+    }
+    if detector and "random_state" in parameters:
+        attributes = {"stochastic": True} | attributes
     return Adapter(
         kind,
         path.stem,
@@ -67,12 +76,24 @@ def _adapter(kind: Kind, path: Path, text: str) -> Adapter | None:
         lineage[0].name,
         parameters,
         open_ended,
-        {name: value for cls in reversed(lineage) for name, value in _literal_attributes(cls).items()},
+        attributes,
         frozenset(node.name for cls in lineage for node in cls.body if isinstance(node, ast.FunctionDef)),
         SAME_RESULTS.get(code, code),
         source=text,
         imports=imported(tree),
+        detector=detector,
     )
+
+
+def _detectors(tree: ast.Module) -> dict[str, ast.ClassDef]:
+    """Return the classes with ``fit`` and ``decision_function`` or ``score_samples``, by name."""
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            names = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+            if "fit" in names and names & {"decision_function", "score_samples"}:
+                found[node.name] = node
+    return found
 
 
 def _parameters(lineage: list[ast.ClassDef]) -> tuple[dict[str, Parameter], bool]:
@@ -161,10 +182,11 @@ SAME_RESULTS: dict[str, str] = {
     "5fa63d1c1cc27a41": "659f7b948689b24e",  # cats_vs_dogs
     "e6efcf9bdd39831f": "58759b4672d78301",  # flowers102
     "d5db6c1f4513924b": "6a00ce7017374cb9",  # folder
-    "605c58fb43660893": "9872ed4940a2b171",  # deep_svdd_features
+    "715ee20b3985adda": "9872ed4940a2b171",  # deep_svdd_features
     "f14087e02fb8a766": "a4ae3aad3efabb79",  # kolektor
     "6690a523d1e709ca": "b69f6a98dad2b0fe",  # magnetic_tile
     "9487040254ba6c50": "156ad76ef83cbc44",  # mvtec
+    "748a6c4ed545c2f0": "32d22a3923501e7f",  # padim
     "908ac023f7e4ec71": "4d92ca9336933395",  # real_iad
     "3bbd4ef5be228efe": "26579238ba2e1b78",  # spark
     "4794f0acf22ebdd8": "f9a88354ab9f1e52",  # visa

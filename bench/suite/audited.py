@@ -111,7 +111,7 @@ def _table(
         by_task.setdefault(task, []).append((rate, how))
     made: list[Audit] = []
     for task, points in by_task.items():
-        clean = _counted(task, counts) if counts else dataset.task(task)
+        clean = _counted(task, counts) if counts else dataset.own_task(task)
         audits, tests = [], []
         # At rate 0 it does not matter where anomalies come from, and is not said.
         source = next((how.source for rate, how in points if rate), points[0][1].source)

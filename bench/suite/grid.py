@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bench.core.cell import Cell, Value
 from bench.core.contamination import Contamination
-from bench.core.errors import AdapterError, BackboneError, DataError, SuiteError
-from bench.core.files import data_folders
+from bench.core.errors import BackboneError, DataError, SuiteError
+from bench.core.fewshot import UNLABELLED, FewShot
 from bench.core.plan import Column, Entry, Plan, Row
-from bench.core.selector import format_selector, parse
-from bench.data.dataset import Dataset
-from bench.data.walk import composed
+from bench.core.selector import format_selector
 from bench.features.backbone import Backbone, Backbones
-from bench.suite.adapter import Adapter
 from bench.suite.auxiliary import auxiliary_fingerprint
+from bench.suite.chosen import OpenDataset, chosen_datasets, dataset_titles, notes_on
 from bench.suite.names import shown_name, tell_apart
-from bench.suite.registry import Registry, blaming
+from bench.suite.registry import Registry
 from bench.suite.resolve import ResolvedMethod, resolve
 from bench.suite.suite import Suite, check_size, selections
-from bench.suite.sweep import sweep
-
-
-@dataclass(frozen=True, slots=True)
-class OpenDataset:
-    """An open data set, and those of its tasks that the suite asks for."""
-
-    name: str
-    adapter: Adapter
-    dataset: Dataset
-    fingerprint: str
-    tasks: tuple[str, ...]
-    #: What the suite calls it; empty for its own name.
-    title: str = ""
+from bench.suite.sweep import check_labelled, sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +37,15 @@ class ChosenMethod:
     backbone_identity: str
     #: Hash of its auxiliary images; empty if there are none.
     auxiliary: str = ""
+    #: Its labelled anomalies, if it asks for some; source and seed are its cells'.
+    few_shot: FewShot = UNLABELLED
 
     def row(self, label: str) -> Row:
         return Row(
             label=label,
             method=self.method.adapter.name,
             backbone=self.backbone.name if self.backbone else "",
-            setting=self.method.setting,
+            setting=self.few_shot.setting or self.method.setting,
             selection=self.method.selection,
             stochastic=self.method.stochastic,
             summary=self.method.adapter.summary,
@@ -82,13 +68,19 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         registry.add_suite(suite.folder)
     backbones = Backbones(suite.file.backbones, suite.folder)
     methods = list(_methods(suite, registry, backbones))
+    if suite.file.few_shot is not None and all(not m.method.asks_for_labels for m in methods):
+        able = [name for name, each in registry.methods.items() if each.attributes.get("few_shot")]
+        raise SuiteError(
+            f"{suite.source}: few_shot: none of the methods takes labelled anomalies; those that do: "
+            f"{', '.join(able)}"
+        )
     problems: list[str] = []
-    datasets = list(_datasets(suite, registry, problems))
+    datasets = list(chosen_datasets(suite, registry, problems))
     if not datasets and problems:
         raise DataError("\n".join(problems))
     columns = [
         Column(dataset=d.name, task=task, synthetic=bool(d.dataset.synthetic), title=title)
-        for d, title in zip(datasets, _titles(datasets, suite), strict=True)
+        for d, title in zip(datasets, dataset_titles(datasets, suite), strict=True)
         for task in d.tasks
     ]
     labels = tell_apart([(m.title, m.label, m.said) for m in methods], "methods", suite.source)
@@ -96,7 +88,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     file = suite.file
     size = len(methods) * len(columns) * len(file.seeds) * len(file.contamination.rates)
     check_size(size, suite.source)
-    notes = [f"{d.name}: {_short(note)}" for d in datasets for note in _notes(d.dataset)]
+    notes = [f"{d.name}: {note}" for d in datasets for note in notes_on(d.dataset)]
     entries = tuple(_entries(suite, datasets, methods, columns, notes))
     return Plan(
         suite=suite.name,
@@ -111,75 +103,6 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
         problems=tuple(dict.fromkeys(problems)),
         notes=tuple(notes),
     )
-
-
-def _titles(datasets: list[OpenDataset], suite: Suite) -> list[str]:
-    """Return what tables and figures call the data sets; empty for the canonical name."""
-    names = [(d.title, d.name, dict(parse(d.name).params)) for d in datasets]
-    found = tell_apart(names, "datasets", suite.source)
-    return [title if d.title else "" for d, title in zip(datasets, found, strict=True)]
-
-
-def _notes(dataset: Dataset) -> list[str]:
-    """Return what is to be known of a data set before its numbers are believed."""
-    return [*dataset.differences(), *dataset.same_images(), *dataset.passed_over()]
-
-
-def _short(note: str) -> str:
-    """Remove this machine's data folders from a note: leaderboards are read elsewhere."""
-    for folder in data_folders():
-        note = note.replace(f"{folder}/", "")
-    return note.rstrip(".")
-
-
-def _datasets(suite: Suite, registry: Registry, problems: list[str]) -> Iterator[OpenDataset]:
-    """Yield each data set once, with the union of the tasks asked for."""
-    opened: dict[str, OpenDataset] = {}
-    for where, selector, given in selections(suite.file.datasets, "datasets", suite.source):
-        wanted = str(given.pop("task", "*"))
-        for adapter in registry.match("dataset", selector, where):
-            if selector.is_glob and adapter.missing(given):
-                continue
-            own = dict(given)
-            title = shown_name(own, ("name", "label"), adapter.parameters, where)
-            params = adapter.check(own, where, ignore_unknown=selector.is_glob) if not adapter.problem else {}
-            name = format_selector(adapter.name, _not_default(adapter, params))
-            try:
-                found = opened.get(name) or _open(name, adapter, registry)
-            except AdapterError as error:
-                problems.append(str(error))
-                continue
-            except DataError as error:
-                if not selector.is_glob:
-                    raise DataError(f"{where}: {name}: {error}") from None
-                problems.append(f"{name} is left out: {error}")
-                continue
-            tasks = _matching_tasks(found.dataset, wanted, f"{where}: {name}")
-            asked = {*found.tasks, *tasks}
-            every = tuple(t for t in found.dataset.tasks() if t in asked)
-            opened[name] = replace(found, tasks=every, title=title or found.title)
-    yield from opened.values()
-
-
-def _open(name: str, adapter: Adapter, registry: Registry) -> OpenDataset:
-    dataset = registry.open_dataset(name)
-    with blaming(adapter, name):
-        fingerprint = dataset.fingerprint()
-        if dataset.own_images and (wrong := dataset.same_images()):
-            raise DataError(f"{'; '.join(wrong)}; an image can be for one thing only: remove the others")
-    return OpenDataset(name, adapter, dataset, fingerprint, ())
-
-
-def _matching_tasks(dataset: Dataset, wanted: str, where: str) -> list[str]:
-    """Return the tasks that match a glob, or several joined by ``|``."""
-    tasks = dataset.tasks()
-    patterns = [composed(pattern.strip()) for pattern in wanted.split("|")]
-    for pattern in patterns:
-        if not any(fnmatch.fnmatch(composed(task), pattern) for task in tasks):
-            raise SuiteError(f"{where} has no task {pattern!r}{dataset.hint(pattern, tasks)}")
-    return [
-        task for task in tasks if any(fnmatch.fnmatchcase(composed(task), pattern) for pattern in patterns)
-    ]
 
 
 def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator[ChosenMethod]:
@@ -206,7 +129,13 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
             said = {key: value for key, value in own.items() if adapter.problem or key in known}
             label = format_selector(adapter.name, said)
             auxiliary = _auxiliary(method.innermost, registry, where)
-            yield ChosenMethod(label, title, said, method, params, backbone, backbone_identity, auxiliary)
+            chosen = ChosenMethod(label, title, said, method, params, backbone, backbone_identity, auxiliary)
+            if suite.file.few_shot is None or not method.asks_for_labels:
+                yield chosen
+                continue
+            for few in suite.file.few_shot.rows():
+                called = f"{title} + {few.words}" if title else ""
+                yield replace(chosen, few_shot=few, label=f"{label} + {few.words}", title=called)
 
 
 def _auxiliary(method: ResolvedMethod, registry: Registry, where: str) -> str:
@@ -232,14 +161,6 @@ def _backbone(
         raise BackboneError(f"{where}: {error}") from None
 
 
-def _not_default(adapter: Adapter, params: dict[str, Value]) -> dict[str, Value]:
-    return {
-        k: v
-        for k, v in params.items()
-        if adapter.parameters.get(k) is None or adapter.parameters[k].default != v
-    }
-
-
 def _entries(
     suite: Suite,
     datasets: list[OpenDataset],
@@ -253,6 +174,7 @@ def _entries(
         enumerate(methods), key=lambda item: item[1].backbone.name if item[1].backbone else ""
     )
     refused: list[str] = []
+    few_shot = suite.file.few_shot
     for opened in datasets:
         for task in opened.tasks:
             try:
@@ -263,11 +185,21 @@ def _entries(
                 # One message names all tasks with too few anomalies.
                 refused.append(f"{suite.source}: contamination: {error}")
                 continue
+            if few_shot is not None and any(method.few_shot != UNLABELLED for method in methods):
+                try:
+                    check_labelled(few_shot, opened.dataset, opened.name, task, suite.file.seeds)
+                except DataError as error:
+                    refused.append(f"{suite.source}: few_shot: {error}")
+                    continue
             notes += left_out
             for row, method in by_backbone:
                 seen: set[Cell] = set()
                 for rate, seed, contamination in points:
                     cell = _cell(opened, task, method, contamination, seed)
+                    if few_shot is not None and method.few_shot != UNLABELLED:
+                        pool = opened.dataset.has_anomaly_pool
+                        few = few_shot.of_cell(method.few_shot, has_pool=pool, seed=seed)
+                        cell = replace(cell, few_shot=few)
                     if cell not in seen:
                         seen.add(cell)
                         yield Entry(row=row, column=column_of[opened.name, task], rate=rate, cell=cell)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from bench.core.contamination import PRESETS, UNKNOWN_PRESETS, AnomalySource, Draw, Shortage
 from bench.core.errors import did_you_mean
+from bench.core.fewshot import FewShot, LabelledFrom, Per
+from bench.core.params import NonNegativeInt
 
 #: How calibration scores are made: ``cross-fit`` fits as often as there are folds, ``held-out`` once.
 How = Literal["cross-fit", "held-out"]
@@ -41,6 +44,45 @@ class ContaminationTable(SuiteTable):
                 raise ValueError(f"no preset {data['preset']!r}{did_you_mean(data['preset'], PRESETS)}")
             return {**PRESETS.get(data["preset"], {}), **data}
         return data
+
+
+class FewShotTable(SuiteTable):
+    """Labelled anomalies for the methods that ask for some; see `bench.core.fewshot.FewShot`.
+
+    Attributes
+    ----------
+    anomalies : tuple of int
+        Each makes a row of such a method.
+    per : {"total", "type", "class"}
+    source : {"default", "pool", "test"}
+        ``from`` in the file; by default the train split where it has labelled anomalies.
+    seed : int, optional
+        Of the draw, in all cells; by default each seed of the suite draws others.
+    """
+
+    anomalies: tuple[NonNegativeInt, ...] = Field(min_length=1, strict=False)
+    per: Per = "total"
+    source: Literal["default"] | LabelledFrom = Field(default="default", alias="from")
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+
+    @field_validator("anomalies", mode="before")
+    @classmethod
+    def _one(cls, value: object) -> object:
+        return (value,) if isinstance(value, int) else value
+
+    def rows(self) -> list[FewShot]:
+        """Return what each row of a method that asks for labels gets; source and seed are its cells'."""
+        most = max(self.anomalies)
+        return [
+            FewShot(anomalies=number, per=self.per, source="test", reserve=most).resolved()
+            for number in dict.fromkeys(self.anomalies)
+        ]
+
+    def of_cell(self, row: FewShot, *, has_pool: bool, seed: int) -> FewShot:
+        """Return what a row's cells of this seed get, on a data set with a pool of anomalies or without."""
+        default: LabelledFrom = "pool" if has_pool else "test"
+        source = default if self.source == "default" else self.source
+        return replace(row, source=source, seed=seed if self.seed is None else self.seed).resolved()
 
 
 class ThresholdsTable(SuiteTable):

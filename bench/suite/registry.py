@@ -27,9 +27,11 @@ from bench.core.errors import (
     kind_of,
     said,
 )
+from bench.core.fewshot import UNLABELLED
 from bench.core.files import is_file
 from bench.core.selector import Selector, parse
-from bench.data.contaminate import contaminate
+from bench.data.contaminate import contaminate, contaminate_together
+from bench.data.fewshot import label_some
 from bench.data.walk import OnDisk
 from bench.suite.adapter import Adapter, Kind
 from bench.suite.adapterfile import BASES, FOLDERS, read_adapter
@@ -209,14 +211,22 @@ class Registry:
     def open_task(self, cell: Cell) -> tuple[Task, dict[str, Any]]:
         """Return a cell's task, contaminated, and what was drawn (`Record.contamination`)."""
         dataset, how = self.open_dataset(cell.dataset), cell.contamination
-        if (how.rate or how.reserve) and cell.train_name != cell.task_name:
+        together = cell.train_name != cell.task_name
+        if together and cell.few_shot != UNLABELLED:
             raise DataError(
-                f"{cell.dataset}: one model for all tasks cannot be contaminated, since anomalies are drawn "
-                f"task by task; contaminate {cell.dataset.partition('[')[0]} itself, or leave the rate at 0"
+                f"{cell.dataset}: one model for all tasks has no labelled anomalies, since they are drawn "
+                f"task by task; take {cell.dataset.partition('[')[0]} itself"
             )
+        if together and not how.rate and not how.reserve:
+            return contaminate(dataset.task(cell.task), cell.dataset, how)
         official = how.source == "official" and how.rate
-        task = dataset.noisy_task(cell.task, how.rate) if official else dataset.task(cell.task)
-        return contaminate(task, cell.dataset, how)
+        opened = (lambda name: dataset.noisy_task(name, how.rate)) if official else dataset.own_task
+        if together:
+            tasks = [opened(each) for each in dataset.tasks()]
+            return contaminate_together(tasks, cell.task, cell.dataset, how)
+        task, labelled = label_some(opened(cell.task), cell.dataset, cell.few_shot)
+        task, drawn = contaminate(task, cell.dataset, how)
+        return task, {**drawn, **labelled}
 
     def _with_paths(self, adapter: Adapter, params: dict[str, Value]) -> dict[str, Value]:
         """Return a data set's parameters with relative paths found in `path_folders`."""

@@ -77,6 +77,11 @@ class ResolvedMethod:
         """Whether it asks for pooled features of its backbone, which can be extracted beforehand."""
         return self.innermost.adapter.needs(self.innermost.params) == "features"
 
+    @property
+    def asks_for_labels(self) -> bool:
+        """Whether it, or the method inside it, asks for labelled anomalies."""
+        return bool(self.innermost.adapter.attributes.get("few_shot", False))
+
     def make(self) -> Method:
         """Import the adapter and return an unfitted method.
 

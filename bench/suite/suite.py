@@ -18,7 +18,7 @@ from bench.core.files import working_directory
 from bench.core.selector import Selector, expand, parse
 from bench.features.backbone import NetworkTable
 from bench.features.presets import DEFAULT
-from bench.suite.keys import ContaminationTable, SuiteTable, ThresholdsTable
+from bench.suite.keys import ContaminationTable, FewShotTable, SuiteTable, ThresholdsTable
 
 Scalar = str | int | float | bool
 
@@ -80,6 +80,7 @@ class SuiteFile(SuiteTable):
     feature_storage: Literal["float32", "float16"] = "float32"
     limits: Limits = Limits()
     thresholds: ThresholdsTable | None = None
+    few_shot: FewShotTable | None = None
 
     @field_validator("contamination", mode="before")
     @classmethod
@@ -216,6 +217,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "limits": Limits,
     "backbones": NetworkTable,
     "thresholds": ThresholdsTable,
+    "few_shot": FewShotTable,
 }
 
 
@@ -256,6 +258,7 @@ _EXAMPLES = {
     "methods": 'methods = ["dn2[k=2,backbone=pixels]"]',
     "contamination": "contamination = [0.0, 0.1]",
     "seeds": "seeds = [0, 1]",
+    "anomalies": "anomalies = [1, 10]",
     "name": '{ name = "dn2", k = 2 }',
 }
 

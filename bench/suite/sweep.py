@@ -9,8 +9,9 @@ from bench.core.contamination import Contamination
 from bench.core.errors import DataError, SuiteError, did_you_mean
 from bench.data.contaminate import check_supply, shortfall
 from bench.data.dataset import Dataset
+from bench.data.fewshot import label_some
 from bench.data.task import Task
-from bench.suite.keys import ContaminationTable
+from bench.suite.keys import ContaminationTable, FewShotTable
 
 #: What a contamination given as text may say beside its rates.
 _KEYS = ("preset", "of", "mode", "source", "draw", "shortage")
@@ -103,10 +104,26 @@ def sweep(
     return found, list(notes)
 
 
+def check_labelled(
+    few_shot: FewShotTable, dataset: Dataset, name: str, task: str, seeds: Sequence[int]
+) -> None:
+    """Make sure that a task has as many labelled anomalies as a suite asks for.
+
+    Raises
+    ------
+    DataError
+        It has too few; says how many.
+    """
+    opened = _opened(dataset, task)
+    if opened is not None:
+        most = max(few_shot.rows(), key=lambda row: row.anomalies)
+        label_some(opened, name, few_shot.of_cell(most, has_pool=dataset.has_anomaly_pool, seed=seeds[0]))
+
+
 def _opened(dataset: Dataset, task: str) -> Task | None:
     """Open a task without decoding images; None if that fails: its cells will fail and say why."""
     try:
-        return dataset.task(task)
+        return dataset.own_task(task)
     except DataError:
         return None
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SCHEMA = 1
+_SCHEMA = 2
 #: Seconds between two checkpoints: the most that an interruption loses.
 EVERY = 120.0
 
@@ -155,6 +155,9 @@ class Resumable:
     kept : dict of str to dict of str to Tensor
         Earlier states of the network that must survive an interruption.
     clock : callable
+    part : str
+        Name of one of several trainings of a cell. Its last state is saved too, so that a cell that was
+        interrupted in a later one does not train this one again.
     """
 
     method: Trained
@@ -163,6 +166,7 @@ class Resumable:
     steps: int
     kept: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
+    part: str = ""
     _started: float = field(init=False, default=0.0)
     _saved: float = field(init=False, default=0.0)
     _before: float = field(init=False, default=0.0)
@@ -172,7 +176,7 @@ class Resumable:
         import torch
 
         self._started = self._saved = self.clock()
-        checkpoints = self.method.checkpoints
+        checkpoints = self._checkpoints()
         found = checkpoints.read(self.kept) if checkpoints is not None else None
         if found is None:
             return 0
@@ -193,11 +197,20 @@ class Resumable:
                 state.setdefault(int(number), {})[key] = tensor
         self.optimiser.load_state_dict({"state": state, "param_groups": described["groups"]})
         done, self._before = int(described["done"]), float(described["seconds"])
+        of = f" of its {self.part}" if self.part else ""
         self.method.notes += (
-            f"resumed after {done} of {self.steps} mini-batches and {self._before:.0f} s, which its time "
+            f"resumed after {done} of {self.steps} mini-batches{of} and {self._before:.0f} s, which its time "
             "does not include",
         )
         return done
+
+    def _checkpoints(self) -> Checkpoints | None:
+        whole = self.method.checkpoints
+        return whole.part(self.part) if whole is not None and self.part else whole
+
+    def ends_part(self) -> bool:
+        """Return whether the last state is to be saved."""
+        return bool(self.part) and self.method.checkpoints is not None
 
     def due(self) -> bool:
         """Return whether to save the state now: some time has passed, or the run must end."""
@@ -212,7 +225,8 @@ class Resumable:
         StopRequested
             The run must end.
         """
-        assert self.method.checkpoints is not None
+        checkpoints = self._checkpoints()
+        assert checkpoints is not None
         optimiser = self.optimiser.state_dict()
         flat = {(number, name): v for number, its in optimiser["state"].items() for name, v in its.items()}
         tensors = {f"state/{name}": tensor for name, tensor in self.state.items()}
@@ -223,7 +237,7 @@ class Resumable:
             "groups": optimiser["param_groups"],
             "made by": self._made_by(),
         }
-        self.method.checkpoints.write(tensors, described, self.kept)
+        checkpoints.write(tensors, described, self.kept)
         self._saved = self.clock()
         if stop_asked():
             raise StopRequested

@@ -58,10 +58,10 @@ def sharpness(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 def hue_and_saturation(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """Turn the hue by up to 50/255 of a circle, and add -50 to 50 (of 255) to the saturation."""
-    hue, saturation, value = _hsv(x / 255)
+    hue, saturation, value = hsv_of_rgb(x / 255)
     hue = hue + (100 * u[:, 0] - 50) / 255
     saturation = (saturation + (100 * u[:, 1] - 50) / 255).clamp(0, 1)
-    return 255 * _rgb(hue, saturation, value)
+    return 255 * rgb_of_hsv(hue, saturation, value)
 
 
 def solarize(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
@@ -129,7 +129,7 @@ def _histograms(x: torch.Tensor) -> torch.Tensor:
     return counts.scatter_add_(2, flat, torch.ones((), device=x.device).expand(flat.shape))
 
 
-def _hsv(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def hsv_of_rgb(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return hue (in circles, from -1/6), saturation and value of (b, 3, h, w) in [0, 1]; each (b, h, w)."""
     value = x.amax(1)
     span = value - x.amin(1)
@@ -142,8 +142,8 @@ def _hsv(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.where(span > 0, hue, 0), span / value.clamp(min=1e-12), value
 
 
-def _rgb(hue: torch.Tensor, saturation: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Undo `_hsv`; the hue may be any number."""
+def rgb_of_hsv(hue: torch.Tensor, saturation: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Undo `hsv_of_rgb`; the hue may be any number."""
     shifts = torch.tensor([5.0, 3.0, 1.0], device=hue.device).view(3, 1, 1)
     k = shifts + 6 * (hue - hue.floor())[:, None]
     k = torch.where(k >= 6, k - 6, k)

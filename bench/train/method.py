@@ -264,12 +264,19 @@ class Method(ABC):
     #: be instead, and the images that a word stands for where they are present ("" for none).
     auxiliary_images: ClassVar[Mapping[str, Mapping[str, str]]] = {}
 
+    #: Whether it asks for labelled anomalies, of which ``[few_shot]`` in a suite says how many.
+    few_shot: ClassVar[bool] = False
+
     device: torch.device
     seed: int = 0
     #: The auxiliary images, by parameter; set by the runner.
     auxiliary: Mapping[str, Images] = MappingProxyType({})
+    #: The labelled anomalies; set by the runner where the method asks for them and the suite has some.
+    labelled: Images | None = None
     #: Remarks on the fit for readers of the record ("collapsed: …").
     notes: tuple[str, ...] = ()
+    #: The course of each training's loss, by its name; filled by `bench.Training`.
+    curves: Mapping[str, Sequence[float]] = MappingProxyType({})
     #: Where a long training saves its state, and a callback for progress (what, done, total); set by the
     #: runner, used by `bench.Training`.
     checkpoints: Checkpoints | None = None

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Loss = Callable[[int], torch.Tensor]
 #: Steps between two checks of the loss on a GPU, each of which waits for the device.
 CHECK_LOSS_EVERY = 25
+#: Points of a learning curve, at most; each is the mean loss of as many mini-batches, or one more.
+CURVE_POINTS = 200
 #: Lightning's smoothing of the loss, and the multiple of the best at which the test stops.
 SMOOTHING, DIVERGED = 0.98, 4.0
 #: Losses left out at both ends in the search for the steepest descent.
@@ -42,6 +44,8 @@ SKIP_BEGIN, SKIP_END = 10, 1
 @dataclass(slots=True, kw_only=True)
 class Training(Resumable):
     """Steps of an optimiser, with checkpoints, progress, and an error when a loss is not finite.
+
+    The method's `curves` get the course of the loss.
 
     Attributes
     ----------
@@ -53,6 +57,8 @@ class Training(Resumable):
         Learning rate of each step, counted from 0; the optimiser's by default.
     precision : {"float32", "bfloat16"}
         Autocast of the loss, on a GPU only.
+    part : str
+        As in `bench.train.checkpoint.Resumable`.
     """
 
     method: Method
@@ -60,6 +66,7 @@ class Training(Resumable):
     rate: Callable[[int], float] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     _finite: torch.Tensor = field(init=False)
+    _curve: torch.Tensor = field(init=False)
 
     def run(self, loss: Loss, after: Callable[[int], None] | None = None) -> None:
         """Train.
@@ -79,6 +86,9 @@ class Training(Resumable):
             The run must end; the state is saved.
         """
         after = after or (lambda _: None)
+        points = min(self.steps, CURVE_POINTS)
+        self._curve = torch.zeros(points, device=self.method.device)
+        self.state = {**self.state, "learning curve": self._curve}
         done = self.resume()
         self._finite = torch.ones((), dtype=torch.bool, device=self.method.device)
         if not done:
@@ -88,10 +98,14 @@ class Training(Resumable):
             after(step + 1)
             if self.method.progress is not None:
                 self.method.progress(type(self.method).__name__, step + 1, self.steps)
-            if self.due():
+            if self.due() or (self.ends_part() and step + 1 == self.steps):
                 self._look(step)
                 self.save(step + 1)
         self._look(self.steps - 1)
+        # How many mini-batches each point is the sum of.
+        each = np.bincount(np.arange(self.steps) * points // max(self.steps, 1), minlength=points)
+        curve = (self._curve.double().cpu().numpy() / np.maximum(each, 1)).tolist()
+        self.method.curves = {**self.method.curves, self.part or "training": curve}
 
     def _step(self, loss: Loss, step: int) -> None:
         # For layers that draw from the global generator (dropout).
@@ -103,6 +117,7 @@ class Training(Resumable):
         with self._autocast():
             value = loss(step)
         self._finite &= value.detach().isfinite()
+        self._curve[step * len(self._curve) // self.steps] += value.detach().to(self._curve)
         if self.method.device.type == "cpu" or (step + 1) % CHECK_LOSS_EVERY == 0:
             self._look(step, value)
         value.backward()  # type: ignore[no-untyped-call]

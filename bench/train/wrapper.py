@@ -105,6 +105,7 @@ class Wrapper(Method):
         seed_everything(seed)
         base = self.make_base()
         base.device, base.seed, base.auxiliary = self.device, seed, self.auxiliary
+        base.labelled = self.labelled
         base.progress = self.progress
         if self.checkpoints is not None:
             base.checkpoints = self.checkpoints.part("-".join(map(str, names)))
@@ -131,7 +132,7 @@ class Wrapper(Method):
                 f"{error} (inside {type(self).__name__}, which trained it on {len(train)} images; if these "
                 "are too few, let it keep more)"
             ) from error
-        self.notes = self.final.notes
+        self.notes, self.curves = self.final.notes, self.final.curves
 
     def score(self, test: Images) -> Scores:
         return self.final.score(test)

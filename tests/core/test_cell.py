@@ -159,7 +159,7 @@ def changed(**changes: Any) -> str:
         ("[]", "not a record"),
         ("17", "not a record"),
         ("{}", "KeyError: 'schema'"),
-        (changed(schema=4), "schema is not version 3"),
+        (changed(schema=5), "schema is not version 4"),
         (changed(key="0" * 32), "does not belong to its cell"),
         (changed(cell={"dataset": "x"}), "KeyError"),
         (changed(status="perhaps"), "'perhaps'"),
@@ -168,6 +168,8 @@ def changed(**changes: Any) -> str:
         (changed(metrics=None), "its metrics is no table"),
         (changed(candidates={"epoch 1": {"auroc": 1e999}}), "JSON|Infinity"),
         (changed(candidates={"epoch 1": 0.5}), "its candidates.epoch 1 is no table"),
+        (changed(curves={"training": 0.5}), "its curves.training is no list"),
+        (changed(curves={"training": [0.5, "low"]}), "its curves.training is no number"),
         (changed(surprise=1), "surprise"),
     ],
 )

@@ -70,6 +70,32 @@ def test_rows_come_back_in_any_order(tmp_path: Path) -> None:
     np.testing.assert_allclose(again.seconds(np.array([1, 25, 2])), [1 / 3, 0.5, 0])
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the kernel does not say what is mapped")
+def test_rows_that_were_read_are_no_memory_of_this_process(tmp_path: Path) -> None:
+    kept, rows = Store(tmp_path).rows(key(), 400), np.arange(400)
+    values = np.random.default_rng(0).random((400, 5000), np.float32)
+    kept.add(rows, values, 1.0)
+    kept.flush()
+    for _ in range(2):  # and can be read again
+        for at, found in kept.read(rows[::-1].copy()):
+            assert np.array_equal(found, values[::-1][at])
+        assert mapped_kilobytes(tmp_path) == 0
+    assert np.array_equal(kept._parts[0][1][3], values[3])
+    assert mapped_kilobytes(tmp_path) > 0, "what is mapped is found"
+
+
+def mapped_kilobytes(folder: Path) -> int:
+    """Return how much of the files in a folder this process holds in memory."""
+    total, ours = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first = line.split(maxsplit=1)[0]
+        if not first.endswith(":"):
+            ours = str(folder) in line
+        elif ours and first == "Rss:":
+            total += int(line.split()[1])
+    return total
+
+
 def test_keys_tell_apart_what_determines_the_rows() -> None:
     digests = {key().digest, key("map:layer1").digest, key(fingerprint="g").digest}
     assert len(digests) == 3

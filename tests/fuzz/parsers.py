@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -165,6 +166,24 @@ def weights(content: bytes, folder: Path) -> object:
     return read_weights(Backbones({"w": table}, folder).get("w"), file)
 
 
+def pack(content: bytes, folder: Path) -> None:
+    """Read a pack, and merge it into an archive."""
+    from bench.core.merge import merge
+
+    merge([written(folder, "trial.anobench", content)], folder / "into")
+
+
+def _pack() -> bytes:
+    """Return a pack of one cell, and the truth of its test set."""
+    from bench.core.pack import write_pack
+
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Archive(Path(folder))
+        record = archive.write(replace(record_of(CELLS[0]), truth=truth().identity), np.arange(4.0), truth())
+        write_pack(Path(folder) / "pack", archive, make_plan_of(CELLS), {record.cell.key: record})
+        return (Path(folder) / "pack").read_bytes()
+
+
 def zipped(arrays: dict[str, Any]) -> bytes:
     found = io.BytesIO()
     np.savez(found, **arrays)
@@ -201,6 +220,7 @@ def _parsers() -> dict[str, Parser]:
             lambda content, _: parse(text(content)), b"dn2[k=5,backbone=pixels[size=16]]", weight=3.0
         ),
         "scores": Parser(scores, zipped({"scores": np.arange(4.0)}), weight=0.2),
+        "pack": Parser(pack, _pack(), weight=0.1),
         "truth": Parser(lambda content, _: Truth.from_bytes(content), truth().to_bytes()),
         "split": Parser(split, listing, weight=0.5),
         "published": Parser(

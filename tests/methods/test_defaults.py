@@ -34,6 +34,29 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         **{"epochs": 150, "milestone": 50, "batch": 200, "lr": 1e-4, "weight_decay": 5e-7},
         **{"nu": 0.1, "warmup": 10},
     },
+    "devnet": {
+        **{"size": 448, "scales": 2, "topk": 0.1, "margin": 5.0, "epochs": 50, "steps_per_epoch": 20},
+        **{"batch": 24, "lr": 2e-4, "weight_decay": 1e-5, "clip": 1.0, "degrees": 180.0},
+    },
+    "deep_svdd": {
+        **{"network": "cifar10", "objective": "one-class", "nu": 0.1, "warmup": 10, "normalise": "gcn"},
+        **{"pretrain": True, "schedule": "paper", "batch": 200, "lr": 1e-4, "weight_decay": 5e-7},
+    },
+    "deep_sad": {
+        **{"network": "cifar10", "eta": 1.0, "normalise": "unit", "pretrain": True, "schedule": "paper"},
+        **{"batch": 128, "lr": 1e-4, "weight_decay": 5e-7, "pretrain_weight_decay": 5e-4},
+    },
+    "autoencoder": {"network": "cifar10", "normalise": "gcn", "schedule": "paper", "batch": 200, "lr": 1e-4},
+    "kdad": {"source": "backbone", "lam": 0.01, "schedule": "paper", "batch": 64, "lr": 1e-3},
+    "msc": {
+        **{"blocks": "3-4", "angular": False, "k": 2, "schedule": "paper", "batch": 64, "lr": 1e-5},
+        **{"weight_decay": 5e-5, "temperature": 0.25},
+    },
+    "mhrot": {
+        **{"size": 32, "shift": 8, "depth": 16, "width": 4, "dropout": 0.3, "translations": "all"},
+        **{"schedule": "paper", "batch": 128, "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
+    },
+    "rotnet": {"size": 32, "depth": 16, "width": 4, "dropout": 0.3, "schedule": "paper", "batch": 128},
     "sla2p": {
         **{"transforms": 256, "dimensions": 256, "epsilon": 1000.0, "accuracy": 0.6, "epochs": 1},
         **{"lr": 1e-3, "weight_decay": 5e-4},

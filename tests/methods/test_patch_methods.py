@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from sklearn.decomposition import PCA
 from sklearn.neighbors import LocalOutlierFactor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench import generator_for
 from bench.core.errors import BackboneError
@@ -205,6 +207,40 @@ def test_padim_in_blocks_of_places_is_the_same(make: Make) -> None:
         name["SUMS_BYTES"] = before
     torch.testing.assert_close(parts.factor, whole.factor, rtol=1e-6, atol=1e-8)
     torch.testing.assert_close(parts.mean, whole.mean)
+
+
+class Held(TorchDispatchMode):
+    """Keeps count of the bytes of tensors that are alive, and of the most there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.most, self.known = 0, 0, set[int]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for each in found if isinstance(found, tuple | list) else (found,):
+            if isinstance(each, torch.Tensor):
+                storage = each.untyped_storage()
+                if storage._cdata not in self.known:
+                    self.known.add(storage._cdata)
+                    self.now += storage.nbytes()
+                    weakref.finalize(storage, self.release, storage._cdata, storage.nbytes())
+        self.most = max(self.most, self.now)
+        return found
+
+    def release(self, which: int, size: int) -> None:
+        self.known.discard(which)
+        self.now -= size
+
+
+def test_padim_holds_its_sums_and_its_factors_and_little_else(make: Make) -> None:
+    maps = {"a": draw.normal(size=(4, 64, 32, 32))}
+    with Held() as held:
+        method = fitted(make, "padim", view(maps), layers="a", dimensions=64)
+    sums, factors = 1024 * 64 * 64 * 8, method.factor.nbytes
+    assert factors == sums // 2
+    # A copy of the sums would make it 1.9 times as much.
+    assert sums + factors < held.most < 1.5 * (sums + factors)
 
 
 def test_padim_of_one_image_is_a_euclidean_distance(make: Make) -> None:

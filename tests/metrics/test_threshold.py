@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestNeighbors
 
-from bench.metrics.threshold import RULES, Decisions, decide, f1_regret, pareto_fit, threshold
+from bench.metrics.threshold import RULES, Decisions, cross_ranks, decide, f1_regret, pareto_fit, threshold
 
 RATE = 0.05
 
@@ -132,3 +132,39 @@ def test_decisions_and_regret() -> None:
     best = min(scores, key=lambda value: f1_regret(labels, scores, np.nextafter(value, -np.inf)))
     assert f1_regret(labels, scores, np.nextafter(best, -np.inf)) == 0
     assert Decisions(2, 10, 5, 5).f1_at(0.01) < 0.1 < Decisions(2, 10, 5, 5).f1
+
+
+def test_cross_conformal_ranks_are_p_values_by_the_fold() -> None:
+    rng = np.random.default_rng(0)
+    calibration, folds = np.round(rng.normal(size=37), 1), rng.integers(0, 3, 37)
+    tested = np.round(rng.normal(size=(3, 50)), 1)
+    found = cross_ranks(calibration, folds, tested)
+    for at in range(50):
+        reached = sum(c >= tested[fold, at] for c, fold in zip(calibration, folds, strict=True))
+        assert 37 - found[at] == reached
+        for a in (0.05, 0.1, 0.2):
+            alarm = (1 + reached) / 38 <= a + 1e-12
+            assert alarm == (found[at] > threshold("conformal", np.arange(37) + 0.5, a).value)
+    one = np.tile(tested[0], (3, 1))  # where folds say the same it is the conformal rule
+    value = threshold("conformal", calibration, 0.1).value
+    assert ((cross_ranks(calibration, folds, one) > 34.5) == (tested[0] > value)).all()
+
+
+def test_cross_conformal_keeps_its_rate_with_a_nearest_neighbour() -> None:
+    rng, rates, folds = np.random.default_rng(1), [], np.arange(60) % 5
+
+    def nearest(points: np.ndarray, bank: np.ndarray) -> np.ndarray:
+        return np.sqrt(((points[:, None] - bank[None]) ** 2).sum(2)).min(1)
+
+    for _ in range(150):
+        train, good = rng.normal(size=(60, 4)), rng.normal(size=(200, 4))
+        calibration, tested = np.empty(60), np.empty((5, 200))
+        for fold in range(5):
+            bank = train[folds != fold]
+            calibration[folds == fold], tested[fold] = (
+                nearest(train[folds == fold], bank),
+                nearest(good, bank),
+            )
+        value = threshold("conformal", np.arange(60) + 0.5, 0.1).value
+        rates.append(np.mean(cross_ranks(calibration, folds, tested) > value))
+    assert np.mean(rates) == pytest.approx(0.1, abs=0.015)

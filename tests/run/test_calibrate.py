@@ -42,7 +42,7 @@ def run(folds: int = 5, how: str = "cross-fit", **options: Any) -> bench.Results
 def test_each_image_is_scored_by_a_method_that_never_saw_it() -> None:
     record = next(r for r in run().records.values() if r.cell.method == "dn2" and r.cell.task == "weave")
     beside = Archive(Path("results")).beside(record)
-    assert set(beside) == {"calibration", "calibration_fold"}
+    assert set(beside) == {"calibration", "calibration_fold", "calibration_test"}
     folds = beside["calibration_fold"].astype(int)
     assert np.bincount(folds).tolist() == [5] * 5
     assert sorted(fold_of(record.cell.task_name, 25, 5)) == sorted(folds)
@@ -59,6 +59,10 @@ def test_each_image_is_scored_by_a_method_that_never_saw_it() -> None:
     expected = [squared[i][folds != folds[i]].min() for i in range(25)]
     np.testing.assert_allclose(beside["calibration"], expected, rtol=1e-4)
     assert (beside["calibration"] > 0).all()
+    tested = runner.open_task(record.cell).test.bind(runner.provider).features("pixels[size=6]").double()
+    squared = ((tested.numpy()[:, None] - features[None]) ** 2).sum(2)
+    expected = [squared[:, folds != fold].min(1) for fold in range(5)]
+    np.testing.assert_allclose(beside["calibration_test"].reshape(5, -1), expected, rtol=1e-4)
 
 
 def test_scores_are_those_of_a_run_without_and_cells_without_run_again() -> None:
@@ -86,6 +90,7 @@ def test_one_fold_alone_is_held_out_and_workers_say_the_same() -> None:
         )
         assert set(one["calibration_fold"]) == {0}
         assert len(one["calibration"]) == 7
+        assert "calibration_test" not in one, "that takes all folds"
         np.testing.assert_array_equal(one["calibration"], other["calibration"])
 
 
@@ -97,13 +102,13 @@ def test_the_board_and_its_csv_come_from_the_archive() -> None:
     for words in ("Realised against nominal", "Every rule", "Calling every image anomalous has F1"):
         assert words in page
     lines = list(csv.DictReader(io.StringIO(Path("results/trial-thresholds.csv").read_text())))
-    assert {line["rule"] for line in lines} == {*RULES, "oracle"}
-    assert len(lines) == 4 * (len(RULES) + 1)
+    assert {line["rule"] for line in lines} == {*RULES, "cross-conformal", "oracle"}
+    assert len(lines) == 4 * (len(RULES) + 2)
     for line in lines:
         assert 0 <= float(line["regret"]) <= 1
         assert int(line["good"]) == 12
         assert (line["rule"] != "oracle") or float(line["regret"]) == 0
-        if line["rule"] == "conformal":
+        if line["rule"] in ("conformal", "cross-conformal"):
             assert (line["rank"], line["calibration"]) == ("21", "25")
     Path("results/trial-thresholds.csv").unlink()
     bench.load("results", "trial").write()

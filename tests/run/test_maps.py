@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -19,6 +20,9 @@ import bench
 from bench.core.archive import Archive
 from bench.core.cell import Cell
 from bench.metrics.maps import fitted
+from bench.metrics.pixel import PIXEL_METRICS
+from bench.metrics.resampling import REPLICATES
+from bench.run.executors.slurm import executor as slurm
 from bench.suite.registry import Registry
 from tests.metrics.test_pixel import plain_pro
 
@@ -128,12 +132,20 @@ def test_a_records_pixel_metrics_are_those_of_its_maps() -> None:
     assert "aupimo" not in record.metrics
 
 
-@pytest.mark.parametrize("executor", ["pool", "ray"])
-def test_every_executor_streams_the_same(executor: str) -> None:
-    pytest.importorskip("ray" if executor == "ray" else "psutil")
+@pytest.mark.parametrize("executor", ["pool", "ray", "slurm"])
+def test_every_executor_streams_the_same(executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip({"ray": "ray", "slurm": "submitit"}.get(executor, "psutil"))
+    if executor == "slurm":  # processes of this machine stand for Slurm's jobs
+        monkeypatch.setattr(slurm, "Slurm", functools.partial(slurm.Slurm, cluster="local"))
     here, there = run(), run(executor=executor, results="elsewhere")
     assert only(here).metrics == only(there).metrics
     assert only(here).flags == only(there).flags
+    assert "aupro" in only(there).metrics
+    beside = [Archive(Path(at)).beside(only(each)) for at, each in (("results", here), ("elsewhere", there))]
+    assert {name: values.tolist() for name, values in beside[0].items()} == {
+        name: values.tolist() for name, values in beside[1].items()
+    }
+    assert len(beside[1]["aupro_resampled"]) == REPLICATES
     assert not list(Path("elsewhere/records").glob("maps*"))
     assert not list(Path("results/records").glob("maps*"))
 
@@ -187,7 +199,14 @@ def test_arrays_beside_the_scores_come_back() -> None:
     good = record.counts["test"] - record.counts["test_anomalous"]
     assert good * 96 * 96 * LOWER >= 1
     beside = Archive(Path("results")).beside(record)
-    assert set(beside) == {"aupimo"}
+    curve = ("scores", "normal", "defective", "overlap")
+    expected = {"aupimo", "maps", *(f"{name}_resampled" for name in PIXEL_METRICS)}
+    assert set(beside) == expected | {f"pixels_{name}" for name in curve}
+    assert beside["pixels_defective"][0] > 0
+    assert beside["maps"].reshape(-1, 4)[:, 0].max() > beside["pixels_scores"][-1]
+    spread = beside["aupro_resampled"]
+    assert 0 < spread.std() < 0.2
+    assert abs(spread.mean() - record.metrics["aupro"]) < spread.std()
     truth = Archive(Path("results")).truth(record)
     assert np.isnan(beside["aupimo"][truth.labels == 0]).all()
     assert np.nanmean(beside["aupimo"]) == pytest.approx(record.metrics["aupimo"])
@@ -195,6 +214,40 @@ def test_arrays_beside_the_scores_come_back() -> None:
     text = Path("results/adhoc.csv").read_text()
     assert "aupro_per_image" in text
     assert json.loads(Path("results/adhoc.json").read_text())
+
+
+def test_pixel_thresholds_come_from_maps_of_normal_images() -> None:
+    Path("trial.toml").write_text(
+        f'datasets = ["{DATA}"]\n'
+        'methods = ["patches", "patches[how=half]", "dn2[backbone=pixels[size=6],k=1]"]\n'
+        "[thresholds]\nfolds = 3\nrate = 0.3\n"
+    )
+    results = bench.run("trial.toml", show=False, executor="inline", device="cpu")
+    archive = Archive(Path("results"))
+    streamed, half, without = results.records.values()
+    beside = archive.beside(streamed)
+    assert "calibration_maps" not in archive.beside(without)
+    summaries = beside["calibration_maps"].reshape(-1, 4)
+    assert len(summaries) == len(beside["calibration"]) == 12
+    # A map's highest score is the image's, up to float16.
+    np.testing.assert_allclose(summaries[:, 0], beside["calibration"], rtol=1e-3)
+    np.testing.assert_allclose(beside["maps"].reshape(-1, 4)[:, 0], archive.scores(streamed), rtol=1e-3)
+    assert len(archive.beside(half)["calibration_pixels"]) == 2
+    page = Path("results/trial.md").read_text()
+    table = page.partition("<summary>Pixel thresholds</summary>")[2].partition("</details>")[0]
+    for words in ("any pixel", "area", "mean + 3 sd", "at most 30"):
+        assert words in table
+    assert "dn2" not in table
+    maps, labels, masks = maps_of(streamed.cell)
+    rank = int(np.ceil(13 * 0.7 - 1e-9))
+    value = np.sort(summaries[:, 0])[rank - 1]
+    full = np.stack([fitted(each, masks.shape[1:]) for each in maps])
+    line = [cell.strip() for cell in table.splitlines()[2:][2].split("|")][1:-1]
+    assert line[1] == "any pixel"
+    assert float(line[2].split("\u00a0")[0]) == pytest.approx(100 * (full[~masks] > value).mean(), abs=0.15)
+    touched = 100 * (maps.max((1, 2))[labels == 0] > value).mean()
+    assert float(line[3].split("\u00a0")[0]) == pytest.approx(touched, abs=0.1)
+    assert float(line[7]) == pytest.approx(100 * (full[masks] > value).mean(), abs=1.0)
 
 
 def test_a_folder_of_the_living_is_not_swept(tmp_path: Path) -> None:

@@ -128,24 +128,51 @@ def test_the_page_has_mean_and_pooled_numbers() -> None:
     assert line[3:] == [f"{100 * own:.1f}", f"{100 * best:.1f}", f"{100 * (own - best):.1f}"]
 
 
-def test_contamination_is_refused_in_words() -> None:
-    Path("trial.toml").write_text(
-        'datasets = ["mvtec[unified]"]\nmethods = ["mean_distance[backbone=pixels[size=4]]"]\n'
-        "contamination = [0.1]\n"
+def suite(how: str, dataset: str = "mvtec[unified]", method: str = "counting[path={path}]") -> bench.Results:
+    named = method.format(path=Path("fits.txt").resolve())
+    text = f'datasets = ["{dataset}"]\nmethods = ["{named}"]\nseeds = [0]\n[contamination]\n{how}\n'
+    Path("trial.toml").write_text(text)
+    return bench.run(
+        "trial.toml", show=False, executor="inline", device="cpu", results=f"{dataset[5:8]}results"
     )
+
+
+def test_each_category_is_contaminated_by_itself_and_all_are_trained_on() -> None:
+    found = suite('rates = [0.0, 0.3]\nof = "normals"\nsource = "test"').records.values()
+    # 6, 7 and 8 normal images, and 30 % of each: 1, 2 and 2 anomalies.
+    assert sorted(Path("fits.txt").read_text().split()) == ["21", "26"]
+    dirty = [record for record in found if record.cell.contamination.rate]
+    assert len(dirty) == 3
+    for record in dirty:
+        assert record.status == "ok"
+        assert (record.counts["train"], record.counts["train_anomalous"]) == (26, 5)
+        assert record.contamination["count"] == 5
+        assert record.contamination["rate"] == pytest.approx(5 / 26)
+        assert len(record.contamination["indices"]) == 16
+    assert len({record.contamination["indices"] for record in dirty}) == 1
+    clean = {record.cell.task: record for record in found if not record.cell.contamination.rate}
+    for record in dirty:
+        left = {"bottle": 1, "grid": 2, "pill": 2}[record.cell.task]
+        assert record.contamination["removed_from_test"] == left
+        assert record.counts["test"] == clean[record.cell.task].counts["test"] == 9 - left
+    alone = suite('rates = [0.3]\nof = "normals"\nsource = "test"', "mvtec").records.values()
+    assert {record.contamination["count"] for record in alone} == {1, 2}
+
+
+def test_what_is_tested_on_what_it_is_trained_on_is_one_category() -> None:
     try:
-        found = bench.run("trial.toml", show=False, executor="inline", device="cpu")
-        said = " ".join(record.error["reason"] for record in found.records.values() if record.error)
+        found = suite('rates = [0.2]\nsource = "transductive"\nshortage = "cap"').records.values()
+        said = " ".join(record.error["reason"] for record in found if record.error)
     except AnobenchError as error:
         said = str(error)
-    assert "cannot be contaminated" in said
+    assert "one model for all tasks is not tested on what it is trained on" in said
 
 
 def test_cells_of_one_model_are_one_unit() -> None:
     from bench.suite.grid import make_plan
     from bench.suite.suite import adhoc_suite
 
-    suite = adhoc_suite(["mvtec[unified]", "mvtec"], ["mean_distance[backbone=pixels[size=4]]", "random"])
-    cells: list[Cell] = [entry.cell for entry in make_plan(suite, Registry()).entries]
+    made = adhoc_suite(["mvtec[unified]", "mvtec"], ["mean_distance[backbone=pixels[size=4]]", "random"])
+    cells: list[Cell] = [entry.cell for entry in make_plan(made, Registry()).entries]
     sizes = sorted(len(group) for group in grouped(cells, lambda _: False, most=1))
     assert sizes == [1] * 6 + [3, 3]

@@ -102,9 +102,41 @@ def test_a_training_that_was_broken_off_ends_with_the_same_bits(
     again.checkpoints = stored(tmp_path / "cell")
     again.train(rate=lambda step: 0.05 / (1 + step))
     assert again.bits() == whole.bits()
+    assert again.curves == whole.curves
     assert list(again.kept) == ["step 0", "step 4", "step 8", "step 12"]
     assert any(f"resumed after {at} of 12" in note for note in again.notes) == (at > 0)
     assert not whole.notes
+
+
+@pytest.mark.parametrize("points", [200, 5, 1])
+def test_the_course_of_the_loss_is_kept(monkeypatch: pytest.MonkeyPatch, points: int) -> None:
+    monkeypatch.setattr("bench.train.training.CURVE_POINTS", points)
+    losses: list[float] = []
+
+    class Noted(Toy):
+        def loss(self, step: int) -> torch.Tensor:
+            value = super().loss(step)
+            losses.append(float(value.detach()))
+            return value
+
+    curve = Noted().train().curves["training"]
+    parts = [[] for _ in range(min(points, STEPS))]
+    for step, loss in enumerate(losses):
+        parts[step * len(parts) // STEPS].append(loss)
+    np.testing.assert_allclose(curve, [np.mean(part) for part in parts], rtol=1e-6)
+
+
+def test_each_part_of_a_training_has_a_curve_and_is_not_trained_again(tmp_path: Path) -> None:
+    toy = Toy()
+    toy.checkpoints = stored(tmp_path / "cell", every=1e9)
+    toy.train(part="first").train(part="second")
+    assert list(toy.curves) == ["first", "second"]
+    assert {path.parent.name for path in tmp_path.rglob("state.safetensors")} == {"first", "second"}
+    again = Toy(at=0)  # a step of its own would break off
+    again.checkpoints = stored(tmp_path / "cell")
+    again.train(part="first").train(part="second")
+    assert again.curves == toy.curves
+    assert again.bits() == toy.bits()
 
 
 def test_checkpoints_are_written_every_so_often(tmp_path: Path) -> None:
@@ -135,7 +167,7 @@ def test_what_cannot_be_used_is_left_aside(
     elif damage == "empty":
         state.write_bytes(b"")
     elif damage == "schema":
-        monkeypatch.setattr("bench.train.checkpoint._SCHEMA", 2)
+        monkeypatch.setattr("bench.train.checkpoint._SCHEMA", 99)
     elif damage == "kept":
         kept.write_bytes(kept.read_bytes()[:100])
     elif damage == "torch":
@@ -157,7 +189,7 @@ def test_a_checkpoint_is_no_pickle_and_describes_itself(tmp_path: Path) -> None:
     toy.train()
     with safe_open(tmp_path / "state.safetensors", "pt") as file:
         described = json.loads(file.metadata()["anobench"])
-    assert described["schema"] == 1
+    assert described["schema"] == 2
     assert described["done"] == STEPS
     assert described["kept"] == ["step 0", "step 4", "step 8", "step 12"]
     toy.checkpoints.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +29,8 @@ class Change:
     se, p : float or None
         Standard error of the difference, and its p value adjusted for all tests; None where nothing was
         tested.
+    freedom, least_p : float
+        Degrees of freedom of the standard error, and the least two-sided p value that so few images allow.
     seeds, needed : int
         How many seeds are compared, 0 where nothing depends on one; how many it takes where too few are there
         to tell anything, else 0.
@@ -44,6 +47,8 @@ class Change:
     after: float | None = None
     se: float | None = None
     p: float | None = None
+    freedom: float = math.inf
+    least_p: float = 0.0
     seeds: int = 0
     needed: int = 0
     why: str = ""

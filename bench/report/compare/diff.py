@@ -101,7 +101,7 @@ def diff(
     methods: dict[ResultKey, list[PairedTask]] = {}
     for place in sorted(before.cells.keys() & after.cells.keys()):
         old, new = before.cells[place], after.cells[place]
-        changes[place] = _standing(place, old, new)
+        changes[place] = standing(place, old, new)
         found = held(place, metric, old, new, changes[place].changed)
         if found is not None and changes[place].state == "holes":
             methods.setdefault(place.of_method, []).append(found)
@@ -125,7 +125,7 @@ def diff(
     )
 
 
-def _standing(place: ResultKey, old: dict[str, Measured], new: dict[str, Measured]) -> Change:
+def standing(place: ResultKey, old: dict[str, Measured], new: dict[str, Measured]) -> Change:
     """Return whether a task's cells fail now, or no longer; else that there is nothing to compare so far."""
     pairs = [(old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())]
     state: ChangeState = "holes"

@@ -98,7 +98,8 @@ def _tested(
         return replace(change, why=seen.why)
     whole = over_seeds if seen.variance is None else seen.variance + over_seeds
     p = float(whole.p(change.difference, least=seen.least_p))
-    return replace(change, se=float(np.sqrt(whole.value)), p=p, why=seen.why)
+    se, freedom = float(np.sqrt(whole.value)), float(whole.freedom)
+    return replace(change, se=se, p=p, freedom=freedom, least_p=seen.least_p, why=seen.why)
 
 
 def _plain(tasks: Sequence[PairedTask], share: Floats) -> Change:

@@ -1,8 +1,9 @@
 """The two sides of a comparison: results folders with their records, or tidy CSVs, also of a git commit.
 
-What can be named is a results folder, a CSV of ``anobench export``, or ``REV:PATH`` with either of them at a
-commit (``HEAD~1:results``, ``v1.0:results/quickstart.csv``); ``REV`` alone means its ``results``. A folder
-with records gives scores too; a folder without, and every commit, gives the values of its CSVs.
+What can be named is a results folder, a pack, a CSV of ``anobench export``, or ``REV:PATH`` with a folder or
+a CSV at a commit (``HEAD~1:results``, ``v1.0:results/quickstart.csv``); ``REV`` alone means its ``results``.
+A folder with records and a pack give scores too; a folder without, and every commit, gives the values of its
+CSVs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import NamedTuple
 
 from bench.core.archive import Archive
 from bench.core.cell import Record
-from bench.core.errors import ArchiveError
+from bench.core.errors import ArchiveError, did_you_mean
+from bench.core.pack import is_pack, open_archive
 from bench.report.csv import read_text
 from bench.report.export import HEADER, place_fields
 from bench.report.verify import load_verified
@@ -100,7 +102,7 @@ def read_side(given: str, suite: str | None = None) -> Side:
     Parameters
     ----------
     given : str
-        A results folder, a CSV, ``REV:PATH`` or ``REV``.
+        A results folder, a pack, a CSV, ``REV:PATH`` or ``REV``.
     suite : str, optional
         Only this one.
 
@@ -110,9 +112,10 @@ def read_side(given: str, suite: str | None = None) -> Side:
         There is no such thing, or nothing in it that can be compared.
     """
     path = Path(given)
-    if given and path.is_dir():
-        archive = Archive(path)
-        side = _of_archive(given, archive, suite) if archive.suites() else side_of_texts(given, _files(path))
+    if given and (is_pack(path) or Archive(path).suites() or (path / "plans").is_dir()):
+        side = side_of_archive(given, open_archive(path), suite)
+    elif given and path.is_dir():
+        side = side_of_texts(given, _files(path))
     elif given and path.is_file():
         side = side_of_texts(given, [(given, _read(path))])
     else:
@@ -126,7 +129,25 @@ def read_side(given: str, suite: str | None = None) -> Side:
     return side
 
 
-def _of_archive(name: str, archive: Archive, suite: str | None) -> Side:
+def read_baseline(given: str, suite: str) -> Side:
+    """Return a suite's results in a pack, a results folder or a folder of records.
+
+    Where there is one suite alone, it is that, whatever its name.
+
+    Raises
+    ------
+    ArchiveError
+        There is no archive, or it has several suites and none of this name.
+    """
+    archive = open_archive(Path(given))
+    names = archive.suites()
+    if suite not in names and len(names) != 1:
+        raise ArchiveError(f"{given} holds no results of {suite!r}{did_you_mean(suite, names)}")
+    return side_of_archive(given, archive, suite if suite in names else names[0])
+
+
+def side_of_archive(name: str, archive: Archive, suite: str | None) -> Side:
+    """Return what an archive holds, of one suite or of all."""
     cells: dict[ResultKey, dict[str, Measured]] = {}
     for each in archive.suites() if suite is None else [suite]:
         plan = archive.plan(each)
@@ -217,8 +238,8 @@ def _committed(given: str) -> list[tuple[str, str]]:
         texts = [(name, _git("show", name)) for name in inside]
     except ArchiveError as error:
         raise ArchiveError(
-            f"there is no {given}: expected a results folder, a CSV of anobench export, or REV:PATH for "
-            f"either of them at a git commit, such as HEAD~1:results ({error})"
+            f"there is no {given}: expected a results folder, a pack, a CSV of anobench export, or REV:PATH "
+            f"for a folder or a CSV at a git commit, such as HEAD~1:results ({error})"
         ) from None
     return [(name, text) for name, text in texts if is_export(text)]
 

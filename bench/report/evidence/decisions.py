@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -15,7 +15,7 @@ from bench.core.cell import Record
 from bench.core.errors import ArchiveError
 from bench.core.plan import Plan
 from bench.metrics.image import f1_max
-from bench.metrics.threshold import RULES, Decisions, Threshold, decide, threshold
+from bench.metrics.threshold import RULES, Decisions, Threshold, cross_ranks, decide, threshold
 from bench.report.board import Board
 from bench.report.numbers import mean
 from bench.stats import Floats
@@ -23,6 +23,8 @@ from bench.stats.falsealarms import Calibrated, draws, resampled
 
 #: The rate aimed at unless the suite says otherwise; and those that realised rates are held against.
 RATE, RATES = 0.05, (0.01, 0.02, 0.05, 0.1, 0.2)
+#: The rule that compares test images with each fold under the method of that fold.
+CROSS = "cross-conformal"
 #: Bootstrap replicates: the most, the least, and how many drawn images they may come to.
 REPLICATES, LEAST_REPLICATES, MOST_DRAWN = 2000, 200, 4_000_000
 
@@ -39,6 +41,8 @@ class Scored:
     labels, scores : ndarray, shape (n,)
         Of the test images.
     calibration : ndarray, shape (m,)
+    ranks : ndarray, shape (n,), or None
+        Of the test images among the calibration scores (`bench.metrics.threshold.cross_ranks`).
     """
 
     column: int
@@ -46,6 +50,16 @@ class Scored:
     labels: Floats
     scores: Floats
     calibration: Floats
+    ranks: Floats | None = None
+
+    def crossed(self) -> Scored:
+        """Return the cell as the cross-conformal rule sees it: the conformal rule on the ranks.
+
+        An image of rank k or more is above the k-th lowest of the calibration scores 0.5, 1.5, …
+        """
+        assert self.ranks is not None
+        lower: Floats = np.arange(len(self.calibration), dtype=np.float64) + 0.5
+        return replace(self, scores=self.ranks, calibration=lower)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,18 +114,33 @@ def calibrated_cells(board: Board, archive: Archive, row: int, rate: float) -> l
         for record in group.records:
             if record is None or record.status != "ok" or not record.counts.get("calibration"):
                 return []
-            calibration = archive.beside(record).get("calibration")
+            beside = archive.beside(record)
+            calibration = beside.get("calibration")
             labels = archive.truth(record).labels.astype(np.float64)
             if calibration is None or len(np.unique(labels)) < 2 or not np.isfinite(calibration).all():
                 return []
             scores = archive.scores(record).astype(np.float64)
-            found.append(Scored(column, record, labels, scores, calibration.astype(np.float64)))
+            ranks = None
+            if (tested := beside.get("calibration_test")) is not None:
+                ranks = cross_ranks(calibration, beside["calibration_fold"], tested.reshape(-1, len(labels)))
+            found.append(Scored(column, record, labels, scores, calibration.astype(np.float64), ranks))
     return found
 
 
+def rules_of(cells: Sequence[Scored]) -> tuple[str, ...]:
+    """Return the rules that can be applied to all of some cells."""
+    return (*RULES, CROSS, "oracle") if all(cell.ranks is not None for cell in cells) else (*RULES, "oracle")
+
+
+def _as_ruled(cell: Scored, rule: str) -> tuple[Scored, str]:
+    """Return the cell and the rule of its scores that stand for a rule."""
+    return (cell.crossed(), "conformal") if rule == CROSS else (cell, rule)
+
+
 def judged(cells: Sequence[Scored], rule: str, rate: float) -> Judged:
-    """Return what a rule of `RULES`, or ``"oracle"``, does for the cells of one method."""
-    held = [(each, of_rule(each, rule, rate)) for each in cells]
+    """Return what a rule of `rules_of` does for the cells of one method."""
+    ruled = [_as_ruled(each, rule) for each in cells]
+    held = [(each, of_rule(each, name, rate)) for each, name in ruled]
     decisions = [(each, decide(each.labels, each.scores, found.value)) for each, found in held]
     spread_f1, spread_regret = _bootstrapped(held)
     return Judged(
@@ -177,9 +206,10 @@ def decision_rows(board: Board, archive: Archive) -> Iterator[tuple[str, dict[st
                 cells = calibrated_cells(board, archive, row, at)
             except ArchiveError:
                 continue
-            for cell in cells:
-                for rule in (*RULES, "oracle"):
-                    found = of_rule(cell, rule, rate)
+            for plain in cells:
+                for rule in rules_of(cells):
+                    cell, name = _as_ruled(plain, rule)
+                    found = of_rule(cell, name, rate)
                     made = decide(cell.labels, cell.scores, found.value)
                     line = {
                         "rule": rule,

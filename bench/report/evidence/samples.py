@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +33,40 @@ class ImageParts:
     parts: Floats
     strata: Strata
 
+    def variance(self) -> Variance:
+        return variance_over_images(self.parts, self.strata)
+
+    def variance_of_pairs(self) -> Variance:
+        return variance_of_pairs(self.parts, self.strata)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageReplicates:
+    """The means of m methods on resampled test images, where no image has a part of its own in them.
+
+    Attributes
+    ----------
+    replicates : ndarray, shape (m, tasks, replicates)
+        Of each task, with its weight in the mean; the tasks' images are other ones.
+    freedom : ndarray, shape (tasks,)
+        Degrees of freedom: what so few images allow, however many replicates there are.
+    """
+
+    replicates: Floats
+    freedom: Floats
+
+    def variance(self) -> Variance:
+        return Variance.of(self.replicates.var(axis=2, ddof=1), self.freedom).sum(axis=1)
+
+    def variance_of_pairs(self) -> Variance:
+        """Return the variances of the differences, shape (m, m); exactly 0 for methods that are the same."""
+        m, tasks, _ = self.replicates.shape
+        squares = np.zeros((m, m, tasks))
+        for a, b in zip(*np.triu_indices(m, 1), strict=True):
+            apart = (self.replicates[a] - self.replicates[b]).var(axis=1, ddof=1)
+            squares[a, b] = squares[b, a] = apart
+        return Variance.of(squares, self.freedom).sum(axis=2)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
@@ -48,7 +82,7 @@ class Samples:
         By data set. What does not depend on a seed repeats its value.
     told : ndarray, shape (m,), bool
         Whether what seeds leave open about a method can be told.
-    images : tuple of ImageParts, or None
+    images : tuple of ImageParts or ImageReplicates, or None
         By block; without them nothing can be said on these images.
     margin : float
         How far below 1 the mean of perfect AUROCs may lie, with so few images.
@@ -68,7 +102,7 @@ class Samples:
     blocks: tuple[int, ...]
     values: tuple[Floats, ...]
     told: Flags
-    images: tuple[ImageParts, ...] | None
+    images: tuple[ImageParts | ImageReplicates, ...] | None
     margin: float = 0.0
     least_p: float = 0.0
     shares: bool = True
@@ -108,15 +142,18 @@ class Samples:
     def variance(self) -> Variance:
         """Return the variances of the means over these images and over seeds, shape (m,); NaN if not told."""
         seeds = variance_over_seeds(np.concatenate(self.values, axis=1), self.weights)
-        found = _total(self.images, variance_over_images) + seeds
+        found = self._over_images(lambda each: each.variance()) + seeds
         return Variance(np.where(self.told, found.value, np.nan), found.freedom)
 
     def variance_of_pairs(self) -> Variance:
         """Return the variances of all differences, shape (m, m); seeds are paired."""
         every = np.concatenate(self.values, axis=1)
         seeds = variance_over_seeds(every[:, None] - every[None, :], self.weights)
-        found = _total(self.images, variance_of_pairs) + seeds
+        found = self._over_images(lambda each: each.variance_of_pairs()) + seeds
         return Variance(np.where(self.told[:, None] & self.told, found.value, np.nan), found.freedom)
+
+    def _over_images(self, of: Callable[[ImageParts | ImageReplicates], Variance]) -> Variance:
+        return stacked([of(each) for each in self.images or ()]).sum(axis=0)
 
 
 def on_images(samples: Samples, *, level: float = 0.95) -> Floats:
@@ -136,7 +173,3 @@ def on_images(samples: Samples, *, level: float = 0.95) -> Floats:
         low, high = (1 - samples.margin, 1.0) if mean[at] > 0.5 else (0.0, samples.margin)
         found[at] = (low, high) if mean[at] in (0.0, 1.0) else mean[at]
     return found
-
-
-def _total(images: Sequence[ImageParts] | None, of: Callable[[Floats, Strata], Variance]) -> Variance:
-    return stacked([of(each.parts, each.strata) for each in images or ()]).sum(axis=0)

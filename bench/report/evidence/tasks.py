@@ -33,15 +33,22 @@ class TaskTests(BoardImages):
     """A board's test images with its seeds: intervals and marks of each task."""
 
     def values(
-        self, columns: Sequence[int], rows: Sequence[int], rate: float, seeds: Sequence[int | None] = ()
+        self,
+        columns: Sequence[int],
+        rows: Sequence[int],
+        rate: float,
+        seeds: Sequence[int | None] = (),
+        *,
+        metric: str = "auroc",
     ) -> Floats:
-        """Return AUROCs of shape (rows, columns, seeds); what has no seeds, or others, repeats its mean.
+        """Return AUROCs, or another metric, of shape (rows, columns, seeds).
 
-        The seeds are those of all methods at the rate unless they are given.
+        What has no seeds, or others, repeats its mean. The seeds are those of all methods at the rate unless
+        they are given.
         """
         groups = [[self.board.group(row, column, rate) for column in columns] for row in rows]
         at = seeds or self.seeds(rate)
-        return np.array([[_by_seed(group, at) for group in line] for line in groups])
+        return np.array([[_by_seed(group, at, metric) for group in line] for line in groups])
 
     @cache  # noqa: B019
     def seeds(self, *rates: float) -> tuple[int | None, ...]:
@@ -159,9 +166,9 @@ class TaskTests(BoardImages):
         return [marks.get(row) for row in rows]
 
 
-def _by_seed(group: CellGroup, seeds: Sequence[int | None]) -> list[float]:
-    """Return a complete group's AUROC for each seed; its mean for all of them where it has not just these."""
-    held = group.by_seed("auroc") or {}
+def _by_seed(group: CellGroup, seeds: Sequence[int | None], metric: str) -> list[float]:
+    """Return a complete group's metric for each seed; its mean for all where it has not just these."""
+    held = group.by_seed(metric) or {}
     if set(held) == set(seeds):
         return [held[seed] for seed in seeds]
     return [mean(held.values())] * len(seeds)

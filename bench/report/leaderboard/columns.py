@@ -112,6 +112,12 @@ def marks_of(compared: Comparison | None, rows: Sequence[int]) -> list[Mark | No
     return [mark(row) for row in rows]
 
 
+def intervals_of(compared: Comparison | None, rows: Sequence[int]) -> Intervals:
+    """Return the intervals on test images of each row's mean, None where there is none."""
+    found = {} if compared is None else dict(zip(compared.rows, compared.on_images.tolist(), strict=True))
+    return [(of[0], of[1]) if (of := found.get(row)) and of[0] == of[0] else None for row in rows]
+
+
 def timing_columns(board: Board, rows: Sequence[int], rate: float) -> list[Filled]:
     """Return mean seconds per cell; none for a row that is not complete, as for any other mean."""
     found = [board.seconds(row, rate) for row in rows]

@@ -5,13 +5,23 @@ Numbers over pooled pixels and means over images alone never stand in one table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bench.metrics.pixel import AT_256, PER_IMAGE, POOLED
 from bench.report.board import Board
+from bench.report.evidence.comparison import Comparison
 from bench.report.evidence.evidence import Evidence
 from bench.report.evidence.perimage import paired_aupimo
-from bench.report.leaderboard.columns import means_column, metric_head, summaries
+from bench.report.evidence.resampled import compare_pixels
+from bench.report.leaderboard.columns import (
+    group_column,
+    intervals_of,
+    marks_of,
+    means_column,
+    metric_head,
+    summaries,
+)
 from bench.report.markdown import blocks, breakable, escape, folded, grid, table_lines
 from bench.report.numbers import NOTHING, points, probability, signed_points
 from bench.report.table import Filled, TableColumn, table_of
@@ -23,6 +33,16 @@ _POOLED = (
     "defective image at false positive rates from 0.001 % to 0.01 % that good images set. F1max has its "
     "threshold from the test set."
 )
+_INTERVALS = (
+    "Brackets are 95 % intervals on the logit scale, from 500 resamples of each task's test images (good and "
+    "defective ones apart, the same for all methods) and from the seeds where there are several; `≈` marks "
+    "what may be the best, as no method is significantly better (all pairs, Holm). Of a method that draws at "
+    "random and ran with one seed they hold for that run."
+)
+_GROUPS = (
+    "Methods that share a letter are not significantly different on these test images (Student's t with the "
+    "variance over the same resamples for both; Holm over the pairs of a column); `a` has the best."
+)
 _PER_IMAGE = (
     "**Per image**: each defective image alone, then the mean: not comparable with pooled numbers "
     "(PatchCore's published 94.4 and RD4AD's 93.9 are such means)."
@@ -32,12 +52,14 @@ _AT_256 = "Preset `256nearest`, pooled: masks by nearest pixel to 256 x 256, map
 
 def pixel_tables(evidence: Evidence, rate: float) -> list[str]:
     """Return the table of pooled pixel metrics, and the others folded; nothing where no method has maps."""
-    pooled = _table(evidence.board, rate, POOLED)
+    compared = {name: compare_pixels(evidence, name, rate) for name in evidence.board.datasets}
+    pooled = _table(evidence.board, rate, POOLED, compared)
     if not pooled:
         return []
     return blocks(
         pooled,
-        [_POOLED],
+        [" ".join((_POOLED, _INTERVALS)) if any(compared.values()) else _POOLED],
+        folded("Which differ", _groups(evidence, rate, compared)),
         folded("AUPIMO image by image", _paired(evidence, rate)),
         folded("Per image", blocks(_table(evidence.board, rate, PER_IMAGE), [_PER_IMAGE])),
         folded("At 256 x 256", blocks(_table(evidence.board, rate, AT_256), [_AT_256])),
@@ -47,8 +69,7 @@ def pixel_tables(evidence: Evidence, rate: float) -> list[str]:
 _PAIRED = (
     "AUPIMO of the defective images of all tasks together. *Ahead*: images on which a method is ahead of the "
     "best mean; *p*: Wilcoxon's signed-rank test of the differences, image by image (Pratt; Holm over the "
-    "methods): of these images and these runs, and images of one task are taken as independent. Of the other "
-    "pixel metrics no test is made: they are no means over images."
+    "methods): of these images and these runs, and images of one task are taken as independent."
 )
 
 
@@ -72,7 +93,31 @@ def _paired(evidence: Evidence, rate: float) -> list[str]:
     return blocks(grid(head, lines), [_PAIRED]) if lines else []
 
 
-def _table(board: Board, rate: float, metrics: Sequence[str]) -> list[str]:
+#: Comparisons by data set and metric.
+_Compared = Mapping[str, Mapping[str, Comparison]]
+
+
+def _groups(evidence: Evidence, rate: float, compared: _Compared) -> list[str]:
+    """Return a table of letters, methods × metrics, for each data set with two methods or more."""
+    board, lines = evidence.board, list[list[str]]()
+    for name, title, _ in _data_sets(board):
+        of_metric = {metric: each for metric, each in compared[name].items() if each.letters}
+        rows = [
+            row
+            for row in board.order(board.columns, [rate])
+            if any(row in each.rows for each in of_metric.values())
+        ]
+        if len(rows) > 1:
+            filled = [
+                (replace(column, head=metric_head(metric)), cells)
+                for metric, each in of_metric.items()
+                for column, cells in group_column(each, rows)
+            ]
+            lines += [title, table_lines(table_of(map(board.label, rows), filled))]
+    return blocks(*lines, [_GROUPS]) if lines else []
+
+
+def _table(board: Board, rate: float, metrics: Sequence[str], compared: _Compared | None = None) -> list[str]:
     """Return a table of methods × metrics for each data set: means over tasks, of those that have maps."""
     has = {
         row: {name for record in board.records(row=row, rate=rate) for name in record.metrics}
@@ -82,7 +127,8 @@ def _table(board: Board, rate: float, metrics: Sequence[str]) -> list[str]:
     sections = {"Method": board.order(board.columns, [rate])}
     sections |= {f"Not ranked: {name}": list(rows) for name, rows in board.unranked.items()}
     lines: list[list[str]] = []
-    for title, of in _data_sets(board):
+    for name, title, of in _data_sets(board):
+        tested = (compared or {}).get(name, {})
         for corner, every in sections.items():
             rows = [row for row in every if has[row].intersection(shown)]
             filled: list[Filled] = [
@@ -90,6 +136,8 @@ def _table(board: Board, rate: float, metrics: Sequence[str]) -> list[str]:
                     TableColumn(metric_head(metric)),
                     summaries(board, rows, [of], rate, metric),
                     compare=corner == "Method",
+                    intervals=intervals_of(tested.get(metric), rows),
+                    marks=marks_of(tested.get(metric), rows),
                 )
                 for metric in shown
             ]
@@ -98,8 +146,8 @@ def _table(board: Board, rate: float, metrics: Sequence[str]) -> list[str]:
     return blocks(*lines)
 
 
-def _data_sets(board: Board) -> list[tuple[list[str], tuple[int, ...]]]:
-    """Return the columns of each data set that has masks, and its name where there are several."""
+def _data_sets(board: Board) -> list[tuple[str, list[str], tuple[int, ...]]]:
+    """Return each data set that has masks, its title where there are several, and its columns."""
     masked = {
         column
         for _, column, _, group in board.groups()
@@ -108,7 +156,7 @@ def _data_sets(board: Board) -> list[tuple[list[str], tuple[int, ...]]]:
     }
     several = len(board.datasets) > 1
     return [
-        ([f"**{escape(board.dataset_title(name))}**"] if several else [], of)
+        (name, [f"**{escape(board.dataset_title(name))}**"] if several else [], of)
         for name, of in board.datasets.items()
         if masked.intersection(of)
     ]

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from bench.core.archive import Archive
 from bench.core.errors import ArchiveError
-from bench.metrics.threshold import RULES
 from bench.report.board import Board
 from bench.report.csv import as_text, csv_text
 from bench.report.evidence.decisions import (
@@ -19,9 +18,11 @@ from bench.report.evidence.decisions import (
     decision_rows,
     judged,
     realised,
+    rules_of,
 )
 from bench.report.evidence.evidence import Evidence
 from bench.report.export import place_fields
+from bench.report.leaderboard.pixelthresholds import pixel_threshold_table
 from bench.report.markdown import blocks, breakable, folded, grid
 from bench.report.numbers import NBSP, count, percent, points, probability
 from bench.stats.falsealarms import alarm_band, combined_p, exact_interval, excess_p
@@ -43,7 +44,7 @@ def thresholds(evidence: Evidence, rate: float) -> list[str]:
     every = [
         [breakable(board.label(row)) if rule == RULE else "", rule, *_line(found), *_more(found, cells)]
         for row, cells in held.items()
-        for rule in (RULE, *(name for name in RULES if name != RULE), "oracle")
+        for rule in (RULE, *(name for name in rules_of(cells) if name != RULE))
         for found in (judged(cells, rule, target),)
     ]
     return blocks(
@@ -54,6 +55,7 @@ def thresholds(evidence: Evidence, rate: float) -> list[str]:
             blocks(grid(["Method", "Rule", *_HEAD, "F1 at 10 %", "F1 at 1 %", "Instead"], every), [_RULES]),
         ),
         folded("Realised against nominal", _realised(board, held)),
+        folded("Pixel thresholds", pixel_threshold_table(evidence, rate)),
     )
 
 
@@ -128,8 +130,10 @@ def _words(cells: Sequence[Scored], target: float) -> str:
 _RULES = (
     "*conformal*: the ceil((n+1)(1-a))-th lowest score, a mean rate of at most a for exchangeable images; "
     "*95 % sure*: at most a with that confidence; *quantile*: interpolated, too low; *mean + 3 sd*, "
-    "*median + 3 MAD* and *max* aim at no rate; *Pareto tail*: extrapolated, no guarantee; *oracle*: the "
-    "best F1 on the test set. *Instead*: with too few scores another rule takes its place (the highest "
+    "*median + 3 MAD* and *max* aim at no rate; *Pareto tail*: extrapolated, no guarantee; *cross-"
+    "conformal*: each test image against each fold's scores by the method that saw neither, which no single "
+    "threshold does, hardly more than 2a for exchangeable images and near a in practice; *oracle*: the best "
+    "F1 on the test set. *Instead*: with too few scores another rule takes its place (the highest "
     "score, or conformal). *F1 at 10 %, 1 %*: if so many images were anomalous."
 )
 

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bench.metrics.image import IMAGE_METRICS
-from bench.metrics.pixel import MAP_METRICS
+from bench.metrics.pixel import MAP_METRICS, PIXEL_METRICS
 from bench.report.board import LOWER, Board
 from bench.report.evidence.evidence import Evidence
+from bench.report.evidence.resampled import compare_pixels
 from bench.report.export import place_fields
 from bench.report.leaderboard.columns import (
     group_column,
+    intervals_of,
     means_column,
     metric_head,
     place_column,
@@ -109,7 +111,8 @@ class _Builder:
         filled = [self._means("Average", "average", rows, every)] if len(every) > 1 else []
         front = len(filled)
         for name, of in board.datasets.items():
-            filled.append(self._means(board.dataset_title(name), f"data set {name}", rows, [of], name))
+            found = self._means(board.dataset_title(name), f"data set {name}", rows, [of], name)
+            filled.append(self._tested(found, name, rows))
         if compared is not None:
             intervals = [self.evidence.overall_interval(row, self.rate) for row in rows]
             column, cells = filled[0]
@@ -120,6 +123,14 @@ class _Builder:
         if any(board.seconds(row, self.rate) for row in rows):
             filled += timing_columns(board, rows, self.rate)
         return _laid_out(board, f"Overall: {self.title}", rows, sections, filled)
+
+    def _tested(self, filled: Filled, name: str, rows: Sequence[int]) -> Filled:
+        """Return a column of pixel metrics on a data set with their intervals, where there are any."""
+        if self.metric not in PIXEL_METRICS:
+            return filled
+        intervals = intervals_of(compare_pixels(self.evidence, name, self.rate).get(self.metric), rows)
+        column, cells = filled
+        return column, [replace(cell, interval=at) for cell, at in zip(cells, intervals, strict=True)]
 
     def by_task(self, dataset: str) -> Table:
         board, of = self.board, self.board.datasets[dataset]

@@ -1,0 +1,45 @@
+"""``anobench pack``: what a suite gave, in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import DEFAULT_RESULTS, ResultsFolder, SuiteRun
+
+
+def pack(
+    suite: SuiteRun,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FILE", help="By default SUITE.anobench.", show_default=False),
+    ] = Path(),
+    results: ResultsFolder = DEFAULT_RESULTS,
+) -> None:
+    """Pack a suite's plan, records, scores and labels into one file: a baseline for check, and for sending.
+
+    What reads results reads packs: check, merge, diff, report, table, figure, export.
+
+    Exit status: 0 all cells are in it, 1 some of them failed, 3 some are missing.
+    """
+    from bench.cli.console import err
+    from bench.cli.console import out as screen
+    from bench.cli.report import read_suite
+    from bench.core.pack import ENDING, write_pack
+    from bench.report.numbers import count
+
+    archive, plan, records = read_suite(suite, results)
+    path = Path(f"{plan.suite}{ENDING}") if out == Path() else out
+    write_pack(path, archive, plan, records)
+    for message in archive.unreadable:
+        err.print(message, style="yellow")
+    keys = {entry.cell.key for entry in plan.entries}
+    failed = sum(record.status == "failed" for record in records.values())
+    screen.print(
+        f"{path}: {count(len(records), 'cell')} of {plan.suite}, {path.stat().st_size / 1e6:.2f} MB"
+        + (f"; {failed} failed" if failed else "")
+        + (f"; {len(keys) - len(records)} missing" if len(records) < len(keys) else "")
+    )
+    raise typer.Exit(1 if failed else 3 if len(records) < len(keys) else 0)

@@ -1,0 +1,281 @@
+"""``anobench try``: what is wrong with a method, in plain words and with the line, before it costs anything.
+
+Each check is a function that yields what is wrong, if anything, and where. The tests of the stock methods and
+the pytest plug-in (`bench.run.plugin`) ask the same ones.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import inspect
+import time
+import tracemalloc
+from collections.abc import Callable, Collection, Iterator
+
+import numpy as np
+import torch
+
+from bench.core.errors import AnobenchError, BackboneError, DataError, kind_of, said
+from bench.data.images import Images
+from bench.features.device import deterministic, seed_everything
+from bench.metrics.image import auroc
+from bench.run.contain.containment import Containment
+from bench.run.trial import TEST, TRAIN, Problem, Trial, good, test_set
+from bench.suite.resolve import ResolvedMethod
+
+#: Backbones that a trial gives to a method that takes one, the cheapest first: not all have maps.
+BACKBONES = ("pixels[size=8]", "lite0[resize=64,crop=64]")
+#: Fits over which memory is watched, and bytes a fit from which it counts as growing.
+FITS, GROWTH = 8, 2048
+#: Below this AUROC, on images that any method tells apart, its scores point the wrong way.
+FLIPPED = 0.3
+
+
+def trial(method: ResolvedMethod, checks: Collection[str] | None = None) -> tuple[list[Problem], Trial]:
+    """Return what is wrong with a method, and the trial with its times.
+
+    Parameters
+    ----------
+    method : ResolvedMethod
+    checks : collection of str, optional
+        Names of those of `CHECKS` to ask; by default all. One fit and its scores are always asked for.
+
+    Raises
+    ------
+    AnobenchError
+        It cannot be tried: its adapter cannot be read, or a library is missing.
+    """
+    deterministic()
+    if method.problem:
+        raise AnobenchError(method.problem)
+    tried, containment = Trial(method), Containment()
+    # What a method changes for good it changes when it is first fitted.
+    with containment.around(method.adapter.name) as contained:
+        first = _begins(tried)
+    tried.changes = contained.changes.flags
+    if first is not None:
+        return [first], tried
+    found = []
+    with containment.around(method.adapter.name):
+        for name, check in CHECKS.items():
+            if checks is not None and name not in checks:
+                continue
+            try:
+                problems = list(check(tried))
+            except Exception as error:
+                problems = [(f"{kind_of(error)}: {said(error)}", tried.place(error))]
+            found += [Problem(name, *problem) for problem in problems]
+    return found, tried
+
+
+def _begins(tried: Trial) -> Problem | None:
+    """Fit and score once, with the cheapest backbone that the method can use; return what is wrong."""
+    takes = "backbone" in tried.method.innermost.params
+    error: Exception | None = None
+    for backbone in BACKBONES if takes else ("",):
+        tried.backbone = backbone
+        try:
+            method, begun = tried.made(), time.perf_counter()
+            method.fit(tried.images(good(TRAIN)))
+            between = time.perf_counter()
+            tried.scored(method, test_set()[0])
+            tried.seconds = {"fit": between - begun, "score": time.perf_counter() - between}
+            return None
+        except (BackboneError, DataError) as unusable:  # pixels have no maps and are no network
+            error = unusable
+        except Exception as failed:
+            return Problem("scores", f"{kind_of(failed)}: {said(failed)}", tried.place(failed))
+    assert error is not None
+    return Problem("scores", said(error), tried.place(error))
+
+
+Found = Iterator[tuple[str, str]]
+
+
+def finite(tried: Trial) -> Found:
+    """Scores are finite on ordinary, two, equal and grey images."""
+    train, (test, _) = good(TRAIN), test_set()
+    grey = np.repeat(train.mean(3, keepdims=True).astype(np.uint8), 3, axis=3)
+    sets = {"ordinary": train, "two": train[:2], "equal": np.repeat(train[:1], TRAIN, 0), "grey": grey}
+    for what, given in sets.items():
+        try:
+            if not np.isfinite(tried.scores(test, given)).all():
+                yield f"a score is infinite after training on {what} images", tried.line_of("score")
+        except Exception as error:
+            if isinstance(error, AnobenchError) and what == "two" and "training images" in str(error):
+                continue  # it says that there are too few
+            yield f"on {what} training images: {kind_of(error)}: {said(error)}", tried.place(error)
+
+
+def direction(tried: Trial) -> Found:
+    """Higher is more anomalous."""
+    test, labels = test_set()
+    value = auroc(labels, tried.scores(test))
+    if value < FLIPPED and tried.method.setting != "control":
+        yield (
+            (
+                f"its scores point the wrong way (AUROC {100 * value:.0f} on images with bright squares): "
+                "higher must be more anomalous"
+            ),
+            tried.line_of("score"),
+        )
+
+
+def determinism(tried: Trial) -> Found:
+    """Equal seeds give equal bits, and `stochastic` says whether others do not."""
+    test, _ = test_set()
+    first, again, other = (tried.scores(test, seed=seed) for seed in (1, 1, 2))
+    if first.tobytes() != again.tobytes():
+        yield (
+            (
+                "two fits with one seed give different scores: all chance must come from self.seed "
+                "(bench.generator_for)"
+            ),
+            tried.first(_unseeded) or tried.line_of("fit"),
+        )
+    elif first.tobytes() != other.tobytes() and not tried.method.stochastic:
+        yield (
+            "its scores change with the seed, but its class does not say stochastic = True",
+            tried.first(lambda node: isinstance(node, ast.ClassDef)),
+        )
+    elif first.tobytes() == other.tobytes() and tried.method.adapter.stochastic(tried.method.params):
+        yield (
+            "its class says stochastic = True, but no seed changes its scores",
+            tried.first(_says_stochastic),
+        )
+
+
+def _says_stochastic(node: ast.AST) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else ()
+    return any(getattr(target, "id", "") == "stochastic" for target in targets)
+
+
+def _unseeded(node: ast.AST) -> bool:
+    """Return whether a call draws from a library's global generator or an unseeded one, or tells the time."""
+    if not isinstance(node, ast.Call):
+        return False
+    name = ast.unparse(node.func)
+    bare = name.endswith("default_rng") and not node.args
+    start = ("np.random.", "numpy.random.", "random.", "time.")
+    drawn = name in ("torch.rand", "torch.randn", "torch.randint", "torch.randperm")
+    free = drawn and not any(each.arg == "generator" for each in node.keywords)
+    return bare or free or (name.startswith(start) and not name.endswith("default_rng"))
+
+
+def company(tried: Trial) -> Found:
+    """A score depends on its image alone, not on which others are scored with it or in which order."""
+    if tried.method.setting == "control":
+        return
+    test, _ = test_set()
+    method = tried.made()
+    method.fit(tried.images(good(TRAIN)))
+    together = tried.scored(method, test)
+    scale = float(np.ptp(together)) or 1.0
+    turned = tried.scored(method, test[::-1])[::-1]
+    alone = np.concatenate([tried.scored(method, test[at : at + 1]) for at in (0, 1, TEST - 1)])
+    if not np.allclose(turned, together, rtol=1e-4, atol=1e-4 * scale):
+        yield "an image's score depends on the order of the test images", tried.line_of("score")
+    elif not np.allclose(alone, together[[0, 1, -1]], rtol=1e-4, atol=1e-4 * scale):
+        yield (
+            (
+                "an image's score depends on which others are scored with it: use nothing of the test set as "
+                "a whole"
+            ),
+            tried.line_of("score"),
+        )
+
+
+def reach(tried: Trial) -> Found:
+    """The adapter keeps to what `bench` exports, out of reach of labels."""
+    inside = {*Images.__slots__, "_gather", "_source", "_OPEN", "_TICKETS"}
+
+    def wrong(node: ast.AST) -> bool:
+        imported = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bench.")
+        named = isinstance(node, ast.Import) and any(each.name.startswith("bench.") for each in node.names)
+        private = (
+            isinstance(node, ast.Attribute)
+            and node.attr in inside
+            and ast.unparse(node.value) != "self"  # its own attributes
+        )
+        return (
+            imported or named or private or (isinstance(node, ast.Attribute) and node.attr == "get_objects")
+        )
+
+    if where := tried.first(wrong):
+        yield "it reaches inside of anobench, from where labels can be found: import from bench alone", where
+
+
+def surroundings(tried: Trial) -> Found:
+    """The process is as it was: threads, settings, working directory, environment."""
+    for flag in tried.changes:
+        yield f"it {flag}", tried.first(_changes) or tried.line_of("fit")
+
+
+def _changes(node: ast.AST) -> bool:
+    """Return whether this sets something of a library or of the process."""
+    if isinstance(node, ast.Call):
+        name = ast.unparse(node.func).rpartition(".")[2]
+        return name.startswith(
+            ("set_", "seed", "manual_seed", "chdir", "filterwarnings", "simplefilter", "putenv")
+        )
+    targets = node.targets if isinstance(node, ast.Assign) else ()
+    return any(ast.unparse(each).startswith(("os.environ", "torch.", "sys.", "np.")) for each in targets)
+
+
+def memory(tried: Trial) -> Found:
+    """Many fits need no more memory than a few."""
+    held = []
+    tracemalloc.start(16)
+    try:
+        for at in range(FITS):
+            tried.sources.clear()
+            tried.scores(test_set()[0])
+            tried.sources.clear()
+            if at < FITS // 2:  # until caches are full
+                continue
+            gc.collect()
+            if at == FITS // 2:
+                middle = tracemalloc.take_snapshot()
+            held.append(tracemalloc.get_traced_memory()[0] + _tensor_bytes())
+        end = tracemalloc.take_snapshot()
+    finally:
+        tracemalloc.stop()
+    steps = np.diff(held)
+    if (steps > GROWTH).all():
+        lines = [
+            (each.size_diff, frame.lineno)
+            for each in end.compare_to(middle, "traceback")
+            for frame in each.traceback
+            if frame.filename == tried.file
+        ]
+        where = tried.at(max(lines)[1]) if lines else tried.line_of("fit")
+        yield f"every fit keeps {int(np.median(steps)):,} more bytes: something outlives its method", where
+
+
+def _tensor_bytes() -> int:
+    held = (each for each in gc.get_objects() if issubclass(type(each), torch.Tensor))
+    return sum(each.untyped_storage().nbytes() for each in held)
+
+
+def refit(tried: Trial) -> Found:
+    """Fitting the same object again is as fitting a new one."""
+    test, _ = test_set()
+    method = tried.made()
+    method.fit(tried.images(good(TRAIN, seed=5)))
+    seed_everything(0)
+    method.fit(tried.images(good(TRAIN)))
+    if not np.allclose(tried.scored(method, test), tried.scores(test), rtol=1e-5, equal_nan=True):
+        yield "a second fit remembers the first: start anew in fit", tried.line_of("fit")
+
+
+#: By the name that a problem shows.
+CHECKS: dict[str, Callable[[Trial], Found]] = {
+    each.__name__: each
+    for each in (finite, direction, determinism, company, reach, surroundings, memory, refit)
+}
+
+
+def summary(check: str) -> str:
+    """Return what a check asks, in a sentence."""
+    return (inspect.getdoc(CHECKS[check]) or "").splitlines()[0]

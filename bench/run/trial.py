@@ -1,0 +1,133 @@
+"""Trial: a method on a few dozen small generated images, and which line of its file says what."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.data.given import PixelSource
+from bench.data.images import Images
+from bench.features.backbone import Backbones
+from bench.features.device import seed_everything
+from bench.features.provider import FeatureProvider
+from bench.run.failure import place_of, returning
+from bench.suite.resolve import ResolvedMethod
+from bench.train.method import Method, returned_scores
+
+Floats = NDArray[np.float64]
+
+#: Numbers of images, and their height and width.
+TRAIN, TEST, SIDE = 40, 24, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a check found: its name, what is wrong and how to mend it, and the line it comes from."""
+
+    check: str
+    said: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.said}" + (f"\n    {self.where}" if self.where else "")
+
+
+@dataclass(slots=True)
+class Trial:
+    """A method on small images.
+
+    Attributes
+    ----------
+    method : ResolvedMethod
+    backbone : str
+        Empty if it takes none.
+    seconds : dict of str to float
+        Of ``fit`` and ``score``, once.
+    changes : tuple of str
+        What the first fit changed of the process, in words.
+    """
+
+    method: ResolvedMethod
+    backbone: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+    sources: list[PixelSource] = field(default_factory=list)
+
+    @property
+    def file(self) -> str:
+        return str(self.method.adapter.path)
+
+    def images(self, pixels: NDArray[np.uint8], provider: FeatureProvider | None = None) -> Images:
+        source = PixelSource("trial", list(pixels))
+        self.sources.append(source)  # images hold no source
+        return Images.of(source).bind(provider or self.provider())
+
+    def provider(self) -> FeatureProvider:
+        return FeatureProvider(Backbones({}, None), "cpu", cache=None)
+
+    def made(self, seed: int = 0) -> Method:
+        seed_everything(seed)
+        resolved = self.method
+        if self.backbone:
+            inner = resolved.innermost
+            inner = replace(inner, params={**inner.params, "backbone": self.backbone})
+            resolved = inner if resolved.base is None else replace(resolved, base=inner)
+        method = resolved.make()
+        method.device, method.seed = torch.device("cpu"), seed
+        return method
+
+    def scores(
+        self, test: NDArray[np.uint8], train: NDArray[np.uint8] | None = None, seed: int = 0
+    ) -> Floats:
+        """Return the scores of a freshly fitted method."""
+        method = self.made(seed)
+        method.fit(self.images(good(TRAIN) if train is None else train))
+        return self.scored(method, test)
+
+    def scored(self, method: Method, test: NDArray[np.uint8]) -> Floats:
+        return returned_scores(method.score(self.images(test))).checked(len(test))
+
+    def place(self, error: BaseException) -> str:
+        adapters = [each.adapter for each in (self.method, self.method.base) if each is not None]
+        return place_of(error, adapters, None) or self.line_of("score")
+
+    def line_of(self, function: str) -> str:
+        """Return where a function of the adapter's class stands; of `score` its return."""
+        code = getattr(getattr(self.method.adapter.load(), function, None), "__code__", None)
+        if code is None or code.co_filename != self.file:
+            return self.file
+        line = returning(code) if function == "score" else code.co_firstlineno
+        return self.at(line)
+
+    def at(self, line: int) -> str:
+        return f"{self.file}, line {line}: {linecache.getline(self.file, line).strip()}"
+
+    def first(self, wanted: Callable[[ast.AST], bool]) -> str:
+        """Return the first line of the adapter whose syntax is as wanted; empty if none is."""
+        tree = ast.parse(self.method.adapter.path.read_text(encoding="utf-8"))
+        lines = [getattr(node, "lineno", 0) for node in ast.walk(tree) if wanted(node)]
+        return self.at(min(lines)) if lines else ""
+
+
+def good(n: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Return smooth grey-blue images with noise, shape (n, 32, 32, 3)."""
+    rng = np.random.default_rng([1, seed])
+    base = 100 + 30 * np.sin(np.arange(SIDE) / 4)[:, None, None] + np.array([0, 0, 25])
+    noise = rng.normal(0, 6, (n, SIDE, SIDE, 3)) + rng.normal(0, 4, (n, 1, 1, 1))
+    images: NDArray[np.uint8] = np.clip(base + noise, 0, 255).astype(np.uint8)
+    return images
+
+
+def test_set() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return images of which every second has a bright square, and their labels."""
+    images, labels = good(TEST, seed=1), np.arange(TEST) % 2
+    for at in np.flatnonzero(labels):
+        row, column = (int(each) for each in np.random.default_rng(int(at)).integers(2, 16, 2))
+        images[at, row : row + 14, column : column + 14] = 245
+    return images, labels.astype(np.uint8)

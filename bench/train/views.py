@@ -1,0 +1,136 @@
+"""Random views of images for contrastive learning, in batches on the device: the augmentation of MoCo v2.
+
+References
+----------
+Chen, Fan, Girshick, He, "Improved Baselines with Momentum Contrastive Learning", arXiv:2003.04297, whose
+strengths are without SimCLR's stronger colours; parameters as torchvision's transforms have them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+from bench.train.colours import hsv_of_rgb, rgb_of_hsv
+
+#: Area of a crop as a share of the image's, and its width over its height.
+AREA, RATIO = (0.2, 1.0), (3 / 4, 4 / 3)
+#: Shares of views whose colours change, that are grey, blurred, and flipped.
+JITTERED, GREY, BLURRED, FLIPPED = 0.8, 0.2, 0.5, 0.5
+#: Largest change of brightness, contrast and saturation, and of the hue as a share of a circle.
+CHANGE, HUE = 0.4, 0.1
+#: Standard deviation of the blur, in pixels.
+SIGMA = (0.1, 2.0)
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def random_views(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return a random view of each image.
+
+    Parameters
+    ----------
+    pixels : Tensor, shape (b, 3, s, s), uint8
+    generator : torch.Generator
+        On the host.
+
+    Returns
+    -------
+    Tensor, shape (b, 3, s, s), float32 in [0, 255]
+    """
+    drawn = torch.rand(16, len(pixels), generator=generator).to(pixels.device)
+    order = torch.rand(len(pixels), 4, generator=generator).argsort(1).to(pixels.device)
+    views = cropped(pixels.float(), *drawn[:5])
+    views = jittered_colours(views, order, drawn[5:9], drawn[9] < JITTERED)
+    views = torch.where(_each(drawn[10] < GREY), grey(views).expand_as(views), views)
+    sigma = SIGMA[0] + (SIGMA[1] - SIGMA[0]) * drawn[11]
+    return torch.where(_each(drawn[12] < BLURRED), blurred(views, sigma), views)
+
+
+def cropped(
+    images: torch.Tensor,
+    area: torch.Tensor,
+    ratio: torch.Tensor,
+    down: torch.Tensor,
+    right: torch.Tensor,
+    flip: torch.Tensor,
+) -> torch.Tensor:
+    """Return crops of images (b, c, s, s), resized to their side, some of them flipped.
+
+    Parameters
+    ----------
+    area, ratio, down, right, flip : Tensor, shape (b,), in [0, 1)
+        What decides on size, shape and place of the crop, and whether it is flipped.
+    """
+    share = AREA[0] + (AREA[1] - AREA[0]) * area
+    low, high = (math.log(each) for each in RATIO)
+    shape = torch.exp(low + (high - low) * ratio)
+    width, height = ((share * shape).sqrt().clamp(max=1), (share / shape).sqrt().clamp(max=1))
+    across = torch.where(flip < FLIPPED, -width, width)
+    zero = torch.zeros_like(width)
+    # In coordinates from -1 to 1, where a crop of share w can have its middle within ±(1 - w).
+    first = torch.stack([across, zero, (1 - width) * (2 * right - 1)], 1)
+    second = torch.stack([zero, height, (1 - height) * (2 * down - 1)], 1)
+    grid = F.affine_grid(torch.stack([first, second], 1), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def jittered_colours(
+    images: torch.Tensor, order: torch.Tensor, drawn: torch.Tensor, which: torch.Tensor
+) -> torch.Tensor:
+    """Return images (b, 3, s, s) in [0, 255] with brightness, contrast, saturation and hue changed.
+
+    Parameters
+    ----------
+    order : Tensor, shape (b, 4), int64
+        In which order, image by image.
+    drawn : Tensor, shape (4, b), in [0, 1)
+        By how much each; 0.5 changes nothing.
+    which : Tensor, shape (b,), bool
+        Which images.
+    """
+    changes = (_brighter, _contrasted, _saturated, _recoloured)
+    out = images
+    for turn in range(len(changes)):
+        for at, change in enumerate(changes):
+            mine = _each((order[:, turn] == at) & which)
+            if bool(mine.any()):
+                out = torch.where(mine, change(out, 2 * drawn[at] - 1).clamp(0, 255), out)
+    return out
+
+
+def _brighter(x: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    return x * _each(1 + CHANGE * by)
+
+
+def _contrasted(x: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    middle = grey(x).mean((1, 2, 3), keepdim=True)
+    return middle + (x - middle) * _each(1 + CHANGE * by)
+
+
+def _saturated(x: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    middle = grey(x)
+    return middle + (x - middle) * _each(1 + CHANGE * by)
+
+
+def _recoloured(x: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    hue, saturation, value = hsv_of_rgb(x / 255)
+    return 255 * rgb_of_hsv(hue + HUE * by.view(-1, 1, 1), saturation, value)
+
+
+def grey(images: torch.Tensor) -> torch.Tensor:
+    """Return the luma (b, 1, h, w) of images (b, 3, h, w)."""
+    return (images * torch.tensor(_LUMA, device=images.device).view(3, 1, 1)).sum(1, keepdim=True)
+
+
+def blurred(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Smooth images (b, c, s, s), each with a Gaussian of its own sigma (b,), in pixels."""
+    line = torch.arange(images.shape[-1], device=images.device, dtype=images.dtype)
+    weights = torch.exp(-(line - line[:, None]).square() / (2 * sigma.view(-1, 1, 1).square()))
+    kernel = (weights / weights.sum(2, keepdim=True))[:, None]
+    return kernel @ images @ kernel.mT
+
+
+def _each(values: torch.Tensor) -> torch.Tensor:
+    return values.view(-1, 1, 1, 1)
