@@ -26,8 +26,8 @@ from bench.suite.resolve import ResolvedMethod
 
 #: Backbones that a trial gives to a method that takes one, the cheapest first: not all have maps.
 BACKBONES = ("pixels[size=8]", "lite0[resize=64,crop=64]")
-#: Fits over which memory is watched, after as many; and bytes a fit from which it counts as growing: libraries
-#: renew some 6,000 of their own, the training features are 30,000.
+#: Fits over which memory is watched, after as many; and bytes a fit from which it counts as growing:
+#: libraries renew some 6,000 of their own, the training features are 30,000.
 FITS, GROWTH = 4, 8192
 #: Below this AUROC, on images that any method tells apart, its scores point the wrong way.
 FLIPPED = 0.3
