@@ -20,16 +20,14 @@ from bench.data.images import Images
 from bench.data.source import Source
 from bench.data.task import Task
 from bench.features.presets import DEFAULT
-from bench.metrics.maps import fitted
+from bench.metrics.maps import WHOLE, fitted
 from bench.metrics.pixel import CodeHistogram, pixel_metrics, regions_of
 from bench.report.evaluation import Evaluation
+from bench.run.spool import to_half
 from bench.suite.registry import Registry
 from bench.suite.resolve import ResolvedMethod, base_parameter, resolve
 from bench.train.detector import Detector
-from bench.train.method import Method, returned_scores
-
-#: float16, in which maps are counted, holds numbers of this size with three digits.
-SCALE = 1000.0
+from bench.train.method import Covers, Method, returned_scores
 
 
 def evaluate(
@@ -215,18 +213,21 @@ def _run(
     begun = time.perf_counter()
     method.fit(given.train)
     between = time.perf_counter()
-    parts = list(returned_scores(method.score(given.test)).each_part(len(given.test)))
+    returned = returned_scores(method.score(given.test))
+    parts = list(returned.each_part(len(given.test)))
     ended = time.perf_counter()
     scores = np.concatenate([np.empty(0), *(each for each, _ in parts)])
-    return scores, {"fit": between - begun, "score": ended - between}, _pixel_metrics(parts, given)
+    seconds = {"fit": between - begun, "score": ended - between}
+    return scores, seconds, _pixel_metrics(parts, returned.covers or WHOLE, given)
 
 
-def _pixel_metrics(parts: Sequence[tuple[Any, Any]], given: _Given) -> dict[str, float]:
-    maps = [each for _, held in parts if held is not None for each in held]
-    if given.masks is None or len(maps) != len(given.masks):
+def _pixel_metrics(parts: Sequence[tuple[Any, Any]], covers: Covers, given: _Given) -> dict[str, float]:
+    """Return what maps are worth, counted as those of a suite's cells are (`bench.run.mapmetrics`)."""
+    held = [maps for _, maps in parts if maps is not None]
+    if given.masks is None or sum(map(len, held)) != len(given.masks):
         return {}
-    most = max((float(np.abs(each[np.isfinite(each)]).max(initial=0.0)) for each in maps), default=0.0) or 1.0
+    halves, _, _ = to_half(np.concatenate(held))
     found = CodeHistogram()
-    for scores, mask in zip(maps, given.masks, strict=True):
-        found += CodeHistogram.of_image(fitted(scores / most * SCALE, mask.shape), regions_of(mask))
+    for scores, mask in zip(halves, given.masks, strict=True):
+        found += CodeHistogram.of_image(fitted(scores, mask.shape, covers), regions_of(mask))
     return pixel_metrics(found)

@@ -142,6 +142,26 @@ def test_masks_give_pixel_metrics() -> None:
     assert "pixel_auroc" not in evaluate(Sums(), TRAIN, TEST, LABELS).metrics
 
 
+class Cropped(Brightness):
+    """Sees the middle of each image alone, and says so."""
+
+    def score(self, test: Images) -> Scores:
+        given = super().score(test)
+        assert given.maps is not None
+        return Scores(given.image, given.maps[:, 2:6, 2:6] * 1e6, covers=(0.25, 0.25, 0.5, 0.5))
+
+
+def test_maps_of_a_part_are_laid_over_that_part() -> None:
+    masks = [np.zeros((8, 8), int) for _ in IMAGES]
+    images = np.full((16, 8, 8, 3), 50, np.uint8)
+    for at in range(8, 16):
+        masks[at][2:4, 4:6] = 1
+        images[at][masks[at] == 1] = 250
+    found = evaluate(Cropped(), GOOD[:16], images, OF_IMAGES, masks=masks)
+    assert found.metrics["pixel_auroc"] == 1
+    assert found.metrics["aupro"] == 1
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
