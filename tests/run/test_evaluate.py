@@ -155,7 +155,7 @@ def test_maps_of_a_part_are_laid_over_that_part() -> None:
     masks = [np.zeros((8, 8), int) for _ in IMAGES]
     images = np.full((16, 8, 8, 3), 50, np.uint8)
     for at in range(8, 16):
-        masks[at][2:4, 4:6] = 1
+        masks[at][3:5, 4:5] = 1
         images[at][masks[at] == 1] = 250
     found = evaluate(Cropped(), GOOD[:16], images, OF_IMAGES, masks=masks)
     assert found.metrics["pixel_auroc"] == 1
