@@ -21,7 +21,7 @@ from bench.data.images import Images
 from bench.features.device import deterministic, seed_everything
 from bench.metrics.image import auroc
 from bench.run.contain.containment import Containment
-from bench.run.trial import TEST, TRAIN, Problem, Trial, good, test_set
+from bench.run.trial import TEST, TRAIN, Problem, Trial, good, to_be_scored
 from bench.suite.resolve import ResolvedMethod
 
 #: Backbones that a trial gives to a method that takes one, the cheapest first: not all have maps.
@@ -80,7 +80,7 @@ def _begins(tried: Trial) -> Problem | None:
             method, begun = tried.made(), time.perf_counter()
             method.fit(tried.images(good(TRAIN)))
             between = time.perf_counter()
-            tried.scored(method, test_set()[0])
+            tried.scored(method, to_be_scored()[0])
             tried.seconds = {"fit": between - begun, "score": time.perf_counter() - between}
             return None
         except (BackboneError, DataError) as unusable:  # pixels have no maps and are no network
@@ -96,7 +96,7 @@ Found = Iterator[tuple[str, str]]
 
 def finite(tried: Trial) -> Found:
     """Scores are finite on ordinary, two, equal and grey images."""
-    train, (test, _) = good(TRAIN), test_set()
+    train, (test, _) = good(TRAIN), to_be_scored()
     grey = np.repeat(train.mean(3, keepdims=True).astype(np.uint8), 3, axis=3)
     sets = {"ordinary": train, "two": train[:2], "equal": np.repeat(train[:1], TRAIN, 0), "grey": grey}
     for what, given in sets.items():
@@ -111,7 +111,7 @@ def finite(tried: Trial) -> Found:
 
 def direction(tried: Trial) -> Found:
     """Higher is more anomalous."""
-    test, labels = test_set()
+    test, labels = to_be_scored()
     value = auroc(labels, tried.scores(test))
     if value < FLIPPED and tried.method.setting != "control":
         yield (
@@ -125,7 +125,7 @@ def direction(tried: Trial) -> Found:
 
 def determinism(tried: Trial) -> Found:
     """Equal seeds give equal bits, and `stochastic` says whether others do not."""
-    test, _ = test_set()
+    test, _ = to_be_scored()
     first, again, other = (tried.scores(test, seed=seed) for seed in (1, 1, 2))
     if first.tobytes() != again.tobytes():
         yield (
@@ -168,7 +168,7 @@ def company(tried: Trial) -> Found:
     """A score depends on its image alone, not on which others are scored with it or in which order."""
     if tried.method.setting == "control":
         return
-    test, _ = test_set()
+    test, _ = to_be_scored()
     method = tried.made()
     method.fit(tried.images(good(TRAIN)))
     together = tried.scored(method, test)
@@ -246,7 +246,7 @@ def memory(tried: Trial) -> Found:
 
 def _fit_and_forget(tried: Trial) -> None:
     tried.sources.clear()
-    tried.scores(test_set()[0])
+    tried.scores(to_be_scored()[0])
     tried.sources.clear()
     gc.collect()
 
@@ -276,7 +276,7 @@ def _tensor_bytes() -> int:
 
 def refit(tried: Trial) -> Found:
     """Fitting the same object again is as fitting a new one."""
-    test, _ = test_set()
+    test, _ = to_be_scored()
     method = tried.made()
     method.fit(tried.images(good(TRAIN, seed=5)))
     seed_everything(0)

@@ -124,7 +124,7 @@ def good(n: int, seed: int = 0) -> NDArray[np.uint8]:
     return images
 
 
-def test_set() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def to_be_scored() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return images of which every second has a bright square, and their labels."""
     images, labels = good(TEST, seed=1), np.arange(TEST) % 2
     for at in np.flatnonzero(labels):
