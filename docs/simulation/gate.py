@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
+from scipy.stats import norm, rankdata
 
 from bench.core.archive import Archive
 from bench.core.cell import Record
@@ -165,7 +166,8 @@ def _planted(
     records = [cell.record for _, _, cell in held if cell.record is not None]
     labels = [archive.truth(record).labels for record in records]
     scores = [np.asarray(archive.scores(record), np.float64) for record in records]
-    scores = [each / each.std() for each in scores]
+    # Normal scores have the same AUROC, and no tail beside which the others are as small as rounding.
+    scores = [norm.ppf((rankdata(each) - 0.5) / len(each)) for each in scores]
     scores = [each + ROUNDING * rng.normal(size=each.shape) for each in scores]
     harm = [
         rng.normal(size=each.shape) if change.noisier else -1.0 * of
