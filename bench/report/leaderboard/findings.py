@@ -40,7 +40,13 @@ def findings(evidence: Evidence) -> list[str]:
     if len(board.rates) < 2:
         return []
     pairs = wrapped_pairs(board)
-    said = [*_bests(evidence), *_breaks(evidence), *_purifying(evidence, pairs), *_premium_said(board)]
+    said = [
+        *_bests(evidence),
+        *_breaks(evidence),
+        *_bare_or_purified(evidence, pairs),
+        *_purifying(evidence, pairs),
+        *_premium_said(board),
+    ]
     return blocks([f"- {each}" for each in said], _price_table(evidence, pairs), premium_table(board))
 
 
@@ -126,6 +132,30 @@ def _differences(compared: Comparison, pair: WrappedPair) -> tuple[float, float,
         return None
     at = compared.rows.index(pair.wrapper), compared.rows.index(pair.base)
     return float(compared.difference[at]), float(compared.low[at]), float(compared.high[at])
+
+
+def _bare_or_purified(evidence: Evidence, pairs: Sequence[WrappedPair]) -> list[str]:
+    """Return whether the best method of the dirtiest sets is a bare one, or one inside a purifier."""
+    rate = max(evidence.board.rates)
+    compared = evidence.overall(rate)
+    if compared is None:
+        return []
+    means = dict(zip(compared.rows, compared.mean.tolist(), strict=True))
+    bare = {pair.base for pair in pairs} & set(means)
+    purified = {pair.wrapper for pair in pairs} & set(means)
+    if not bare or not purified:
+        return []
+    pair = WrappedPair(max(purified, key=lambda row: means[row]), max(bare, key=lambda row: means[row]))
+    found = _differences(compared, pair)
+    if found is None:
+        return []
+    label, reach = evidence.board.label, ""
+    if not np.isnan(found[1]):
+        reach = f" ({signed_points(found[1])} to {signed_points(found[2])})"
+    return [
+        f"At {percent(rate)}, the best inside a purifier, `{label(pair.wrapper)}`, differs from the best without "
+        f"one, `{label(pair.base)}`, by {signed_points(found[0])} points{reach}; these averages chose both."
+    ]
 
 
 def _purifying(evidence: Evidence, pairs: Sequence[WrappedPair]) -> list[str]:

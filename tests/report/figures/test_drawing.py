@@ -286,6 +286,15 @@ def test_names_of_data_sets_stand_below_the_middle_of_their_tasks() -> None:
     assert middles == {"x": 1.5, "y": 3.5}
 
 
+@pytest.mark.parametrize("rates", [(0.0, 0.02, 0.05, 0.1, 0.2, 0.4), (0.0, 0.001, 0.3, 0.399, 0.4)])
+def test_rates_close_to_one_another_keep_their_labels_apart(rates: tuple[float, ...]) -> None:
+    figure = figure_of(contamination_curves(board_of(["a"], {"x": ["0"], "y": ["0"]}, rates=rates)))
+    for ax in figure.axes[:3]:
+        ends = [text.get_window_extent() for text in ax.get_xticklabels() if text.get_text()]
+        assert len(ends) >= 3
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(ends))
+
+
 @pytest.mark.parametrize("datasets", [1, 2, 3, 4, 6])
 def test_panels_are_of_about_the_same_size(datasets: int) -> None:
     data = contamination_curves(

@@ -15,6 +15,8 @@ from bench.report.figures.draw import canvas
 from bench.report.figures.training import TrainingCourses, TrainingPanel
 from bench.report.numbers import percent
 
+#: So many labels of rates stand side by side in a panel.
+NARROWEST = 9
 #: A dotted line, whatever the method's own.
 DOTTED = (0, (1.2, 1.4))
 
@@ -49,10 +51,8 @@ def _panel(ax: Axes, panel: ContaminationPanel, rates: tuple[float, ...]) -> Non
         if curve.method.style is not None:
             _curve(ax, curve, x)
     ax.set_title(panel.title)
-    ax.set_xticks(x, [percent(rate) for rate in rates])
-    if len(rates) > 6:
-        ax.tick_params(axis="x", labelrotation=45)
     span = max(rates) - min(rates)
+    ax.set_xticks(x, _labels(rates, span / NARROWEST))
     ax.set_xlim(100 * (min(rates) - 0.04 * span), 100 * (max(rates) + 0.04 * span))
     low, high = ax.get_ylim()
     # Differences below a point are not blown up to fill the panel.
@@ -60,6 +60,16 @@ def _panel(ax: Axes, panel: ContaminationPanel, rates: tuple[float, ...]) -> Non
         middle = (low + high) / 2
         ax.set_ylim(middle - 2, middle + 2)
     ax.set_ylim(top=min(ax.get_ylim()[1], 100.8))
+
+
+def _labels(rates: Sequence[float], gap: float) -> list[str]:
+    """Return the labels of ascending rates; none where one would run into its neighbour or the last."""
+    said = [rates[0]]
+    for rate in rates[1:-1]:
+        if rate - said[-1] >= gap and rates[-1] - rate >= gap:
+            said.append(rate)
+    said.append(rates[-1])
+    return [percent(rate) if rate in said else "" for rate in rates]
 
 
 def _curve(ax: Axes, curve: Curve, x: list[float]) -> None:
