@@ -61,8 +61,7 @@ def exact(
 
 
 def _by_numpy(queries: torch.Tensor, bank: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    apart = bank.numpy()[rows.numpy()].astype(np.float64)
-    apart -= queries.numpy()[:, None]
+    apart = np.subtract(bank.numpy()[rows.numpy()], queries.numpy()[:, None], dtype=np.float64)
     return torch.from_numpy(np.einsum("ncd,ncd->nc", apart, apart))
 
 

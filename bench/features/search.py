@@ -60,9 +60,7 @@ class Search:
         # The bound of the product, the same for the norms, and room for centring and the last additions.
         self.slack = 2 * (d + 16) * _UNIT
         self.lengths = lengths(bank, budget // 8) if cosine else None
-        self.centre = torch.zeros(d, dtype=torch.float32, device=bank.device)
-        if not cosine and m:
-            self.centre = bank.mean(0).float()  # any point will do: it only makes the bounds tighter
+        self.centre = None if cosine or not m else _worth_subtracting(bank)
         # Shares of the budget: a block of the bank 1/4, queries 1/8, bounds 1/4; the rest for differences.
         self.bank_chunk = max(k + 8, min(m, budget // 4 // (4 * d + 4)))
         self.query_chunk = max(
@@ -81,15 +79,20 @@ class Search:
         stream = self._bounds(centred, excluded)
         # One block can be used twice; several would take too much memory and are computed again.
         blocks = list(stream) if self.kept is not None else None
-        bounds, candidates = self._lowest(blocks or stream, self.k + 1 + SPARE)
+        bounds, candidates = self._lowest(blocks or stream, self.k + 1 + (0 if blocks else SPARE))
         distances, indices, reach = self._nearest_of(queries, own_lengths, candidates[:, : self.k])
         unproven = torch.nonzero(~(reach < self._beyond(bounds, own, self.k))).flatten()
-        if SPARE and len(unproven) and bounds.shape[1] > self.k + 1:  # often a few more are enough
+        if SPARE and len(unproven) and self.k + 1 < len(self.bank):  # often a few more are enough
+            if blocks:
+                again = [(0, blocks[0][1][unproven])]
+                bounds, candidates = self._lowest(again, self.k + 1 + SPARE)
+            else:
+                bounds, candidates = bounds[unproven], candidates[unproven]
             wide = bounds.shape[1] - 1 if bounds.shape[1] < len(self.bank) else bounds.shape[1]
             part_lengths = None if own_lengths is None else own_lengths[unproven]
-            found = self._nearest_of(queries[unproven], part_lengths, candidates[unproven, :wide])
+            found = self._nearest_of(queries[unproven], part_lengths, candidates[:, :wide])
             distances[unproven], indices[unproven], reach[unproven] = found
-            proven = found[2] < self._beyond(bounds[unproven], own[unproven], wide)
+            proven = found[2] < self._beyond(bounds, own[unproven], wide)
             unproven = unproven[~proven]
         for part in torch.split(unproven, max(1, min(256, self.budget // 4 // (32 * len(self.bank))))):
             some = None if excluded is None else excluded[part]
@@ -119,22 +122,23 @@ class Search:
     def _centred(self, rows: torch.Tensor, row_lengths: torch.Tensor | None) -> torch.Tensor:
         """Return the rows for the matrix product: relative to the bank's mean, or of unit length."""
         if row_lengths is None:
-            return (rows - self.centre).float()
+            return rows.float() if self.centre is None else (rows - self.centre).float()
         wide = torch.promote_types(rows.dtype, torch.float32)
         return (rows / row_lengths.clamp(min=1e-30).to(wide)[:, None]).float()
 
     def _block(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return rows of the bank times -2, and the term that each adds to the lower bound."""
+        """Return rows of the bank for the matrix product, and the term that each adds to the lower bound."""
         row_lengths = None if self.lengths is None else self.lengths[rows]
         block = self._centred(self.bank[rows], row_lengths)
         add = ((1 - self.slack) * _squares(block, row_lengths)).float()
-        return block.mul_(-2), add
+        return block, add
 
     def _bounds(self, centred: torch.Tensor, excluded: torch.Tensor | None) -> Iterator[Block]:
         """Yield lower bounds of the squared distances without the queries' own term, block by block."""
         for start in range(0, len(self.bank), self.bank_chunk):
             block, add = self.kept or self._block(slice(start, start + self.bank_chunk))
-            bounds = self._product(centred, block).add_(add)
+            bounds = self._product(centred, block)
+            torch.add(add, bounds, alpha=-2, out=bounds)
             if excluded is not None:
                 inside = excluded - start
                 there = (inside >= 0) & (inside < len(block))
@@ -219,6 +223,17 @@ def _lowest_of(bounds: torch.Tensor, wanted: int) -> tuple[torch.Tensor, torch.T
     places = torch.cat([places, rest], 1)
     values, at = bounds.gather(1, places).topk(wanted, largest=False)
     return values, places.gather(1, at)
+
+
+def _worth_subtracting(bank: torch.Tensor) -> torch.Tensor | None:
+    """Return the bank's mean where most of the rows' lengths is theirs in common, else None.
+
+    Any point may be subtracted: it only makes the bounds tighter. Of features that are merely not negative
+    it would take a third, and of rows near zero it would make long ones.
+    """
+    mean = bank.mean(0).float()
+    every = _squares(bank, None).sum()
+    return mean if len(bank) * mean.double().square().sum() > 0.75 * every else None
 
 
 def _squares(rows: torch.Tensor, row_lengths: torch.Tensor | None) -> torch.Tensor:
