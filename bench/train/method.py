@@ -267,6 +267,9 @@ class Method(ABC):
     #: Whether it asks for labelled anomalies, of which ``[few_shot]`` in a suite says how many.
     few_shot: ClassVar[bool] = False
 
+    #: Attributes that only `fit` needs, such as its images at another size: they are not saved.
+    training_only: ClassVar[tuple[str, ...]] = ()
+
     device: torch.device
     seed: int = 0
     #: The auxiliary images, by parameter; set by the runner.
