@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json as json_
 from typing import Annotated
 
 import typer
 
-from bench.cli.options import BenchFolders, registry
+from bench.cli.options import BenchFolders, Json, registry
 
 
 def try_(
@@ -15,13 +14,13 @@ def try_(
         str, typer.Argument(metavar="METHOD", help="A method's selector, such as dn2[k=5], or its file.")
     ],
     bench: BenchFolders = [],  # noqa: B006
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Find what is wrong with a method before it costs anything: on small generated images, in seconds.
 
     Exit status: 0 nothing is wrong, 1 something is, 2 it cannot be tried.
     """
-    from bench.cli.console import out
+    from bench.cli.console import hand_json, out
     from bench.run.contract import CHECKS, summary, trial
     from bench.suite.resolve import resolve_given
 
@@ -29,9 +28,8 @@ def try_(
     wrong = {problem.check for problem in problems}
     checks = {name: summary(name) for name in CHECKS} if "scores" not in wrong else {}
     if json:
-        found = [{"check": each.check, "said": each.said, "where": each.where} for each in problems]
-        about = {"schema": 1, "method": method, "problems": found, "seconds": tried.seconds}
-        typer.echo(json_.dumps(about, indent=1))
+        about = {"method": method, "checks": checks, "problems": problems, "seconds": tried.seconds}
+        hand_json("try", {**about, "backbone": tried.backbone})
     else:
         for name, asked in checks.items():
             if name not in wrong:
