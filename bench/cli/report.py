@@ -38,7 +38,9 @@ def report(
     from bench.report.results import Results
 
     archive, plan, records = read_suite(suite, results)
-    found = Results(plan, archive, records, registry=registry(bench))
+    known = registry(bench)
+    known.add_named(suite)
+    found = Results(plan, archive, records, registry=known)
     raise typer.Exit(finish(found, rope=rope / 100, json="report" if json else ""))
 
 

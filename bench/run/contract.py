@@ -11,7 +11,7 @@ import gc
 import inspect
 import time
 import tracemalloc
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from bench.data.images import Images
 from bench.features.device import deterministic, seed_everything
 from bench.metrics.image import auroc
 from bench.run.contain.containment import Containment
-from bench.run.trial import TEST, TRAIN, Problem, Trial, good, to_be_scored
+from bench.run.trial import TEST, TRAIN, Found, Problem, Trial, good, to_be_scored
+from bench.run.trialtraining import device, resume
 from bench.suite.resolve import ResolvedMethod
 
 #: Backbones that a trial gives to a method that takes one, the cheapest first: not all have maps.
@@ -89,9 +90,6 @@ def _begins(tried: Trial) -> Problem | None:
             return Problem("scores", f"{kind_of(failed)}: {said(failed)}", tried.place(failed))
     assert error is not None
     return Problem("scores", said(error), tried.place(error))
-
-
-Found = Iterator[tuple[str, str]]
 
 
 def finite(tried: Trial) -> Found:
@@ -288,7 +286,10 @@ def refit(tried: Trial) -> Found:
 #: By the name that a problem shows.
 CHECKS: dict[str, Callable[[Trial], Found]] = {
     each.__name__: each
-    for each in (finite, direction, determinism, company, reach, surroundings, memory, refit)
+    for each in (
+        *(finite, direction, determinism, company, reach, surroundings, memory, refit),
+        *(resume, device),
+    )
 }
 
 

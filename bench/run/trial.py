@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,6 +21,8 @@ from bench.suite.resolve import ResolvedMethod
 from bench.train.method import Method, returned_scores
 
 Floats = NDArray[np.float64]
+#: What a check yields: what is wrong, and where.
+Found = Iterator[tuple[str, str]]
 
 #: Numbers of images, and their height and width.
 TRAIN, TEST, SIDE = 40, 24, 32
@@ -68,10 +70,10 @@ class Trial:
         self.sources.append(source)  # images hold no source
         return Images.of(source).bind(provider or self.provider())
 
-    def provider(self) -> FeatureProvider:
-        return FeatureProvider(Backbones({}, None), "cpu", cache=None)
+    def provider(self, device: str = "cpu") -> FeatureProvider:
+        return FeatureProvider(Backbones({}, None), device, cache=None)
 
-    def made(self, seed: int = 0) -> Method:
+    def made(self, seed: int = 0, device: str = "cpu") -> Method:
         seed_everything(seed)
         resolved = self.method
         if self.backbone:
@@ -79,7 +81,7 @@ class Trial:
             inner = replace(inner, params={**inner.params, "backbone": self.backbone})
             resolved = inner if resolved.base is None else replace(resolved, base=inner)
         method = resolved.make()
-        method.device, method.seed = torch.device("cpu"), seed
+        method.device, method.seed = torch.device(device), seed
         return method
 
     def scores(
