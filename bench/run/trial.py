@@ -15,6 +15,7 @@ from bench.data.given import PixelSource
 from bench.data.images import Images
 from bench.features.backbone import Backbones
 from bench.features.device import seed_everything
+from bench.features.network import CPU_BATCH
 from bench.features.provider import FeatureProvider
 from bench.run.failure import place_of, returning
 from bench.suite.resolve import ResolvedMethod
@@ -71,7 +72,8 @@ class Trial:
         return Images.of(source).bind(provider or self.provider())
 
     def provider(self, device: str = "cpu") -> FeatureProvider:
-        return FeatureProvider(Backbones({}, None), device, cache=None)
+        # The same batches on any device: a training can make much of a feature's last bits.
+        return FeatureProvider(Backbones({}, None), device, cache=None, batch_size=CPU_BATCH)
 
     def made(self, seed: int = 0, device: str = "cpu") -> Method:
         seed_everything(seed)
