@@ -228,6 +228,12 @@ def load(results: str | Path, suite: str | Path, *, folders: Iterable[str | Path
     ------
     ArchiveError
         The suite was never run into this folder, or its plan cannot be read.
+
+    Examples
+    --------
+    >>> ran = bench.run(datasets="digits[task=3]", methods="random", name="try", results=folder, show=False)
+    >>> bench.load(folder, "try").frame().equals(ran.frame())
+    True
     """
     path = Path(results)
     archive = PackedArchive(path) if is_pack(path) else Archive(path)

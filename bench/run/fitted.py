@@ -62,6 +62,16 @@ class Verdicts:
         An anomaly map (h, w) of each image, at the method's own resolution.
     covers : tuple of float
         The part of the image that a map shows: top, left, height, width, as fractions.
+
+    Examples
+    --------
+    >>> found = bench.Verdicts(("a.png", "b.png"), np.array([0.2, 3.0]), threshold=1.0)
+    >>> found.anomalous
+    array([False,  True])
+    >>> found.frame()
+       image  score  anomalous
+    0  a.png    0.2      False
+    1  b.png    3.0       True
     """
 
     images: tuple[str, ...]
@@ -246,7 +256,7 @@ def fit(
     >>> good = rng.integers(0, 100, (40, 8, 8, 3), dtype=np.uint8)
     >>> model = bench.fit("dn2", good[:30], backbone="pixels[size=8]")
     >>> found = model.score([*good[30:], np.full((8, 8, 3), 200, np.uint8)])
-    >>> bool(found.anomalous[-1]), found.scores.argmax()
+    >>> bool(found.anomalous[-1]), int(found.scores.argmax())
     (True, 10)
     """
     if rule not in RULES:
@@ -281,7 +291,7 @@ def fit(
             "device": provider.device.type,
             "threads": CELL_THREADS,
             "threshold": found,
-            "backbones": {name: _backbone(provider, name) for name in provider.asked},
+            "backbones": {name: _backbone(provider, name) for name in _named(provider, resolved)},
             "versions": {"python": platform.python_version(), **versions()},
             "notes": list(fitted_method.notes),
         },
@@ -394,6 +404,12 @@ def _described(resolved: ResolvedMethod) -> dict[str, Any]:
     if resolved.base is not None:
         found["base"] = _described(resolved.base)
     return found
+
+
+def _named(provider: Recording, resolved: ResolvedMethod) -> list[str]:
+    """Return the backbones that a method was fitted with: its own, and what else it asked for."""
+    own = resolved.innermost.params.get("backbone")
+    return sorted({*provider.asked, *([] if own is None else [str(own)])})
 
 
 def _backbone(provider: Recording, name: str) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def load_method(
         wanted = str(about["device"])
         resolved = _resolved(about["method"], [files] if isinstance(files, str | Path) else list(files))
         provider = _provider(backbones, _device(wanted, device))
-        _check_backbones(about["backbones"], provider)
+        _check_backbones(about["backbones"], provider, resolved)
         tensors = _tensors(folder, about["tensors"])
         method, sources = _restored(about, resolved, provider, tensors)
     except AnobenchError as error:
@@ -214,12 +214,16 @@ def _resolved(about: Any, files: Sequence[str | Path]) -> ResolvedMethod:
             raise AnobenchError(f"{file}: there is no method in it" if there else f"{file}: no such file")
         registry.methods[adapter.name] = adapter
     adapter = _same_code(about, registry)
+    # A default may be a value that cannot be given, such as none.
+    own = {
+        name: value
+        for name, value in about["params"].items()
+        if name not in adapter.parameters or repr(adapter.parameters[name].default) != repr(value)
+    }
     if "base" in about:
         _same_code(about["base"], registry)
         inner = about["base"]["params"].get("backbone")
-        own = dict(about["params"]) | ({} if inner is None else {"backbone": inner})
-    else:
-        own = dict(about["params"])
+        own |= {} if inner is None else {"backbone": inner}
     if base_parameter(adapter) is None and "base" in about:
         raise AnobenchError(f"{JSON} gives {adapter.name} a base, and it takes none")
     return resolve(adapter, own, registry, JSON)
@@ -255,8 +259,11 @@ def _device(fitted_on: str, wanted: str | None) -> str:
     return wanted
 
 
-def _check_backbones(about: Any, provider: Recording) -> None:
+def _check_backbones(about: Any, provider: Recording, resolved: ResolvedMethod) -> None:
     """Refuse backbones that are not those with which the method was fitted."""
+    own = resolved.innermost.params.get("backbone")
+    if own is not None and own not in about:
+        raise AnobenchError(f"{JSON} names the backbone {own!r}, with which it was not fitted")
     for name, known in about.items():
         try:
             here = provider.backbones.get(name)

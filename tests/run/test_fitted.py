@@ -300,7 +300,7 @@ CODE = {"defaults": None, "number": 0, "holds": {}}
         (set_in("state", value=[]), "attributes are no table"),
         (set_in("method", "name", value="nothing"), "which must be given again"),
         (set_in("method", "name", value="dn2"), "with other code"),
-        (set_in("method", "params", "backbone", value="lite1"), "backbone|damaged"),
+        (set_in("method", "params", "backbone", value="lite1"), "names the backbone 'lite1'"),
         (set_in("schema", value=99), "has schema 99"),
         (set_in("networks", value=[{"backbone": "pixels"}]), "cannot be trained|damaged"),
     ],
