@@ -48,6 +48,7 @@ class Trial:
     Attributes
     ----------
     method : ResolvedMethod
+    backbones : Backbones
     backbone : str
         Empty if it takes none.
     seconds : dict of str to float
@@ -57,6 +58,7 @@ class Trial:
     """
 
     method: ResolvedMethod
+    backbones: Backbones = field(default_factory=Backbones)
     backbone: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
@@ -73,7 +75,7 @@ class Trial:
 
     def provider(self, device: str = "cpu") -> FeatureProvider:
         # The same batches on any device: a training can make much of a feature's last bits.
-        return FeatureProvider(Backbones({}, None), device, cache=None, batch_size=CPU_BATCH)
+        return FeatureProvider(self.backbones, device, cache=None, batch_size=CPU_BATCH)
 
     def made(self, seed: int = 0, device: str = "cpu") -> Method:
         seed_everything(seed)

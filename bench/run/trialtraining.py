@@ -19,6 +19,8 @@ from bench.train.method import returned_scores
 
 #: Mini-batches after which a training is stopped.
 STOPPED = 2
+#: Correlation of scores below which they are others, where no line is known that draws on a device.
+ALIKE = 0.5
 
 
 def resume(tried: Trial) -> Found:
@@ -86,10 +88,13 @@ def device(tried: Trial) -> Found:
             handle.remove()
     host = tried.scores(test)
     scale = float(np.ptp(host)) or 1.0
-    if not np.allclose(scores, host, rtol=1e-2, atol=1e-2 * scale):
+    drawn = tried.first(_draws_on_device)
+    # Few images leave some methods at the mercy of a feature's last bits, which are other there.
+    like = np.corrcoef(scores, host)[0, 1] > ALIKE if np.ptp(scores) and np.ptp(host) else not drawn
+    if not np.allclose(scores, host, rtol=1e-2, atol=1e-2 * scale) and (drawn or not like):
         yield (
             "its scores on a GPU are others than on the CPU: draw on the host (bench.generator_for)",
-            tried.first(_draws_on_device) or tried.line_of("fit"),
+            drawn or tried.line_of("fit"),
         )
     if len(seen) > 3 and (waits := float(np.median(np.diff(seen[1:])))) >= 1:
         yield (
