@@ -26,13 +26,12 @@ from bench.data.images import Images
 from bench.data.source import Source
 from bench.features.backbone import Backbones
 from bench.features.device import deterministic, seed_everything, torch_threads
-from bench.features.provider import FeatureProvider
-from bench.features.trainable import Trainable
 from bench.metrics.maps import WHOLE, fitted
 from bench.metrics.threshold import RULES, threshold
 from bench.run.calibrate import fold_of
 from bench.run.environment import versions
 from bench.run.evaluate import named
+from bench.run.modelfolder import Recording, write
 from bench.suite.auxiliary import auxiliary_images
 from bench.suite.registry import Registry
 from bench.suite.resolve import ResolvedMethod
@@ -102,21 +101,6 @@ class Verdicts:
         return pd.DataFrame(columns if self.anomalous is None else columns | {"anomalous": self.anomalous})
 
 
-class Recording(FeatureProvider):
-    """A provider that knows which networks it gave away, and which backbones it was asked for."""
-
-    given: tuple[Trainable, ...] = ()
-
-    def network(self, backbone: str) -> Trainable:
-        net = super().network(backbone)
-        self.given += (net,)
-        return net
-
-    @property
-    def asked(self) -> list[str]:
-        return sorted(self._resolved)
-
-
 @dataclass(slots=True, kw_only=True)
 class FittedMethod:
     """A fitted method, its threshold, and what it was made from; ``bench.fit`` and ``bench.load_method``.
@@ -181,9 +165,7 @@ class FittedMethod:
             The method holds something that cannot be saved (says which attribute), or the folder holds
             something else.
         """
-        from bench.run.savedmethod import write
-
-        write(self, Path(folder))
+        write(self.method, self.resolved, self.provider, self.about, Path(folder))
 
 
 @contextlib.contextmanager
@@ -267,7 +249,7 @@ def fit(
     resolved = named(method, backbone, f"fit {method}", registry)
     if resolved.problem:
         raise AnobenchError(resolved.problem)
-    provider = _provider(backbones, device)
+    provider = provider_for(backbones, device)
     given = Given(train, labelled, auxiliary or {}, provider)
     given.find(resolved, registry)
     digest = fingerprint or given.fingerprint
@@ -351,7 +333,7 @@ class Given:
         return method
 
 
-def _provider(backbones: str | Path | Backbones | None, device: str) -> Recording:
+def provider_for(backbones: str | Path | Backbones | None, device: str) -> Recording:
     import torch
 
     if isinstance(backbones, str | Path):

@@ -2,93 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import bench
-from bench.core.determinism import canonical_json
 from bench.core.errors import AnobenchError, BackboneError, said
-from bench.core.files import write_atomically
 from bench.data.fingerprint import file_sha256
 from bench.features.backbone import Backbones
 from bench.run.environment import versions
-from bench.run.fitted import FittedMethod, Recording, _provider
+from bench.run.fitted import FittedMethod, made, provider_for
+from bench.run.modelfolder import JSON, Recording, modules_of, read, tensors_of_folder
 from bench.suite.adapter import Adapter
 from bench.suite.adapterfile import read_adapter
 from bench.suite.registry import Registry, stock_folder
 from bench.suite.resolve import ResolvedMethod, base_parameter, resolve
 from bench.train.restored import Decoder
-from bench.train.skeleton import Encoder, Networks
 
 log = logging.getLogger(__name__)
-
-#: Schema of model.json.
-SCHEMA = 1
-JSON, TENSORS = "model.json", "tensors.safetensors"
-#: A larger model.json is none.
-MOST_BYTES = 256 * 2**20
-
-
-def write(fitted: FittedMethod, folder: Path) -> None:
-    """Write a fitted method; see `FittedMethod.save`."""
-    from safetensors.torch import save
-
-    inside = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
-    if inside - {JSON, TENSORS} or (folder.exists() and not folder.is_dir()):
-        raise AnobenchError(f"{folder} is there already, and is no saved method; give another folder")
-    resolved, networks = fitted.resolved, Networks(fitted.provider.given)
-    base = resolved.base.make() if resolved.base is not None else None
-    encoder = Encoder(_modules(resolved), networks, base)
-    selector = resolved.selector
-    try:
-        state = encoder.attributes(fitted.method, resolved.make())
-        described = [
-            encoder.network(number, fitted.provider.network(net.backbone.name))
-            if net.first is None
-            else encoder.network(number, _thawed(fitted.provider, net.backbone.name, net.first))
-            for number, net in enumerate(networks.used)
-        ]
-    except AnobenchError as error:
-        raise AnobenchError(f"{selector} cannot be saved: {error}") from None
-    content = save(encoder.tensors)
-    about = {
-        "schema": SCHEMA,
-        "made by": f"anobench {bench.__version__}",
-        **fitted.about,
-        "networks": described,
-        "state": state,
-        "tensors": {"sha256": hashlib.sha256(content).hexdigest(), "number": len(encoder.tensors)},
-    }
-    text = json.dumps({**about, "sha256": _checksum(about)}, indent=1, allow_nan=False) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / TENSORS, content)
-    write_atomically(folder / JSON, text.encode())
-
-
-def _thawed(provider: Recording, backbone: str, first: int) -> Any:
-    net = provider.network(backbone)
-    net.thaw(first)
-    return net
-
-
-def _modules(resolved: ResolvedMethod) -> dict[str, Any]:
-    """Return the modules of a method's own adapters, which its values may name."""
-    found = {}
-    for alias, each in (("method", resolved), ("base", resolved.base)):
-        if each is not None:
-            each.adapter.load()
-            found[alias] = sys.modules[each.adapter.module_name]
-    return found
-
-
-def _checksum(about: dict[str, Any]) -> str:
-    held = {name: value for name, value in about.items() if name != "sha256"}
-    return hashlib.sha256(canonical_json(held).encode()).hexdigest()
 
 
 def load_method(
@@ -133,13 +64,13 @@ def load_method(
     True
     """
     folder = Path(path)
-    about = _read(folder)
+    about = read(folder)
     try:
         wanted = str(about["device"])
         resolved = _resolved(about["method"], [files] if isinstance(files, str | Path) else list(files))
-        provider = _provider(backbones, _device(wanted, device))
+        provider = provider_for(backbones, _device(wanted, device))
         _check_backbones(about["backbones"], provider, resolved)
-        tensors = _tensors(folder, about["tensors"])
+        tensors = tensors_of_folder(folder, about["tensors"])
         method, sources = _restored(about, resolved, provider, tensors)
     except AnobenchError as error:
         raise AnobenchError(f"{folder}: {error}") from None
@@ -151,57 +82,13 @@ def load_method(
 
 
 def _restored(about: Any, resolved: ResolvedMethod, provider: Recording, tensors: Any) -> tuple[Any, Any]:
-    from bench.run.fitted import made
-
     method = made(resolved, provider.device, int(about["seed"]))
     base = getattr(method, "make_base", None)
-    decoder = Decoder(tensors, _modules(resolved), provider, provider.device, base)
+    decoder = Decoder(tensors, modules_of(resolved), provider, provider.device, base)
     for node in about["networks"]:
         decoder.network(node)
     decoder.attributes(method, about["state"])
     return method, decoder.sources
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    """Return what model.json says, if it is whole."""
-    path = folder / JSON
-    if not path.is_file():
-        raise AnobenchError(f"{folder} holds no saved method ({JSON} is missing); see anobench fit")
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError("it is too large")
-        about = json.loads(path.read_bytes())
-        if about["schema"] != SCHEMA:
-            raise AnobenchError(
-                f"{path} has schema {str(about['schema'])[:20]}, and this anobench reads {SCHEMA}; fit again"
-            )
-        whole = _checksum(about) == about["sha256"]
-    except AnobenchError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise AnobenchError(f"{path} is not a saved method: {said(error)}") from None
-    if not whole:
-        raise AnobenchError(f"{path} was edited or damaged: its checksum is of other content; fit again")
-    found: dict[str, Any] = about
-    return found
-
-
-def _tensors(folder: Path, about: Any) -> dict[str, Any]:
-    from safetensors.torch import load
-
-    path = folder / TENSORS
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise AnobenchError(f"{TENSORS} cannot be read ({error.strerror or error})") from None
-    if hashlib.sha256(content).hexdigest() != about["sha256"]:
-        raise AnobenchError(
-            f"{TENSORS} is torn or of another method: its checksum is not the one in {JSON}; copy it again"
-        )
-    try:
-        return dict(load(content))
-    except Exception as error:
-        raise AnobenchError(f"{TENSORS} is damaged: {said(error)}") from None
 
 
 def _resolved(about: Any, files: Sequence[str | Path]) -> ResolvedMethod:

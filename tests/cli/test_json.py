@@ -117,7 +117,8 @@ def test_those_with_two_archives(toy: Path, anobench: Invoke, suite: Any) -> Non
     assert len(found) > 3
     merged = about(anobench("merge", "r", "trial.anobench", "--into", "both", "--json"), "merge")
     assert (merged["copied"], merged["conflicts"]) == (4, [])
-    audited = about(anobench("audit", path, "--bench", toy, "--json"), "audit")
+    contaminated = suite(SUITE + '[contamination]\nrates = [0.1]\nsource = "test"\n', "dirty")
+    audited = about(anobench("audit", contaminated, "--bench", toy, "--json"), "audit")
     assert audited["audits"]
 
 

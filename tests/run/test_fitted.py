@@ -18,7 +18,7 @@ import bench
 from bench import AnobenchError, DataError
 from bench.features.backbone import Backbones, NetworkTable
 from bench.run.fitted import FittedMethod
-from bench.run.savedmethod import JSON, TENSORS, _checksum
+from bench.run.modelfolder import JSON, TENSORS, checksum
 from bench.suite.registry import Registry
 from tests.methods.test_contract import NAMES, OPTIONAL, SMALL
 from tests.pictures import ON_PIXELS, stained, surfaces, tiny
@@ -252,7 +252,7 @@ def edited(folder: Path, change: Change, *, whole: bool = True) -> None:
     """Change model.json; its checksum, too, as whoever means harm would."""
     about = json.loads((folder / JSON).read_text())
     change(about)
-    about["sha256"] = _checksum(about) if whole else about["sha256"]
+    about["sha256"] = checksum(about) if whole else about["sha256"]
     (folder / JSON).write_text(json.dumps(about))
 
 
