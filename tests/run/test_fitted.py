@@ -86,8 +86,8 @@ def test_a_loaded_method_scores_as_the_fitted_one(name: str, tmp_path: Path) -> 
     assert same(loaded.score(TEST), before)
     assert same(made.score(TEST), before), "saving changes nothing"
     assert same(loaded.score(TEST), before), "nor does scoring"
-    alone = loaded.score(TEST[[6]])
-    assert alone.scores == pytest.approx(before.scores[[6]], rel=1e-4)
+    if name != "random":  # which draws its scores in the order of the images
+        assert loaded.score(TEST[[6]]).scores == pytest.approx(before.scores[[6]], rel=1e-4)
     loaded.save(tmp_path / "again")
     assert same(bench.load_method(tmp_path / "again", backbones=tiny()).score(TEST), before)
 
