@@ -119,6 +119,10 @@ from .report.evaluation import compare as compare
 from .report.results import Results as Results
 from .report.results import load as load
 from .run.evaluate import evaluate as evaluate
+from .run.fitted import FittedMethod as FittedMethod
+from .run.fitted import Verdicts as Verdicts
+from .run.fitted import fit as fit
+from .run.savedmethod import load_method as load_method
 from .suite.adapterfile import code_hash as code_hash
 from .suite.suite import Suite as Suite
 from .train.anomalymaps import anomaly_maps as anomaly_maps

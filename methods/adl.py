@@ -117,6 +117,7 @@ class ADL(Method):
 
     stochastic = True
     needs = "network"
+    training_only = ("pictures", "patterns")
     auxiliary_images = {"textures": {"dtd": "dtd/images", "procedural": "", "train": ""}}  # noqa: RUF012
 
     def __init__(

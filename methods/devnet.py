@@ -89,6 +89,7 @@ class DevNet(Method):
     stochastic = True
     few_shot = True
     needs = "network"
+    training_only = ("normal", "anomalous")
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ from bench.cli import (
     doctor,
     export,
     figure,
+    fit,
     listing,
     merge,
     new,
@@ -47,6 +48,8 @@ app.command("list")(listing.list_)
 app.command("report")(report.report)
 app.command("submit-mvtec-ad2")(submission.submit_mvtec_ad2)
 app.command("try")(trial.try_)
+app.command("fit")(fit.fit)
+app.command("score")(fit.score)
 app.command("status")(status.status)
 app.command("export")(export.export)
 app.command("table")(table.table)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json as json_
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import BenchFolders, OutFile, registry
+from bench.cli.options import BenchFolders, Json, OutFile, registry
 from bench.core.errors import AnobenchError
 
 if TYPE_CHECKING:
@@ -64,15 +65,19 @@ def audit(
     form: Annotated[AuditForm, typer.Option("--as", help="How to print it.")] = AuditForm.text,
     bench: BenchFolders = [],  # noqa: B006
     out: OutFile = None,
+    json: Json = False,
 ) -> None:
     """Count what train sets hold: realised rates, test anomalies trained on, repeats, copies, types.
 
     No image is decoded.
     """
-    from bench.cli.console import hand_out
+    from bench.cli.console import hand_json, hand_out
     from bench.report.audits import ABOUT, audit_json, audit_lines
 
     tables = _tables(what, dataset, rate or [], kind.value, images, seed, registry(bench))
+    if json:
+        hand_json("audit", {"audits": json_.loads(audit_json(tables))}, out)
+        return
     if form is AuditForm.json:
         hand_out(audit_json(tables), out)
         return

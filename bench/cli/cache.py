@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from bench.cli.options import App
+from bench.cli.options import App, Json
 
 app = App(help="The feature store: where it is, list, verify, prune.", no_args_is_help=True)
+
+
+def _hand_json(command: str, about: dict[str, Any]) -> None:
+    from bench.cli.console import hand_json
+
+    hand_json(command, about)
 
 
 def _root() -> Path:
@@ -36,19 +42,30 @@ def _ago(moment: float) -> str:
 
 
 @app.command()
-def path() -> None:
+def path(json: Json = False) -> None:
     """Print the folder of the feature store (ANOBENCH_CACHE sets it)."""
+    if json:
+        _hand_json("cache path", {"folder": _root()})
+        return
     typer.echo(str(_root()))
 
 
 @app.command()
-def ls() -> None:
+def ls(json: Json = False) -> None:
     """List what is stored: source, backbone, rows, size, last use; most recently used first."""
     from tabulate import tabulate
 
     from bench.features import leases, upkeep
 
     found = sorted((upkeep.info(folder) for folder in upkeep.key_folders(_root())), key=lambda key: -key.used)
+    limit = upkeep.cache_limit()
+    if json:
+        keys = [
+            {"key": key.folder.name, **key.described, "rows": key.rows, "bytes": key.nbytes, "used": key.used}
+            for key in found
+        ]
+        _hand_json("cache ls", {"folder": _root(), "limit": limit, "keys": keys})
+        return
     if not found:
         typer.echo(f"{_root()} is empty")
         return
@@ -67,13 +84,12 @@ def ls() -> None:
     ]
     headers = ["key", "source", "backbone", "what", "numbers", "rows", "size", "used"]
     typer.echo(tabulate(table, headers=headers, disable_numparse=True))
-    limit = upkeep.cache_limit()
     shown = "no limit" if limit is None else f"limit {_size(limit)}, ANOBENCH_CACHE_LIMIT sets it"
     typer.echo(f"{_size(sum(key.nbytes for key in found))} in {_root()} ({shown})")
 
 
 @app.command()
-def verify() -> None:
+def verify(json: Json = False) -> None:
     """Compare every shard with its checksum; set damaged ones aside; exit status 1 if there are any."""
     from bench.features import upkeep
 
@@ -82,6 +98,9 @@ def verify() -> None:
         bad, good = upkeep.check_key(folder)
         checked += good + len(bad)
         damaged += bad
+    if json:
+        _hand_json("cache verify", {"checked": checked, "damaged": damaged})
+        raise typer.Exit(1 if damaged else 0)
     for message in damaged:
         typer.echo(f"damaged: {message}")
     verdict = "their rows will be computed again" if damaged else "all are intact"
@@ -98,6 +117,7 @@ def prune(
         bool, typer.Option("--all", help="Delete all that no running process uses.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
+    json: Json = False,
 ) -> None:
     """Delete damaged shards, and the least recently used features that no running process uses."""
     from bench.features import upkeep
@@ -109,6 +129,10 @@ def prune(
     gone = [] if limit is None else upkeep.evict(root, limit, dry_run=dry_run)
     freed = scraps + sum(before[folder] for folder in gone)
     left = sum(before.values()) - freed
+    if json:
+        about = {"dry run": dry_run, "keys": [folder.name for folder in gone], "freed": freed, "left": left}
+        _hand_json("cache prune", {**about, "limit": limit})
+        return
     typer.echo(
         f"{'would delete' if dry_run else 'deleted'} {len(gone)} keys, {_size(freed)}; {_size(left)} left"
     )

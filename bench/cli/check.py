@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json as json_
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, ResultsFolder, SuiteRun
+from bench.cli.options import DEFAULT_RESULTS, Json, ResultsFolder, SuiteRun
 
 
 def check(
@@ -27,7 +28,7 @@ def check(
         float, typer.Option("--alpha", min=1e-6, max=0.5, help="How often the gate may be wrong.")
     ] = 0.01,
     means: Annotated[bool, typer.Option("--means", help="Compare means only, not single tasks.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
     markdown: Annotated[
         Path | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown for a pull request.")
     ] = None,
@@ -42,7 +43,7 @@ def check(
     """
     import sys
 
-    from bench.cli.console import err, hand_out
+    from bench.cli.console import err, hand_json, hand_out
     from bench.cli.report import read_suite
     from bench.report.compare import gatetext
     from bench.report.compare.gate import gate
@@ -53,7 +54,10 @@ def check(
     head, baseline = side_of_archive(suite, archive, plan.suite), read_baseline(against, plan.suite)
     found = gate(baseline, head, margin=margin / 100, alpha=alpha, tasks=not means, slower=slower)
     limit = sys.maxsize if every else MOST
-    hand_out(gatetext.gate_json(found) if json else gatetext.gate_text(found, limit=limit) + "\n", None)
+    if json:
+        hand_json("check", json_.loads(gatetext.gate_json(found)))
+    else:
+        hand_out(gatetext.gate_text(found, limit=limit) + "\n", None)
     if markdown is not None:
         hand_out(gatetext.gate_markdown(found, limit=limit), markdown)
     if junit is not None:

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import App, BenchFolders, OutFile, registry
+from bench.cli.options import App, BenchFolders, Json, OutFile, registry
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from bench.data.dataset import Dataset
     from bench.suite.adapter import Adapter
 
@@ -44,30 +42,46 @@ def ls(
     ] = "",
     bench: BenchFolders = [],  # noqa: B006
     file: OutFile = None,
+    json: Json = False,
 ) -> None:
     """List every data set: tasks, where it is or how to get it, licence. Downloads nothing."""
-    from bench.cli.console import output, table
+    from bench.cli.console import hand_json, output, table
 
     out = output(file)
     if name:
-        _card(name, bench, out)
+        title, rows, text = _card(name, bench)
+        if json:
+            about = {"dataset": title, "card": dict(rows), "documentation": text}
+            hand_json("data ls", about, file)
+            return
+        shown = table(title, "what", "")
+        shown.columns[1].overflow = "fold"
+        for row in rows:
+            shown.add_row(*row)
+        out.print(shown)
+        out.print(text, highlight=False, markup=False)
         out.close()
         return
 
-    shown = table("data sets", "name", "tasks", "where", "licence")
-    for adapter in registry(bench).datasets.values():
-        shown.add_row(adapter.name, *_row(adapter))
+    columns = ("name", "tasks", "where", "licence")
+    found = [(each.name, *_row(each)) for each in registry(bench).datasets.values()]
+    if json:
+        hand_json("data ls", {"datasets": [dict(zip(columns, row, strict=True)) for row in found]}, file)
+        return
+
+    shown = table("data sets", *columns)
+    for row in found:
+        shown.add_row(*row)
     # Complete paths and addresses, to be copied from the screen.
     shown.columns[2].overflow = "fold"
     out.print(shown)
     out.close()
 
 
-def _card(name: str, folders: list[Path], out: Console) -> None:
-    """Show all that is known about one data set, and its adapter's docstring."""
+def _card(name: str, folders: list[Path]) -> tuple[str, list[tuple[str, str]], str]:
+    """Return a data set's title, all that is known about it, and its adapter's docstring."""
     import inspect
 
-    from bench.cli.console import table
     from bench.core.selector import parse
     from bench.data.get.card import card
 
@@ -81,12 +95,7 @@ def _card(name: str, folders: list[Path], out: Console) -> None:
     else:
         title, adapter_name, dataset = _open(name, folders)
         kind, rows = type(dataset), card(dataset, adapter_name, title)
-    shown = table(title, "what", "")
-    shown.columns[1].overflow = "fold"
-    for what, text in rows:
-        shown.add_row(what, text)
-    out.print(shown)
-    out.print(inspect.getdoc(inspect.getmodule(kind)) or "", highlight=False, markup=False)
+    return title, [(what, text) for what, text in rows], inspect.getdoc(inspect.getmodule(kind)) or ""
 
 
 def _row(adapter: Adapter) -> tuple[str, str, str]:
@@ -124,12 +133,22 @@ def _mend(name: str, dataset: Dataset) -> str:
 def facts(
     markdown: Annotated[bool, typer.Option("--markdown", help="As the page docs/datasets.md.")] = False,
     bench: BenchFolders = [],  # noqa: B006
+    json: Json = False,
 ) -> None:
     """List the official facts that the data sets rest on, their sources, and what they were held against."""
-    from bench.cli.console import out, table
+    from bench.cli.console import hand_json, out, table
     from bench.data.get.facts import facts_of, facts_page
 
     found = {name: adapter.attributes for name, adapter in registry(bench).datasets.items()}
+    if json:
+        facts = {
+            name: [
+                dict(zip(("fact", "source", "held against"), fact, strict=True)) for fact in facts_of(held)
+            ]
+            for name, held in found.items()
+        }
+        hand_json("data facts", {"datasets": facts})
+        return
     if markdown:
         typer.echo(facts_page(found), nl=False)
         return
@@ -141,20 +160,24 @@ def facts(
 
 
 @app.command("check")
-def check(name: Name, bench: BenchFolders = []) -> None:  # noqa: B006
+def check(name: Name, bench: BenchFolders = [], json: Json = False) -> None:  # noqa: B006
     """Look at every image and mask, and compare counts and fingerprints with the official ones.
 
     Every file is read again, whatever is kept of it from earlier runs.
 
     Exit status 0: nothing differs; 1: something does, one line each; 2: the data is missing.
     """
-    from bench.cli.console import err, out
+    from bench.cli.console import err, hand_json, out
     from bench.data.get.check import check as look
 
     title, adapter_name, dataset = _open(name, bench)
     if place := dataset.place():
         err.print(f"{title}: looking at every image in {place}")
     found = look(dataset, adapter_name)
+    if json:
+        about = {"dataset": title, "tasks": dataset.tasks(), "official": found.official}
+        hand_json("data check", {**about, "facts": found.facts, "notes": found.notes})
+        raise typer.Exit(1 if found.notes else 0)
     for line in (*found.facts, *found.notes):
         out.print(line)
     complete = "complete" if found.official else "complete as far as is known"
@@ -172,13 +195,18 @@ def get(
         bool, typer.Option("--accept-licence", help="You accept the conditions of the data set's licence.")
     ] = False,
     bench: BenchFolders = [],  # noqa: B006
+    json: Json = False,
 ) -> None:
     """Download a data set if its licence allows it; else say where to get it and where to put it."""
-    from bench.cli.console import out
+    from bench.cli.console import hand_json, out
     from bench.data.get.download import obtain
 
     title, _, dataset = _open(name, bench)
     place = obtain(dataset, accept=accept_licence)
+    if json:
+        notes = [] if place is None else list(_open(name, bench)[-1].differences())
+        hand_json("data get", {"dataset": title, "folder": place, "licence": dataset.licence, "notes": notes})
+        return
     if place is None:
         out.print(f"{title}: embedded, there is nothing to get")
         return

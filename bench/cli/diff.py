@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import OutFile
+from bench.cli.options import Json, OutFile
 
 
 class Metric(StrEnum):
@@ -39,13 +39,14 @@ def diff(
     ] = 0.5,
     every: Annotated[bool, typer.Option("--all", help="Show every line.")] = False,
     out: OutFile = None,
+    json: Json = False,
 ) -> None:
     """Say what moved from A to B: each method's mean over its tasks, and each task, over images and seeds.
 
     Exit status: 0 nothing got worse (or too few seeds to tell), 1 something did: significantly, it fails now,
     or it is gone; 3 nothing to compare.
     """
-    from bench.cli.console import err, hand_out
+    from bench.cli.console import err, hand_json, hand_out
     from bench.report.compare.diff import diff as compare
     from bench.report.compare.sides import read_side
     from bench.report.compare.text import MOST, diff_text
@@ -53,7 +54,10 @@ def diff(
     sides = [read_side(given, suite) for given in (before, after)]
     found = compare(*sides, metric=metric.value, alpha=alpha, tolerance=tolerance / 100)
     limit = len(found.changes) + len(found.means) if every else MOST
-    hand_out(diff_text(found, limit=limit).rstrip("\n") + "\n", out)
+    if json:
+        hand_json("diff", {"a": before, "b": after, "exit_status": found.exit_status, "diff": found}, out)
+    else:
+        hand_out(diff_text(found, limit=limit).rstrip("\n") + "\n", out)
     for side in sides:
         for message in side.archive.unreadable if side.archive else ():
             err.print(message, style="yellow", markup=False)

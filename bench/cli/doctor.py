@@ -8,41 +8,60 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.options import BenchFolders, registry
+from bench.cli.options import BenchFolders, Json, registry
 
 
-def doctor(bench: BenchFolders = []) -> None:  # noqa: B006
+def doctor(bench: BenchFolders = [], json: Json = False) -> None:  # noqa: B006
     """Check the installation: versions, devices, adapters, data and weights, and how to get what is missing.
 
     Exit status 1 if an adapter cannot be used or the cache cannot be written.
     """
     # The doctor only looks; it must not start a download.
     os.environ["HF_HUB_OFFLINE"] = "1"
-    _installation()
-    wrong = _folders() + _adapters(bench)
-    _weights()
+    from bench.cli.console import hand_json
+
+    said = _Said(shown=not json)
+    _installation(said)
+    wrong = _folders(said) + _adapters(bench, said)
+    _weights(said)
+    if json:
+        hand_json("doctor", {"wrong": wrong, "sections": said.sections})
     raise typer.Exit(1 if wrong else 0)
 
 
-def _heading(text: str) -> None:
-    from bench.cli.console import out
+class _Said:
+    """What the doctor says, by section; printed at once unless it is wanted as JSON."""
 
-    out.print(f"\n{text}", style="bold")
+    def __init__(self, *, shown: bool) -> None:
+        self.shown, self.sections = shown, dict[str, list[str]]()
+
+    def heading(self, text: str) -> None:
+        from bench.cli.console import out
+
+        self.sections[text] = []
+        if self.shown:
+            out.print(f"\n{text}", style="bold")
+
+    def print(self, text: str) -> None:
+        from bench.cli.console import out
+
+        next(reversed(self.sections.values())).append(text)
+        if self.shown:
+            out.print(text)
 
 
-def _installation() -> None:
+def _installation(out: _Said) -> None:
     import bench as package
-    from bench.cli.console import out
     from bench.run.environment import cpu_name, git_state, versions
 
-    _heading("Installation")
+    out.heading("Installation")
     folder = Path(package.__file__).resolve().parent
     git = git_state(folder)
     checkout = f", commit {git['commit'][:12]}{' (changed)' if git['dirty'] else ''}" if git else ""
     out.print(f"anobench {package.__version__} in {folder}{checkout}")
     out.print(f"Python {platform.python_version()} on {platform.platform()}")
     out.print(", ".join(f"{name} {version}" for name, version in versions().items()))
-    _heading("Devices")
+    out.heading("Devices")
     out.print(f"CPU: {cpu_name()}, {os.cpu_count()} cores")
     import torch
 
@@ -53,12 +72,11 @@ def _installation() -> None:
         out.print("GPU: none that torch can use; runs use the CPU")
 
 
-def _folders() -> int:
-    from bench.cli.console import out
+def _folders(out: _Said) -> int:
     from bench.core.errors import AnobenchError
     from bench.core.files import cache_folder, data_folders, write_atomically
 
-    _heading("Data, weights, cache")
+    out.heading("Data, weights, cache")
     wrong = 0
     try:
         folders = data_folders()
@@ -82,14 +100,13 @@ def _folders() -> int:
     return wrong
 
 
-def _weights() -> None:
+def _weights(out: _Said) -> None:
     """Say of each backbone with a name of its own whether its weights are here, without downloading any."""
-    from bench.cli.console import out
     from bench.features.backbone import Backbones
     from bench.features.presets import PRESETS
     from bench.features.weights import is_here, why_not_had
 
-    _heading("Weights of the built-in backbones")
+    out.heading("Weights of the built-in backbones")
     for name, spec in PRESETS.items():
         backbone = Backbones().get(name)
         source = spec.timm or spec.torchvision
@@ -101,14 +118,13 @@ def _weights() -> None:
             out.print(f"absent {name}: {source}, downloaded when a run needs it")
 
 
-def _adapters(folders: list[Path]) -> int:
-    from bench.cli.console import out
+def _adapters(folders: list[Path], out: _Said) -> int:
     from bench.core.errors import AnobenchError
     from bench.suite.libraries import missing
 
     found = registry(folders)
     wrong = 0
-    _heading("Methods")
+    out.heading("Methods")
     for adapter in found.methods.values():
         try:
             adapter.load()
@@ -118,7 +134,7 @@ def _adapters(folders: list[Path]) -> int:
         except AnobenchError as error:
             wrong += 1
             out.print(f"wrong  {error}")
-    _heading("Data sets")
+    out.heading("Data sets")
     for adapter in found.datasets.values():
         try:
             cls = adapter.load()

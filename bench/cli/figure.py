@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, SuiteRun, registry
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Json, ResultsFolder, SuiteRun, registry
 
 if TYPE_CHECKING:
     from bench.report.figures.common import Choice
@@ -73,12 +73,13 @@ def figure(
     time: _Time = None,
     results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
+    json: Json = False,
 ) -> None:
     """Draw one figure of a suite from its records: runs no method and needs no data.
 
     Prints where it is and what it shows, for those who cannot see it.
     """
-    from bench.cli.console import err, out
+    from bench.cli.console import err, hand_json, out
     from bench.cli.report import read_suite
     from bench.core.files import write_atomically
     from bench.report.board import Board
@@ -107,6 +108,9 @@ def figure(
     write_atomically(path, render(data, the_form.value))
     for message in archive.unreadable:
         err.print(message, style="yellow", markup=False)
+    if json:
+        hand_json("figure", {"suite": plan.suite, "kind": kind, "file": path, "shows": data.description})
+        return
     out.print(f"{path}\n{data.description}", markup=False)
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.options import BenchFolders, OutFile, registry
+from bench.cli.options import BenchFolders, Json, OutFile, registry
 from bench.core.params import in_words
 from bench.suite.adapter import REQUIRED
 
 if TYPE_CHECKING:
     from bench.suite.adapter import Adapter
+    from bench.suite.registry import Registry
 
 
 def list_(
@@ -25,6 +27,7 @@ def list_(
     ] = "*",
     bench: BenchFolders = [],  # noqa: B006
     file: OutFile = None,
+    json: Json = False,
 ) -> None:
     """List methods, data sets and suites with their parameters; imports none of them.
 
@@ -35,6 +38,9 @@ def list_(
     from bench.suite.suite import load_suite
 
     found = registry(bench)
+    if json:
+        _print_json(found, what, pattern, file)
+        return
     shown, out = 0, output(file)
     for kind, adapters in (("methods", found.methods), ("datasets", found.datasets)):
         names = fnmatch.filter(adapters, pattern)
@@ -65,6 +71,37 @@ def list_(
         names = [*found.methods, *found.datasets, *found.suites]
         err.print(f"nothing is called {pattern!r}{did_you_mean(pattern, names)}")
         raise typer.Exit(2)
+
+
+def _print_json(found: Registry, what: str, pattern: str, file: Path | None) -> None:
+    """Print what matches, each with its parameters and where it is; exit with 2 if nothing does."""
+    from bench.cli.console import hand_json
+
+    about: dict[str, list[dict[str, object]]] = {}
+    for kind, adapters in (("methods", found.methods), ("datasets", found.datasets)):
+        if what in ("all", kind):
+            about[kind] = [_described(adapters[name]) for name in fnmatch.filter(adapters, pattern)]
+    if what in ("all", "suites"):
+        names = fnmatch.filter(found.suites, pattern)
+        about["suites"] = [{"name": name, "file": str(found.suites[name])} for name in names]
+    hand_json("list", {**about, "problems": found.problems()}, file)
+    if not any(about.values()):
+        raise typer.Exit(2)
+
+
+def _described(adapter: Adapter) -> dict[str, object]:
+    parameters = {
+        name: {"kind": in_words(p.annotation), "required": p.default is REQUIRED}
+        | ({} if p.default is REQUIRED else {"default": p.default})
+        for name, p in adapter.parameters.items()
+    }
+    about = {"name": adapter.name, "summary": adapter.summary, "file": str(adapter.path)}
+    return {
+        **about,
+        "parameters": parameters,
+        "declares": dict(adapter.attributes),
+        "problem": adapter.problem,
+    }
 
 
 def _documentation(adapter: Adapter) -> str:

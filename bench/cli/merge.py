@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.options import Json
+
 
 def merge(
     sources: Annotated[
@@ -15,6 +17,7 @@ def merge(
     into: Annotated[
         Path, typer.Option("--into", metavar="DIR", help="The results folder that gets all records.")
     ],
+    json: Json = False,
 ) -> None:
     """Join the records, scores, labels and plans of several results folders and packs.
 
@@ -22,11 +25,16 @@ def merge(
 
     Exit status: 0 all readable records are there, 1 some cells conflict.
     """
-    from bench.cli.console import err, out
+    from bench.cli.console import err, hand_json, out
     from bench.core.merge import merge as join
     from bench.report.verify import check
 
     merged = join(sources, into, check=check)
+    if json:
+        about = {"into": into, "copied": merged.copied, "same": merged.same, "recovered": merged.recovered}
+        notes = {"skipped": merged.skipped, "notes": merged.notes}
+        hand_json("merge", {**about, "conflicts": list(map(str, merged.conflicts)), **notes})
+        raise typer.Exit(merged.exit_status)
     for message in (*merged.skipped, *merged.notes):
         err.print(message, style="yellow")
     for conflict in merged.conflicts:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import App
+from bench.cli.options import App, Json
 
 app = App(
     help="Write a working starting point: a method, a data set, or a folder with both and a suite.",
@@ -103,29 +103,41 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits
 
 
 @app.command("method")
-def method(name: Name) -> None:
+def method(name: Name, json: Json = False) -> None:
     """Write methods/NAME.py: a method that works, to be changed."""
-    _written({_file("methods", name): METHOD.format(title=_title(name))})
-    _next(f"anobench try {name}", f"anobench run -d 'digits[task=3]' -m {name} -m random --name {name}")
+    written = _written({_file("methods", name): METHOD.format(title=_title(name))})
+    _next(
+        json,
+        "method",
+        written,
+        f"anobench try {name}",
+        f"anobench run -d 'digits[task=3]' -m {name} -m random --name {name}",
+    )
 
 
 @app.command("dataset")
-def dataset(name: Name) -> None:
+def dataset(name: Name, json: Json = False) -> None:
     """Write datasets/NAME.py: a data set that works, to be changed."""
-    _written({_file("datasets", name): DATASET.format(title=_title(name), name=name)})
-    _next(f"anobench run -d {name} -m dn2 -m random --backbone 'pixels[size=16]' --name {name}")
+    written = _written({_file("datasets", name): DATASET.format(title=_title(name), name=name)})
+    _next(
+        json,
+        "dataset",
+        written,
+        f"anobench run -d {name} -m dn2 -m random --backbone 'pixels[size=16]' --name {name}",
+    )
 
 
 @app.command("bench")
 def bench(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that does not exist, or is empty.")],
+    json: Json = False,
 ) -> None:
     """Write a folder with a method, a data set, a suite, and what to do with them."""
     from bench.core.errors import AnobenchError
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise AnobenchError(f"{folder} exists and is not empty; name another folder")
-    _written(
+    written = _written(
         {
             folder / "methods" / "mine.py": METHOD.format(title="Mine"),
             folder / "datasets" / "squares.py": DATASET.format(title="Squares", name="squares"),
@@ -133,7 +145,7 @@ def bench(
             folder / "README.md": ABOUT,
         }
     )
-    _next(f"cd {folder}", "anobench try mine", "anobench run first")
+    _next(json, "bench", written, f"cd {folder}", "anobench try mine", "anobench run first")
 
 
 def _file(folder: str, name: str) -> Path:
@@ -153,9 +165,8 @@ def _title(name: str) -> str:
     return "".join(word.title() for word in name.split("_"))
 
 
-def _written(files: dict[Path, str]) -> None:
-    """Write files that are not there yet, and say so."""
-    from bench.cli.console import out
+def _written(files: dict[Path, str]) -> list[Path]:
+    """Write files that are not there yet, and return them."""
     from bench.core.errors import AnobenchError
     from bench.core.files import write_atomically
 
@@ -164,12 +175,18 @@ def _written(files: dict[Path, str]) -> None:
             raise AnobenchError(f"{path} exists already; choose another name, or move it away")
     for path, text in files.items():
         write_atomically(path, text.encode())
+    return list(files)
+
+
+def _next(json: bool, what: str, written: list[Path], *commands: str) -> None:
+    """Say what was written, and what to do next."""
+    from bench.cli.console import hand_json, out
+
+    if json:
+        hand_json(f"new {what}", {"files": written, "next": commands})
+        return
+    for path in written:
         out.print(f"{path}")
-
-
-def _next(*commands: str) -> None:
-    from bench.cli.console import out
-
     out.print("\nNext:")
     for command in commands:
         out.print(f"  {command}")

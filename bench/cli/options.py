@@ -88,6 +88,7 @@ BenchFolders = Annotated[
 OutFile = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write here, not to the screen.")
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON: docs/running.md says what is in it.")]
 DEFAULT_RESULTS = Path("results")
 
 

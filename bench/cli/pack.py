@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, ResultsFolder, SuiteRun
+from bench.cli.options import DEFAULT_RESULTS, Json, ResultsFolder, SuiteRun
 
 
 def pack(
@@ -17,6 +17,7 @@ def pack(
         typer.Option("--out", "-o", metavar="FILE", help="By default SUITE.anobench.", show_default=False),
     ] = Path(),
     results: ResultsFolder = DEFAULT_RESULTS,
+    json: Json = False,
 ) -> None:
     """Pack a suite's plan, records, scores and labels into one file: a baseline for check, and for sending.
 
@@ -24,7 +25,7 @@ def pack(
 
     Exit status: 0 all cells are in it, 1 some of them failed, 3 some are missing.
     """
-    from bench.cli.console import err
+    from bench.cli.console import err, hand_json
     from bench.cli.console import out as screen
     from bench.cli.report import read_suite
     from bench.core.pack import ENDING, write_pack
@@ -37,9 +38,14 @@ def pack(
         err.print(message, style="yellow")
     keys = {entry.cell.key for entry in plan.entries}
     failed = sum(record.status == "failed" for record in records.values())
+    missing, status = len(keys) - len(records), 1 if failed else 3 if len(records) < len(keys) else 0
+    if json:
+        about = {"file": path, "bytes": path.stat().st_size, "suite": plan.suite, "cells": len(records)}
+        hand_json("pack", {**about, "failed": failed, "missing": missing})
+        raise typer.Exit(status)
     screen.print(
         f"{path}: {count(len(records), 'cell')} of {plan.suite}, {path.stat().st_size / 1e6:.2f} MB"
         + (f"; {failed} failed" if failed else "")
-        + (f"; {len(keys) - len(records)} missing" if len(records) < len(keys) else "")
+        + (f"; {missing} missing" if missing else "")
     )
-    raise typer.Exit(1 if failed else 3 if len(records) < len(keys) else 0)
+    raise typer.Exit(status)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.cli.options import DEFAULT_RESULTS, OutFile, ResultsFolder
+from bench.cli.options import DEFAULT_RESULTS, Json, OutFile, ResultsFolder
 
 
-def page(results: ResultsFolder = DEFAULT_RESULTS, out: OutFile = None) -> None:
+def page(results: ResultsFolder = DEFAULT_RESULTS, out: OutFile = None, json: Json = False) -> None:
     """Write index.html again from the suites' JSON files in the results folder: one file, no network.
 
     Records, data and adapters are not needed.
@@ -29,4 +29,7 @@ def page(results: ResultsFolder = DEFAULT_RESULTS, out: OutFile = None) -> None:
             f"{path} was not written by anobench and is left alone; move it away, or use --results"
         )
     write_text(path, html)
+    if json:
+        console.hand_json("page", {"file": path, "suites": len(found)})
+        return
     console.out.print(f"page: {path}", markup=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import BenchFolders, OutFile, registry
+from bench.cli.options import BenchFolders, Json, OutFile, registry
 
 
 def published(
@@ -21,11 +21,15 @@ def published(
     ] = "*",
     bench: BenchFolders = [],  # noqa: B006
     out: OutFile = None,
+    json: Json = False,
 ) -> None:
     """Print the published numbers of a method, each with its source, setting, backbone and protocol."""
-    from bench.cli.console import hand_out
+    from bench.cli.console import hand_json, hand_out
     from bench.report.published.read import load_published, named
     from bench.report.published.text import listing
 
     rows = named(load_published(registry(bench).folders), method, dataset=dataset, task=task)
+    if json:
+        hand_json("published", {"numbers": rows}, out)
+        return
     hand_out(f"{listing(rows)}\n\n{len(rows)} numbers; percent unless they count something\n", out)

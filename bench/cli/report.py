@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, SuiteRun, registry, suite_name
+from bench.cli.options import (
+    DEFAULT_RESULTS,
+    BenchFolders,
+    Json,
+    ResultsFolder,
+    SuiteRun,
+    registry,
+    suite_name,
+)
 
 if TYPE_CHECKING:
     from bench.core.archive import Archive
@@ -23,13 +31,17 @@ def report(
     ] = 0.5,
     results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
+    json: Json = False,
 ) -> None:
     """Write a suite's leaderboard, CSV and JSON again, from its records; runs no method and needs no data."""
     from bench.cli.run import finish
     from bench.report.results import Results
 
     archive, plan, records = read_suite(suite, results)
-    raise typer.Exit(finish(Results(plan, archive, records, registry=registry(bench)), rope=rope / 100))
+    known = registry(bench)
+    known.add_named(suite)
+    found = Results(plan, archive, records, registry=known)
+    raise typer.Exit(finish(found, rope=rope / 100, json="report" if json else ""))
 
 
 def read_suite(given: str, results: Path) -> tuple[Archive, Plan, dict[str, Record]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry, suite_name
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Json, ResultsFolder, registry, suite_name
 from bench.core.errors import AnobenchError
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ def run(
     slurm: _Slurm = None,
     cpus: _Cpus = None,
     keep: _Keep = None,
+    json: Json = False,
 ) -> None:
     """Run a suite: every cell that is not in the archive yet; then write its leaderboard.
 
@@ -193,11 +194,11 @@ def run(
             keep_maps=keep == "maps",
         )
     if dry_run:
-        _show_plan(prepared)
+        _show_plan(prepared, json=json)
         return
     why = launch(prepared, options, view=live.view, say=live.say)
     _report_end(why, prepared)
-    raise typer.Exit(finish(prepared.results()))
+    raise typer.Exit(finish(prepared.results(), json="run" if json else "", why=why))
 
 
 def seconds_of(text: str | None) -> float | None:
@@ -240,13 +241,25 @@ def _report_end(why: EndReason, prepared: Prepared) -> None:
         raise typer.Exit(130 if why == "interrupted" else 143)
 
 
-def _show_plan(prepared: Prepared) -> None:
-    from bench.cli.console import duration, out, table
+def _show_plan(prepared: Prepared, *, json: bool = False) -> None:
+    from bench.cli.console import duration, hand_json, out, table
     from bench.run.cost import Costs
 
     plan, archive, records, todo = prepared.plan, prepared.archive, prepared.records, prepared.todo
     keys = {entry.cell.key for entry in plan.entries}
     left = {cell.key for cell in todo}
+    problems = (*plan.problems, *dict.fromkeys(prepared.missing().values()))
+    if json:
+        methods = {
+            row.label: {
+                "cells": len(own := {entry.cell.key for entry in plan.entries if entry.row == at}),
+                "left": len(own & left),
+            }
+            for at, row in enumerate(plan.rows)
+        }
+        about = {"suite": plan.suite, "dry run": True, "cells": len(keys), "left": len(left)}
+        hand_json("run", {**about, "methods": methods, "problems": problems})
+        return
     rows = table(f"{plan.title}: {len(keys)} cells", "method", "cells", "left")
     for at, row in enumerate(plan.rows):
         own = {entry.cell.key for entry in plan.entries if entry.row == at}
@@ -264,16 +277,27 @@ def _show_plan(prepared: Prepared) -> None:
             )
         if unknown:
             out.print(f"{unknown} cells have no past timing.")
-    for problem in (*plan.problems, *dict.fromkeys(prepared.missing().values())):
+    for problem in problems:
         out.print(f"problem: {problem}")
 
 
-def finish(results: Results, *, rope: float = 0.005) -> int:
-    """Write the leaderboard and the tidy CSV, say where they are, and return the exit status."""
-    from bench.cli.console import err, out
+def finish(results: Results, *, rope: float = 0.005, json: str = "", why: str = "") -> int:
+    """Write the leaderboard and the tidy CSV, say where they are, and return the exit status.
+
+    With `json`, the command's name, it is said as JSON; `why` is why a run ended early.
+    """
+    from bench.cli.console import err, hand_json, out
     from bench.core.files import working_directory
 
     outcome = results.write(rope=rope)
+    if json:
+        cells = len(results.cells)
+        failed = sum(record.status == "failed" for record in results.records.values())
+        about = {"suite": results.plan.suite, "ended early": why, "cells": cells, "failed": failed}
+        about |= {"missing": cells - len(results.records), "state": outcome.state}
+        about |= {"leaderboard": outcome.leaderboard, "exit_status": outcome.exit_status}
+        hand_json(json, {**about, "problems": outcome.problems, "hints": outcome.hints})
+        return outcome.exit_status
     out.print(outcome.summary)
     for message in outcome.problems:
         err.print(message, style="yellow")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, BenchFolders, ResultsFolder, registry
+from bench.cli.options import DEFAULT_RESULTS, BenchFolders, Json, ResultsFolder, registry
 from bench.core.errors import AnobenchError
 
 _Suite = Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name or file, with mvtec_ad2.")]
@@ -29,13 +29,14 @@ def submit_mvtec_ad2(
     device: _Device = "cpu",
     results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
+    json: Json = False,
 ) -> None:
     """Fit a method on all eight objects, and write its maps of the private test images for the server.
 
     Needs mvtec_ad2 with its private test sets; writes FOLDER and FOLDER.tar.gz, which is what the server
     takes. Exits with 1 if the upload breaks a rule.
     """
-    from bench.cli.console import err
+    from bench.cli.console import err, hand_json
     from bench.cli.console import out as shown
     from bench.core.files import absolute
     from bench.run.prepare import find_suite
@@ -64,7 +65,11 @@ def submit_mvtec_ad2(
                 f"{', '.join(cells) or 'none'}; its methods are {labels}"
             )
         runner = Setup.of(found, known.folders, device=device).runner()
-        problems = write_submission(runner, {name: cells[name] for name in OBJECTS}, root, shown.print)
+        said = (lambda *_: None) if json else shown.print
+        problems = write_submission(runner, {name: cells[name] for name in OBJECTS}, root, said)
+    if json:
+        hand_json("submit-mvtec-ad2", {"folder": root, "problems": list(problems)})
+        raise typer.Exit(1 if problems else 0)
     for problem in problems:
         err.print(problem, style="yellow")
     if problems:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_RESULTS, OutFile, ResultsFolder, SuiteRun
+from bench.cli.options import DEFAULT_RESULTS, Json, OutFile, ResultsFolder, SuiteRun
 
 if TYPE_CHECKING:
     from bench.report.table import Table
@@ -67,9 +67,10 @@ def table(
     label: _Label = None,
     results: ResultsFolder = DEFAULT_RESULTS,
     out: OutFile = None,
+    json: Json = False,
 ) -> None:
     """Print a paper's table: best bold, second underlined, † not significantly different from the best."""
-    from bench.cli.console import err, hand_out
+    from bench.cli.console import err, hand_json, hand_out
     from bench.cli.report import read_suite
     from bench.report.board import Board
     from bench.report.evidence.evidence import Evidence
@@ -88,10 +89,13 @@ def table(
         decimals=decimals,
         spread=spread,
     )
-    text = _rendered(found.turned() if transpose else found, form, caption, label, spread=spread)
+    found = found.turned() if transpose else found
     for name, why in evidence.why.items():
         err.print(f"ties on {name} are not shown: {why}", style="yellow", markup=False)
-    hand_out(text, out)
+    if json:
+        hand_json("table", {"suite": plan.suite, "table": found, "no ties": dict(evidence.why)}, out)
+        return
+    hand_out(_rendered(found, form, caption, label, spread=spread), out)
 
 
 def _rendered(found: Table, form: Format, caption: str | None, label: str | None, *, spread: bool) -> str:

@@ -24,7 +24,15 @@ def canonical_json(value: Any) -> str:
 
 
 def derive_seed(*names: object, bits: int = 63) -> int:
-    """Return a seed in [0, 2**bits), of at most 63 bits, from the names of what it depends on."""
+    """Return a seed in [0, 2**bits), of at most 63 bits, from the names of what it depends on.
+
+    Examples
+    --------
+    >>> bench.derive_seed("noise", 0) == bench.derive_seed("noise", 0)
+    True
+    >>> bench.derive_seed("noise", 0) == bench.derive_seed("noise", 1)
+    False
+    """
     digest = hashlib.sha256("/".join(map(str, names)).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - bits)
 

@@ -119,7 +119,13 @@ def plain_text(text: str, most: int = 20_000) -> str:
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest allowed name, then the allowed names."""
+    """Return ``"; did you mean 'x'?"`` for the nearest allowed name, then the allowed names.
+
+    Examples
+    --------
+    >>> bench.did_you_mean("dn3", ["dn2", "kde"])
+    "; did you mean 'dn2'? Available: dn2, kde"
+    """
     names = sorted(set(allowed))
     near = nearest(given, names)
     listed = ", ".join(names) if names else "none"

@@ -75,6 +75,12 @@ def file_sha256(path: Path) -> str:
     ------
     DataError
         The file cannot be read.
+
+    Examples
+    --------
+    >>> _ = (folder / "weights.bin").write_bytes(b"abc")
+    >>> bench.file_sha256(folder / "weights.bin")[:8]
+    'ba7816bf'
     """
     resolved = Path(os.path.realpath(path))
     return entries_of(resolved.parent, [resolved.name])[0][1]

@@ -146,6 +146,12 @@ def held_out(files: Iterable[str], seed: int) -> tuple[list[str], list[str]]:
     """Split files 80 % (rounded down) to 20 % into train and test, for data sets without an official split.
 
     The sha256 of ``<seed>/<file>`` decides, so that the split is the same on every platform.
+
+    Examples
+    --------
+    >>> train, test = bench.held_out([f"{number}.png" for number in range(10)], seed=0)
+    >>> len(train), len(test), set(train) & set(test)
+    (8, 2, set())
     """
     ordered = sorted(
         files, key=lambda file: hashlib.sha256(f"{seed}/{file}".encode(errors="replace")).digest()

@@ -84,6 +84,11 @@ def resize(pixels: torch.Tensor, size: tuple[int, int], interpolation: str = "bi
     Returns
     -------
     Tensor, shape (b, 3, *size), uint8
+
+    Examples
+    --------
+    >>> bench.resize(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), (4, 6)).shape
+    torch.Size([1, 3, 4, 6])
     """
     if tuple(pixels.shape[-2:]) == size:
         return pixels
@@ -95,7 +100,13 @@ def resize(pixels: torch.Tensor, size: tuple[int, int], interpolation: str = "bi
 
 
 def resize_plainly(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Resize (b, 3, h, w), uint8, bilinearly without antialiasing, as OpenCV does by default."""
+    """Resize (b, 3, h, w), uint8, bilinearly without antialiasing, as OpenCV does by default.
+
+    Examples
+    --------
+    >>> bench.resize_plainly(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), (4, 6)).shape
+    torch.Size([1, 3, 4, 6])
+    """
     if tuple(pixels.shape[-2:]) == size:
         return pixels
     image = F.interpolate(pixels.float(), size, mode="bilinear", align_corners=False)

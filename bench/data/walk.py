@@ -49,6 +49,12 @@ def subfolders(folder: Path) -> list[Path]:
     ------
     DataError
         It cannot be read.
+
+    Examples
+    --------
+    >>> (folder / "bottle").mkdir()
+    >>> [path.name for path in bench.subfolders(folder)]
+    ['bottle']
     """
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir() and not is_leftover(path.name))
@@ -63,6 +69,14 @@ def list_images(folder: Path, root: Path) -> list[str]:
     ------
     DataError
         A folder in it cannot be read.
+
+    Examples
+    --------
+    >>> for name in ("a/1.png", "a/notes.txt", "b/2.png"):
+    ...     (folder / name).parent.mkdir(exist_ok=True)
+    ...     _ = (folder / name).write_bytes(b"")
+    >>> bench.list_images(folder, folder)
+    ['a/1.png', 'b/2.png']
     """
     if not folder.is_dir():
         return []

@@ -72,6 +72,12 @@ def greedy_coreset(
     ------
     ValueError
         Shapes do not fit, a value is not finite, or `count` is out of range.
+
+    Examples
+    --------
+    >>> rows = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
+    >>> bench.greedy_coreset(rows, 2, first=0).tolist()
+    [0, 3]
     """
     candidates = _candidates(rows, count, first, allowed)
     grid = on_grid(rows)

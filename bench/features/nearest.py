@@ -61,6 +61,12 @@ def nearest(
     ------
     ValueError
         Shapes, devices or `k` do not fit, or a value is NaN, infinite or too large to be squared.
+
+    Examples
+    --------
+    >>> bank = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    >>> bench.nearest(torch.tensor([[0.0, 2.0]]), bank, k=2).distances
+    tensor([[ 4., 13.]])
     """
     excluded = _checked(queries, bank, k, metric, exclude)
     dtype = torch.float64 if queries.dtype == torch.float64 else torch.float32
@@ -97,6 +103,12 @@ def standardise(
     ------
     ValueError
         Unknown mode, not (n, d), or no training features for ``standard``.
+
+    Examples
+    --------
+    >>> scaled = bench.standardise(torch.tensor([[0.0], [2.0]]))
+    >>> scaled(torch.tensor([[3.0]]))
+    tensor([[2.]])
     """
     if mode == "none":
         return lambda features: features

@@ -126,12 +126,24 @@ def layer_names(layers: str) -> list[str]:
 
 
 def as_rows(maps: torch.Tensor) -> torch.Tensor:
-    """Return maps (b, c, h, w) as rows (b · h · w, c), image by image."""
+    """Return maps (b, c, h, w) as rows (b · h · w, c), image by image.
+
+    Examples
+    --------
+    >>> bench.as_rows(torch.zeros(2, 5, 3, 4)).shape
+    torch.Size([24, 5])
+    """
     return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 
 def on_one_grid(maps: Sequence[torch.Tensor], mode: str = "bilinear") -> Maps:
-    """Resize all maps to the grid of the first; ``nearest`` copies, ``bilinear`` aligns no corners."""
+    """Resize all maps to the grid of the first; ``nearest`` copies, ``bilinear`` aligns no corners.
+
+    Examples
+    --------
+    >>> [tuple(maps.shape) for maps in bench.on_one_grid([torch.zeros(1, 2, 8, 8), torch.zeros(1, 3, 4, 4)])]
+    [(1, 2, 8, 8), (1, 3, 8, 8)]
+    """
     grid = maps[0].shape[-2:]
     align = {"align_corners": False} if mode == "bilinear" else {}
     return [m if m.shape[-2:] == grid else F.interpolate(m, grid, mode=mode, **align) for m in maps]
@@ -145,6 +157,11 @@ def concatenated(maps: Maps, neighbourhood: int = 3) -> torch.Tensor:
     maps : list of Tensor, each (b, c, h, w)
     neighbourhood : int
         Side of the square in places, odd; beyond the border are zeros, which count.
+
+    Examples
+    --------
+    >>> bench.concatenated([torch.zeros(1, 2, 8, 8), torch.zeros(1, 3, 4, 4)]).shape
+    torch.Size([1, 5, 8, 8])
     """
     means = [F.avg_pool2d(m, neighbourhood, 1, neighbourhood // 2) for m in maps]
     return torch.cat(on_one_grid(means), 1)
@@ -162,6 +179,11 @@ def pooled(maps: Maps, dimensions: int = 1024, neighbourhood: int = 3) -> torch.
     maps : list of Tensor, each (b, c, h, w)
     dimensions, neighbourhood : int
         As in the paper 1024 and 3; beyond the border are zeros.
+
+    Examples
+    --------
+    >>> bench.pooled([torch.zeros(1, 2, 8, 8), torch.zeros(1, 3, 4, 4)], dimensions=6).shape
+    torch.Size([1, 6, 8, 8])
     """
     vectors = [_pooled_layer(m, dimensions, neighbourhood) for m in maps]
     # Bilinear resizing and pooling act on different axes, so that the smaller grid can be pooled first.
@@ -189,6 +211,11 @@ def random_projection(c: int, dimensions: int, generator: torch.Generator) -> to
 
     Distances among embeddings keep their proportions (Johnson and Lindenstrauss), and with fewer numbers they
     are quicker to compute.
+
+    Examples
+    --------
+    >>> bench.random_projection(100, 8, bench.generator_for(0, "projection")).shape
+    torch.Size([100, 8])
     """
     uniform = torch.rand((c, dimensions), generator=generator) * 2 - 1
     return uniform / math.sqrt(c)

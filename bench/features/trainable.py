@@ -50,6 +50,8 @@ class Trainable:
         The module at whose output each block ends.
     thawed : dict of str to Parameter
         The trained parameters.
+    first : int or None
+        The first block that was thawed.
 
     Raises
     ------
@@ -68,6 +70,7 @@ class Trainable:
         self.module, self.preprocess = self._network.module, self._network.preprocess
         self.blocks = named_blocks(self.module)
         self.thawed: dict[str, nn.Parameter] = {}
+        self.first: int | None = None
         self._boundary = ""
         self._bytes_a_map = 0
         self._front: list[tuple[nn.Module, str, nn.Module]] = []
@@ -122,6 +125,7 @@ class Trainable:
             There is no such block, or the backbone's images are too small for the network.
         """
         order, wanted = [name for name, _ in self.module.named_modules()], self._block(first)
+        self.first = first
         start = order.index(wanted)
         if first > 1:
             self._boundary = self._block(first - 1)

@@ -213,14 +213,14 @@ class Results:
             return ()
 
 
-def load(results: str | Path, suite: str, *, folders: Iterable[str | Path] = ()) -> Results:
+def load(results: str | Path, suite: str | Path, *, folders: Iterable[str | Path] = ()) -> Results:
     """Return the results of a suite's last run from a results folder or a pack: ``bench.load``.
 
     Parameters
     ----------
     results : str or Path
-    suite : str
-        Its name, as in the leaderboard's file.
+    suite : str or Path
+        Its name, as in the leaderboard's file; or the suite's file, for what lies beside it.
     folders : iterable of str or Path
         Bench folders of your own; the working directory is searched too.
 
@@ -228,8 +228,16 @@ def load(results: str | Path, suite: str, *, folders: Iterable[str | Path] = ())
     ------
     ArchiveError
         The suite was never run into this folder, or its plan cannot be read.
+
+    Examples
+    --------
+    >>> ran = bench.run(datasets="digits[task=3]", methods="random", name="try", results=folder, show=False)
+    >>> bench.load(folder, "try").frame().equals(ran.frame())
+    True
     """
     path = Path(results)
     archive = PackedArchive(path) if is_pack(path) else Archive(path)
     registry = Registry([Path(folder) for folder in folders], working_directory())
-    return Results(archive.plan(suite), archive, registry=registry)
+    registry.add_named(str(suite))
+    name = Path(suite).stem if str(suite).endswith(".toml") else str(suite)
+    return Results(archive.plan(name), archive, registry=registry)

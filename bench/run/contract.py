@@ -11,17 +11,19 @@ import gc
 import inspect
 import time
 import tracemalloc
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import torch
 
 from bench.core.errors import AnobenchError, BackboneError, DataError, kind_of, said
 from bench.data.images import Images
+from bench.features.backbone import Backbones
 from bench.features.device import deterministic, seed_everything
 from bench.metrics.image import auroc
 from bench.run.contain.containment import Containment
-from bench.run.trial import TEST, TRAIN, Problem, Trial, good, to_be_scored
+from bench.run.trial import TEST, TRAIN, Found, Problem, Trial, good, to_be_scored
+from bench.run.trialtraining import device, resume
 from bench.suite.resolve import ResolvedMethod
 
 #: Backbones that a trial gives to a method that takes one, the cheapest first: not all have maps.
@@ -33,7 +35,13 @@ FITS, GROWTH = 4, 8192
 FLIPPED = 0.3
 
 
-def trial(method: ResolvedMethod, checks: Collection[str] | None = None) -> tuple[list[Problem], Trial]:
+def trial(
+    method: ResolvedMethod,
+    checks: Collection[str] | None = None,
+    *,
+    backbones: Backbones | None = None,
+    names: Sequence[str] = BACKBONES,
+) -> tuple[list[Problem], Trial]:
     """Return what is wrong with a method, and the trial with its times.
 
     Parameters
@@ -41,6 +49,10 @@ def trial(method: ResolvedMethod, checks: Collection[str] | None = None) -> tupl
     method : ResolvedMethod
     checks : collection of str, optional
         Names of those of `CHECKS` to ask; by default all. One fit and its scores are always asked for.
+    backbones : Backbones, optional
+        Those that can be named; by default the built-in ones.
+    names : sequence of str
+        Backbones to give to a method that takes one: the first with which it works.
 
     Raises
     ------
@@ -50,10 +62,10 @@ def trial(method: ResolvedMethod, checks: Collection[str] | None = None) -> tupl
     deterministic()
     if method.problem:
         raise AnobenchError(method.problem)
-    tried, containment = Trial(method), Containment()
+    tried, containment = Trial(method, backbones or Backbones()), Containment()
     # What a method changes for good it changes when it is first fitted.
     with containment.around(method.adapter.name) as contained:
-        first = _begins(tried)
+        first = _begins(tried, names)
     tried.changes = contained.changes.flags
     if first is not None:
         return [first], tried
@@ -70,11 +82,11 @@ def trial(method: ResolvedMethod, checks: Collection[str] | None = None) -> tupl
     return found, tried
 
 
-def _begins(tried: Trial) -> Problem | None:
+def _begins(tried: Trial, names: Sequence[str]) -> Problem | None:
     """Fit and score once, with the cheapest backbone that the method can use; return what is wrong."""
     takes = "backbone" in tried.method.innermost.params
     error: Exception | None = None
-    for backbone in BACKBONES if takes else ("",):
+    for backbone in names if takes else ("",):
         tried.backbone = backbone
         try:
             method, begun = tried.made(), time.perf_counter()
@@ -89,9 +101,6 @@ def _begins(tried: Trial) -> Problem | None:
             return Problem("scores", f"{kind_of(failed)}: {said(failed)}", tried.place(failed))
     assert error is not None
     return Problem("scores", said(error), tried.place(error))
-
-
-Found = Iterator[tuple[str, str]]
 
 
 def finite(tried: Trial) -> Found:
@@ -288,7 +297,10 @@ def refit(tried: Trial) -> Found:
 #: By the name that a problem shows.
 CHECKS: dict[str, Callable[[Trial], Found]] = {
     each.__name__: each
-    for each in (finite, direction, determinism, company, reach, surroundings, memory, refit)
+    for each in (
+        *(finite, direction, determinism, company, reach, surroundings, memory, refit),
+        *(resume, device),
+    )
 }
 
 

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from bench.core.determinism import cores, derive_seed
 from bench.core.errors import AnobenchError, DataError
 from bench.core.files import working_directory
-from bench.core.selector import parse
 from bench.core.truth import Truth
 from bench.data.given import GivenRows, feature_rows, image_source, is_rows
 from bench.data.images import Images
@@ -24,8 +23,9 @@ from bench.metrics.maps import WHOLE, fitted
 from bench.metrics.pixel import CodeHistogram, pixel_metrics, regions_of
 from bench.report.evaluation import Evaluation
 from bench.run.spool import to_half
+from bench.suite.adapter import Adapter
 from bench.suite.registry import Registry
-from bench.suite.resolve import ResolvedMethod, base_parameter, resolve
+from bench.suite.resolve import ResolvedMethod, base_parameter, resolve_given
 from bench.train.detector import Detector
 from bench.train.method import Covers, Method, returned_scores
 
@@ -114,21 +114,26 @@ def evaluate(
 def _method(detector: Any, backbone: str | None) -> tuple[Method | ResolvedMethod, bool, str]:
     """Return what makes the method, whether a seed counts, and its name."""
     if isinstance(detector, str):
-        registry, selector = Registry((), working_directory()), parse(detector)
-        (adapter,) = registry.match("method", selector, "evaluate")
-        params: dict[str, object] = {"backbone": backbone} if backbone else {}
-        if "backbone" in adapter.parameters or base_parameter(adapter):
-            params = {"backbone": backbone or DEFAULT}
-        params |= selector.params
-        found = resolve(adapter, params, registry, f"evaluate({detector!r})")
+        found = named(detector, backbone, f"evaluate({detector!r})")
         return found, found.stochastic, detector
     if isinstance(detector, Method):
-        named: Any = copy.copy(detector)
-        if backbone is not None or getattr(named, "backbone", "") == "default":
-            named.backbone = backbone or DEFAULT
-        return named, detector.stochastic, type(detector).__name__
+        own: Any = copy.copy(detector)
+        if backbone is not None or getattr(own, "backbone", "") == "default":
+            own.backbone = backbone or DEFAULT
+        return own, detector.stochastic, type(detector).__name__
     made = Detector(detector, backbone or DEFAULT)
     return made, made.random, type(detector).__name__
+
+
+def named(method: str, backbone: str | None, where: str, registry: Registry | None = None) -> ResolvedMethod:
+    """Return the method that a selector or a file names, with a backbone where it takes one."""
+
+    def given(adapter: Adapter, params: dict[str, object]) -> dict[str, object]:
+        takes = "backbone" in adapter.parameters or base_parameter(adapter) is not None
+        # One that takes none says so, if one is given.
+        return ({"backbone": backbone or DEFAULT} if takes or backbone else {}) | params
+
+    return resolve_given(method, registry or Registry((), working_directory()), where, given)
 
 
 class _Given:

@@ -248,8 +248,13 @@ def run(
     Examples
     --------
     >>> import bench
-    >>> results = bench.run(datasets="digits[task=3]", methods=["dn2[backbone=hog]", "random"])
-    >>> results.frame().query("metric == 'auroc'")
+    >>> results = bench.run(datasets="digits[task=3]", methods=["dn2[backbone=hog]"], show=False)
+    >>> results
+    <Results of adhoc: 1 of 1 cells>
+    >>> float(results.frame().query("metric == 'auroc'")["value"].iloc[0]) > 0.9
+    True
+    >>> list(results.scores(results.cells[0]).columns)
+    ['image', 'label', 'score']
     """
     from bench.run import live
 

@@ -1,4 +1,4 @@
-"""A pytest plug-in: ``pytest -p bench.run.plugin --anobench methods`` tries every method in a folder."""
+"""A pytest plug-in: ``pytest --anobench methods`` tries every method in a folder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,19 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("anobench")
     group.addoption("--anobench", metavar="DIR", action="append", default=[], help="Try the methods in it.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect these folders: instead of the default, or beside what else is named."""
+    folders: list[str] = config.getoption("--anobench")
+    if not folders:
+        return
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise pytest.UsageError(f"--anobench {folder}: there is no such folder")
+    named = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
+    known = {Path(each.partition("::")[0]).absolute() for each in named}
+    config.args = [*named, *(folder for folder in folders if Path(folder).absolute() not in known)]
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> MethodFile | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,12 +15,15 @@ from bench.data.given import PixelSource
 from bench.data.images import Images
 from bench.features.backbone import Backbones
 from bench.features.device import seed_everything
+from bench.features.network import CPU_BATCH
 from bench.features.provider import FeatureProvider
 from bench.run.failure import place_of, returning
 from bench.suite.resolve import ResolvedMethod
 from bench.train.method import Method, returned_scores
 
 Floats = NDArray[np.float64]
+#: What a check yields: what is wrong, and where.
+Found = Iterator[tuple[str, str]]
 
 #: Numbers of images, and their height and width.
 TRAIN, TEST, SIDE = 40, 24, 32
@@ -45,6 +48,7 @@ class Trial:
     Attributes
     ----------
     method : ResolvedMethod
+    backbones : Backbones
     backbone : str
         Empty if it takes none.
     seconds : dict of str to float
@@ -54,6 +58,7 @@ class Trial:
     """
 
     method: ResolvedMethod
+    backbones: Backbones = field(default_factory=Backbones)
     backbone: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
@@ -68,10 +73,11 @@ class Trial:
         self.sources.append(source)  # images hold no source
         return Images.of(source).bind(provider or self.provider())
 
-    def provider(self) -> FeatureProvider:
-        return FeatureProvider(Backbones({}, None), "cpu", cache=None)
+    def provider(self, device: str = "cpu") -> FeatureProvider:
+        # The same batches on any device: a training can make much of a feature's last bits.
+        return FeatureProvider(self.backbones, device, cache=None, batch_size=CPU_BATCH)
 
-    def made(self, seed: int = 0) -> Method:
+    def made(self, seed: int = 0, device: str = "cpu") -> Method:
         seed_everything(seed)
         resolved = self.method
         if self.backbone:
@@ -79,7 +85,7 @@ class Trial:
             inner = replace(inner, params={**inner.params, "backbone": self.backbone})
             resolved = inner if resolved.base is None else replace(resolved, base=inner)
         method = resolved.make()
-        method.device, method.seed = torch.device("cpu"), seed
+        method.device, method.seed = torch.device(device), seed
         return method
 
     def scores(

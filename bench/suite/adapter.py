@@ -182,6 +182,12 @@ class Adapter:
             raise SuiteError(f"{where}: {self.name} needs the parameter {name!r}: {self.name}[{name}=...]")
         return values
 
+    @property
+    def module_name(self) -> str:
+        """Under which it is imported: with its code, as a changed file is another module."""
+        which = hashlib.sha256(f"{self.path}\0{self.code}".encode()).hexdigest()[:8]
+        return f"_anobench_{self.kind}_{self.name}_{which}"
+
     def load(self) -> type[Any]:
         """Import the adapter's file and return its class.
 
@@ -192,9 +198,7 @@ class Adapter:
         """
         if self.problem:
             raise AdapterError(self.problem)
-        # The name includes the code: a changed file is another module, as it has another key.
-        which = hashlib.sha256(f"{self.path}\0{self.code}".encode()).hexdigest()[:8]
-        module_name = f"_anobench_{self.kind}_{self.name}_{which}"
+        module_name = self.module_name
         if module_name in sys.modules:
             return self._class_of(sys.modules[module_name])
         spec = importlib.util.spec_from_file_location(module_name, self.path)

@@ -169,9 +169,11 @@ RENAMED = {
 }
 
 
-#: Class attributes that change no score, and so no key: what a method needs, for the scheduler, and what is
-#: known of a data set, for readers.
-DECLARATIONS = frozenset({"needs", "layers_in", "facts", "label", "extra", "paths", "known_empty_masks"})
+#: Class attributes that change no score, and so no key: what a method needs, for the scheduler, what of it is
+#: saved, and what is known of a data set, for readers.
+DECLARATIONS = frozenset(
+    {"needs", "layers_in", "training_only", "facts", "label", "extra", "paths", "known_empty_masks"}
+)
 
 #: Hashes of adapters whose text changed but whose results did not (they accept more folders, say), and the
 #: earlier hash under which their cells stay known. After any other change a text has a hash that is not here,

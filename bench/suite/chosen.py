@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from bench.core.cell import Value
 from bench.core.errors import AdapterError, DataError, SuiteError
 from bench.core.files import data_folders
-from bench.core.selector import format_selector, parse
+from bench.core.selector import Selector, format_selector, parse
 from bench.data.dataset import Dataset
+from bench.data.task import Task
 from bench.data.walk import composed
 from bench.suite.adapter import Adapter
 from bench.suite.names import shown_name, tell_apart
@@ -81,6 +82,32 @@ def chosen_datasets(suite: Suite, registry: Registry, problems: list[str]) -> It
             every = tuple(t for t in found.dataset.tasks() if t in asked)
             opened[name] = replace(found, tasks=every, title=title or found.title)
     yield from opened.values()
+
+
+def one_task(given: str, registry: Registry) -> tuple[Task, str, str]:
+    """Return the one task that a data set's selector names, its name, and a hash of its data.
+
+    Raises
+    ------
+    AnobenchError
+        There is no such data set or task, or there are several.
+    """
+    selector = parse(given)
+    params: dict[str, object] = dict(selector.params)
+    wanted = str(params.pop("task", "*"))
+    (adapter, *_) = registry.match("dataset", Selector(selector.name), given)
+    checked = adapter.check(params, given) if not adapter.problem else {}
+    name = format_selector(adapter.name, _not_default(adapter, checked))
+    found = _open(name, adapter, registry)
+    tasks = _matching_tasks(found.dataset, wanted, given)
+    if len(tasks) != 1:
+        raise SuiteError(
+            f"{given} has {len(tasks)} tasks ({', '.join(tasks[:5])}{', …' if len(tasks) > 5 else ''}); name "
+            f"one: {adapter.name}[task={tasks[0]}]"
+        )
+    with blaming(adapter, name):
+        task = found.dataset.own_task(tasks[0])
+    return task, f"{name}/{tasks[0]}", found.fingerprint
 
 
 def _open(name: str, adapter: Adapter, registry: Registry) -> OpenDataset:

@@ -121,6 +121,16 @@ class Registry:
                 for known in ("methods", "datasets", "suites"):
                     self.__dict__.pop(known, None)
 
+    def add_named(self, suite: str) -> None:
+        """Find what lies beside a suite that is named or given by its file, if that is on this machine."""
+        places = [Path(suite)] if suite.endswith(".toml") else []
+        places += [folder / f"{suite.removesuffix('.toml')}.toml" for folder in self.path_folders]
+        places += [self.suites[suite]] if suite in self.suites else []
+        for path in places:
+            if is_file(path):
+                self.add_suite(path.resolve().parent)
+                return
+
     def _find(self, kind: Kind) -> dict[str, Adapter]:
         found: dict[str, Adapter] = {}
         for folder in self.folders:

@@ -7,13 +7,15 @@ backbone is the cell's. Nothing here imports an adapter before `ResolvedMethod.m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from bench.core.cell import Cell, Value
 from bench.core.errors import AdapterError, AnobenchError, SelectorError, SuiteError
 from bench.core.selector import Selector, format_selector, parse
 from bench.suite.adapter import Adapter
+from bench.suite.adapterfile import read_adapter
 from bench.suite.registry import Registry
 from bench.train.method import Method
 
@@ -198,6 +200,45 @@ def resolve(
     base = _base(adapter, params, registry, where, backbone=given.get("backbone"))
     assert base is not None
     return ResolvedMethod(adapter, params | {parameter: base.selector}, base)
+
+
+def resolve_given(
+    given: str,
+    registry: Registry,
+    where: str,
+    params: Callable[[Adapter, dict[str, object]], Mapping[str, object]] | None = None,
+) -> ResolvedMethod:
+    """Return the method that a user names: by a selector such as ``dn2[k=5]``, or by its file.
+
+    Parameters
+    ----------
+    where : str
+        For error messages.
+    params : callable, optional
+        Takes the adapter and the parameters that the selector gives, and returns those to use.
+
+    Raises
+    ------
+    AnobenchError
+        There is no such method, file or parameter.
+    """
+    own: dict[str, object] = {}
+    if given.endswith(".py"):
+        path = Path(given).absolute()
+        if not path.is_file():
+            raise AdapterError(f"{given}: there is no such file")
+        adapter = read_adapter("method", path)
+        if adapter is None:
+            raise AdapterError(
+                f"{given}: no class in it derives from bench.Method or bench.Wrapper, and none is a detector"
+            )
+    else:
+        selector = parse(given)
+        if selector.is_glob:
+            raise SelectorError(f"{where}: expected one method such as dn2[k=2], not the pattern {given}")
+        (adapter,) = registry.match("method", selector, where)
+        own = dict(selector.params)
+    return resolve(adapter, own if params is None else params(adapter, own), registry, where)
 
 
 def base_parameter(adapter: Adapter) -> str | None:

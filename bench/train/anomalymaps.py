@@ -42,6 +42,11 @@ def anomaly_maps(
     border : {"reflect", "mirror", "constant"}
         What lies beyond the border: the map reflected, its edge repeated (as SciPy) or not (as PyTorch's
         ``reflect``), or zeros.
+
+    Examples
+    --------
+    >>> bench.anomaly_maps(torch.rand(2, 4, 4), (32, 48)).shape
+    torch.Size([2, 32, 48])
     """
     how = (sigma, radius, interpolation, align_corners, border)
     down, across = (
@@ -82,6 +87,11 @@ def mean_of_highest(maps: torch.Tensor, share: float) -> torch.Tensor:
     maps : Tensor, shape (b, h, w) or (b, n)
     share : float
         Above 0 and at most 1.
+
+    Examples
+    --------
+    >>> bench.mean_of_highest(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), 0.5)
+    tensor([3.5000])
     """
     flat = maps.flatten(1)
     return flat.topk(max(1, int(share * flat.shape[1])), 1).values.mean(1)

@@ -132,6 +132,11 @@ def batch_slices(n: int, size: int, *, smallest: int = 1) -> list[slice]:
     """Cut n shuffled rows into batches; a remainder below `smallest` joins the batch before.
 
     Batch normalisation and contrastive losses need batches of at least 2.
+
+    Examples
+    --------
+    >>> bench.batch_slices(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
     starts = list(range(0, n, size))
     if len(starts) > 1 and n - starts[-1] < smallest:

@@ -70,10 +70,11 @@ class Scores:
         Examples
         --------
         >>> def parts():
-        ...     for start in range(0, len(test), 8):
-        ...         maps = self.distance_maps(test[start : start + 8])
+        ...     for start in (0, 2):
+        ...         maps = torch.ones(2, 4, 4) * (start + 1)
         ...         yield maps.amax((1, 2)), maps
-        >>> return Scores.streamed(parts())
+        >>> bench.Scores.streamed(parts()).checked(4)
+        array([1., 1., 3., 3.])
         """
         return cls((), covers=covers, parts=parts)
 
@@ -84,6 +85,11 @@ class Scores:
         ------
         ScoreError
             Wrong shape or number, not real numbers, NaN, or whole numbers beyond float64; says which.
+
+        Examples
+        --------
+        >>> bench.Scores([0.1, 0.9]).checked(2)
+        array([0.1, 0.9])
         """
         if self.parts is not None:
             return np.concatenate([np.empty(0), *(scores for scores, _ in self.each_part(n))])
@@ -242,6 +248,19 @@ class Method(ABC):
     The parameters of ``__init__`` are the method's parameters (``dn2[k=5]``); they are read from the source
     text, so their defaults must be literals. A parameter called ``backbone`` names a frozen network, for
     ``Images.features``. The runner sets `device` and `seed` before it calls `fit`.
+
+    Examples
+    --------
+    >>> class Brightness(bench.Method):
+    ...     def fit(self, train):
+    ...         self.mean = train.features("pixels[size=4]").mean()
+    ...
+    ...     def score(self, test):
+    ...         return bench.Scores((test.features("pixels[size=4]").mean(1) - self.mean).abs())
+    >>> good = np.full((6, 8, 8), 100, np.uint8)
+    >>> test = np.concatenate([good, good + 50])
+    >>> bench.evaluate(Brightness(), good, test, [0] * 6 + [1] * 6).metrics["auroc"]
+    1.0
     """
 
     #: The method's supervision: different settings never rank together. ``control`` is never ranked.
@@ -266,6 +285,9 @@ class Method(ABC):
 
     #: Whether it asks for labelled anomalies, of which ``[few_shot]`` in a suite says how many.
     few_shot: ClassVar[bool] = False
+
+    #: Attributes that only `fit` needs, such as its images at another size: they are not saved.
+    training_only: ClassVar[tuple[str, ...]] = ()
 
     device: torch.device
     seed: int = 0

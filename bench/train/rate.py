@@ -35,6 +35,11 @@ def modified_z(scores: ArrayLike) -> Floats64:
     """Return 0.6745 (score - median) / MAD, shape (n,); 0 throughout where the MAD is 0.
 
     Infinite scores count as the largest or smallest finite one.
+
+    Examples
+    --------
+    >>> bench.modified_z([1.0, 2.0, 3.0, 4.0, 100.0]).round(2).tolist()
+    [-1.35, -0.67, 0.0, 0.67, 65.43]
     """
     values = finite(scores)
     centred = values - np.median(values) if len(values) else values
@@ -61,6 +66,15 @@ def two_gaussians(values: ArrayLike) -> Mixture | None:
     Mixture or None
         None where one component has less than 5 % of the weight, where they lie within half a standard
         deviation of each other, or where there are fewer than 10 different values.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> values = np.concatenate([rng.normal(0, 1, 300), rng.normal(8, 1, 100)])
+    >>> bench.two_gaussians(values) is None
+    False
+    >>> bench.two_gaussians([1.0, 2.0]) is None
+    True
     """
     given = np.asarray(values, np.float64)
     if len(np.unique(given)) < 10:
@@ -125,6 +139,13 @@ def estimated_rate(scores: ArrayLike) -> float:
     -----
     Ours. It knows the scores alone: anomalies that score like normal images are not seen, and a long tail of
     the normal ones is taken for anomalies. ``docs/contamination.md`` has its error on three data sets.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> scores = np.concatenate([rng.normal(0, 1, 900), rng.normal(8, 1, 100)])
+    >>> round(bench.estimated_rate(scores), 2)
+    0.1
     """
     values = finite(scores)
     if len(values) < 2 or np.ptp(values) == 0:

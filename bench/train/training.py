@@ -147,6 +147,12 @@ def generator_for(*names: object) -> torch.Generator:
     """Return a generator for one purpose, such as ``generator_for(seed, "noise", step)``.
 
     It is on the host, so that its numbers are the same on every device.
+
+    Examples
+    --------
+    >>> first, second = (torch.rand(1, generator=bench.generator_for(0, "noise")) for _ in range(2))
+    >>> bool(first == second)
+    True
     """
     return torch.Generator().manual_seed(derive_seed(*names))
 
@@ -160,6 +166,11 @@ def epoch_rows(n: int, batch: int, step: int, seed: int) -> NDArray[np.int64]:
     """Return the rows of a mini-batch: pass after pass over n rows, each in a new order.
 
     The last mini-batch of a pass is the rest.
+
+    Examples
+    --------
+    >>> sorted(int(row) for step in range(3) for row in bench.epoch_rows(5, 2, step, seed=0))
+    [0, 1, 2, 3, 4]
     """
     a_pass = -(-n // batch)
     start = (step % a_pass) * batch
@@ -167,14 +178,26 @@ def epoch_rows(n: int, batch: int, step: int, seed: int) -> NDArray[np.int64]:
 
 
 def endless_rows(n: int, batch: int, step: int, seed: int, name: str) -> NDArray[np.int64]:
-    """Return the rows of a mini-batch that is always full: shuffled passes joined end to end."""
+    """Return the rows of a mini-batch that is always full: shuffled passes joined end to end.
+
+    Examples
+    --------
+    >>> len(bench.endless_rows(5, 4, 1, 0, "epoch"))
+    4
+    """
     places = np.arange(step * batch, (step + 1) * batch)
     passes = {number: _pass(n, number, seed, name) for number in np.unique(places // n).tolist()}
     return np.array([passes[place // n][place % n] for place in places.tolist()], np.int64)
 
 
 def range_test_rates(steps: int = 100, *, lowest: float = 1e-8, highest: float = 1.0) -> list[float]:
-    """Return the rates to train with, one a step, growing exponentially from `lowest` to `highest`."""
+    """Return the rates to train with, one a step, growing exponentially from `lowest` to `highest`.
+
+    Examples
+    --------
+    >>> [round(rate, 3) for rate in bench.range_test_rates(3, lowest=0.01, highest=1.0)]
+    [0.01, 0.215, 1.0]
+    """
     return [lowest] + [lowest * (highest / lowest) ** ((i + 1) / steps) for i in range(1, steps)]
 
 
@@ -191,6 +214,11 @@ def suggested_rate(rates: Sequence[float], losses: Sequence[float]) -> float | N
     -------
     float or None
         None if there are fewer than two usable losses.
+
+    Examples
+    --------
+    >>> bench.suggested_rate([0.1, 0.2], [1.0, 0.5]) is None
+    True
     """
     smoothed, average, best = [], 0.0, math.inf
     for step, loss in enumerate(losses, 1):

@@ -32,6 +32,11 @@ class Purification:
         The scores it filtered by, higher = more anomalous; None if it used none.
     rate : float, optional
         The contamination rate that it estimated, a share of the training images in [0, 1].
+
+    Examples
+    --------
+    >>> bench.Purification(np.array([True, False]), np.array([0.1, 0.9])).checked(2).kept
+    array([ True, False])
     """
 
     kept: NDArray[np.bool_]

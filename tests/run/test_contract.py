@@ -154,6 +154,82 @@ FAULTS = {
 }
 
 
+TRAINED = SOUND.replace("Images, Method, Scores, generator_for", "Images, Method, Scores, Training").replace(
+    MEAN,
+    """        self.mean = torch.nn.Parameter(torch.zeros(features.shape[1], device=self.device))
+        self.scale = torch.nn.Parameter(torch.ones((), device=self.device))
+        optimiser = torch.optim.SGD([self.mean, self.scale], lr=0.1)
+
+        def loss(step: int) -> torch.Tensor:
+            return (self.scale * features - self.mean).square().mean() + (self.scale - 1).square()
+
+        state = {"mean": self.mean, "scale": self.scale}
+        Training(method=self, optimiser=optimiser, state=state, steps=12).run(loss)
+""",
+)
+TRAINED = TRAINED.replace("(features - self.mean)", "(self.scale * features - self.mean)")
+#: The same of a method that trains.
+OF_TRAINING = {
+    "forgets": (
+        'state = {"mean": self.mean, "scale": self.scale}',
+        'state = {"mean": self.mean}',
+        "resume",
+        "Training(state=...)",
+        "Training(method=self",
+    ),
+    "counts its steps": (
+        "            return (self.scale",
+        "            self.done = getattr(self, 'done', 0) + 1\n            return self.done * (self.scale",
+        "resume",
+        "other scores",
+        "Training(method=self",
+    ),
+    "wrong side": (
+        "torch.zeros(features.shape[1], device=self.device)",
+        "torch.zeros(features.shape[1])",
+        "device",
+        "on a GPU: ",
+        "(self.scale * features",
+    ),
+    "numpy": (
+        "        optimiser =",
+        "        self.spread = float(np.std(features.numpy()))\n        optimiser =",
+        "device",
+        "on a GPU: TypeError",
+        "features.numpy()",
+    ),
+    "waits": (
+        "            return (self.scale",
+        "            self.last = self.mean.sum().item()\n            return (self.scale",
+        "device",
+        "makes a GPU wait 1 times",
+        ".item()",
+    ),
+    "draws there": (
+        "torch.zeros(features.shape[1], device=self.device)",
+        "100 * torch.rand(features.shape[1], device=self.device, "
+        "generator=torch.Generator(self.device).manual_seed(self.seed))",
+        "device",
+        "draw on the host",
+        "torch.Generator(self.device)",
+    ),
+}
+
+
+def test_a_sound_method_that_trains_passes(tmp_path: Path) -> None:
+    assert problems(tmp_path, TRAINED, {"resume", "device"}) == []
+
+
+@pytest.mark.parametrize("fault", OF_TRAINING)
+def test_a_fault_of_training_is_named_with_its_line(fault: str, tmp_path: Path) -> None:
+    line, planted, check, said, where = OF_TRAINING[fault]
+    assert line in TRAINED
+    found = problems(tmp_path, TRAINED.replace(line, planted), {check})
+    assert [each[0] for each in found] == [check]
+    assert said in found[0][1], found
+    assert where in found[0][2], found
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_with_its_line(fault: str, tmp_path: Path) -> None:
     line, planted, check, said, where = FAULTS[fault]
@@ -207,4 +283,11 @@ def test_the_command_and_the_plug_in(anobench: Invoke, here: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     ran = subprocess.run(words, capture_output=True, text=True, check=False, cwd=here, env=environment)
     assert "1 failed, 1 passed" in ran.stdout, ran.stdout + ran.stderr
+    alone = [*words[:-1], "--anobench", "nowhere"]
+    ran_alone = subprocess.run(
+        words[:-1], capture_output=True, text=True, check=False, cwd=here, env=environment
+    )
+    assert "1 failed, 1 passed" in ran_alone.stdout, "the option alone says what is collected"
+    nowhere = subprocess.run(alone, capture_output=True, text=True, check=False, cwd=here, env=environment)
+    assert "--anobench nowhere: there is no such folder" in nowhere.stderr
     assert "its scores point the wrong way" in ran.stdout

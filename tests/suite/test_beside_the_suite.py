@@ -53,6 +53,27 @@ def test_images_and_methods_beside_the_suite_are_found_from_anywhere(
     assert [record.status for record in prepared.records.values()] == ["ok"]
 
 
+@pytest.mark.parametrize("given", ["bench/suites/mine.toml", "mine"])
+def test_loaded_results_find_what_lies_beside_their_suite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    import bench as package
+
+    write_mvtec(tmp_path / "bench" / "suites" / "images")
+    (tmp_path / "bench" / "methods").mkdir()
+    (tmp_path / "bench" / "methods" / "trial.py").write_text(METHOD.format(more=""))
+    text = 'datasets = ["folder[path=images]"]\nmethods = ["trial"]\n'
+    file = suite(tmp_path / "bench" / "suites", text)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    package.run(file, results=tmp_path / "results", show=False)
+    monkeypatch.chdir(tmp_path / "bench" if given == "mine" else tmp_path)
+    found = package.load(tmp_path / "results", given)
+    assert "trial" in found.registry.methods
+    assert found.scores(found.cells[0])["image"].str.endswith(".png").all()
+
+
 def test_a_suites_folder_comes_before_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
