@@ -22,7 +22,7 @@ from bench import (
 
 #: Bytes of float64 sums at a time; places beyond that take another pass over the images.
 SUMS_BYTES = 2**29
-#: Places whose matrices are decomposed or solved at a time.
+#: Places whose rows are in float64, or whose matrices are decomposed or solved, at a time.
 _PART = 256
 
 
@@ -109,9 +109,12 @@ class PaDiM(Method):
         total = torch.zeros_like(shift)
         squares = torch.zeros((len(shift), d, d), dtype=torch.float64, device=first.device)
         for maps in self.patches.maps(train):
-            rows = by_place(maps, places).sub_(shift[:, None])
-            total += rows.sum(1)
-            squares.baddbmm_(rows.mT, rows)
+            for at in range(0, len(shift), _PART):
+                some = slice(at, min(at + _PART, len(shift)))
+                rows = by_place(maps, slice(places.start + some.start, places.start + some.stop))
+                rows.sub_(shift[some, None])
+                total[some] += rows.sum(1)
+                squares[some].baddbmm_(rows.mT, rows)
         mean = total / n
         covariance = squares.baddbmm_(mean[:, :, None], mean[:, None], alpha=-n).div_(max(1, n - 1))
         covariance.diagonal(dim1=1, dim2=2).add_(self.ridge)
