@@ -66,8 +66,12 @@ class PatchCore(Method):
     Notes
     -----
     The published 99.2 % (image AUROC, MVTec AD) has ``reweight=0,distance=squared`` and WideResNet50-2 at
-    256 px cropped to 224. The map's border is smoothed as SciPy does (anomalib's does not repeat the edge).
-    The authors' ensembles scale scores by those of the test set, which is not offered.
+    256 px cropped to 224. The authors' ensembles scale scores by those of the test set, which is not offered.
+
+    anomalib 2.7 is ``embedding=concatenated,init=random,upsampling=nearest``, but for two things: the map's
+    border is smoothed as SciPy does (anomalib's does not repeat the edge; AUPRO moves by 0.001 points), and
+    its sparse projection to some 300 numbers draws other banks, as another seed does. Given one bank, scores
+    and maps are the same by rounding (``docs/localisation.md``).
 
     References
     ----------

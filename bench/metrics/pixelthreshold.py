@@ -4,6 +4,11 @@ A pixel raises an alarm if its score is above the threshold. Pixels of one image
 is promised is promised of images: *any pixel* and *area* are conformal rules on one number an image, its
 highest score and the score that a ten-thousandth of its pixels exceed. The other rules count pixels, and
 promise nothing.
+
+References
+----------
+SuperADD's rule, a factor times a quantile of validation pixels, is read from its code; it draws the pixels by
+chance, and here they are all.
 """
 
 from __future__ import annotations
@@ -22,10 +27,12 @@ Floats = NDArray[np.float64]
 
 #: Share of an image's pixels that may be above the rule *area*: the highest of AUPIMO.
 AREA = UPPER
-#: Rates of false pixels that are aimed at.
-PIXEL_RATES = (1e-2, 1e-3)
+#: Rates of false pixels that are aimed at, and that of SuperADD's quantile, which records of older runs lack.
+PIXEL_RATES = (1e-2, 1e-3, 5e-2)
+#: SuperADD's factor.
+FACTOR = 1.421
 #: The rules, in the order in which reports show them.
-PIXEL_RULES = ("any pixel", "area", "1 % of pixels", "0.1 % of pixels", "mean + 3 sd")
+PIXEL_RULES = ("any pixel", "area", "1 % of pixels", "0.1 % of pixels", "mean + 3 sd", "1.421 x 5 %")
 #: What is kept of each map, in this order: highest score, that of `AREA`, mean, mean square.
 SUMMARY = 4
 
@@ -54,19 +61,24 @@ def pooled_quantiles(curve: tuple[NDArray[Any], Floats]) -> Floats:
 def pixel_thresholds(summaries: Floats, quantiles: Floats, rate: float) -> dict[str, float]:
     """Return the threshold of each of `PIXEL_RULES`.
 
+    The last is there only if its quantile is, and above 0: a factor means something for scores with a natural
+    zero, such as distances, and nothing for scores that can be shifted.
+
     Parameters
     ----------
     summaries : ndarray, shape (n, 4)
         Of normal images that the method was not fitted on (`map_summary`).
-    quantiles : ndarray, shape (2,)
-        Of their pixels (`pooled_quantiles`).
+    quantiles : ndarray, shape (3,) or (2,)
+        Of their pixels (`pooled_quantiles`); the last is missing in records of older runs.
     rate : float
         Of images that are to raise an alarm, in (0, 1).
     """
     mean = summaries[:, 2].mean()
     spread = np.sqrt(max(0.0, summaries[:, 3].mean() - mean**2))
     found = [threshold("conformal", summaries[:, at], rate).value for at in (0, 1)]
-    return dict(zip(PIXEL_RULES, (*found, *quantiles.tolist(), float(mean + 3 * spread)), strict=True))
+    found += [*quantiles[:2].tolist(), float(mean + 3 * spread)]
+    found += [FACTOR * float(each) for each in quantiles[2:] if each > 0]
+    return dict(zip(PIXEL_RULES, found, strict=False))
 
 
 def pixel_curve(found: CodeHistogram, starts: NDArray[np.int64], exponent: int) -> dict[str, Floats]:

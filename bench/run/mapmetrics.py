@@ -37,6 +37,8 @@ from bench.run.spool import MapFile
 PRESET = (256, 256)
 #: A bound on a metric is said from here on; and a share of normal pixels with one score at AUPRO's limit.
 SAID_FROM, WIDE_TIE = 1e-4, 0.05
+#: Images with a strange mask that are named.
+NAMED = 5
 
 
 class PixelResults(NamedTuple):
@@ -68,9 +70,9 @@ class _Sums:
     preset: CodeHistogram = field(default_factory=CodeHistogram)
     pixel_auroc: list[float] = field(default_factory=list)
     aupro: list[float] = field(default_factory=list)
-    empty: int = 0
-    full: int = 0
-    marked: int = 0
+    empty: list[int] = field(default_factory=list)
+    full: list[int] = field(default_factory=list)
+    marked: list[int] = field(default_factory=list)
     interpolated: bool = False
     resampled: Resampled | None = None
 
@@ -128,13 +130,16 @@ def measure(
     for row in good.tolist():
         mask = masks[row]
         tail.add(sums.add(row, maps.read(at[row]), maps.covers, mask))
-        sums.marked += bool(mask.any())
+        if mask.any():
+            sums.marked.append(row)
     curve, resolved = tail.curve(), tail.pixels * LOWER >= 1
     for row in defective.tolist():
         mask = masks[row]
         at_mask = sums.add(row, maps.read(at[row]), maps.covers, mask)
-        sums.empty += not mask.any()
-        sums.full += bool(mask.all())
+        if not mask.any():
+            sums.empty.append(row)
+        elif mask.all():
+            sums.full.append(row)
         if resolved:
             found[row] = aupimo(at_mask[mask], curve)
     metrics = pixel_metrics(sums.pooled)
@@ -182,13 +187,14 @@ def _flags(maps: MapFile, sums: _Sums, tail: NormalTail) -> Iterator[str]:
     if maps.covers != WHOLE:
         share = maps.covers[2] * maps.covers[3]
         yield f"maps cover {share:.0%} of each image: pixels outside take the score of the nearest inside"
-    for number, what in (
+    for rows, what in (
         (sums.empty, "anomalous images have an empty mask: their pixels count as normal"),
         (sums.full, "anomalous images have a mask without a normal pixel"),
         (sums.marked, "good images have a mask that is not empty: its pixels count as defective"),
     ):
-        if number:
-            yield f"{number} {what}"
+        if rows:
+            named = ", ".join(map(str, rows[:NAMED])) + (", …" if len(rows) > NAMED else "")
+            yield f"{len(rows)} {what} (of the test images, from 0: {named})"
     if not sums.pooled.regions:
         yield "no mask marks anything: pixel metrics undefined"
         return

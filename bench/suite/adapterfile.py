@@ -188,7 +188,7 @@ SAME_RESULTS: dict[str, str] = {
     "f14087e02fb8a766": "a4ae3aad3efabb79",  # kolektor
     "6690a523d1e709ca": "b69f6a98dad2b0fe",  # magnetic_tile
     "9487040254ba6c50": "156ad76ef83cbc44",  # mvtec
-    "748a6c4ed545c2f0": "32d22a3923501e7f",  # padim
+    "1abde574aee494df": "32d22a3923501e7f",  # padim
     "908ac023f7e4ec71": "4d92ca9336933395",  # real_iad
     "3bbd4ef5be228efe": "26579238ba2e1b78",  # spark
     "4794f0acf22ebdd8": "f9a88354ab9f1e52",  # visa

@@ -15,7 +15,7 @@ from sklearn.linear_model import SGDOneClassSVM
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
-from bench import AnobenchError
+from bench import AnobenchError, anomaly_maps, as_rows, greedy_coreset
 from bench.core.selector import parse
 from bench.suite.registry import Registry
 from tests import pictures
@@ -142,6 +142,35 @@ def test_anomalibs_padim_is_its_own_model_on_our_images(make: Make) -> None:
     ]
     expected = torch.cat(bank).flatten(2).mean(0)
     torch.testing.assert_close(method.net.model.gaussian.mean, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_our_patchcore_is_anomalibs_given_one_bank(make: Make) -> None:
+    """Picks from one start in one projection, image scores with their weights, and maps to the border."""
+    pytest.importorskip("anomalib", reason="needs the extra anomalib")
+    from anomalib.models.components import KCenterGreedy
+    from anomalib.models.image.patchcore.torch_model import PatchcoreModel
+
+    method = make("patchcore", backbone="tiny", embedding="concatenated", upsampling="nearest")
+    method.device = torch.device("cpu")
+    train, test = pictures.images(pictures.surfaces(12)), pictures.images(pictures.stained(5))
+    rows = method.patches.rows(train)
+    torch.manual_seed(3)
+    sampler = KCenterGreedy(rows, 0.1)
+    picks = sampler.select_coreset_idxs()
+    assert greedy_coreset(sampler.features, len(picks), first=picks[0]).tolist() == picks
+    method.bank = rows[picks]
+
+    theirs = PatchcoreModel(layers=["layer2"], backbone="resnet18", pre_trained=False).eval()
+    theirs.memory_bank = method.bank
+    for maps in method.patches.maps(test):
+        distances, image = method.judge(maps)
+        b, _, h, w = maps.shape
+        own, matched = (each.view(b, h * w) for each in theirs.nearest_neighbors(as_rows(maps), 1))
+        weighted = theirs.compute_anomaly_score(own, matched, as_rows(maps))
+        torch.testing.assert_close(image, weighted, rtol=1e-4, atol=1e-5)
+        smooth = theirs.anomaly_map_generator(own.view(b, 1, h, w), (64, 64))[:, 0]
+        found = anomaly_maps(distances, (64, 64), interpolation="nearest", border="mirror")
+        torch.testing.assert_close(found, smooth, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_that_trains_is_told_for_how_long(make: Make) -> None:

@@ -196,6 +196,16 @@ def test_padim_in_one_pass_is_numpy_place_by_place(make: Make) -> None:
     np.testing.assert_allclose(scores, maps.max((1, 2)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("drawn", [[0, 3, 5, 6, 15], [6, 7], [1, 2], [15], list(range(16))])
+def test_padim_copies_only_the_drawn_channels_to_the_finest_grid(make: Make, drawn: list[int]) -> None:
+    method = make("padim", layers="a+b")
+    maps = [torch.from_numpy(TEST[layer]) for layer in ("a", "b")]
+    every = method.embed(maps)
+    np.testing.assert_array_equal(every[:, 6:].numpy(), TEST["b"].repeat(2, 2).repeat(2, 3))
+    method.channels = torch.tensor(drawn)
+    assert torch.equal(method.embed(maps), every[:, drawn])
+
+
 def test_padim_in_blocks_of_places_is_the_same(make: Make) -> None:
     whole = fitted(make, "padim", dimensions=9)
     parts = fitted(make, "padim", dimensions=9)

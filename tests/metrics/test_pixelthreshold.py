@@ -54,14 +54,29 @@ def test_summaries_are_what_they_say() -> None:
 
 
 def test_rules_that_count_pixels_are_quantiles_of_all_of_them() -> None:
-    maps = smooth(np.random.default_rng(1), 12)
+    maps = smooth(np.random.default_rng(1), 12) + 9
     found = calibrated(maps, 0.2)
     assert tuple(found) == PIXEL_RULES
+    quantile = found["1.421 x 5 %"] / 1.421
+    assert (maps > quantile).mean() == pytest.approx(0.05, abs=2 / maps.size)
+    assert calibrated(4 * maps, 0.2)["1.421 x 5 %"] == pytest.approx(4 * found["1.421 x 5 %"])
+    assert tuple(calibrated(maps - 100, 0.2)) == PIXEL_RULES[:-1], "scores without a natural zero"
     for rule, rate in (("1 % of pixels", 1e-2), ("0.1 % of pixels", 1e-3)):
         assert (maps > found[rule]).mean() <= rate < (maps >= found[rule]).mean()
     expected = maps.astype(float).mean() + 3 * maps.astype(float).std()
     assert found["mean + 3 sd"] == pytest.approx(expected)
     assert (calibrated(8 * maps - 16, 0.2)["any pixel"] + 16) / 8 == pytest.approx(found["any pixel"])
+
+
+def test_older_records_have_the_other_rules() -> None:
+    maps = smooth(np.random.default_rng(1), 12) + 9
+    tail = NormalTail(len(maps), maps[0].size, upper=max(PIXEL_RATES))
+    for each in maps:
+        tail.add(each)
+    every = pooled_quantiles(tail.curve())
+    now, before = (pixel_thresholds(map_summary(maps), some, 0.2) for some in (every, every[:2]))
+    assert list(before) == list(now)[:-1]
+    assert before.items() <= now.items()
 
 
 def test_rules_that_count_images_keep_their_promise() -> None:

@@ -232,10 +232,10 @@ def test_pixel_thresholds_come_from_maps_of_normal_images() -> None:
     # A map's highest score is the image's, up to float16.
     np.testing.assert_allclose(summaries[:, 0], beside["calibration"], rtol=1e-3)
     np.testing.assert_allclose(beside["maps"].reshape(-1, 4)[:, 0], archive.scores(streamed), rtol=1e-3)
-    assert len(archive.beside(half)["calibration_pixels"]) == 2
+    assert len(archive.beside(half)["calibration_pixels"]) == 3
     page = Path("results/trial.md").read_text()
     table = page.partition("<summary>Pixel thresholds</summary>")[2].partition("</details>")[0]
-    for words in ("any pixel", "area", "mean + 3 sd", "at most 30"):
+    for words in ("any pixel", "area", "mean + 3 sd", "1.421 x 5 %", "at most 30"):
         assert words in table
     assert "dn2" not in table
     maps, labels, masks = maps_of(streamed.cell)

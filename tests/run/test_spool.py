@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.core.errors import ArchiveError, ScoreError
+from bench.run.mapmetrics import measure
 from bench.run.spool import MapFile, SpoolFolder, spooled, to_half
 
 KEY = "ab" * 16
@@ -111,3 +112,21 @@ def test_nan_and_a_missing_file(tmp_path: Path) -> None:
         file.read(0)
     with pytest.raises(ArchiveError, match="cannot be read"):
         MapFile(tmp_path / "nowhere", 1)
+
+
+def test_images_with_strange_masks_are_named(tmp_path: Path) -> None:
+    maps = np.random.default_rng(0).normal(size=(10, 4, 4)).astype(np.float16)
+    file = written(tmp_path, [maps])
+    masks, labels = np.zeros((10, 4, 4), np.bool_), np.array([0, 0, 1, 1, 1, 1, 1, 1, 1, 1], np.uint8)
+    masks[3], masks[1, 0, 0], masks[9, :2] = True, True, True
+    # The maps lie in another order than the test images.
+    flags = measure(file, list(masks), labels, list(range(9, -1, -1))).flags
+    of = "(of the test images, from 0: "
+    empty = "6 anomalous images have an empty mask: their pixels count as normal"
+    assert f"{empty} {of}2, 4, 5, 6, 7, …)" in flags
+    assert f"1 anomalous images have a mask without a normal pixel {of}3)" in flags
+    marked = "1 good images have a mask that is not empty: its pixels count as defective"
+    assert f"{marked} {of}1)" in flags
+    plain = np.zeros_like(masks)
+    plain[2:, 1] = True
+    assert not any(of in flag for flag in measure(file, list(plain), labels, range(10)).flags)

@@ -10,7 +10,7 @@ import numpy as np
 from bench.core.archive import Archive
 from bench.core.cell import Record
 from bench.core.errors import ArchiveError
-from bench.metrics.pixelthreshold import SUMMARY, decide_pixels, pixel_thresholds
+from bench.metrics.pixelthreshold import PIXEL_RULES, SUMMARY, decide_pixels, pixel_thresholds
 from bench.report.board import Board
 from bench.report.numbers import mean
 from bench.stats import Floats
@@ -92,6 +92,12 @@ def pixel_cells(board: Board, archive: Archive, row: int, rate: float) -> list[P
                 return []
             found.append(cell)
     return found
+
+
+def rules_of(cells: Sequence[PixelScored], rate: float) -> list[str]:
+    """Return the rules of `PIXEL_RULES` that all cells of one method have; none without cells."""
+    known = [pixel_thresholds(cell.summaries, cell.quantiles, rate).keys() for cell in cells]
+    return [rule for rule in PIXEL_RULES if known and all(rule in each for each in known)]
 
 
 def pixels_judged(cells: Sequence[PixelScored], rule: str, rate: float) -> PixelJudged:
