@@ -257,8 +257,8 @@ class Driver:
             if len(self._failures) == self._max_failures:
                 self._ending.ask("failures")
 
-    def _retry(self, cell: Cell, *, fresh: bool = False, alone: bool = False) -> None:
-        job = Job(id=next(self._numbers), cells=(cell,), fresh=fresh, alone=alone or self._alone)
+    def _retry(self, cell: Cell, *, fresh: bool = False, alone: bool = False, avoid: str = "") -> None:
+        job = Job(id=next(self._numbers), cells=(cell,), fresh=fresh, alone=alone or self._alone, avoid=avoid)
         self._again.append(job)
 
     def _lost(self, event: Lost, out: _Out) -> None:
@@ -278,7 +278,8 @@ class Driver:
             return
         for cell in event.cells:
             if self._retries.cell(cell, event, out.job):
-                self._retry(cell, fresh=event.why != "node")
+                lost_there = out.slot.device if event.why == "device" else ""
+                self._retry(cell, fresh=event.why != "node", avoid=lost_there)
             else:
                 self._write(failed_result(cell, event, self._resolver))
 

@@ -106,7 +106,14 @@ def lost(job: Job, why: Any, **more: Any) -> list[Event]:
 
 @pytest.mark.parametrize(
     ("why", "fresh", "tries"),
-    [("died", True, 2), ("memory", False, 2), ("memory", True, 1), ("timeout", False, 1), ("node", False, 6)],
+    [
+        ("died", True, 2),
+        ("device", True, 2),
+        ("memory", False, 2),
+        ("memory", True, 1),
+        ("timeout", False, 1),
+        ("node", False, 6),
+    ],
 )
 def test_what_is_tried_again_and_how_often(tmp_path: Path, why: str, fresh: bool, tries: int) -> None:
     executor = Scripted(lambda job, _: lost(job, why, fresh=fresh, log="what it said"))
@@ -127,6 +134,35 @@ def test_what_died_is_tried_in_a_new_worker(tmp_path: Path) -> None:
     executor = Scripted(lambda job, n: good(job) if n > 1 else lost(job, "died"))
     assert [each.status for each in drive(tmp_path, executor, 1)] == ["ok"]
     assert [job.fresh for job in executor.taken] == [False, True]
+
+
+def test_what_lost_its_gpu_is_tried_on_another(tmp_path: Path) -> None:
+    executor = Scripted(lambda job, n: good(job) if n > 1 else lost(job, "device"))
+    assert [each.status for each in drive(tmp_path, executor, 1)] == ["ok"]
+    assert [(job.fresh, job.avoid) for job in executor.taken] == [(False, ""), (True, "cuda:0")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("OutOfMemoryError", "CUDA out of memory"),
+        ("RuntimeError", "CUDA error: out of memory"),
+        ("RuntimeError", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        ("AcceleratorError", "CUDA error: out of memory"),
+    ],
+)
+def test_memory_that_ran_out_beside_others_is_known_by_all_its_names(
+    tmp_path: Path, kind: str, reason: str
+) -> None:
+    error = {"kind": kind, "reason": reason, "traceback": ""}
+    full = lambda job: record(job.cells[0], status="failed", metrics={}, error=error)  # noqa: E731
+    executor = Scripted(
+        lambda job, n: (
+            good(job) if n > 1 else [Finished(job=job.id, record=full(job), scores=None, packed=True)]
+        )
+    )
+    assert [each.status for each in drive(tmp_path, executor, 1)] == ["ok"]
+    assert [job.alone for job in executor.taken] == [False, True]
 
 
 def test_out_of_memory_beside_others_halves_and_is_tried_alone(tmp_path: Path) -> None:
