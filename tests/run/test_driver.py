@@ -184,6 +184,67 @@ def test_out_of_memory_beside_others_halves_and_is_tried_alone(tmp_path: Path) -
     assert at == 0
 
 
+class TwoGpus(Scripted):
+    """Two devices of two slots each; a job alone needs the whole of its device."""
+
+    devices: list[tuple[int, str]]
+
+    def slots(self) -> Sequence[Slot]:
+        return [Slot(name=f"cuda:{gpu} #{n}", device=f"cuda:{gpu}") for n in (1, 2) for gpu in (0, 1)]
+
+    def idle(self) -> Sequence[Slot]:
+        busy = {slot for _, slot in self._jobs}
+        return [slot for slot in self.slots() if slot not in busy]
+
+    def fits(self, job: Job, slot: Slot) -> bool:
+        beside = [other for other, there in self._jobs if there.device == slot.device]
+        return not (job.alone and beside) and not any(other.alone for other in beside)
+
+
+def test_a_job_that_waits_for_a_whole_device_stalls_no_other_device(tmp_path: Path) -> None:
+    error = {"kind": "OutOfMemoryError", "reason": "CUDA out of memory", "traceback": ""}
+
+    def ends(job: Job, tries: int) -> Sequence[Event]:
+        running = {slot.device for _, slot in executor._jobs}
+        seen.append((bool(driver_waits), len(running)))
+        if job.cells[0].seed == 0 and tries == 1:
+            driver_waits.append(True)
+            full = record(job.cells[0], status="failed", metrics={}, error=error)
+            return [Finished(job=job.id, record=full, scores=None, packed=True)]
+        if job.alone:
+            driver_waits.clear()
+        return good(job)
+
+    seen: list[tuple[bool, int]] = []
+    driver_waits: list[bool] = []
+    executor = TwoGpus(ends)
+    made = drive(tmp_path, executor, 40)
+    assert [each.status for each in made] == ["ok"] * 40
+    at = next(at for at, job in enumerate(executor.taken) if job.alone)
+    assert 1 < at < 30, "it did not have to wait for the end"
+    assert any(waiting and devices == 1 for waiting, devices in seen), "its device was emptied"
+    between = executor.taken[4:at]
+    assert between, "the other device went on meanwhile"
+
+
+def test_a_device_that_was_full_is_filled_again_after_a_while(tmp_path: Path) -> None:
+    error = {"kind": "OutOfMemoryError", "reason": "CUDA out of memory", "traceback": ""}
+    at_once: list[int] = []
+
+    def ends(job: Job, tries: int) -> Sequence[Event]:
+        at_once.append(len(executor._jobs) + 1)
+        if job.cells[0].seed == 0 and tries == 1:
+            full = record(job.cells[0], status="failed", metrics={}, error=error)
+            return [Finished(job=job.id, record=full, scores=None, packed=True)]
+        return good(job)
+
+    executor = Scripted(ends)
+    drive(tmp_path, executor, 30)
+    assert at_once[0] == 2
+    assert 1 in at_once[1:8], "half as many"
+    assert at_once[-4:-1] == [2, 2, 2], "and all of them again"
+
+
 def test_times_taken_beside_others_are_marked(tmp_path: Path) -> None:
     def ends(job: Job, _: int) -> Sequence[Event]:
         packed = job.cells[0].seed == 1
