@@ -159,16 +159,40 @@ def test_an_assert_costs_its_cell_and_no_other(tmp_path: Path) -> None:
     assert not children()
 
 
-def test_a_device_that_never_comes_up_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_device_that_never_comes_up_costs_no_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two, one has no driver: its workers die before they are ready."""
     monkeypatch.setattr(process, "own_device", lambda name: ({"cuda:0": "cpu"}.get(name, "cuda"), None))
     trial = Trial(tmp_path, [f"fault[how=ok,number={number}]" for number in range(6)])
     records = list(trial.run(Pool(trial.setup, ["cuda:0", "cuda:1"], 1)))
     assert [record.status for record in records] == ["ok"] * len(trial.cells)
-    assert "cuda:1 is left out: 3 workers in a row ended before they could run anything" in caplog.text
     assert not children()
+
+
+def test_a_device_that_never_comes_up_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Process, "exit_reason", lambda _: "its process ended with exit status 1")
+    trial = Trial(tmp_path, ["fault[how=ok]"])
+    pool = Pool(trial.setup, ["cuda:0", "cuda:1"], 1)
+    job = Job(id=1, cells=tuple(trial.cells[:1]))
+    good, broken = pool._workers
+
+    def die(worker: Process) -> list[Event]:
+        worker.jobs.append(job)
+        return pool._reap(worker)
+
+    for _ in range(3):
+        lost = die(broken)
+        assert [(each.why, each.cells) for each in lost if isinstance(each, Lost)] == [
+            ("unstarted", job.cells)
+        ]
+    assert "cuda:1 is left out: 3 workers in a row ended before they could run anything" in caplog.text
+    assert pool.idle() == [good.slot]
+    die(good)
+    die(good)
+    with pytest.raises(AnobenchError, match="3 worker processes in a row on cuda:0 ended before"):
+        die(good)
+    pool.close()
 
 
 def test_a_device_that_loses_its_workers_is_left_out_and_the_last_one_ends_the_run(tmp_path: Path) -> None:
