@@ -28,7 +28,7 @@ def _generators() -> type:
         def __new__(cls, device: Any = "cpu") -> Generator:
             made = plain.__new__(cls)
             made._on_gpu = is_gpu(device)
-            return made  # type: ignore[no-any-return]
+            return made
 
         @property
         def device(self) -> torch.device:
