@@ -5,19 +5,31 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from bench.cli.options import BenchFolders, registry
+from bench.core.errors import AnobenchError
 
 
-def doctor(bench: BenchFolders = []) -> None:  # noqa: B006
+def doctor(
+    bench: BenchFolders = [],  # noqa: B006
+    gpu: Annotated[bool, typer.Option("--gpu", help="Check the GPUs; minutes.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="With --gpu: write the outcomes here, too.")
+    ] = None,
+) -> None:
     """Check the installation: versions, devices, adapters, data and weights, and how to get what is missing.
 
-    Exit status 1 if an adapter cannot be used or the cache cannot be written.
+    Exit status 1 if an adapter cannot be used or the cache cannot be written; with --gpu, if a check fails.
     """
     # The doctor only looks; it must not start a download.
     os.environ["HF_HUB_OFFLINE"] = "1"
+    if gpu:
+        raise typer.Exit(_gpus(json_file))
+    if json_file is not None:
+        raise AnobenchError("--json: it goes with --gpu, whose outcomes it gets")
     _installation()
     wrong = _folders() + _adapters(bench)
     _weights()
@@ -46,16 +58,51 @@ def _installation() -> None:
     out.print(f"CPU: {cpu_name()}, {os.cpu_count()} cores")
     import torch
 
+    from bench.features.device import why_no_gpu
+
     for index in range(torch.cuda.device_count()):
         memory = torch.cuda.get_device_properties(index).total_memory / 2**30
         out.print(f"cuda:{index}: {torch.cuda.get_device_name(index)}, {memory:.0f} GiB")
-    if not torch.cuda.is_available():
-        out.print("GPU: none that torch can use; runs use the CPU")
+    if why := why_no_gpu():
+        out.print(f"GPU: none that torch can use; runs use the CPU ({why})")
+
+
+def _gpus(json_file: Path | None) -> int:
+    """Run the checks of GPUs and show them; return 1 if one fails."""
+    import json
+    from dataclasses import asdict
+
+    from bench.cli.console import hand_out, out, table
+    from bench.core.errors import plain_text
+    from bench.features.device import why_no_gpu
+    from bench.run.environment import describe
+    from bench.run.gpucheck import Checked, run_checks
+
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    why = why_no_gpu()
+    devices = [] if why else [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if why:
+        out.print(
+            f"no GPU that torch can use ({why}): what follows is a stand-in's, which says nothing of speed"
+        )
+    shown, found = table("GPU checks", "device", "check", "outcome", "s", "found"), list[Checked]()
+    for each in run_checks(devices):
+        found.append(each)
+        shown.add_row(each.device, each.name, each.outcome, f"{each.seconds:.1f}", plain_text(each.said, 500))
+    out.print(shown)
+    if json_file is not None:
+        report = {"environment": describe(devices[0] if devices else "cpu"), "no gpu": why}
+        hand_out(
+            json.dumps({**report, "checks": [asdict(each) for each in found]}, indent=2) + "\n", json_file
+        )
+    return int(any(each.outcome == "fail" for each in found))
 
 
 def _folders() -> int:
     from bench.cli.console import out
-    from bench.core.errors import AnobenchError
     from bench.core.files import cache_folder, data_folders, write_atomically
 
     _heading("Data, weights, cache")
@@ -103,7 +150,6 @@ def _weights() -> None:
 
 def _adapters(folders: list[Path]) -> int:
     from bench.cli.console import out
-    from bench.core.errors import AnobenchError
     from bench.suite.libraries import missing
 
     found = registry(folders)
