@@ -21,6 +21,7 @@ from bench import (
     collapse_note,
     nearest,
     same_shape,
+    sent,
     spread,
     take_rows,
     uniform,
@@ -242,8 +243,7 @@ def _loss(
     Queries share neighbours, so each row of the bank in use is projected once.
     """
     h, b, k = neighbours.shape
-    unique, inverse = _unique(torch.cat([rows, neighbours.flatten(1)], 1))
-    unique, inverse = unique.to(banks.device), inverse.to(banks.device)
+    unique, inverse = sent(banks.device, *_unique(torch.cat([rows, neighbours.flatten(1)], 1)))
     z = take_rows(banks, unique)
     projected = project(z, heads, method.head)
     at, near = inverse[:, :b], inverse[:, b:].view(h, b, k)

@@ -23,6 +23,7 @@ from bench import (
     collapse_note,
     range_test_rates,
     same_shape,
+    sent,
     shuffled,
     spread,
     suggested_rate,
@@ -269,7 +270,7 @@ class _Training:
         self.n, self.d = banks.shape[1:]
         self.parts = batch_slices(self.n, self.first.batch, smallest=2)
         self.shuffle = [torch.Generator().manual_seed(m.seed) for m in methods]
-        self.draw = [torch.Generator(banks.device).manual_seed(m.seed) for m in methods]
+        self.draw = [torch.Generator().manual_seed(m.seed) for m in methods]
         self.kept: list[dict[str, dict[str, torch.Tensor]]] = [{} for _ in methods]
 
     def run(self) -> None:
@@ -283,9 +284,10 @@ class _Training:
             states = [{k: v for k, v in s.items() if not k.startswith("logvar")} for s in states]
         rates = self.rates(states)
         nets = _Networks(states, self.d, self.banks.device)
-        optimiser = self._adamw(nets)
+        optimiser = self._adamw(nets, rates)
+        peaks = [group["lr"] for group in optimiser.param_groups]
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=rates, total_steps=first.epochs * len(self.parts)
+            optimiser, max_lr=peaks, total_steps=first.epochs * len(self.parts)
         )
         training = HeadTraining(
             methods=self.methods,
@@ -337,20 +339,21 @@ class _Training:
             method.notes = (f"learning rate {rate or FALLBACK_RATE:.3g} {where}",)
         return [rate or FALLBACK_RATE for rate in found]
 
-    def _adamw(self, nets: _Networks) -> torch.optim.Optimizer:
+    def _adamw(self, nets: _Networks, rates: Sequence[float] = ()) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
-            nets.heads.groups(), lr=1e-3, fused=self.banks.device.type in ("cpu", "cuda")
+            nets.heads.groups(rates), lr=1e-3, fused=self.banks.device.type in ("cpu", "cuda")
         )
 
     def _batches(self) -> Iterator[torch.Tensor]:
         """Yield one epoch's batches, (h, b, d)."""
-        order = shuffled(self.n, self.shuffle).to(self.banks.device)
+        order = sent(self.banks.device, shuffled(self.n, self.shuffle))[0]
         for part in self.parts:
             yield take_rows(self.banks, order[:, part])
 
     def noise(self, like: torch.Tensor) -> torch.Tensor:
-        """Return standard normal numbers of this shape, from each head's own generator."""
-        return torch.stack([torch.randn(like.shape[1:], generator=g, device=like.device) for g in self.draw])
+        """Return standard normal numbers of this shape, from each head's own generator on the host."""
+        drawn = torch.stack([torch.randn(like.shape[1:], generator=g) for g in self.draw])
+        return sent(like.device, drawn)[0]
 
     def losses(self, nets: _Networks, batch: torch.Tensor) -> torch.Tensor:
         """Return the objective of each head, (h,)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -18,10 +19,13 @@ from bench import (
     PositiveInt,
     Scores,
     batch_slices,
+    sent,
 )
 
 #: The authors' batch: the step uses the gradient of a mean over this many projections.
 BATCH = 128
+#: On a GPU: steps between two looks whether the training is over.
+WINDOW = 16
 
 
 class SLA2P(Method):
@@ -87,6 +91,7 @@ class SLA2P(Method):
             self.network.parameters(), lr=self.lr, eps=1e-7, weight_decay=self.weight_decay
         )
         right, seen = torch.zeros((), device=device), 0
+        window = _Window(self.network, 1 if device.type == "cpu" else WINDOW)
         for projections, labels in self._batches(features, generator):
             logits = self.network(projections)
             loss = cross_entropy(logits, labels)
@@ -94,8 +99,13 @@ class SLA2P(Method):
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            if right > self.accuracy * seen:
+            window.add(right, seen, loss.detach())
+            if window.full and (right_enough := window.first(self.accuracy)):
+                right, seen, loss = right_enough
                 break
+        else:
+            if right_enough := window.first(self.accuracy):
+                right, seen, loss = right_enough
         if not bool(loss.isfinite()):
             raise FitError("SLA2P: the loss became NaN or infinite; lower lr")
         self.network.eval().requires_grad_(False)
@@ -114,11 +124,14 @@ class SLA2P(Method):
             for part in batch_slices(total, chunk, smallest=2):
                 images, labels = order[part] // self.transforms, order[part] % self.transforms
                 made = features.new_empty(len(labels), self.dimensions)
-                for t in labels.unique().tolist():
-                    at = (labels == t).nonzero()[:, 0].to(made.device)
-                    made[at] = features[images.to(made.device)[at]] @ self.matrices[t]
+                places = labels.argsort(stable=True)
+                ends = labels.bincount(minlength=self.transforms).cumsum(0).tolist()
+                there, taken, labels = sent(features.device, places, images[places], labels)
+                for t, (start, end) in enumerate(pairwise([0, *ends])):
+                    if end > start:
+                        made[there[start:end]] = features[taken[start:end]] @ self.matrices[t]
                 for batch in batch_slices(len(labels), BATCH, smallest=2):
-                    yield made[batch], labels[batch].to(made.device)
+                    yield made[batch], labels[batch]
 
     def score(self, test: Images) -> Scores:
         features = normalize(test.features(self.backbone))
@@ -145,6 +158,42 @@ class SLA2P(Method):
             loss = cross_entropy(logits, logits.argmax(1), reduction="sum")
             gradient = torch.autograd.grad(loss, moving)[0]
         return projections + self.epsilon / BATCH * gradient
+
+
+class _Window:
+    """The latest steps of a training whose end is looked for only when they are over.
+
+    To ask after each step whether it was the last would make a GPU wait for the host each time. So the states
+    after the latest steps are kept, and the training goes back to the first that was enough.
+    """
+
+    def __init__(self, network: nn.Module, size: int) -> None:
+        self._tensors, self._size = list(network.state_dict().values()), size
+        self._steps: list[tuple[torch.Tensor, int, torch.Tensor]] = []
+        self._states: list[list[torch.Tensor]] = []
+
+    @property
+    def full(self) -> bool:
+        return len(self._steps) == self._size
+
+    def add(self, right: torch.Tensor, seen: int, loss: torch.Tensor) -> None:
+        """Note a step: right answers and answers so far, and its loss."""
+        self._steps.append((right, seen, loss))
+        if self._size > 1:
+            self._states.append([tensor.clone() for tensor in self._tensors])
+
+    def first(self, accuracy: float) -> tuple[torch.Tensor, int, torch.Tensor] | None:
+        """Return the first step that was accurate enough, and put back its state; forget all others."""
+        steps, states, self._steps, self._states = self._steps, self._states, [], []
+        if not steps:
+            return None
+        found = torch.stack([right > accuracy * seen for right, seen, _ in steps]).tolist()
+        if True not in found:
+            return None
+        at = found.index(True)
+        for tensor, kept in zip(self._tensors, states[at] if states else (), strict=False):
+            tensor.copy_(kept)
+        return steps[at]
 
 
 def classifier(dimensions: int, transforms: int) -> nn.Sequential:

@@ -112,11 +112,11 @@ def provider() -> FeatureProvider:
     return FeatureProvider(tiny(), cache=None)
 
 
-def images(pixels: NDArray[np.uint8]) -> Images:
+def images(pixels: NDArray[np.uint8], on: FeatureProvider | None = None) -> Images:
     """Return images of these pixels, shape (n, h, w, 3), with the tiny network at hand."""
     source = ArraySource("given", str(len(_KEEP)), len(pixels), lambda: pixels)
     _KEEP.append(source)
-    return Images.of(source).bind(provider())
+    return Images.of(source).bind(on or provider())
 
 
 def damaged(_: Images, backbone: str) -> Trainable:
@@ -155,13 +155,18 @@ def lit(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def scores(method: Any, train: Images, test: Images, *, seed: int = 0) -> NDArray[np.float64]:
     """Fit a method and return its scores."""
-    method.device, method.seed = torch.device("cpu"), seed
-    if type(method).setting == "outlier_exposure":
-        method.auxiliary = {"outliers": images(stained(24, seed=7))}
-    if type(method).few_shot:
-        method.labelled = images(stained(4, seed=7))
-    method.fit(train)
+    fitted(method, train, seed=seed)
     return judged(method, test)
+
+
+def fitted(method: Any, train: Images, *, seed: int = 0, on: FeatureProvider | None = None) -> None:
+    """Fit a method, on the device of a provider."""
+    method.device, method.seed = torch.device("cpu") if on is None else on.device, seed
+    if type(method).setting == "outlier_exposure":
+        method.auxiliary = {"outliers": images(stained(24, seed=7), on)}
+    if type(method).few_shot:
+        method.labelled = images(stained(4, seed=7), on)
+    method.fit(train)
 
 
 def judged(method: Any, test: Images) -> NDArray[np.float64]:

@@ -5,21 +5,34 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from bench.cli.options import BenchFolders, Json, registry
+from bench.core.errors import AnobenchError
 
 
-def doctor(bench: BenchFolders = [], json: Json = False) -> None:  # noqa: B006
+def doctor(
+    bench: BenchFolders = [],  # noqa: B006
+    gpu: Annotated[bool, typer.Option("--gpu", help="Check the GPUs; minutes.")] = False,
+    beside: Annotated[
+        Path | None, typer.Option("--out", "-o", help="With --gpu: write the outcomes here as JSON, too.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Check the installation: versions, devices, adapters, data and weights, and how to get what is missing.
 
-    Exit status 1 if an adapter cannot be used or the cache cannot be written.
+    Exit status 1 if an adapter cannot be used or the cache cannot be written; with --gpu, if a check fails.
     """
     # The doctor only looks; it must not start a download.
     os.environ["HF_HUB_OFFLINE"] = "1"
     from bench.cli.console import hand_json
 
+    if gpu:
+        raise typer.Exit(_gpus(beside, json=json))
+    if beside is not None:
+        raise AnobenchError("--out: it goes with --gpu, whose outcomes it gets")
     said = _Said(shown=not json)
     _installation(said)
     wrong = _folders(said) + _adapters(bench, said)
@@ -65,11 +78,45 @@ def _installation(out: _Said) -> None:
     out.print(f"CPU: {cpu_name()}, {os.cpu_count()} cores")
     import torch
 
+    from bench.features.device import why_no_gpu
+
     for index in range(torch.cuda.device_count()):
         memory = torch.cuda.get_device_properties(index).total_memory / 2**30
         out.print(f"cuda:{index}: {torch.cuda.get_device_name(index)}, {memory:.0f} GiB")
-    if not torch.cuda.is_available():
-        out.print("GPU: none that torch can use; runs use the CPU")
+    if why := why_no_gpu():
+        out.print(f"GPU: none that torch can use; runs use the CPU ({why})")
+
+
+def _gpus(beside: Path | None, *, json: bool) -> int:
+    """Run the checks of GPUs and show them; return 1 if one fails."""
+    from bench.cli.console import hand_json, out, table
+    from bench.core.errors import plain_text
+    from bench.features.device import why_no_gpu
+    from bench.run.environment import describe
+    from bench.run.gpucheck import Checked, run_checks
+
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    why = why_no_gpu()
+    devices = [] if why else [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if why and not json:
+        out.print(
+            f"no GPU that torch can use ({why}): what follows is a stand-in's, which says nothing of speed"
+        )
+    shown, found = table("GPU checks", "device", "check", "outcome", "s", "found"), list[Checked]()
+    for each in run_checks(devices):
+        found.append(each)
+        shown.add_row(each.device, each.name, each.outcome, f"{each.seconds:.1f}", plain_text(each.said, 500))
+    about = {"environment": describe(devices[0] if devices else "cpu"), "no gpu": why, "checks": found}
+    if json:
+        hand_json("doctor --gpu", about)
+    else:
+        out.print(shown)
+    if beside is not None:
+        hand_json("doctor --gpu", about, beside)
+    return int(any(each.outcome == "fail" for each in found))
 
 
 def _folders(out: _Said) -> int:
@@ -118,8 +165,13 @@ def _weights(out: _Said) -> None:
             out.print(f"absent {name}: {source}, downloaded when a run needs it")
 
 
+<<<<<<< HEAD
 def _adapters(folders: list[Path], out: _Said) -> int:
     from bench.core.errors import AnobenchError
+=======
+def _adapters(folders: list[Path]) -> int:
+    from bench.cli.console import out
+>>>>>>> gpu
     from bench.suite.libraries import missing
 
     found = registry(folders)

@@ -5,7 +5,7 @@ Each of the two passes of a separable resize ends in whole grey levels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,8 @@ from bench.core.errors import DataError
 from bench.data.source import Pixels
 
 Size = int | tuple[int, int]
+#: Bytes of full-size images that lie on a GPU at once, while they are made smaller.
+DEVICE_BYTES = 2**28
 PixelArrays = Pixels | Sequence[Pixels]
 
 
@@ -55,12 +57,24 @@ def stack(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     """
     sizes = {tuple(part.shape[-2:]) for part in parts}
     if len(sizes) > 1:
-        shown = ", ".join(f"{h}x{w}" for h, w in sorted(sizes)[:4])
-        raise DataError(
-            f"the images differ in size ({shown}{', …' if len(sizes) > 4 else ''}) and cannot be one "
-            "batch; give the backbone a crop or an exact size (resize=[224,224]), or batches() a size"
-        )
+        raise different_sizes(sizes)
     return torch.cat(list(parts))
+
+
+def different_sizes(sizes: Iterable[tuple[int, ...]]) -> DataError:
+    """Return the error of images whose sizes, heights and widths last, differ where they must not."""
+    found = sorted({size[-2:] for size in sizes})
+    shown = ", ".join(f"{h}x{w}" for h, w in found[:4])
+    return DataError(
+        f"the images differ in size ({shown}{', …' if len(found) > 4 else ''}) and cannot be one "
+        "batch; give the backbone a crop or an exact size (resize=[224,224]), or batches() a size"
+    )
+
+
+def by_bytes(pixels: Pixels) -> Iterator[Pixels]:
+    """Cut images (b, h, w, 3) into parts that a GPU resizes at once: that takes several times their bytes."""
+    at_once = max(1, DEVICE_BYTES // max(1, pixels[:1].nbytes))
+    return (pixels[at : at + at_once] for at in range(0, max(1, len(pixels)), at_once))
 
 
 def resized(height: int, width: int, size: Size) -> tuple[int, int]:

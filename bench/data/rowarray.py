@@ -87,4 +87,6 @@ class RowArray(Generic[Array]):
             return rows
         import torch
 
-        return torch.from_numpy(np.ascontiguousarray(rows)).to(self._values.device)
+        from bench.data.transfer import sent
+
+        return sent(self._values.device, torch.from_numpy(np.ascontiguousarray(rows)))[0]

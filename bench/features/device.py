@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.core.errors import AnobenchError, said
+
 log = logging.getLogger(__name__)
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -52,8 +54,50 @@ def seed_everything(seed: int) -> None:
         torch.default_generator.manual_seed(seed)
 
 
+def supported_device(name: str) -> torch.device:
+    """Return a device by its name, ``"cpu"`` or ``"cuda:1"``.
+
+    Raises
+    ------
+    AnobenchError
+        It is of another kind.
+    """
+    kind = name.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise AnobenchError(
+            f"device {name}: anobench runs on cpu and on cuda (NVIDIA's GPUs, AMD's under ROCm), not on "
+            f"{kind}; use cpu"
+        )
+    return torch.device(name)
+
+
+def arithmetic(precision: str, device: torch.device) -> str:
+    """Return how features are computed: ``"float32"`` on a CPU, ``"float32 on cuda"`` on a GPU.
+
+    A GPU resizes and convolves with other last digits than a CPU, so features of one do not serve the other.
+    """
+    return precision if device.type == "cpu" else f"{precision} on {device.type}"
+
+
+def why_no_gpu() -> str:
+    """Return why torch can use no GPU here; empty if it can."""
+    if torch.cuda.is_available():
+        return ""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"torch {torch.__version__} is built for CPUs; install a build for your driver's CUDA"
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        return said(error).splitlines()[0]
+    return "torch sees none (CUDA_VISIBLE_DEVICES?)"
+
+
 def deterministic() -> None:
-    """Ask torch for the same bits every time: deterministic algorithms, no autotuning, no TF32."""
+    """Ask torch for the same bits every time: deterministic algorithms, no autotuning, no TF32.
+
+    Call it before CUDA starts: cuBLAS reads its workspace's setting once.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     # It would also fill each new tensor with NaN: slow, and useful only to find uninitialised reads.
     memory: Any = torch.utils.deterministic
@@ -67,6 +111,12 @@ def synchronise(device: torch.device) -> None:
     """Wait until the device has finished its work, before a clock is read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def free_cached() -> None:
+    """Give back what torch keeps of a GPU's memory for later; without a GPU it does nothing."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 @functools.cache

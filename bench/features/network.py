@@ -15,11 +15,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bench.core.devicefaults import is_out_of_memory
 from bench.core.errors import BackboneError
-from bench.data.resize import InputView, PixelArrays
+from bench.data.resize import InputView, PixelArrays, different_sizes
 from bench.features.backbone import Backbone
 from bench.features.build import Built, build
-from bench.features.device import tune_allocator
+from bench.features.device import free_cached, tune_allocator
 from bench.features.spec import unknown
 
 log = logging.getLogger(__name__)
@@ -120,21 +121,41 @@ class FrozenNetwork:
     ) -> dict[str, torch.Tensor]:
         for layer in layers:
             self._module(layer)
+        parts: list[dict[str, torch.Tensor]] = []
+        at, shape = 0, None
         with torch.inference_mode(), _exact_float32():
-            images = self.preprocess(pixels, self.device)
-            parts: list[dict[str, torch.Tensor]] = []
-            at = 0
-            while at < len(images):
-                try:
-                    if not self._checked:
-                        self._check_places(images[at : at + 1], layers, pool)
-                    part = images[at : at + self.batch_size]
-                    parts.append(self._fixed_shape(part, layers, pool))
-                except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                    self._back_off(error)
+            while at < len(pixels):
+                some = pixels[at : at + self.batch_size]
+                done = self._attempt(some, layers, pool)
+                if done is None:
+                    self._back_off()
                     continue
-                at += len(part)
+                if shape is not None and done[0].shape != shape:
+                    raise different_sizes([tuple(shape), tuple(done[0].shape)])
+                shape = done[0].shape
+                parts.append(done[1])
+                at += len(some)
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+    def _attempt(
+        self, pixels: PixelArrays, layers: tuple[str, ...], pool: bool
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]] | None:
+        """Run images of one batch at most; return an input image and the outputs, None if memory ran out.
+
+        Nothing of a failed attempt is left once this returns.
+        """
+        try:
+            images = self.preprocess(pixels, self.device)
+            if not self._checked:
+                self._check_places(images[:1], layers, pool)
+            found: list[dict[str, torch.Tensor]] = []
+            for part in images.split(self.batch_size):  # smaller now if places in a batch differ
+                found.append(self._fixed_shape(part, layers, pool))
+            return images[0], {key: torch.cat([part[key] for part in found]) for key in found[0]}
+        except (MemoryError, RuntimeError) as error:
+            if self.batch_size == 1 or not is_out_of_memory(error):
+                raise
+        return None
 
     def _fixed_shape(
         self, part: torch.Tensor, layers: tuple[str, ...], pool: bool
@@ -147,7 +168,6 @@ class FrozenNetwork:
 
     def _forward(self, images: torch.Tensor, layers: tuple[str, ...], pool: bool) -> dict[str, torch.Tensor]:
         """Run one batch; return the pooled output under "", or the wanted layers under their names."""
-        autocast = self._precision != torch.float32
         taken: dict[str, torch.Tensor] = {}
         patch = self._built.patch  # a transformer's; its tokens lie on this grid
         grid = (images.shape[2] // patch[0], images.shape[3] // patch[1]) if patch else None
@@ -156,9 +176,7 @@ class FrozenNetwork:
             for layer in layers
         ]
         try:
-            with torch.autocast(
-                self.device.type, dtype=self._precision if autocast else None, enabled=autocast
-            ):
+            with self._autocast():
                 if not layers:
                     return {"": self._finish(self._built.pooled(images))}
                 with contextlib.suppress(_Enough):
@@ -169,6 +187,13 @@ class FrozenNetwork:
             for hook in hooks:
                 hook.remove()
         return taken
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the network's own precision; in training, float32 leaves the precision to the method."""
+        own = self._precision != torch.float32
+        if not own and not torch.is_inference_mode_enabled():
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self._precision if own else None, enabled=own)
 
     def _explained(self, error: Exception, images: torch.Tensor) -> Exception:
         """Return the error to raise instead: of images whose size does not suit the network, or the same."""
@@ -271,15 +296,11 @@ class FrozenNetwork:
             )
             self.batch_size = 1
 
-    def _back_off(self, error: BaseException) -> None:
-        """Halve the batch if memory ran out; raise anything else."""
-        memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "alloc" in str(error).lower()
-        if not memory or self.batch_size == 1:
-            raise error
+    def _back_off(self) -> None:
+        """Halve the batch."""
         self.batch_size //= 2
         self._checked = self.device.type != "cpu"
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_cached()
         log.warning(
             "backbone %s: out of memory; continuing in batches of %d", self.backbone.name, self.batch_size
         )

@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from bench.core.determinism import cores
-from bench.data.resize import InputView, PixelArrays, Size, resize, resized, stack, to_tensor
+from bench.data.resize import InputView, PixelArrays, Size, by_bytes, resize, resized, stack, to_tensor
 from bench.data.source import Pixels
+from bench.data.transfer import constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ class Preprocess:
 
     def normalise(self, small: torch.Tensor) -> torch.Tensor:
         """Turn the output of `shrink`, uint8, into the network's input: float32, channels_last."""
-        scale = 1 / (255 * torch.tensor(self.std, dtype=torch.float32, device=small.device))
-        shift = -torch.tensor(self.mean, dtype=torch.float32, device=small.device) * scale * 255
+        scale = 1 / (255 * constant(small.device, *self.std))
+        shift = -constant(small.device, *self.mean) * scale * 255
         image = small.to(torch.float32, memory_format=torch.channels_last)
         return image.mul_(scale.view(1, 3, 1, 1)).add_(shift.view(1, 3, 1, 1))
 
@@ -130,7 +131,9 @@ def on_device(
         They still differ in size.
     """
     if isinstance(pixels, np.ndarray):
-        return shrink(to_tensor(pixels, device))
+        if device.type == "cpu":
+            return shrink(to_tensor(pixels, device))
+        return torch.cat([shrink(to_tensor(part, device)) for part in by_bytes(pixels)])
     return stack([shrink(to_tensor(image[None], device)) for image in pixels])
 
 

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from bench.core.errors import BackboneError, DataError
 from bench.core.files import cache_folder
 from bench.data.images import Resizing
-from bench.data.resize import InputView, resize, stack
+from bench.data.resize import InputView, resize
 from bench.data.source import Source
 from bench.features.backbone import Backbone, Backbones
-from bench.features.device import synchronise, torch_threads
+from bench.features.device import arithmetic, synchronise, torch_threads
 from bench.features.extract import Extractor, extract_rows, make_extractor
 from bench.features.rowcache import FeatureRows, RowCache, read_images
 from bench.features.shards import Rows
@@ -167,10 +167,8 @@ class FeatureProvider:
             An image cannot be decoded, or they differ in size and `size` is None.
         """
         with self._clock():
-            images = read_images(source, rows, self.device, self._pixels)
-            if isinstance(images, torch.Tensor):
-                return _resized(images, size).contiguous()
-            return stack([_resized(image, size) for image in images]).contiguous()
+            shrink = lambda images: _resized(images, size)  # noqa: E731
+            return read_images(source, rows, self.device, self._pixels, shrink=shrink).contiguous()
 
     def network(self, backbone: str) -> Trainable:
         """Return a new copy of a backbone's network, to be trained; raises as `features` does."""
@@ -213,7 +211,7 @@ class FeatureProvider:
             backbone=backbone.name,
             identity=self._identities[name],
             what=what,
-            precision=backbone.precision_on(self.device.type),
+            precision=arithmetic(backbone.precision_on(self.device.type), self.device),
             dtype=self.storage,
         )
         # Pixels are made faster than they are read.

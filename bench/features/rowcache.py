@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from bench.core.errors import BackboneError
 from bench.data.resize import to_tensor
 from bench.data.rowarray import RowArray
 from bench.data.source import Source
+from bench.features.preprocess import on_device
 from bench.features.shards import Rows
 from bench.features.store import KeyRows
 
@@ -132,35 +134,34 @@ class FeatureRows:
 
 
 def read_images(
-    source: Source, rows: Rows, device: torch.device, cache: RowCache | None = None
-) -> torch.Tensor | list[torch.Tensor]:
-    """Return images (b, 3, h, w), uint8, on the device, or a list of (1, 3, h, w) where they differ in size.
+    source: Source,
+    rows: Rows,
+    device: torch.device,
+    cache: RowCache | None = None,
+    *,
+    shrink: Callable[[torch.Tensor], torch.Tensor] = lambda images: images,
+) -> torch.Tensor:
+    """Return images on the device, each brought to one size by `shrink`: (b, 3, h, w), uint8.
 
     Parameters
     ----------
     cache : RowCache, optional
         Keeps the images of sources that fit into it, for a GPU; on the host the source itself keeps them.
+
+    Raises
+    ------
+    DataError
+        They still differ in size.
     """
     if cache is None:
-        return _decoded(source, rows, device)
+        return on_device(source.read(rows), device, shrink)
     kept = cache.open(source.fingerprint, len(source))
-    if not kept.nbytes:
-        images = _decoded(source, rows, device)
-        if isinstance(images, torch.Tensor) and 0 < images[:1].nbytes * len(source) <= cache.limit:
-            kept.put(rows, images)
-            cache.keep(source.fingerprint, kept)
-        return images
-    missing = kept.missing(rows)
-    if len(missing):
-        images = _decoded(source, missing, device)
-        if not isinstance(images, torch.Tensor) or images.shape[1:] != kept.row_shape:
-            return _decoded(source, rows, device)
-        kept.put(missing, images)
-    return kept.take(rows)
-
-
-def _decoded(source: Source, rows: Rows, device: torch.device) -> torch.Tensor | list[torch.Tensor]:
-    pixels = source.read(rows)
-    if isinstance(pixels, np.ndarray):
-        return to_tensor(pixels, device)
-    return [to_tensor(image[None], device) for image in pixels]
+    missing = kept.missing(rows) if kept.nbytes else rows
+    if len(missing) or not kept.nbytes:
+        pixels = source.read(missing)
+        fits = isinstance(pixels, np.ndarray) and 0 < pixels[:1].nbytes * len(source) <= cache.limit
+        if not fits or (kept.nbytes and (pixels.shape[3], *pixels.shape[1:3]) != kept.row_shape):
+            return on_device(pixels if len(missing) == len(rows) else source.read(rows), device, shrink)
+        kept.put(missing, to_tensor(pixels, device))
+        cache.keep(source.fingerprint, kept)
+    return shrink(kept.take(rows))

@@ -52,7 +52,7 @@ class StoreKey:
     what : str
         ``"pooled"`` or ``"map:<layer>"``.
     precision : str
-        The network's.
+        The network's, and the kind of device where that is no CPU: ``"float32"``, ``"float32 on cuda"``.
     dtype : {"float32", "float16"}
         Of the numbers kept.
     """

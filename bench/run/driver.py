@@ -1,7 +1,8 @@
 """The driver: gives work to an executor, writes what comes back, and decides what is retried.
 
 One policy for every executor (`bench.run.retry`). Once cells running side by side exceed a device's memory,
-half as many run there. A job that ended through another's fault is simply submitted again.
+half as many run there, and later one more again. A job that ended through another's fault is simply
+submitted again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 #: The longest time between two checks of signals and limits (seconds).
 TICK = 0.25
+#: A device that was full gets one more job at once after so many cells for each that it runs at once.
+CALM = 4
 
 
 @dataclass(slots=True)
@@ -98,6 +101,10 @@ class Driver:
         self._again: deque[Job] = deque()
         self._retries = Retries()
         self._most: dict[str, int] = {}
+        #: Cells that came to their end on such a device since it was full.
+        self._calm: Counter[str] = Counter()
+        #: Devices that get nothing else until a retried job has its empty worker or device, by the job.
+        self._emptied: dict[int, str] = {}
         self._peaks: dict[tuple[object, ...], int] = {}
         self._numbers = itertools.count()
         self._failures = set[str]()
@@ -165,8 +172,8 @@ class Driver:
             if self._executor.fits(job, slot):
                 self._again.remove(job)
                 return _Out(job, slot, None, {cell.key for cell in job.cells})
-        if self._again:  # they need an empty worker or device, so give out nothing else
-            return None
+        if slot.device in {self._emptied.get(job.id) for job in self._again}:
+            return None  # it is to be empty for one of them
         fits = lambda unit: self._executor.fits(self._job(unit, unit.cells), slot)  # noqa: E731
         while (unit := self._dispatcher.take(slot.name, fits)) is not None:
             cells = unit.cells if not unit.runs_cells else self._peers.claimed(unit.cells)
@@ -228,17 +235,25 @@ class Driver:
         if self._retries.out_of_memory(event):
             device = out.slot.device
             busy = sum(other.slot.device == device for other in self._out.values())
-            self._most[device] = max(1, busy // 2)
+            self._most[device], self._calm[device] = max(1, busy // 2), 0
             log.warning(
                 "%s: %s is out of memory; %d at once from now on", record.cell, device, self._most[device]
             )
-            self._retry(record.cell, alone=True)
+            self._retry(record.cell, alone=True, on=device)
         else:
+            self._recover(out.slot.device)
             if event.packed and record.timing is not None:
                 event = replace(event, record=replace(record, flags=(*record.flags, PACKED)))
             self._write(event)
         if not out.left:
             self._close(out)
+
+    def _recover(self, device: str) -> None:
+        """Let one more run at once on a device that was full, after enough cells without trouble."""
+        if device in self._most:
+            self._calm[device] += 1
+            if self._calm[device] >= CALM * self._most[device]:
+                self._most[device], self._calm[device] = self._most[device] + 1, 0
 
     def _write(self, result: Finished) -> None:
         record = result.record
@@ -257,8 +272,14 @@ class Driver:
             if len(self._failures) == self._max_failures:
                 self._ending.ask("failures")
 
-    def _retry(self, cell: Cell, *, fresh: bool = False, alone: bool = False) -> None:
-        job = Job(id=next(self._numbers), cells=(cell,), fresh=fresh, alone=alone or self._alone)
+    def _retry(
+        self, cell: Cell, *, fresh: bool = False, alone: bool = False, avoid: str = "", on: str = ""
+    ) -> None:
+        """Have a cell tried again; `on` is the device that is emptied for it."""
+        alone = alone or self._alone
+        job = Job(id=next(self._numbers), cells=(cell,), fresh=fresh, alone=alone, avoid=avoid)
+        if on:
+            self._emptied[job.id] = on
         self._again.append(job)
 
     def _lost(self, event: Lost, out: _Out) -> None:
@@ -278,7 +299,9 @@ class Driver:
             return
         for cell in event.cells:
             if self._retries.cell(cell, event, out.job):
-                self._retry(cell, fresh=event.why != "node")
+                lost_there = out.slot.device if event.why == "device" else ""
+                on = out.slot.device if event.why in ("died", "memory") else ""
+                self._retry(cell, fresh=event.why != "node", avoid=lost_there, on=on)
             else:
                 self._write(failed_result(cell, event, self._resolver))
 

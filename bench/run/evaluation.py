@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -245,6 +245,17 @@ def record_of(
         timing=timing,
         memory=cell_run.memory.read(),
         **cell_run.header,
+    )
+
+
+def not_deterministic(record: Record, operations: Sequence[str]) -> Record:
+    """Return a record that says that, and why, the same cell may give other bits each time."""
+    settings = {**record.environment.get("determinism", {}), "algorithms": False}
+    flag = f"may differ from run to run: no deterministic implementation of {', '.join(operations)}"
+    return replace(
+        record,
+        environment={**record.environment, "determinism": settings},
+        flags=(*record.flags, plain_text(flag, LONGEST_NOTE)),
     )
 
 

@@ -48,7 +48,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(device)
 
     def read(self) -> dict[str, int | None]:
-        """Return ``host_peak_bytes`` (resident set) and ``device_peak_bytes`` (allocated by torch)."""
+        """Return ``host_peak_bytes`` (resident set) and ``device_peak_bytes`` (taken by torch)."""
         host = None
         if self._host:
             for line in _STATUS.read_text().splitlines():
@@ -58,7 +58,7 @@ class PeakMemory:
         if self._device.type == "cuda":
             import torch
 
-            device = int(torch.cuda.max_memory_allocated(self._device))
+            device = int(torch.cuda.max_memory_reserved(self._device))
         return {"host_peak_bytes": host, "device_peak_bytes": device}
 
 

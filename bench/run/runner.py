@@ -13,11 +13,12 @@ import numpy as np
 
 from bench.core.cell import Cell, Timing
 from bench.core.determinism import CELL_THREADS, cores, derive_seed
+from bench.core.devicefaults import is_device_lost
 from bench.core.errors import AnobenchError, said
 from bench.core.truth import Truth
 from bench.data.task import Task
 from bench.features.backbone import Backbones
-from bench.features.device import deterministic, fix_threads, seed_everything
+from bench.features.device import deterministic, fix_threads, seed_everything, supported_device
 from bench.features.provider import FeatureProvider
 from bench.run.calibrate import Arrays
 from bench.run.contain.containment import Contained, Containment, flags_of_changes
@@ -28,6 +29,7 @@ from bench.run.evaluation import (
     choose,
     failed,
     features_from,
+    not_deterministic,
     record_of,
     scored,
     train_images,
@@ -78,7 +80,6 @@ class Runner:
         threads: int = CELL_THREADS,
         extraction_threads: int | None = None,
     ) -> None:
-        import torch
 
         from bench.run import environment
 
@@ -86,7 +87,7 @@ class Runner:
         fix_threads(threads)
         self._threads, self._limited = threads, set[str]()
         self.registry, self._resolver, self.limits = registry, Resolver(registry), limits or Limits()
-        self.device = torch.device(device)
+        self.device = supported_device(device)
         self.provider = FeatureProvider(
             backbones, self.device, storage=storage, threads=extraction_threads or cores()
         )
@@ -102,8 +103,10 @@ class Runner:
         #: Folds and how they are used, where calibration scores are wanted; and those that were made, by key.
         self.calibration: tuple[int, How] | None = None
         self.arrays: dict[str, Arrays] = {}
+        #: Why this process can use its device no more; it should run nothing more.
+        self.device_fault = ""
         self._shared = SharedFits()
-        self.containment = Containment()
+        self.containment = Containment(notes_varying=self.device.type != "cpu")
         self._auxiliary: dict[object, dict[str, AuxiliaryImages]] = {}
         self._task: tuple[object, Task, dict[str, Any]] | None = None
 
@@ -124,7 +127,7 @@ class Runner:
                     self._shared.fit(cell_run, lambda: synchronised_seconds(self.device))
                     result = self._finish(cell_run)
             except BaseException as error:
-                result = failed(cell_run, self.containment.own(error))
+                result = self._failed(cell_run, error)
         return self._told(result, contained)
 
     def fitted(self, cell: Cell) -> CellRun:
@@ -167,9 +170,20 @@ class Runner:
                     with time_limit(self.limits.cell_seconds):
                         result = self._finish(each)
                 except BaseException as error:
-                    result = failed(each, self.containment.own(error))
+                    result = self._failed(each, error)
             each.release()
             yield self._told(result, fitting, scoring)
+
+    def _failed(self, cell_run: CellRun, error: BaseException) -> Result:
+        """Return a failed record, and note it if the device is lost; raise an error that ends the run."""
+        own = self.containment.own(error)
+        self.note_fault(own)
+        return failed(cell_run, own)
+
+    def note_fault(self, error: BaseException) -> None:
+        """Note it if this process has lost its device: nothing but its end helps."""
+        if not self.device_fault and is_device_lost(error):
+            self.device_fault, self.containment.spoilt = said(error), True
 
     def _told(self, result: Result, *contained: Contained) -> Result:
         """Return a result with flags that say what its cell changed, and its metrics if asked for."""
@@ -177,6 +191,8 @@ class Runner:
         if flags := flags_of_changes(contained):
             record = replace(record, flags=(*record.flags, *flags))
             log.warning("%s %s", record.cell, "; ".join(flags))
+        if varying := list(dict.fromkeys(name for each in contained for name in each.varying)):
+            record = not_deterministic(record, varying)
         record = kept(record)
         if self.evaluates:
             record = evaluated(record, scores, self.truths.get(record.truth))

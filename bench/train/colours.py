@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 
+from bench.data.transfer import constant, sent
 from bench.train.synthetic import rotate
 
 #: Changes to each image.
@@ -22,13 +23,16 @@ def change_colours(textures: torch.Tensor, generator: torch.Generator) -> torch.
     # Every change draws numbers for all images, so that none depends on the others.
     drawn = torch.rand(CHANGES_EACH, len(textures), 4, generator=generator)
     out = textures.clone()
+    todo, parts = [], []
     for turn in range(CHANGES_EACH):
         for which, change in enumerate(CHANGES):
             rows = torch.nonzero(order[:, turn] == which)[:, 0]
             if len(rows):
-                at = rows.to(out.device)
-                u = drawn[turn, rows].to(out.device).view(-1, 4, 1, 1)
-                out[at] = change(out[at].float(), u).round().clamp(0, 255).to(torch.uint8)
+                todo.append(change)
+                parts += [rows, drawn[turn, rows].view(-1, 4, 1, 1)]
+    there = sent(out.device, *parts)
+    for change, at, u in zip(todo, there[::2], there[1::2], strict=True):
+        out[at] = change(out[at].float(), u).round().clamp(0, 255).to(torch.uint8)
     return out
 
 
@@ -40,7 +44,7 @@ def gamma_contrast(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 def brightness(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """Multiply the luma by 0.8 to 1.2 and add -30 to 30, in either order."""
-    luma = (x * torch.tensor(_LUMA, device=x.device).view(3, 1, 1)).sum(1, keepdim=True)
+    luma = (x * constant(x.device, *_LUMA).view(3, 1, 1)).sum(1, keepdim=True)
     times, plus = 0.8 + 0.4 * u[:, :1], 60 * u[:, 1:2] - 30
     changed = torch.where(u[:, 2:3] < 0.5, luma * times + plus, (luma + plus) * times)
     return x + (changed.clamp(0, 255) - luma)
@@ -144,7 +148,7 @@ def hsv_of_rgb(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 
 def rgb_of_hsv(hue: torch.Tensor, saturation: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Undo `hsv_of_rgb`; the hue may be any number."""
-    shifts = torch.tensor([5.0, 3.0, 1.0], device=hue.device).view(3, 1, 1)
+    shifts = constant(hue.device, 5.0, 3.0, 1.0).view(3, 1, 1)
     k = shifts + 6 * (hue - hue.floor())[:, None]
     k = torch.where(k >= 6, k - 6, k)
     return value[:, None] * (1 - saturation[:, None] * torch.minimum(k, 4 - k).clamp(0, 1))

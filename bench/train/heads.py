@@ -3,8 +3,8 @@
 One step of one small head is mostly launch overhead on a GPU. A method that writes its head for tensors with
 a leading dimension h (``z @ W`` with z of shape (h, b, d) and W of shape (h, d, e)) trains the heads of h
 cells in the same kernels; a single head is h = 1, the same code. The heads share nothing: losses of shape
-(h,) are summed, so each head gets only its own gradient, and each has its own group in the optimiser, hence
-its own learning rate.
+(h,) are summed, so each head gets only its own gradient. Heads of one learning rate share a group of the
+optimiser, which on a GPU is one call for all of them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,18 @@ class Heads:
 
     def __init__(self, states: Sequence[Mapping[str, torch.Tensor]]) -> None:
         self._stacked = {name: torch.stack([s[name] for s in states]).requires_grad_() for name in states[0]}
-        # The optimiser works on views that share the stacked tensors' memory, one group a head.
+        # The optimiser works on views that share the stacked tensors' memory.
         self._views = [[p.detach()[h] for p in self._stacked.values()] for h in range(len(states))]
-        self._finite = torch.ones(len(states), dtype=torch.bool, device=self._views[0][0].device)
+        #: The stacked tensors themselves, where the optimiser works on all heads at once.
+        self._whole: list[torch.Tensor] = []
+        self._finite = torch.ones(len(states), dtype=torch.bool, device=self.device)
 
     def __len__(self) -> int:
         return len(self._views)
+
+    @property
+    def device(self) -> torch.device:
+        return self._views[0][0].device
 
     def __getitem__(self, name: str) -> torch.Tensor:
         """Return one parameter of all heads, shape (h, ...)."""
@@ -46,14 +52,33 @@ class Heads:
         """Return the parameters of all heads, by name: the same memory, without gradients."""
         return {f"heads/{name}": p.detach() for name, p in self._stacked.items()}
 
-    def groups(self) -> list[dict[str, Any]]:
-        """Return parameter groups for a torch optimiser, one a head."""
-        return [{"params": views} for views in self._views]
+    def groups(self, rates: Sequence[float] = ()) -> list[dict[str, Any]]:
+        """Return parameter groups for a torch optimiser: one, or one for each of several learning rates.
+
+        On a GPU a single group has the stacked tensors. On a CPU an optimiser's last bits depend on how many
+        numbers it gets at once, so each head stays a tensor of its own.
+
+        Parameters
+        ----------
+        rates : sequence of float
+            Of the heads; with none, they share the optimiser's.
+        """
+        self._whole = []
+        if len(set(rates)) <= 1 and self.device.type != "cpu":
+            self._whole = [p.detach() for p in self._stacked.values()]
+            found: dict[float | None, list[torch.Tensor]] = {rates[0] if rates else None: self._whole}
+        else:
+            found = {}
+            for rate, views in zip(rates or [None] * len(self), self._views, strict=True):
+                found.setdefault(rate, []).extend(views)
+        return [{"params": views, **({} if rate is None else {"lr": rate})} for rate, views in found.items()]
 
     def step(self, losses: torch.Tensor, optimiser: torch.optim.Optimizer) -> None:
         """Take one step of the optimiser on the losses, shape (h,)."""
         gradients = torch.autograd.grad(losses.sum(), list(self._stacked.values()))
-        for h, views in enumerate(self._views):
+        for whole, gradient in zip(self._whole, gradients, strict=False):
+            whole.grad = gradient
+        for h, views in enumerate(self._views if not self._whole else ()):
             for view, gradient in zip(views, gradients, strict=True):
                 view.grad = gradient[h]
         optimiser.step()

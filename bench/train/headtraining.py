@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from bench.data.transfer import sent
 from bench.train.checkpoint import Resumable
 from bench.train.heads import Heads, batch_slices, shuffled
 
 if TYPE_CHECKING:
     from bench.train.method import Method
+
+#: On a GPU losses are looked at after so many mini-batches, since that waits for all of them.
+CHECK_EVERY = 50
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,16 +120,24 @@ class HeadTraining:
             self.epoch, at = divmod(step, len(parts))
             self.ends_epoch = at == len(parts) - 1
             if at == 0:
-                order.copy_(shuffled(self.n, self.shuffle))
+                order.copy_(sent(self.device, shuffled(self.n, self.shuffle))[0])
             yield order[:, parts[at]]
             if self.schedule is not None and (self.ends_epoch or self.schedule_by == "batch"):
                 self.schedule.step()
             if method.progress is not None:
                 method.progress(name, step + 1, self.steps)
             due = alone and resumable.due()
-            if self.ends_epoch or due:
+            if due or self._checks(step, at):
                 self.heads.check(name)
             if due:
                 for i, generator in enumerate(generators):
                     chance[f"chance/{i}"].copy_(generator.get_state())
                 resumable.save(step + 1)
+
+    def _checks(self, step: int, at: int) -> bool:
+        """Return whether losses are looked at: after an epoch, on a GPU not after each."""
+        if not self.ends_epoch:
+            return False
+        epoch = at + 1  # mini-batches in it
+        seldom = (step + 1) // CHECK_EVERY > (step + 1 - epoch) // CHECK_EVERY
+        return self.heads.device.type == "cpu" or seldom or step + 1 == self.steps

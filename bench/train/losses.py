@@ -90,4 +90,5 @@ def two_means(scores: torch.Tensor) -> torch.Tensor:
     apart = sums[:-1] / below - (sums[-1] - sums[:-1]) / above
     # Equal scores are not separated.
     between = torch.where(ordered[1:] > ordered[:-1], below * above * apart.square(), 0)
-    return ((scores > ordered[between.argmax()]) & (between.max() > 0)).to(scores)
+    cut = ordered.gather(0, between.argmax(0, keepdim=True))  # an index would have to come to the host
+    return ((scores > cut) & (between.max() > 0)).to(scores)

@@ -15,6 +15,8 @@ import math
 import torch
 from torch.nn import functional as F
 
+from bench.data.transfer import sent
+
 #: Most cells of the noise along a side; resolutions are powers of two.
 FINEST = 32
 #: Octaves of a procedural texture: cells along a side, and share.
@@ -42,10 +44,8 @@ def perlin(size: int, cells: torch.Tensor, generator: torch.Generator, device: t
     """
     points = FINEST + 1
     angles = 2 * math.pi * torch.rand(len(cells), points, points, generator=generator)
-    (rows, row_slopes), (columns, column_slopes) = (
-        _basis(size, cells[:, axis].to(device), points) for axis in (0, 1)
-    )
-    down, across = angles.cos().to(device), angles.sin().to(device)
+    cells, down, across = sent(device, cells, angles.cos(), angles.sin())
+    (rows, row_slopes), (columns, column_slopes) = (_basis(size, cells[:, axis], points) for axis in (0, 1))
     noise: torch.Tensor = row_slopes @ down @ columns.mT + rows @ across @ column_slopes.mT
     return math.sqrt(2) * noise
 
@@ -81,10 +81,10 @@ def rotate_some(
     """Rotate a share of the images (b, c, s, s), floating or uint8, each by an angle up to ±`degrees`."""
     some = torch.rand(len(images), generator=generator) < share
     angles = degrees * (2 * torch.rand(len(images), generator=generator) - 1)
-    at = torch.nonzero(some)[:, 0].to(images.device)
-    if not len(at):
+    if not some.any():
         return images
-    turned = rotate(images[at].float(), angles[some])
+    at, angles = sent(images.device, torch.nonzero(some)[:, 0], angles[some])
+    turned = rotate(images[at].float(), angles)
     turned = turned if images.is_floating_point() else turned.round()
     return images.index_copy(0, at, turned.to(images.dtype))
 
@@ -133,7 +133,7 @@ def with_anomalies(
     masks : Tensor, shape (b, 1, s, s), of 0 and 1
     """
     masks = perlin_masks(len(images), images.shape[-1], generator, images.device)
-    keep = opacity * torch.rand(len(images), generator=generator)
+    keep = sent(images.device, opacity * torch.rand(len(images), generator=generator))[0]
     return blend(images, textures.to(images), masks, keep), masks
 
 
@@ -150,13 +150,13 @@ def procedural_textures(n: int, size: int, generator: torch.Generator, device: t
     for cells, share in _OCTAVES:
         stretch = 2 ** torch.randint(0, 2, (n, 2), generator=generator)
         cloud += share * perlin(size, torch.clamp(cells * stretch, max=FINEST), generator, device)
-    frequency, bend, angle = torch.rand(3, n, 1, 1, generator=generator).to(device)
+    frequency, bend, angle = sent(device, torch.rand(3, n, 1, 1, generator=generator))[0]
     line = torch.linspace(0, 1, size, device=device)
     angle = math.pi * angle
     along = line[:, None] * angle.cos() + line * angle.sin()
     stripes = torch.sin(2 * math.pi * ((4 + 28 * frequency) * along + 4 * bend * cloud))
     is_cloud = (torch.arange(n, device=device) % 2 == 0).view(-1, 1, 1)
     level = torch.where(is_cloud, 0.5 + cloud, 0.5 + 0.5 * stripes).clamp(0, 1)[:, None]
-    first, second = torch.rand(2, n, 3, 1, 1, generator=generator).to(device)
+    first, second = sent(device, torch.rand(2, n, 3, 1, 1, generator=generator))[0]
     textures: torch.Tensor = 255 * (first + (second - first) * level)
     return textures.round().to(torch.uint8)

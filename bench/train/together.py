@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-
-from bench.core.errors import FitError, from_outside
+from bench.core.devicefaults import is_device_lost, is_out_of_memory
+from bench.core.errors import FitError, from_outside, said
 from bench.data.images import Images
+from bench.features.device import free_cached
 from bench.train.method import Method
 
 log = logging.getLogger(__name__)
@@ -87,23 +87,41 @@ def _fit_group(methods: Sequence[Method], trains: Sequence[Images], clock: Calla
     fit_together = getattr(kind, "fit_together", None)
     if len(methods) > 1 and fit_together is not None:
         started = clock()
-        try:
-            fit_together(methods, trains)
-        except (MemoryError, torch.OutOfMemoryError) as error:
+        fitted, full = _fitted_together(fit_together, methods, trains)
+        if fitted:
+            return [Fit((clock() - started) / len(methods), len(methods))] * len(methods)
+        if full:  # here, outside the handler, the failed attempt's tensors are gone
+            free_cached()
             half = (len(methods) + 1) // 2
-            log.warning("%d heads of %s at once: %s; trying %d", len(methods), kind.__name__, error, half)
-            torch.cuda.empty_cache()
             return [
                 fit
                 for part in (slice(half), slice(half, None))
                 for fit in _fit_group(methods[part], trains[part], clock)
             ]
-        except (FitError, RuntimeError) as error:
-            log.warning("%d heads of %s are fitted one by one: %s", len(methods), kind.__name__, error)
-            wasted = (clock() - started) / len(methods)
-        else:
-            return [Fit((clock() - started) / len(methods), len(methods))] * len(methods)
+        wasted = (clock() - started) / len(methods)
     return [_fit_alone(method, train, clock, wasted) for method, train in zip(methods, trains, strict=True)]
+
+
+def _fitted_together(
+    fit_together: Callable[[Sequence[Method], Sequence[Images]], object],
+    methods: Sequence[Method],
+    trains: Sequence[Images],
+) -> tuple[bool, bool]:
+    """Fit methods together; return whether that worked, and if not, whether memory ran out."""
+    kind = type(methods[0]).__name__
+    # Warnings get the error's text alone: a log that keeps it would keep the tensors of its frames alive.
+    try:
+        fit_together(methods, trains)
+    except (FitError, MemoryError, RuntimeError) as error:
+        if is_device_lost(error):  # nor could any of them be fitted alone
+            raise
+        full = is_out_of_memory(error)
+        if full:
+            log.warning("%d heads of %s at once: %s; trying half as many", len(methods), kind, said(error))
+        else:
+            log.warning("%d heads of %s are fitted one by one: %s", len(methods), kind, said(error))
+        return False, full
+    return True, False
 
 
 def _fit_alone(method: Method, train: Images, clock: Callable[[], float], wasted: float) -> Fit:

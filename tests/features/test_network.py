@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 import torch
 
 from bench.core.errors import BackboneError
+from bench.data.resize import resize_by_float
 from bench.features.backbone import Backbones, NetworkTable, has_bfloat16
 from bench.features.build import _head
 from bench.features.network import FrozenNetwork
+from bench.features.preprocess import on_device
+from bench.run.standin import standin
 
 CPU = torch.device("cpu")
 
@@ -119,6 +123,51 @@ def test_the_batch_shrinks_when_memory_runs_out(
     monkeypatch.setattr(net, "_forward", lambda *_: (_ for _ in ()).throw(RuntimeError("no such kernel")))
     with pytest.raises(RuntimeError, match="no such kernel"):
         net.pooled(pixels)
+
+
+def test_the_batch_shrinks_when_memory_runs_out_for_the_images_themselves(
+    backbones: Backbones, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = network(backbones, "tiny")
+    expected, prepare, alive = net.pooled(pixels), net.preprocess, list[weakref.ref[torch.Tensor]]()
+
+    def small(images: np.ndarray, device: torch.device) -> torch.Tensor:
+        assert not any(each() is not None for each in alive), "what failed must be gone"
+        if len(images) > 3:
+            held = torch.zeros(4)
+            alive.append(weakref.ref(held))
+            raise RuntimeError("CUDA error: out of memory")
+        return prepare(images, device)
+
+    monkeypatch.setattr(net, "preprocess", small)
+    torch.testing.assert_close(net.pooled(pixels), expected)
+    assert len(alive) >= 1
+    assert net.batch_size <= 3
+
+
+def test_full_size_images_reach_a_gpu_in_parts(pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink = lambda images: resize_by_float(images, (8, 8), "bilinear")  # noqa: E731
+    whole = on_device(pixels, torch.device("cpu"), shrink)
+    monkeypatch.setattr("bench.data.resize.DEVICE_BYTES", 2 * pixels[:1].nbytes)
+    with standin() as counts:
+        found = on_device(pixels, torch.device("cuda"), shrink)
+        assert counts.totals()["to_device"] == -(-len(pixels) // 2)
+        assert found.is_cuda
+        assert torch.equal(found.cpu(), whole)
+
+
+def test_a_methods_precision_reaches_a_network_in_training_but_no_frozen_one(
+    backbones: Backbones, pixels: np.ndarray
+) -> None:
+    net, seen = network(backbones, "tiny"), list[torch.dtype]()
+    expected, images = net.pooled(pixels), net.preprocess(pixels, torch.device("cpu"))
+    first = next(m for m in net.module.modules() if isinstance(m, torch.nn.Conv2d))
+    first.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        net.vectors(images)
+        assert torch.equal(net.pooled(pixels), expected)
+    assert seen[0] == torch.bfloat16
+    assert set(seen[1:]) == {torch.float32}
 
 
 def test_transformers_have_tokens_and_maps(backbones: Backbones, pixels: np.ndarray) -> None:

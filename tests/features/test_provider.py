@@ -210,7 +210,8 @@ def test_images_on_a_gpu_are_read_once() -> None:
 def test_images_of_another_size_leave_those_on_a_gpu_alone() -> None:
     source, cache, cpu = Counted(larger=True), RowCache(10**6), torch.device("cpu")
     for rows in ([3, 1], [40, 3], [40], [1, 3]):
-        images = read_images(source, np.array(rows), cpu, cache)
+        images = read_images(source, np.array(rows), cpu, cache, shrink=lambda x: x[..., :5])
+        assert images.shape[1:] == (3, 4, 5)
         assert [int(image.flatten()[0]) for image in images] == rows
     assert source.reads == [[3, 1], [40], [40, 3], [40], [40]]
 

@@ -75,7 +75,13 @@ class Fault(Method):
         return Scores(torch.linalg.eigvalsh(torch.diag(far)))
 
     def ok(self, first):
-        pass
+        if self.at != Path("") and (self.at / f"lost-{os.getpid()}").exists():
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    def asserts(self, first):
+        """Lose the device: whatever comes after in this process fails, too."""
+        (self.at / f"lost-{os.getpid()}").touch()
+        raise RuntimeError("CUDA error: device-side assert triggered")
 
     def spins(self, first):
         until = time.perf_counter() + 0.001

@@ -106,7 +106,14 @@ def lost(job: Job, why: Any, **more: Any) -> list[Event]:
 
 @pytest.mark.parametrize(
     ("why", "fresh", "tries"),
-    [("died", True, 2), ("memory", False, 2), ("memory", True, 1), ("timeout", False, 1), ("node", False, 6)],
+    [
+        ("died", True, 2),
+        ("device", True, 2),
+        ("memory", False, 2),
+        ("memory", True, 1),
+        ("timeout", False, 1),
+        ("node", False, 6),
+    ],
 )
 def test_what_is_tried_again_and_how_often(tmp_path: Path, why: str, fresh: bool, tries: int) -> None:
     executor = Scripted(lambda job, _: lost(job, why, fresh=fresh, log="what it said"))
@@ -129,6 +136,35 @@ def test_what_died_is_tried_in_a_new_worker(tmp_path: Path) -> None:
     assert [job.fresh for job in executor.taken] == [False, True]
 
 
+def test_what_lost_its_gpu_is_tried_on_another(tmp_path: Path) -> None:
+    executor = Scripted(lambda job, n: good(job) if n > 1 else lost(job, "device"))
+    assert [each.status for each in drive(tmp_path, executor, 1)] == ["ok"]
+    assert [(job.fresh, job.avoid) for job in executor.taken] == [(False, ""), (True, "cuda:0")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("OutOfMemoryError", "CUDA out of memory"),
+        ("RuntimeError", "CUDA error: out of memory"),
+        ("RuntimeError", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        ("AcceleratorError", "CUDA error: out of memory"),
+    ],
+)
+def test_memory_that_ran_out_beside_others_is_known_by_all_its_names(
+    tmp_path: Path, kind: str, reason: str
+) -> None:
+    error = {"kind": kind, "reason": reason, "traceback": ""}
+    full = lambda job: record(job.cells[0], status="failed", metrics={}, error=error)  # noqa: E731
+    executor = Scripted(
+        lambda job, n: (
+            good(job) if n > 1 else [Finished(job=job.id, record=full(job), scores=None, packed=True)]
+        )
+    )
+    assert [each.status for each in drive(tmp_path, executor, 1)] == ["ok"]
+    assert [job.alone for job in executor.taken] == [False, True]
+
+
 def test_out_of_memory_beside_others_halves_and_is_tried_alone(tmp_path: Path) -> None:
     error = {"kind": "OutOfMemoryError", "reason": "CUDA out of memory", "traceback": ""}
 
@@ -146,6 +182,67 @@ def test_out_of_memory_beside_others_halves_and_is_tried_alone(tmp_path: Path) -
     at = executor.taken.index(again[0])
     assert executor.most_at_once == 2
     assert at == 0
+
+
+class TwoGpus(Scripted):
+    """Two devices of two slots each; a job alone needs the whole of its device."""
+
+    devices: list[tuple[int, str]]
+
+    def slots(self) -> Sequence[Slot]:
+        return [Slot(name=f"cuda:{gpu} #{n}", device=f"cuda:{gpu}") for n in (1, 2) for gpu in (0, 1)]
+
+    def idle(self) -> Sequence[Slot]:
+        busy = {slot for _, slot in self._jobs}
+        return [slot for slot in self.slots() if slot not in busy]
+
+    def fits(self, job: Job, slot: Slot) -> bool:
+        beside = [other for other, there in self._jobs if there.device == slot.device]
+        return not (job.alone and beside) and not any(other.alone for other in beside)
+
+
+def test_a_job_that_waits_for_a_whole_device_stalls_no_other_device(tmp_path: Path) -> None:
+    error = {"kind": "OutOfMemoryError", "reason": "CUDA out of memory", "traceback": ""}
+
+    def ends(job: Job, tries: int) -> Sequence[Event]:
+        running = {slot.device for _, slot in executor._jobs}
+        seen.append((bool(driver_waits), len(running)))
+        if job.cells[0].seed == 0 and tries == 1:
+            driver_waits.append(True)
+            full = record(job.cells[0], status="failed", metrics={}, error=error)
+            return [Finished(job=job.id, record=full, scores=None, packed=True)]
+        if job.alone:
+            driver_waits.clear()
+        return good(job)
+
+    seen: list[tuple[bool, int]] = []
+    driver_waits: list[bool] = []
+    executor = TwoGpus(ends)
+    made = drive(tmp_path, executor, 40)
+    assert [each.status for each in made] == ["ok"] * 40
+    at = next(at for at, job in enumerate(executor.taken) if job.alone)
+    assert 1 < at < 30, "it did not have to wait for the end"
+    assert any(waiting and devices == 1 for waiting, devices in seen), "its device was emptied"
+    between = executor.taken[4:at]
+    assert between, "the other device went on meanwhile"
+
+
+def test_a_device_that_was_full_is_filled_again_after_a_while(tmp_path: Path) -> None:
+    error = {"kind": "OutOfMemoryError", "reason": "CUDA out of memory", "traceback": ""}
+    at_once: list[int] = []
+
+    def ends(job: Job, tries: int) -> Sequence[Event]:
+        at_once.append(len(executor._jobs) + 1)
+        if job.cells[0].seed == 0 and tries == 1:
+            full = record(job.cells[0], status="failed", metrics={}, error=error)
+            return [Finished(job=job.id, record=full, scores=None, packed=True)]
+        return good(job)
+
+    executor = Scripted(ends)
+    drive(tmp_path, executor, 30)
+    assert at_once[0] == 2
+    assert 1 in at_once[1:8], "half as many"
+    assert at_once[-4:-1] == [2, 2, 2], "and all of them again"
 
 
 def test_times_taken_beside_others_are_marked(tmp_path: Path) -> None:

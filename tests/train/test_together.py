@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -119,3 +120,45 @@ def test_a_diverging_head_does_not_take_the_others_with_it() -> None:
     assert fits[0].error is None
     expected = scores(methods_alone[0], banks[0], TEST)
     np.testing.assert_allclose(methods[0].score(images(TEST)).image.numpy(), expected, rtol=1e-4)
+
+
+class Hungry(Method):
+    """Finds no memory for more than two at once; notes which attempts' tensors are still alive."""
+
+    attempts: ClassVar[list[weakref.ref[torch.Tensor]]] = []
+    alive: ClassVar[list[int]] = []
+
+    def fit(self, train: Images) -> None:
+        self.fit_together([self], [train])
+
+    @classmethod
+    def fit_together(cls, methods: list[Any], trains: list[Images]) -> None:  # noqa: ARG003
+        cls.alive.append(sum(attempt() is not None for attempt in cls.attempts))
+        held = torch.zeros(len(methods))
+        cls.attempts.append(weakref.ref(held))
+        if len(methods) > 2:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    def score(self, test: Images) -> Scores:
+        return Scores([0.0] * len(test))
+
+
+def test_a_failed_attempts_tensors_are_gone_before_the_next() -> None:
+    Hungry.attempts.clear()
+    Hungry.alive.clear()
+    fits = fit_many([Hungry() for _ in range(8)], [images(np.ones((2, 2)))] * 8)
+    assert [fit.together for fit in fits] == [2] * 8
+    assert Hungry.alive == [0] * 7
+
+
+def test_with_a_lost_device_nobody_is_fitted_alone() -> None:
+    class Lost(Toy):
+        @classmethod
+        def fit_together(cls, methods: list[Any], trains: list[Images]) -> None:  # noqa: ARG003
+            cls.calls.append(len(methods))
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    Toy.calls.clear()
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        fit_many([Lost() for _ in range(4)], [images(np.ones((2, 2)))] * 4)
+    assert Toy.calls == [4]

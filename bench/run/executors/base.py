@@ -33,10 +33,11 @@ from bench.core.truth import Truth
 #: ``died``         the worker ended while it ran this cell: a crash, or killed from outside
 #: ``timeout``      killed for taking longer than the suite's limit and its grace
 #: ``memory``       killed for using more memory than the suite's limit
+#: ``device``       its process can use its GPU no more: an assert, an illegal access, an ECC error
 #: ``interrupted``  the run was stopped; there may be a checkpoint
 #: ``unstarted``    its worker ended before its turn came, through no fault of the cell
 #: ``node``         the machine or its lease went away (preemption, a lost node)
-Fate = Literal["died", "timeout", "memory", "interrupted", "unstarted", "node"]
+Fate = Literal["died", "timeout", "memory", "device", "interrupted", "unstarted", "node"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,8 @@ class Job:
         Nothing else may run on its device meanwhile (timing, or after out-of-memory).
     fresh : bool
         Only for a worker that has run nothing yet, so that a death is the cell's own fault.
+    avoid : str
+        A device where it was lost; it goes to another one, where there is another.
     """
 
     id: int
@@ -68,6 +71,7 @@ class Job:
     device_bytes: int | None = None
     alone: bool = False
     fresh: bool = False
+    avoid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

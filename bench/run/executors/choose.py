@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -92,6 +93,9 @@ class Options:
     @property
     def clustered(self) -> bool:
         return self.executor in CLUSTERS
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,20 +194,31 @@ def pick_devices(options: Options) -> list[str]:
         return _cluster_device(options)
     if asked == "cpu" or (asked == "auto" and not _may_have_gpus()):
         return ["cpu"]
+    # As NVML numbers GPUs; before CUDA starts, here and in workers.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     import torch
+
+    from bench.features.device import supported_device, why_no_gpu
 
     number = torch.cuda.device_count() if torch.cuda.is_available() else 0
     every = [f"cuda:{index}" for index in range(number)]
+    if asked == "auto" and not every:
+        log.warning(
+            "a GPU's driver is here, but torch can use no GPU (%s): this run uses the CPU", why_no_gpu()
+        )
     if asked == "auto":
         return every or ["cpu"]
     if asked == "cuda" and every:
         return every
     if asked in every:
         return [asked]
+    if asked.partition(":")[0] in ("mps", "xpu", "hip", "xla", "hpu", "npu", "privateuseone"):
+        supported_device(asked)
     if not asked.startswith("cuda") or not (asked[4:] == "" or asked[5:].isdigit()):
         raise AnobenchError(f"--device {asked}: expected auto, cpu, cuda or cuda:N")
     raise AnobenchError(
-        f"--device {asked}: torch finds {number} GPUs; use --device cpu, or see anobench doctor"
+        f"--device {asked}: torch finds {number} GPUs{f' ({why_no_gpu()})' if not number else ''}; use "
+        "--device cpu, or see anobench doctor"
     )
 
 

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from bench.core.errors import AnobenchError
 from bench.run.contain.leftover import adopt_orphans
-from bench.run.executors.base import Event, Job, Progress, Slot, Started
+from bench.run.executors.base import Event, Job, Lost, Progress, Slot, Started
 from bench.run.executors.worker import events_of, forward_progress
 from bench.train import checkpoint
 
@@ -64,7 +65,13 @@ class Inline:
         yield from events_of(self._runner, job, self._repeats, self._sent)
 
     def events(self, timeout: float) -> Sequence[Event]:
-        """Return the job's next event, after running it that far."""
+        """Return the job's next event, after running it that far.
+
+        Raises
+        ------
+        AnobenchError
+            The process has lost its GPU: no later cell could use it.
+        """
         if self._job is None:
             time.sleep(timeout)
         event = next(self._going, None)
@@ -73,6 +80,11 @@ class Inline:
             if not self._stopping:
                 checkpoint.go_on()  # if it is the cell that asked for an end
             return []
+        if isinstance(event, Lost) and event.why == "device":
+            raise AnobenchError(
+                f"this process can use its GPU no more ({event.reason}); run again: what is done is kept, "
+                "and with --executor pool a cell costs no more than itself"
+            )
         return [event]
 
     def stop(self) -> None:

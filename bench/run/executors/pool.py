@@ -12,18 +12,21 @@ import logging
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
 
+from bench.core.devicefaults import by_its_code
 from bench.core.errors import AnobenchError
 from bench.core.files import temporary_prefix
 from bench.run.contain.leftover import end_marked, new_mark
-from bench.run.cost import fits
+from bench.run.cost import CONTEXT_BYTES, fits
 from bench.run.executors.base import (
     STOPPED,
     Event,
+    Extracted,
     Finished,
     Job,
     Lost,
@@ -31,8 +34,9 @@ from bench.run.executors.base import (
     Slot,
     Started,
 )
+from bench.run.executors.devices import free_bytes
 from bench.run.executors.process import Process
-from bench.run.executors.wire import Began, Message, Ready, Warned
+from bench.run.executors.wire import Began, Held, Message, Ready, Warned
 from bench.run.setup import Setup
 
 log = logging.getLogger(__name__)
@@ -42,8 +46,9 @@ LOOK_EVERY = 0.1
 #: A worker whose jobs take less than `SHORT` gets more ahead of time, so that it never waits for the driver:
 #: as many as keep it busy for `AHEAD_SECONDS`, at least one, at most `AHEAD_JOBS`.
 SHORT, AHEAD_SECONDS, AHEAD_JOBS = 1.0, 0.02, 8
-#: The run fails if so many workers in a row end before they are ready.
-FAILED_STARTS = 3
+#: A device is left out once so many of its workers in a row ended before they were ready, or lost it; the run
+#: fails when none is left.
+FAILED_WORKERS = 3
 
 
 class Pool:
@@ -70,7 +75,7 @@ class Pool:
         self._at = {worker.slot.name: worker for worker in self._workers}
         self._free_bytes: dict[str, int] = {}
         self._stopping = False
-        self._failed_starts = 0
+        self._failed, self._left_out = Counter[str](), set[str]()
         self._looked = -float("inf")
         self._warned: set[str] = set()
         self._waiting: list[Event] = []
@@ -84,7 +89,8 @@ class Pool:
     def idle(self) -> Sequence[Slot]:
         if self._stopping:
             return []
-        able = [worker for worker in self._workers if self._takes_more(worker)]
+        usable = [worker for worker in self._workers if worker.slot.device not in self._left_out]
+        able = [worker for worker in usable if self._takes_more(worker)]
         # Workers that have features in memory come before those that would have to start.
         return [worker.slot for worker in sorted(able, key=lambda w: (len(w.jobs), not w.alive))]
 
@@ -98,8 +104,12 @@ class Pool:
 
     def fits(self, job: Job, slot: Slot) -> bool:
         worker = self._at[slot.name]
+        if job.avoid == slot.device and self._devices() - {slot.device}:
+            return False
         if worker.jobs and (job.fresh or job.alone or (job.seconds or 0.0) > SHORT):
             return False
+        if self._setup.repeats and any(each.jobs for each in self._workers if each is not worker):
+            return False  # what is timed has the host to itself, too
         beside = [each.jobs[0] for each in self._busy_beside(worker)]
         if any(other.alone for other in beside) or (job.alone and beside):
             return False
@@ -108,20 +118,40 @@ class Pool:
         total = self._free_bytes.get(slot.device)
         if total is None:  # the first worker on a device reports its memory
             return not beside
-        return fits(job.device_bytes, [other.device_bytes for other in beside], total)
+        idle = [each for each in self._beside(worker) if each.alive and not each.jobs]
+        total -= sum(each.held + CONTEXT_BYTES for each in idle)
+        running = [other.device_bytes for other in beside]
+        return fits(job.device_bytes, running, total) and self._has_room(job, worker)
+
+    def _has_room(self, job: Job, worker: Process) -> bool:
+        """Return whether a device has so much free memory now, whoever has the rest."""
+        free = free_bytes(worker.slot.device)
+        if free is None or job.device_bytes is None or not self._busy_beside(worker):
+            return True  # not known, or nobody would make more room
+        context = 0 if worker.alive else CONTEXT_BYTES
+        return job.device_bytes + context - worker.held <= free
+
+    def _devices(self) -> set[str]:
+        """Return the devices that are not left out."""
+        return {worker.slot.device for worker in self._workers} - self._left_out
 
     def _busy_beside(self, worker: Process) -> list[Process]:
         """Return the other workers on its device that have work."""
+        return [each for each in self._beside(worker) if each.jobs]
+
+    def _beside(self, worker: Process) -> list[Process]:
+        """Return the other workers on its device."""
         device = worker.slot.device
-        return [
-            each for each in self._workers if each.slot.device == device and each.jobs and each is not worker
-        ]
+        return [each for each in self._workers if each.slot.device == device and each is not worker]
 
     def submit(self, job: Job, slot: Slot) -> None:
         worker = self._at[slot.name]
         if job.fresh and worker.alive and worker.ran:
             worker.end()
         beside = self._busy_beside(worker)
+        if job.alone and slot.device != "cpu":
+            for each in self._beside(worker):  # idle: their contexts and features are in its way
+                each.end()
         worker.give(job)
         for each in beside:
             each.packed = True
@@ -153,9 +183,13 @@ class Pool:
         if isinstance(message, Ready):
             if message.problem:
                 raise AnobenchError(message.problem)
-            self._failed_starts = 0
+            # What comes after may still lose it: only a result says that a GPU works.
+            if worker.slot.device == "cpu":
+                self._failed.pop(worker.slot.device, None)
             worker.ready, worker.environment = True, message.environment
             self._free_bytes.setdefault(worker.slot.device, message.device_bytes)
+        elif isinstance(message, Held):
+            worker.held = message.device_bytes
         elif isinstance(message, Warned):
             if message.text not in self._warned:
                 self._warned.add(message.text)
@@ -168,9 +202,18 @@ class Pool:
             yield message
         elif isinstance(message, Finished):
             packed = worker.packed
+            self._failed.pop(worker.slot.device, None)
             worker.finished(message.record.cell, self._setup.limits)
             yield replace(message, packed=packed)
+        elif isinstance(message, Lost) and message.why == "device":
+            fresh, packed = worker.ran == 0, worker.packed
+            worker.over()
+            if not by_its_code(message.reason):
+                self._count_failure(worker, message.reason)
+            yield replace(message, fresh=fresh, packed=packed, environment=worker.environment)
         else:
+            if isinstance(message, Extracted):
+                self._failed.pop(worker.slot.device, None)
             worker.over()
             yield message
 
@@ -178,12 +221,7 @@ class Pool:
         """Return what a dead worker lost: its running job shares its fate, those queued are not blamed."""
         why, reason = worker.fate, worker.exit_reason()
         if not worker.ready:
-            self._failed_starts += 1
-            if self._failed_starts >= FAILED_STARTS and not self._stopping:
-                raise AnobenchError(
-                    f"{FAILED_STARTS} worker processes in a row ended before they could run anything "
-                    f"({reason}); the last one wrote:\n{worker.log_end()[-2000:] or '(nothing)'}"
-                )
+            self._count_failure(worker, reason)
         lost: list[Event] = []
         for position, job in enumerate(worker.jobs):
             ran = position == 0 and worker.running
@@ -203,6 +241,27 @@ class Pool:
             )
         worker.reap()
         return lost
+
+    def _count_failure(self, worker: Process, reason: str) -> None:
+        """Leave out a device on which worker after worker fails.
+
+        Raises
+        ------
+        AnobenchError
+            No device is left.
+        """
+        device = worker.slot.device
+        self._failed[device] += 1
+        if self._failed[device] < FAILED_WORKERS or self._stopping or device in self._left_out:
+            return
+        what = "ended before they could run anything" if not worker.ready else "lost it"
+        self._left_out.add(device)
+        if not self._devices():
+            raise AnobenchError(
+                f"{FAILED_WORKERS} worker processes in a row on {device} {what} "
+                f"({reason}); the last one wrote:\n{worker.log_end()[-2000:] or '(nothing)'}"
+            )
+        log.warning("%s is left out: %d workers in a row %s (%s)", device, FAILED_WORKERS, what, reason)
 
     def stop(self) -> None:
         self._stopping = True

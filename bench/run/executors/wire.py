@@ -50,6 +50,13 @@ class Began:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The device's memory that the worker keeps between jobs (features, networks), in bytes."""
+
+    device_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
     """A warning of the library, for the driver's log."""
 
@@ -59,7 +66,7 @@ class Warned:
 
 
 #: What a worker process sends: events for the driver, and what only its executor reads.
-Message = Ready | Began | Warned | Progress | Finished | Extracted | Lost
+Message = Ready | Began | Held | Warned | Progress | Finished | Extracted | Lost
 
 #: Reads in one go, of a megabyte at most.
 READS = 64
@@ -68,7 +75,9 @@ MOST_BYTES = 1 << 32
 #: The parts of a message: JSON, scores, a truth, further arrays one after the other; each with its length
 #: before it.
 _PARTS = struct.Struct("<QQQQ")
-_PLAIN: dict[str, type[Any]] = {each.__name__: each for each in (Ready, Began, Warned, Progress, Extracted)}
+_PLAIN: dict[str, type[Any]] = {
+    each.__name__: each for each in (Ready, Began, Held, Warned, Progress, Extracted)
+}
 
 
 def packed(message: Message | Event) -> bytes:
@@ -83,7 +92,7 @@ def packed(message: Message | Event) -> bytes:
         more = b"".join(np.asarray(values, "<f8").tobytes() for values in message.arrays.values())
     elif isinstance(message, Lost):
         data |= {"job": message.job, "cells": [cell.key for cell in message.cells]}
-        data |= {"why": message.why, "reason": message.reason}
+        data |= {"why": message.why, "reason": message.reason, "log": message.log}
     else:
         data |= asdict(message)
     text = json.dumps(data).encode()
@@ -245,9 +254,15 @@ def _arrays(lengths: Mapping[str, Any], content: bytes) -> dict[str, NDArray[np.
 def _lost(job: Job, data: Mapping[str, Any]) -> Lost:
     keys = set(data["cells"])
     cells: tuple[Cell, ...] = tuple(cell for cell in job.cells if cell.key in keys)
-    if data["why"] != "interrupted":
+    if data["why"] not in ("interrupted", "device"):
         raise ValueError(f"a worker cannot lose cells for {data['why']!r}")
-    return Lost(job=job.id, cells=cells, why="interrupted", reason=plain_text(data["reason"], 1000))
+    return Lost(
+        job=job.id,
+        cells=cells,
+        why=data["why"],
+        reason=plain_text(data["reason"], 1000),
+        log=plain_text(data["log"], 1 << 17),
+    )
 
 
 def _whole(value: object) -> int:

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Any
 from bench.core.errors import AnobenchError, plain_text, said
 from bench.run.executors.base import Extracted, Finished, Job, Lost, Progress, interrupted
 from bench.run.executors.inbox import Inbox
-from bench.run.executors.wire import Began, Message, Ready, Sender, Warned
+from bench.run.executors.wire import Began, Held, Message, Ready, Sender, Warned
 from bench.run.setup import Setup
 from bench.run.shared import one_model
 from bench.run.timing import timed
 from bench.train import checkpoint
 
 if TYPE_CHECKING:
+    from bench.core.cell import Cell
     from bench.run.evaluation import Result
     from bench.run.runner import Runner
 
@@ -111,6 +112,8 @@ class _Worker:
                 event = replace(event, log=log)
             self._send(event)
             self._log.empty()
+        if self._runner.device.type == "cuda" and not self._runner.device_fault:
+            self._send(Held(device_bytes=_held_device_bytes(self._runner)))
 
 
 def forward_progress(
@@ -145,9 +148,16 @@ def events_of(
         if checkpoint.stop_asked():
             raise checkpoint.StopRequested
         if job.part is not None:
-            yield Extracted(job=job.id, reason=_extract(runner, job, job.part))
+            reason = _extract(runner, job, job.part)
+            if runner.device_fault:
+                yield _off_the_device(runner, job, left)
+            else:
+                yield Extracted(job=job.id, reason=reason)
             return
         for record, scores in _results(runner, job, repeats):
+            if runner.device_fault:  # this and the cells behind it need another process
+                yield _off_the_device(runner, job, left, record.error["traceback"] if record.error else "")
+                return
             left = [cell for cell in left if cell.key != record.cell.key]
             truth = runner.truths.get(record.truth) if record.truth not in sent else None
             sent.add(record.truth)
@@ -156,6 +166,10 @@ def events_of(
             yield Finished(job=job.id, record=record, scores=scores, truth=truth, log=log, arrays=arrays)
     except checkpoint.StopRequested:
         yield interrupted(job, left)
+
+
+def _off_the_device(runner: Runner, job: Job, left: Sequence[Cell], log: str = "") -> Lost:
+    return Lost(job=job.id, cells=tuple(left), why="device", reason=runner.device_fault, log=log)
 
 
 def _results(runner: Runner, job: Job, repeats: int) -> Iterator[Result]:
@@ -173,7 +187,9 @@ def _extract(runner: Runner, job: Job, part: tuple[int, int]) -> str:
     try:
         extract(runner, job.cells, part)
     except BaseException as error:
-        return said(runner.containment.own(error))
+        own = runner.containment.own(error)
+        runner.note_fault(own)
+        return said(own)
     return ""
 
 
@@ -239,6 +255,14 @@ class _Forward(logging.Handler):
             with contextlib.suppress(OSError, ValueError):
                 text = plain_text(record.getMessage())
                 self._send(Warned(logger=record.name, level=record.levelno, text=text))
+
+
+def _held_device_bytes(runner: Runner) -> int:
+    """Give back the GPU's memory that torch keeps for later; return what is still in use."""
+    import torch
+
+    torch.cuda.empty_cache()
+    return int(torch.cuda.memory_reserved(runner.device))
 
 
 def _free_device_bytes(runner: Runner) -> int:

@@ -9,7 +9,7 @@ Two modes of torch do it. One stands before Python's calls (devices, transfers, 
 autograd sees every operator, of backward passes too. The device's memory is the set of storages that were
 made there. A stand-in knows nothing of speed, rounding, streams, or autocast's own kernels.
 
-May import torch alone. Start at `cuda.py`.
+May import `bench.data` and torch. Start at `cuda.py`.
 """
 
 from bench.run.standin.cuda import standin as standin

@@ -11,6 +11,7 @@ from unittest import mock
 
 import torch
 
+from bench.data.transfer import constant
 from bench.run.standin.memory import Counts, DeviceMemory
 from bench.run.standin.modes import GPU, HOST, Calls, Kernels, is_gpu
 
@@ -27,7 +28,7 @@ def _generators() -> type:
         def __new__(cls, device: Any = "cpu") -> Generator:
             made = plain.__new__(cls)
             made._on_gpu = is_gpu(device)
-            return made  # type: ignore[no-any-return]
+            return made
 
         @property
         def device(self) -> torch.device:
@@ -99,6 +100,8 @@ def standin(*, memory: int = 2**40, devices: int = 1) -> Iterator[Counts]:
     importlib.import_module("torch._dynamo")
     device = DeviceMemory(memory)
     with contextlib.ExitStack() as stack:
+        constant.cache_clear()  # tensors of another stand-in
+        stack.callback(constant.cache_clear)
         for name, value in _cuda(device, devices).items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         for name in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -52,13 +53,22 @@ class Counts:
 
 def asking_line() -> str:
     """Return the innermost line of ours, ``bench/train/heads.py:80``; empty if there is none."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith(_OURS) and not name.startswith(_HERE):
             return f"{Path(name).relative_to(Path(_OURS[0]).parent).as_posix()}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return ""
+
+
+def _weak(storage: torch.UntypedStorage) -> StorageWeakRef:
+    return StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+
+
+def expired(held: StorageWeakRef) -> bool:
+    """Return whether a storage is gone."""
+    return bool(held.expired())  # type: ignore[no-untyped-call]
 
 
 class DeviceMemory:
@@ -73,7 +83,7 @@ class DeviceMemory:
 
     def has(self, tensor: torch.Tensor) -> bool:
         held = self._held.get(storage_of(tensor)._cdata)
-        return held is not None and not held[0].expired()
+        return held is not None and not expired(held[0])
 
     def take(self, tensor: torch.Tensor) -> None:
         """Make a tensor's storage the device's.
@@ -91,23 +101,23 @@ class DeviceMemory:
             self.sweep()
         if self.bytes + size > self.memory:
             raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes.")
-        self._held[storage._cdata] = StorageWeakRef(storage), size
+        self._held[storage._cdata] = _weak(storage), size
         self.bytes += size
         self.peak = max(self.peak, self.bytes)
 
     def sweep(self) -> int:
         """Forget storages that are gone; return the bytes of the others."""
-        self._held = {key: held for key, held in self._held.items() if not held[0].expired()}
+        self._held = {key: held for key, held in self._held.items() if not expired(held[0])}
         self.bytes = sum(size for _, size in self._held.values())
         return self.bytes
 
     def pin(self, tensor: torch.Tensor) -> None:
         storage = storage_of(tensor)
-        self._pinned[storage._cdata] = StorageWeakRef(storage)
+        self._pinned[storage._cdata] = _weak(storage)
 
     def is_pinned(self, tensor: torch.Tensor) -> bool:
         held = self._pinned.get(storage_of(tensor)._cdata)
-        return held is not None and not held.expired()
+        return held is not None and not expired(held)
 
     def copied(self, name: str, source: torch.Tensor, *, to_device: bool, unhurried: bool = False) -> None:
         """Count a copy between the host and the device."""

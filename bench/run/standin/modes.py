@@ -39,11 +39,11 @@ def is_gpu(device: Any) -> bool:
     return isinstance(device, int) or torch.device(device).type == "cuda"
 
 
-class Kernels(TorchDispatchMode):
+class Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Below autograd: each operator runs where its tensors are."""
 
     def __init__(self, device: DeviceMemory) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._device = device
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -110,17 +110,20 @@ def _of_unknown_length(name: str, func: Any, kwargs: Any) -> bool:
     return name == "repeat_interleave" and "Tensor" in str(func) and kwargs.get("output_size") is None
 
 
+def _getter(name: str) -> Any:
+    return getattr(torch.Tensor, name).__get__
+
+
 class Calls(TorchFunctionMode):
     """Before Python's calls: what says where a tensor is, and what moves it."""
 
     def __init__(self, device: DeviceMemory) -> None:
         super().__init__()
         self._device = device
-        get = lambda name: getattr(torch.Tensor, name).__get__  # noqa: E731
         self._answers: dict[Any, Callable[..., Any]] = {
-            get("device"): lambda x: GPU if device.has(x) else x.device,
-            get("is_cuda"): device.has,
-            get("is_cpu"): lambda x: not device.has(x) and x.is_cpu,
+            _getter("device"): lambda x: GPU if device.has(x) else x.device,
+            _getter("is_cuda"): device.has,
+            _getter("is_cpu"): lambda x: not device.has(x) and x.is_cpu,
             torch.Tensor.get_device: lambda x: 0 if device.has(x) else -1,
             torch.Tensor.numpy: self._numpy(torch.Tensor.numpy),
             torch.Tensor.__array__: self._numpy(torch.Tensor.__array__),
@@ -169,7 +172,7 @@ class Calls(TorchFunctionMode):
 
     def _to(self, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         device, was = self._device, self._device.has(tensor)
-        on, rest = was, []
+        on, rest = was, list[Any]()
         for each in args:
             if isinstance(each, (str, torch.device)) or (
                 isinstance(each, int) and not isinstance(each, bool)
@@ -183,7 +186,6 @@ class Calls(TorchFunctionMode):
                 rest.append(each)
         if kwargs.get("device") is not None:
             on, kwargs["device"] = is_gpu(kwargs["device"]), HOST
-        kwargs.pop("memory_format", None) if kwargs.get("memory_format", "") is None else None
         make = functools.partial(tensor.to, *rest, **kwargs)
         if on == was:
             return make()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from bench.run.executors import devices
+from bench.core.errors import AnobenchError
+from bench.features.backbone import Backbones
+from bench.features.device import why_no_gpu
+from bench.run.executors import choose, devices
 from bench.run.executors.choose import Options, pick_devices
+from bench.run.runner import Runner
+from bench.run.standin import standin
+from bench.suite.registry import Registry
 
 
 class FakeNvml:
@@ -35,7 +43,9 @@ class FakeNvml:
         return SimpleNamespace(gpu=(87, 5)[handle])
 
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
-        return SimpleNamespace(used=(12 + handle) * 2**30 + 2**29, total=80 * 2**30)
+        return SimpleNamespace(
+            used=(12 + handle) * 2**30 + 2**29, free=(67 - handle) * 2**30, total=80 * 2**30
+        )
 
 
 @pytest.fixture
@@ -77,3 +87,77 @@ def test_a_ray_cluster_is_used_with_its_gpus_if_it_has_any(
     monkeypatch.setattr("bench.run.executors.ray.connect.connect", lambda *_: None)
     assert pick_devices(Options(executor="ray")) == [device]
     assert pick_devices(Options(executor="ray", device="cpu")) == ["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "own", "asked"),
+    [
+        (None, ["0", "1"], [0, 1]),
+        ("3, 5", ["3", "5"], [3, 5]),
+        ("GPU-abc,GPU-def", ["GPU-abc", "GPU-def"], ["GPU-abc", "GPU-def"]),
+        ("MIG-1/2/3", ["MIG-1/2/3", "1"], ["MIG-1/2/3", 1]),
+        ("1,-1,0", ["1", "1"], [1, 1]),
+        ("-1", ["0", "1"], [0, 1]),
+    ],
+)
+def test_each_worker_gets_the_gpu_that_cuda_counts(
+    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch, shown: str | None, own: list[str], asked: list[object]
+) -> None:
+    if shown is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    assert [devices.own_device(f"cuda:{number}")[1] for number in range(2)] == own
+    for number in range(2):
+        devices.free_bytes(f"cuda:{number}")
+    assert nvml.asked == asked
+
+
+@pytest.mark.usefixtures("nvml")
+def test_free_memory_is_nvmls_and_unknown_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert devices.free_bytes("cuda:1") == 66 * 2**30
+    assert devices.free_bytes("cuda:2") is None
+    assert devices.free_bytes("cpu") is None
+    monkeypatch.setattr(devices, "_nvml", lambda: None)
+    assert devices.free_bytes("cuda:0") is None
+
+
+def test_a_driver_that_torch_cannot_use_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(choose, "_may_have_gpus", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_devices(Options()) == ["cpu"]
+    assert "torch can use no GPU" in caplog.text
+    assert why_no_gpu() in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert pick_devices(Options()) == ["cpu"]
+    assert f"torch {torch.__version__} is built for CPUs" in caplog.text
+    with pytest.raises(AnobenchError, match=r"finds 0 GPUs .*built for CPUs"):
+        pick_devices(Options(device="cuda"))
+
+
+def test_the_reason_is_cudas_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).\nUpdate it")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "init", refuse)
+    assert why_no_gpu() == "The NVIDIA driver on your system is too old (found version 11040)."
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert why_no_gpu() == ""
+
+
+@pytest.mark.parametrize("device", ["mps", "xpu", "xpu:1"])
+def test_other_accelerators_are_refused_in_one_line(device: str) -> None:
+    with pytest.raises(AnobenchError, match=f"device {device}: anobench runs on cpu and on cuda"):
+        pick_devices(Options(device=device))
+    with pytest.raises(AnobenchError, match=f"device {device}: anobench runs on cpu and on cuda"):
+        Runner(Registry(), Backbones({}, None), device=device)
+
+
+def test_gpus_are_numbered_as_nvml_numbers_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    with standin(devices=2):
+        assert pick_devices(Options(device="cuda")) == ["cuda:0", "cuda:1"]
+    assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"

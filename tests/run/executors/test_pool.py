@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from bench.core.cell import Record
-from bench.run.executors.base import Job, Slot
+from bench.core.errors import AnobenchError
+from bench.run.executors import process
+from bench.run.executors.base import Event, Job, Lost, Slot
 from bench.run.executors.inline import Inline
 from bench.run.executors.pool import Pool
 from bench.run.executors.process import Process
+from bench.run.executors.wire import Held
 from bench.run.timing import PACKED
 from bench.suite.suite import Limits
 from tests.run.faulty import Trial, children
@@ -137,6 +140,142 @@ def test_which_jobs_may_stand_beside_or_behind_which(tmp_path: Path) -> None:
     assert fits(plain, device="cuda:1", beside=plain)
     assert not fits(unknown, device="cuda:1", beside=plain)
     assert not fits(plain, device="cuda:1", beside=replace(plain, device_bytes=4 * 2**30))
+
+
+def test_an_assert_costs_its_cell_and_no_other(tmp_path: Path) -> None:
+    """The process is dead for CUDA: it ends, and what it had not done runs in another."""
+    methods = [f"fault[how=asserts,at={tmp_path}]"]
+    methods += [f"fault[how=ok,at={tmp_path},number={number}]" for number in range(8)]
+    trial = Trial(tmp_path, methods, datasets=["toy[task=a]"])
+    records = list(trial.run(trial.pool(workers=1)))
+    assert len(records) == len(trial.cells)
+    failed = [record for record in records if record.status == "failed"]
+    assert [how(record) for record in failed] == ["asserts"]
+    assert failed[0].error is not None
+    assert failed[0].error["kind"] == "device"
+    assert "device-side assert" in failed[0].error["reason"]
+    assert "in asserts" in failed[0].error["traceback"]
+    assert len((tmp_path / "asserts-0").read_text().split()) == 2, "tried again, in a new process"
+    assert not children()
+
+
+def test_a_device_that_never_comes_up_costs_no_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two, one has no driver: its workers die before they are ready."""
+    monkeypatch.setattr(process, "own_device", lambda name: ({"cuda:0": "cpu"}.get(name, "cuda"), None))
+    trial = Trial(tmp_path, [f"fault[how=ok,number={number}]" for number in range(6)])
+    records = list(trial.run(Pool(trial.setup, ["cuda:0", "cuda:1"], 1)))
+    assert [record.status for record in records] == ["ok"] * len(trial.cells)
+    assert not children()
+
+
+def test_a_device_that_never_comes_up_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Process, "exit_reason", lambda _: "its process ended with exit status 1")
+    trial = Trial(tmp_path, ["fault[how=ok]"])
+    pool = Pool(trial.setup, ["cuda:0", "cuda:1"], 1)
+    job = Job(id=1, cells=tuple(trial.cells[:1]))
+    good, broken = pool._workers
+
+    def die(worker: Process) -> list[Event]:
+        worker.jobs.append(job)
+        return pool._reap(worker)
+
+    for _ in range(3):
+        lost = die(broken)
+        assert [(each.why, each.cells) for each in lost if isinstance(each, Lost)] == [
+            ("unstarted", job.cells)
+        ]
+    assert "cuda:1 is left out: 3 workers in a row ended before they could run anything" in caplog.text
+    assert pool.idle() == [good.slot]
+    die(good)
+    die(good)
+    with pytest.raises(AnobenchError, match="3 worker processes in a row on cuda:0 ended before"):
+        die(good)
+    pool.close()
+
+
+def test_a_device_that_loses_its_workers_is_left_out_and_the_last_one_ends_the_run(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, ["fault[how=ok]"])
+    pool = Pool(trial.setup, ["cuda:0", "cuda:1"], 1)
+    job = Job(id=1, cells=tuple(trial.cells[:1]))
+    ecc = Lost(job=1, cells=job.cells, why="device", reason="CUDA error: uncorrectable ECC error encountered")
+    code = replace(ecc, reason="CUDA error: device-side assert triggered")
+
+    def lose(worker: Process, lost: Lost) -> list[Event]:
+        worker.jobs.append(job)
+        worker.ready = worker.running = True
+        return list(pool._understand(worker, lost))
+
+    first, second = pool._workers
+    assert pool.fits(replace(job, avoid="cuda:0"), second.slot)
+    assert not pool.fits(replace(job, avoid="cuda:0"), first.slot)
+    for _ in range(4):
+        assert lose(first, code), "an assert is the code's fault"
+    assert len(pool.idle()) == 2
+    for _ in range(3):
+        lose(first, ecc)
+    assert pool.idle() == [second.slot]
+    assert pool.fits(replace(job, avoid="cuda:1"), second.slot), "there is no other"
+    lose(second, ecc)
+    lose(second, ecc)
+    with pytest.raises(AnobenchError, match="3 worker processes in a row on cuda:1 lost it"):
+        lose(second, ecc)
+    pool.close()
+
+
+class Alive:
+    """A process as far as packing asks."""
+
+
+def test_idle_workers_and_other_programs_count_when_cells_are_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(tmp_path, ["fault[how=ok]"])
+    pool = Pool(trial.setup, ["cuda:0"], 3)
+    here, busy, idle = pool._workers
+    job = Job(id=1, cells=tuple(trial.cells[:1]), seconds=0.1, device_bytes=2**30)
+    pool._free_bytes["cuda:0"] = 5 * 2**30
+    busy.jobs.append(job)
+    free = 5 * 2**30
+    monkeypatch.setattr("bench.run.executors.pool.free_bytes", lambda _: free)
+    assert pool.fits(job, here.slot)
+    monkeypatch.setattr(idle, "_process", Alive())
+    assert list(pool._understand(idle, Held(device_bytes=2 * 2**30))) == []
+    assert not pool.fits(job, here.slot), "the idle one keeps features on the device"
+    list(pool._understand(idle, Held(device_bytes=2**20)))
+    assert pool.fits(job, here.slot)
+    free = 2**29
+    assert not pool.fits(job, here.slot), "another program has the rest of the memory"
+    busy.jobs.clear()
+    assert pool.fits(job, here.slot), "nothing would make more room"
+    monkeypatch.setattr(idle, "_process", None)
+    pool.close()
+
+
+def test_alone_on_a_gpu_means_without_idle_neighbours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(tmp_path, ["fault[how=ok]"])
+    pool = Pool(trial.setup, ["cuda:0", "cuda:1"], 2)
+    ended: list[str] = []
+    monkeypatch.setattr(Process, "end", lambda self: ended.append(self.slot.name))
+    monkeypatch.setattr(Process, "give", lambda *_: None)
+    job = Job(id=1, cells=tuple(trial.cells[:1]))
+    pool.submit(job, pool.slots()[0])
+    assert ended == []
+    pool.submit(replace(job, alone=True), pool.slots()[0])
+    assert ended == ["cuda:0 #2"]
+
+
+def test_the_timing_lane_has_the_host_to_itself(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, ["fault[how=ok]"])
+    job = Job(id=1, cells=tuple(trial.cells[:1]), alone=True)
+    for repeats in (0, 3):
+        pool = Pool(replace(trial.setup, repeats=repeats), ["cuda:0", "cuda:1"], 1)
+        pool._workers[0].jobs.append(job)
+        assert pool.fits(job, pool.slots()[1]) == (not repeats)
+        pool.close()
 
 
 def test_a_deadline_is_that_of_the_job_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

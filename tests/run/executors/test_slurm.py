@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,27 @@ def test_a_journal_survives_a_torn_line(tmp_path: Path) -> None:
     assert list(reader.read()) == [{"started": 1}]
     writer.add(finished=1)
     assert list(reader.read()) == [{"finished": 1}]
+
+
+@pytest.mark.parametrize(
+    ("given", "asks"),
+    [
+        ({"gres": "gpu:a100:2"}, True),
+        ({"gpus": "1"}, True),
+        ({"gpus_per_task": "1"}, True),
+        ({"tres_per_node": "gres/gpu:1"}, True),
+        ({"partition": "gpu", "time": "60"}, False),
+    ],
+)
+def test_a_user_who_asks_for_gpus_is_not_asked_for_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], asks: bool
+) -> None:
+    import submitit
+
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(submitit.AutoExecutor, "update_parameters", lambda _, **all_: asked.update(all_))
+    setup = replace(setup_of(folder), device="cuda")
+    executor = Slurm(setup, tmp_path / "spool", options=given, cluster="local", cpus=1)
+    executor.start()
+    executor.close()
+    assert ("gpus_per_node" in asked) == (not asks)

@@ -92,7 +92,7 @@ class Slurm:
             self._submitit.update_parameters(
                 timeout_min=int(self._options.get("time", MINUTES)),
                 cpus_per_task=self._cpus,
-                **({"gpus_per_node": 1} if self._gpu else {}),
+                **({"gpus_per_node": 1} if self._gpu and not asks_for_gpus(self._options) else {}),
                 **({"mem_gb": memory} if memory and "mem" not in self._options else {}),
                 **{f"slurm_{name}": _plain(value) for name, value in self._options.items() if name != "time"},
             )
@@ -227,3 +227,8 @@ def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
 
 def _plain(value: str) -> str | int:
     return int(value) if value.isdecimal() and len(value) < 20 else value
+
+
+def asks_for_gpus(options: Mapping[str, str]) -> bool:
+    """Return whether a user's options for sbatch ask for GPUs themselves: Slurm refuses two ways at once."""
+    return any(name == "gres" or name.startswith(("gpus", "tres_per")) for name in options)

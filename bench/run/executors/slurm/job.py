@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -138,6 +139,8 @@ class Chunk:
                 journal.add(started=job.id, cell=left[0].key if left else job.cells[0].key)
                 with preemption_from_outside():
                     _do(remote, replace(job, cells=job.cells if job.part else left), archive, journal)
+                if remote.runner.device_fault:  # another job, on another GPU perhaps, does the rest
+                    sys.exit(f"this process can use its GPU no more: {remote.runner.device_fault}")
         except AnobenchError as error:
             journal.add(problem=str(error))
 
