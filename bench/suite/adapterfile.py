@@ -19,7 +19,7 @@ from bench.suite.libraries import imported
 FOLDERS: dict[Kind, str] = {"method": "methods", "dataset": "datasets"}
 #: A class is an adapter if it derives directly from one of these names.
 BASES: dict[Kind, frozenset[str]] = {
-    "method": frozenset({"Method", "Wrapper"}),
+    "method": frozenset({"Method", "Wrapper", "DeviationLearning"}),
     "dataset": frozenset({"Dataset", "OneVsRest", "InspectionSet"}),
 }
 
