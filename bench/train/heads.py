@@ -30,7 +30,10 @@ class Heads:
         self._stacked = {name: torch.stack([s[name] for s in states]).requires_grad_() for name in states[0]}
         # The optimiser works on views that share the stacked tensors' memory, one group a head.
         self._views = [[p.detach()[h] for p in self._stacked.values()] for h in range(len(states))]
-        self._finite = torch.ones(len(states), dtype=torch.bool, device=self._views[0][0].device)
+        device = self._views[0][0].device
+        self._finite = torch.ones(len(states), dtype=torch.bool, device=device)
+        #: The losses (h,) of the last step.
+        self.last = torch.zeros(len(states), device=device)
 
     def __len__(self) -> int:
         return len(self._views)
@@ -57,7 +60,8 @@ class Heads:
             for view, gradient in zip(views, gradients, strict=True):
                 view.grad = gradient[h]
         optimiser.step()
-        self._finite &= losses.detach().isfinite()
+        self.last = losses.detach()
+        self._finite &= self.last.isfinite()
 
     def check(self, what: str) -> None:
         """Raise if a loss was NaN or infinite since the heads were made; waits for the device.
