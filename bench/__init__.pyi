@@ -126,6 +126,8 @@ from .train.anomalymaps import explained_gradient as explained_gradient
 from .train.anomalymaps import mean_of_highest as mean_of_highest
 from .train.colours import change_colours as change_colours
 from .train.deviationlearning import DeviationLearning as DeviationLearning
+from .train.geometric import GEOMETRIC_EPOCHS as GEOMETRIC_EPOCHS
+from .train.geometric import GeometricMethod as GeometricMethod
 from .train.geometric import GeometricTraining as GeometricTraining
 from .train.geometric import Geometry as Geometry
 from .train.geometric import as_input as as_input

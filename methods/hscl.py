@@ -77,6 +77,8 @@ class HSCL(Method):
         Another number of epochs.
     batch : int
         Images in a mini-batch, of each of which there are eight views.
+    compile : bool
+        Train with ``torch.compile``, which rounds otherwise and needs a C++ compiler on a CPU.
     lr, weight_decay
         Adam; the rate rises to ten times `lr` in the first 10 of 250 epochs and falls on a cosine.
 
@@ -113,10 +115,11 @@ class HSCL(Method):
         batch: PositiveInt = 256,
         lr: PositiveFloat = 1e-3,
         weight_decay: NonNegativeFloat = 1e-6,
+        compile: bool = False,
     ) -> None:
         self.size, self.prototypes, self.normals, self.samples = size, prototypes, normals, samples
         self.width, self.batch, self.lr, self.weight_decay = width, batch, lr, weight_decay
-        self.epochs = EPOCHS[schedule] if epochs is None else epochs
+        self.epochs, self.compile = EPOCHS[schedule] if epochs is None else epochs, compile
 
     def fit(self, train: Images) -> None:
         if self.size < SMALLEST:
@@ -126,6 +129,7 @@ class HSCL(Method):
         every = train if self.labelled is None else train + self.labelled
         pixels, kinds = PixelRows(every, (self.size, self.size)), self.kinds(len(train), len(every))
         self.net = self.new_network()
+        self.run = torch.compile(self.net) if self.compile else self.net
         optimiser = torch.optim.Adam(self.net.parameters(), lr=self.lr, weight_decay=self.weight_decay)
         a_pass = -(-len(pixels) // self.batch)
         self.net.train()
@@ -164,7 +168,7 @@ class HSCL(Method):
         rows = epoch_rows(len(pixels), self.batch, step, self.seed)
         drawn = generator_for(self.seed, "views", step)
         views = random_views(self.turned_pairs(pixels[rows], drawn), drawn, **how(LEAST, 1.0))
-        embedded, turns = self.net(as_input(views))
+        embedded, turns = self.run(as_input(views))
         directions = F.normalize(embedded, dim=1)
         told = torch.arange(TURNS, device=self.device).repeat_interleave(len(rows)).repeat(2)
         value = nt_xent(directions, 0.5) + F.cross_entropy(turns, told)

@@ -305,11 +305,12 @@ def _show_forecast(prepared: Prepared, options: Options) -> None:
     cells = [cell for cell in prepared.todo if not costs.cell(cell).learned]
     if not cells:
         return
+    labels = {entry.cell.key: prepared.plan.rows[entry.row].label for entry in prepared.plan.entries}
     runner = setup_of(prepared.suite, prepared.registry, options, devices).runner()
     found = forecasts(runner, cells, err.print)
     rows = table(f"By a few steps on {devices[0]}", "method", "cells", "steps", "a cell", "together")
     for each in found:
-        name = str(each.cells[0]).partition(" · ")[0]
+        name = labels[each.cells[0].key]
         shown = ("?", "?") if each.problem else (duration(each.seconds), duration(each.total))
         rows.add_row(f"{name} · {each.cells[0].dataset}", str(len(each.cells)), f"{each.steps:,}", *shown)
     out.print(rows)

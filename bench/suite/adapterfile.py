@@ -19,7 +19,7 @@ from bench.suite.libraries import imported
 FOLDERS: dict[Kind, str] = {"method": "methods", "dataset": "datasets"}
 #: A class is an adapter if it derives directly from one of these names.
 BASES: dict[Kind, frozenset[str]] = {
-    "method": frozenset({"Method", "Wrapper", "DeviationLearning"}),
+    "method": frozenset({"Method", "Wrapper", "DeviationLearning", "GeometricMethod"}),
     "dataset": frozenset({"Dataset", "OneVsRest", "InspectionSet"}),
 }
 
@@ -171,7 +171,9 @@ RENAMED = {
 
 #: Class attributes that change no score, and so no key: what a method needs, for the scheduler, and what is
 #: known of a data set, for readers.
-DECLARATIONS = frozenset({"needs", "layers_in", "facts", "label", "extra", "paths", "known_empty_masks"})
+DECLARATIONS = frozenset(
+    {"needs", "layers_in", "no_backbone_with", "facts", "label", "extra", "paths", "known_empty_masks"}
+)
 
 #: Hashes of adapters whose text changed but whose results did not (they accept more folders, say), and the
 #: earlier hash under which their cells stay known. After any other change a text has a hash that is not here,

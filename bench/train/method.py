@@ -260,6 +260,8 @@ class Method(ABC):
     #: the maps of these layers instead.
     needs: ClassVar[Literal["features", "network"]] = "features"
     layers_in: ClassVar[str] = ""
+    #: Parameter values any of which leaves its backbone unused: ``{"source": "random"}``.
+    no_backbone_with: ClassVar[Mapping[str, Any]] = {}
 
     #: Parameters that name auxiliary images (`bench.suite.auxiliary`), each with the words that its value may
     #: be instead, and the images that a word stands for where they are present ("" for none).

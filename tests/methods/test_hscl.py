@@ -193,3 +193,17 @@ def test_a_cell_stopped_inside_ends_with_the_same_bits(make: Make, tmp_path: Pat
         go_on()
     again = fitted(make("hscl", **FAST), checkpoints=Checkpoints(tmp_path / "cell"))
     assert judged(again, TEST).tobytes() == whole.tobytes()
+
+
+def test_compiled_it_learns_the_same(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the compiler's tracing, but not its kernels, which would take minutes to make."""
+    plain, calls = judged(fitted(make("hscl", **FAST)), TEST), []
+    compiler = torch.compile
+
+    def traced(module: torch.nn.Module) -> Any:
+        calls.append(module)
+        return compiler(module, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", traced)
+    np.testing.assert_allclose(judged(fitted(make("hscl", **FAST, compile=True)), TEST), plain, rtol=1e-4)
+    assert len(calls) == 1

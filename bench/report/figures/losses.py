@@ -24,6 +24,8 @@ from bench.report.numbers import count, mean, rate_name
 
 #: So many trainings are shown, and points of each course: a figure stays a small file.
 MOST_TRAININGS, MOST_POINTS = 9, 50
+#: Characters of a name above a panel.
+LONGEST = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,8 @@ def loss_curves(board: Board, choice: Choice = ALL) -> LossCurves:
             "no record of this suite holds the course of a loss; those of methods that train a network do, "
             "if this version of anobench made them"
         )
-    of = {each.row: each for each in named(board, list(dict.fromkeys(row for row, _ in found)))}
+    rows = list(dict.fromkeys(row for row, _ in found))
+    of = {each.row: each for each in named(board, rows, longest=LONGEST)}
     panels = [Losses(of[row], clean(part), tuple(tasks)) for (row, part), tasks in found.items()]
     return LossCurves(
         suite=clean(board.plan.title),

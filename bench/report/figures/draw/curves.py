@@ -158,7 +158,8 @@ def _losses(ax: Axes, panel: Losses) -> None:
     if len({len(course) for course in panel.tasks}) == 1:
         middle = [math.fsum(values) / len(values) for values in zip(*panel.tasks, strict=True)]
         ax.plot(_shares(len(middle)), middle, **plain | {"linestyle": "-"})
-    ax.set_title(panel.title)
+    part = "" if panel.part == "training" else f"\n{panel.part}"
+    ax.set_title(f"{panel.method.label}{part}", fontsize=8)
     ax.set_xticks([0, 50, 100], ["0 %", "50 %", "100 %"])
     held = [value for course in panel.tasks for value in course]
     if min(held) > 0 and max(held) > 5 * min(held):
