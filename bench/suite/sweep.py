@@ -42,10 +42,9 @@ def contamination_table(given: GivenContamination | Sequence[str]) -> dict[str, 
     if isinstance(given, int | float):
         return {"rates": [float(given)]}
     rates, table = _read(given, _KEYS, "--contamination")
-    table = {"rates": [_rate(each) for each in rates], **table}
     if not rates:
         raise SuiteError("--contamination has no rate; give some, e.g. --contamination 0,0.1,source=test")
-    return table
+    return {"rates": [_rate(each) for each in rates], **table}
 
 
 def few_shot_table(given: GivenLabels | Sequence[str]) -> dict[str, Any]:

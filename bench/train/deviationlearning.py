@@ -11,7 +11,7 @@ Das, Pang, Bhuyan, "Adaptive Deviation Learning for Visual Anomaly Detection wit
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -78,7 +78,7 @@ class DeviationLearning(Method):
             )
         self.pictures = PixelRows(train, self.shrink)
         self.patterns = self.textures_of()
-        self.model = self.build(train.network(self.backbone))
+        self.model = self.build(cast("Trainable", train.network(self.backbone)))
         train_with_adam(
             self,
             self.model,

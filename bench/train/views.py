@@ -57,7 +57,7 @@ def random_views(
     drawn = torch.rand(16, 1 if alike else b, generator=generator).expand(-1, b).to(pixels.device)
     order = torch.rand(1 if alike else b, 4, generator=generator).argsort(1).expand(b, -1).to(pixels.device)
     flip = drawn[4] if flips else torch.ones_like(drawn[4])
-    views = cropped(pixels.float(), *drawn[:4], flip, between=area)
+    views = cropped(pixels.float(), drawn[0], drawn[1], drawn[2], drawn[3], flip, between=area)
     views = jittered_colours(views, order, drawn[5:9], drawn[9] < JITTERED)
     views = torch.where(_each(drawn[10] < GREY), grey(views).expand_as(views), views)
     if not blurs:
