@@ -307,12 +307,14 @@ def _show_forecast(prepared: Prepared, options: Options) -> None:
         return
     labels = {entry.cell.key: prepared.plan.rows[entry.row].label for entry in prepared.plan.entries}
     runner = setup_of(prepared.suite, prepared.registry, options, devices).runner()
-    found = forecasts(runner, cells, err.print)
     rows = table(f"By a few steps on {devices[0]}", "method", "cells", "steps", "a cell", "together")
-    for each in found:
-        name = labels[each.cells[0].key]
+    found = []
+    for each in forecasts(runner, cells):
+        found.append(each)
+        name = f"{labels[each.cells[0].key]} · {each.cells[0].dataset}"
         shown = ("?", "?") if each.problem else (duration(each.seconds), duration(each.total))
-        rows.add_row(f"{name} · {each.cells[0].dataset}", str(len(each.cells)), f"{each.steps:,}", *shown)
+        err.print(f"{name}: {shown[0]} a cell")  # each takes a while
+        rows.add_row(name, str(len(each.cells)), f"{each.steps:,}", *shown)
     out.print(rows)
     for problem in dict.fromkeys(each.problem for each in found if each.problem):
         out.print(f"problem: {problem}")

@@ -6,7 +6,7 @@ One cell of each method and data set stands for the others: their trainings have
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.core.cell import Cell
@@ -48,32 +48,19 @@ class Forecast:
         return self.seconds * len(self.cells)
 
 
-def forecasts(
-    runner: Runner, cells: Sequence[Cell], say: Callable[[str], None] = lambda _: None
-) -> list[Forecast]:
-    """Return what cells will take, one forecast for each method and data set.
-
-    Parameters
-    ----------
-    runner : Runner
-    cells : sequence of Cell
-    say : callable
-        Told what is tried.
-    """
+def forecasts(runner: Runner, cells: Sequence[Cell]) -> Iterator[Forecast]:
+    """Yield what cells will take, one forecast for each method and data set, as soon as it is known."""
     groups: dict[object, list[Cell]] = {}
     for cell in cells:
         alike = (cell.method, cell.params, cell.backbone, cell.dataset, cell.few_shot.anomalies)
         groups.setdefault(alike, []).append(cell)
-    found = []
     for held in groups.values():
-        say(f"trying {held[0]}")
         try:
             seconds, steps = tried(runner, held[0])
-            found.append(Forecast(tuple(held), seconds, steps))
+            yield Forecast(tuple(held), seconds, steps)
         except Exception as error:  # a method may fail in any way
             reason = str(error) if isinstance(error, AnobenchError) else said(error)
-            found.append(Forecast(tuple(held), problem=f"{held[0]}: {reason}"))
-    return found
+            yield Forecast(tuple(held), problem=f"{held[0]}: {reason}")
 
 
 def tried(runner: Runner, cell: Cell) -> tuple[float, int]:
