@@ -127,10 +127,15 @@ from .run.savedmethod import load_method as load_method
 from .suite.adapterfile import code_hash as code_hash
 from .suite.suite import Suite as Suite
 from .train.anomalymaps import anomaly_maps as anomaly_maps
+from .train.anomalymaps import explained_gradient as explained_gradient
 from .train.anomalymaps import mean_of_highest as mean_of_highest
 from .train.colours import change_colours as change_colours
+from .train.deviationlearning import DeviationLearning as DeviationLearning
+from .train.geometric import GEOMETRIC_EPOCHS as GEOMETRIC_EPOCHS
+from .train.geometric import GeometricMethod as GeometricMethod
 from .train.geometric import GeometricTraining as GeometricTraining
 from .train.geometric import Geometry as Geometry
+from .train.geometric import as_input as as_input
 from .train.geometric import recognised as recognised
 from .train.geometric import wide_resnet as wide_resnet
 from .train.heads import (
@@ -171,6 +176,7 @@ from .train.lenet import trained_autoencoder as trained_autoencoder
 from .train.losses import deviation_loss as deviation_loss
 from .train.losses import focal_loss as focal_loss
 from .train.losses import instance_weights as instance_weights
+from .train.losses import nt_xent as nt_xent
 from .train.losses import two_means as two_means
 from .train.method import Method as Method
 from .train.method import Scores as Scores
@@ -202,6 +208,9 @@ from .train.training import (
 )
 from .train.training import range_test_rates as range_test_rates
 from .train.training import suggested_rate as suggested_rate
+from .train.training import (
+    train_with_adam as train_with_adam,
+)
 from .train.views import random_views as random_views
 from .train.wrapper import (
     Purification as Purification,
@@ -225,6 +234,7 @@ def run(
     | collections.abc.Sequence[float]
     | collections.abc.Mapping[str, typing.Any]
     | None = None,
+    few_shot: int | collections.abc.Sequence[int] | collections.abc.Mapping[str, typing.Any] | None = None,
     folders: collections.abc.Sequence[str | pathlib.Path] = (),
     fresh: bool = False,
     retry_failed: bool = False,

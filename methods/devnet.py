@@ -20,17 +20,17 @@ from bench import (
     PositiveInt,
     Scores,
     Trainable,
-    Training,
     UnitInterval,
-    anomaly_maps,
     derive_seed,
     deviation_loss,
     endless_rows,
+    explained_gradient,
     generator_for,
     lacking_block,
     mean_of_highest,
     resize,
     rotate_some,
+    train_with_adam,
     unfold_batchnorm,
 )
 
@@ -40,8 +40,6 @@ REFERENCES = 5000
 READ_BATCH = 16
 #: Training images by which a network gets back statistics of its BatchNorms that were folded into weights.
 STATISTICS = 64
-#: The grey value of a map that becomes 1 is at this share of an image's values.
-WHITE = 0.99
 
 
 class DevNet(Method):
@@ -126,17 +124,16 @@ class DevNet(Method):
             )
         self.normal, self.anomalous = (PixelRows(images, self.shrink) for images in (train, self.labelled))
         self.model = self.build(train.network(self.backbone))
-        optimiser = torch.optim.Adam(self.model.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        self.model.train()
-        Training(
-            method=self,
-            optimiser=optimiser,
-            state=self.model.state_dict(),
+        train_with_adam(
+            self,
+            self.model,
+            self.loss,
             steps=self.steps,
+            steps_per_epoch=self.steps_per_epoch,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
             clip=self.clip,
-            rate=lambda step: self.lr * 0.1 ** (step // (10 * self.steps_per_epoch)),
-        ).run(self.loss)
-        self.model.eval()
+        )
 
     def build(self, net: Trainable) -> DeviationNet:
         """Put the scoring layer on a network, after restoring what it is missing."""
@@ -193,7 +190,7 @@ class DevNet(Method):
         inputs = self.model.net.preprocess.normalise(pixels).requires_grad_()
         scores = self.model.of_inputs(inputs)
         (gradient,) = torch.autograd.grad(scores.sum(), inputs)
-        return scores.detach()[:n], explained(gradient[:n])
+        return scores.detach()[:n], explained_gradient(gradient[:n])
 
 
 class DeviationNet(nn.Module):
@@ -242,15 +239,6 @@ class DeviationNet(nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return scores (b,) of pixels (b, 3, s, s) in 0..255."""
         return self.of_inputs(self.net.preprocess.normalise(pixels))
-
-
-def explained(gradient: torch.Tensor) -> torch.Tensor:
-    """Return maps (b, s, s) of gradients (b, 3, s, s): their least value is 0, most are below 1."""
-    grey = gradient.abs().sum(1)
-    least = grey.amin((1, 2), keepdim=True)
-    white = grey.flatten(1).quantile(WHITE, dim=1).view(-1, 1, 1)
-    scaled = ((grey - least) / (white - least).clamp(min=torch.finfo(grey.dtype).tiny)).clamp(0, 1)
-    return anomaly_maps(scaled, (grey.shape[1], grey.shape[2]), sigma=4.0)
 
 
 def _joined(parts: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:

@@ -81,6 +81,7 @@ class KDAD(Method):
     """
 
     stochastic = True
+    no_backbone_with = {"source": "random"}  # noqa: RUF012
     needs = "network"
 
     def __init__(

@@ -5,26 +5,19 @@ from __future__ import annotations
 from typing import Literal
 
 from bench import (
+    GEOMETRIC_EPOCHS,
+    GeometricMethod,
     GeometricTraining,
     Geometry,
-    Images,
-    Method,
     NonNegativeFloat,
     NonNegativeInt,
-    PixelRows,
     PositiveFloat,
     PositiveInt,
-    Scores,
     UnitInterval,
-    recognised,
-    wide_resnet,
 )
 
-#: Epochs of the schedules.
-EPOCHS = {"paper": 100, "short": 10}
 
-
-class MHRot(Method):
+class MHRot(GeometricMethod):
     """Minus the sum, over 36 transformations, of the probabilities that three heads give the right answers.
 
     An image is moved up or down, left or right, or neither, and turned by quarters. Heads for the vertical
@@ -84,7 +77,7 @@ class MHRot(Method):
         self.size, self.depth, self.width, self.dropout = size, depth, width, dropout
         self.geometry = Geometry((0, -shift, shift))
         self.training = GeometricTraining(
-            epochs=EPOCHS[schedule] if epochs is None else epochs,
+            epochs=GEOMETRIC_EPOCHS[schedule] if epochs is None else epochs,
             batch=batch,
             lr=lr,
             momentum=momentum,
@@ -92,15 +85,3 @@ class MHRot(Method):
             every_move=translations == "all",
             pad=size // 8,
         )
-
-    def fit(self, train: Images) -> None:
-        done, paper = self.training.epochs, EPOCHS["paper"]
-        self.notes = (f"{done} epochs, {paper} in the paper's schedule",) if done != paper else ()
-        if not self.training.every_move:
-            self.notes += ("each image with one of nine translations in an epoch",)
-        self.net = wide_resnet(self, self.depth, self.width, self.geometry, self.dropout)
-        self.training.train(self, self.net, PixelRows(train, (self.size, self.size)), self.geometry)
-
-    def score(self, test: Images) -> Scores:
-        pixels = PixelRows(test, (self.size, self.size))
-        return Scores(-recognised(self.net, pixels, self.geometry, self.device))

@@ -22,6 +22,7 @@ from bench import (
     folding_note,
     generator_for,
     nearest,
+    nt_xent,
     random_views,
     spread,
 )
@@ -126,9 +127,4 @@ def mean_shifted(differences: torch.Tensor, temperature: float) -> torch.Tensor:
 
     Row i and row i + b are views of one image. Each is told from all others but itself by the cosine.
     """
-    directions = F.normalize(differences, dim=1)
-    alike = directions @ directions.T / temperature
-    n = len(alike)
-    own = alike.masked_fill(torch.eye(n, dtype=torch.bool, device=alike.device), -torch.inf)
-    other = torch.arange(n, device=alike.device).roll(n // 2)
-    return F.cross_entropy(own, other)
+    return nt_xent(F.normalize(differences, dim=1), temperature)

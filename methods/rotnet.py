@@ -5,26 +5,19 @@ from __future__ import annotations
 from typing import Literal
 
 from bench import (
+    GEOMETRIC_EPOCHS,
+    GeometricMethod,
     GeometricTraining,
     Geometry,
-    Images,
-    Method,
     NonNegativeFloat,
     NonNegativeInt,
-    PixelRows,
     PositiveFloat,
     PositiveInt,
-    Scores,
     UnitInterval,
-    recognised,
-    wide_resnet,
 )
 
-#: Epochs of the schedules.
-EPOCHS = {"paper": 100, "short": 10}
 
-
-class RotNet(Method):
+class RotNet(GeometricMethod):
     """Minus the sum, over four quarter turns, of the probability that a network gives the right one.
 
     `mhrot` without translations: the same network, augmentation and training.
@@ -73,7 +66,7 @@ class RotNet(Method):
         self.size, self.depth, self.width, self.dropout = size, depth, width, dropout
         self.geometry = Geometry((0,))
         self.training = GeometricTraining(
-            epochs=EPOCHS[schedule] if epochs is None else epochs,
+            epochs=GEOMETRIC_EPOCHS[schedule] if epochs is None else epochs,
             batch=batch,
             lr=lr,
             momentum=momentum,
@@ -81,13 +74,3 @@ class RotNet(Method):
             every_move=True,
             pad=size // 8,
         )
-
-    def fit(self, train: Images) -> None:
-        done, paper = self.training.epochs, EPOCHS["paper"]
-        self.notes = (f"{done} epochs, {paper} in the paper's schedule",) if done != paper else ()
-        self.net = wide_resnet(self, self.depth, self.width, self.geometry, self.dropout)
-        self.training.train(self, self.net, PixelRows(train, (self.size, self.size)), self.geometry)
-
-    def score(self, test: Images) -> Scores:
-        pixels = PixelRows(test, (self.size, self.size))
-        return Scores(-recognised(self.net, pixels, self.geometry, self.device))

@@ -46,12 +46,23 @@ ON_PIXELS: dict[str, dict[str, Any]] = {
         "batch": 8,
         "warm_up": 5,
     },
+    "hscl": {
+        **{"size": 16, "width": 8, "batch": 8, "epochs": 12, "samples": 4, "normals": 0.3},
+        "lr": 3e-4,
+    },
+    "joint_optimization": {
+        **{"auxiliary_set": "given", "backbone": "tiny", "steps": 20, "batch": 8, "lr": 1e-3},
+    },
     "kdad": {"backbone": "tiny", "epochs": 6, "batch": 8},
     "mhrot": {
         **{"size": 16, "shift": 4, "depth": 10, "width": 1, "dropout": 0.0, "epochs": 20, "batch": 32},
         "translations": "sampled",
     },
     "msc": {"backbone": "tiny", "epochs": 2, "lr": 1e-3, "batch": 8},
+    "multicue": {
+        **{"backbone": "tiny", "textures": "procedural", "size": 32, "batch": 4, "epochs": 15},
+        **{"steps_per_epoch": 4, "lr": 2e-3, "maps": "none"},
+    },
     "padim": {"backbone": "tiny"},
     "patch_knn": {"backbone": "tiny", "layers": "layer2+layer3"},
     "patchcore": {"backbone": "tiny"},
@@ -164,6 +175,10 @@ def fitted(method: Any, train: Images, *, seed: int = 0, on: FeatureProvider | N
     method.device, method.seed = torch.device("cpu") if on is None else on.device, seed
     if type(method).setting == "outlier_exposure":
         method.auxiliary = {"outliers": images(stained(24, seed=7), on)}
+    if type(method).setting == "labelled_auxiliary":
+        pictures = np.concatenate([stained(8, seed=7), 255 - surfaces(8)])
+        method.auxiliary = {"auxiliary_set": images(pictures, on)}
+        method.auxiliary_classes = {"auxiliary_set": ("stained",) * 8 + ("bright",) * 8}
     if type(method).few_shot:
         method.labelled = images(stained(4, seed=7), on)
     method.fit(train)

@@ -165,13 +165,8 @@ def _weights(out: _Said) -> None:
             out.print(f"absent {name}: {source}, downloaded when a run needs it")
 
 
-<<<<<<< HEAD
 def _adapters(folders: list[Path], out: _Said) -> int:
     from bench.core.errors import AnobenchError
-=======
-def _adapters(folders: list[Path]) -> int:
-    from bench.cli.console import out
->>>>>>> gpu
     from bench.suite.libraries import missing
 
     found = registry(folders)

@@ -13,6 +13,7 @@ from bench.core.errors import AnobenchError
 if TYPE_CHECKING:
     from bench.report.results import Results
     from bench.run.ending import EndReason
+    from bench.run.executors.choose import Options
     from bench.run.prepare import Prepared
 
 _Suite = Annotated[
@@ -44,7 +45,23 @@ _Contamination = Annotated[
         "suite's. Repeatable.",
     ),
 ]
+_FewShot = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--few-shot",
+        metavar="NUMBERS",
+        help="Labelled anomalies for the methods that ask: 0,5,10, per=class, from=test, only=cat|dog, "
+        "seed=0; instead of the suite's. Repeatable.",
+    ),
+]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would run, and for how long.")]
+_Measure = Annotated[
+    bool,
+    typer.Option(
+        "--measure",
+        help="With --dry-run: take a few steps of each training that has no past timing, for an estimate.",
+    ),
+]
 _Fresh = Annotated[bool, typer.Option("--fresh", help="Compute every cell again.")]
 _RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")]
 _Device = Annotated[
@@ -129,9 +146,11 @@ def run(
     name: _Name = None,
     backbone: _Backbone = None,
     contamination: _Contamination = None,
+    few_shot: _FewShot = None,
     results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006
     dry_run: _DryRun = False,
+    measure: _Measure = False,
     fresh: _Fresh = False,
     retry_failed: _RetryFailed = False,
     device: _Device = "auto",
@@ -160,7 +179,7 @@ def run(
     from bench.run.launch import launch
     from bench.run.prepare import prepare
     from bench.run.progress import announced
-    from bench.suite.sweep import contamination_table
+    from bench.suite.sweep import contamination_table, few_shot_table
 
     options = Options(
         executor=executor,
@@ -177,6 +196,8 @@ def run(
         cpus=cpus,
         keep=keep or "",
     )
+    if measure and not dry_run:
+        raise AnobenchError("--measure belongs to --dry-run: it only estimates what a run will take")
     archive, called = Archive(results), name or (suite_name(suite) if suite else "adhoc")
     with contextlib.nullcontext() if dry_run else announced(archive.root, called):
         prepared = prepare(
@@ -188,6 +209,7 @@ def run(
             name=name,
             backbone=backbone,
             contamination=contamination_table(contamination) if contamination else None,
+            few_shot=few_shot_table(few_shot) if few_shot else None,
             fresh=fresh,
             retry_failed=retry_failed,
             retime=timing == "exclusive",
@@ -195,6 +217,8 @@ def run(
         )
     if dry_run:
         _show_plan(prepared, json=json)
+        if measure:
+            _show_forecast(prepared, options)
         return
     why = launch(prepared, options, view=live.view, say=live.say)
     _report_end(why, prepared)
@@ -279,6 +303,37 @@ def _show_plan(prepared: Prepared, *, json: bool = False) -> None:
             out.print(f"{unknown} cells have no past timing.")
     for problem in problems:
         out.print(f"problem: {problem}")
+
+
+def _show_forecast(prepared: Prepared, options: Options) -> None:
+    """Say what the cells without past timing will take, by a few steps of each training."""
+    from bench.cli.console import duration, err, out, table
+    from bench.run.cost import Costs
+    from bench.run.executors.choose import pick_devices
+    from bench.run.forecast import forecasts
+    from bench.run.launch import setup_of
+
+    archive, devices = prepared.archive, pick_devices(options)
+    costs = Costs(archive.load_all(archive.keys()).values())
+    cells = [cell for cell in prepared.todo if not costs.cell(cell).learned]
+    if not cells:
+        return
+    labels = {entry.cell.key: prepared.plan.rows[entry.row].label for entry in prepared.plan.entries}
+    runner = setup_of(prepared.suite, prepared.registry, options, devices).runner()
+    rows = table(f"By a few steps on {devices[0]}", "method", "cells", "steps", "a cell", "together")
+    found = []
+    for each in forecasts(runner, cells):
+        found.append(each)
+        name = f"{labels[each.cells[0].key]} · {each.cells[0].dataset}"
+        shown = ("?", "?") if each.problem else (duration(each.seconds), duration(each.total))
+        err.print(f"{name}: {shown[0]} a cell")  # each takes a while
+        rows.add_row(name, str(len(each.cells)), f"{each.steps:,}", *shown)
+    out.print(rows)
+    for problem in dict.fromkeys(each.problem for each in found if each.problem):
+        out.print(f"problem: {problem}")
+    known = [each for each in found if not each.problem]
+    total = duration(sum(each.total for each in known))
+    out.print(f"About {total} for {sum(len(each.cells) for each in known)} cells one after the other.")
 
 
 def finish(results: Results, *, rope: float = 0.005, json: str = "", why: str = "") -> int:

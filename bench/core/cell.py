@@ -99,7 +99,7 @@ class Cell:
             "backbone_identity": self.backbone_identity,
             "protocol": self.protocol,
         }
-        return data | ({"few_shot": asdict(self.few_shot)} if self.few_shot != UNLABELLED else {})
+        return data | ({"few_shot": self.few_shot.canonical()} if self.few_shot != UNLABELLED else {})
 
     @classmethod
     def from_canonical(cls, data: Mapping[str, Any]) -> Cell:

@@ -160,6 +160,7 @@ def cell(found: Any) -> None:
     for name in ("anomalies", "reserve", "seed"):
         whole(getattr(found.few_shot, name), f"few_shot.{name}", 0, 2**63)
     one_of(found.few_shot.per, "few_shot.per", get_args(Per))
+    text(found.few_shot.only, "few_shot.only", 1000)
     one_of(found.few_shot.source, "few_shot.source", get_args(LabelledFrom))
 
 

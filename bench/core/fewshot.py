@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 Per = Literal["total", "type", "class"]
 LabelledFrom = Literal["pool", "test"]
@@ -24,6 +24,8 @@ class FewShot:
         The largest number of the suite: with ``source="test"`` so many leave the test set at every number.
     seed : int
         Of the draw.
+    only : str
+        The one defect type or class that they are of; empty for any.
     """
 
     anomalies: int = 0
@@ -31,6 +33,7 @@ class FewShot:
     source: LabelledFrom = "pool"
     reserve: int = 0
     seed: int = 0
+    only: str = ""
 
     def __post_init__(self) -> None:
         if min(self.anomalies, self.reserve) < 0:
@@ -41,19 +44,27 @@ class FewShot:
         reserve = max(self.anomalies, self.reserve) if self.source == "test" else 0
         if not self.anomalies and not reserve:
             return UNLABELLED
-        return replace(self, reserve=reserve, per="total" if self.per == "total" else "type")
+        total = self.per == "total" or bool(self.only)
+        return replace(self, reserve=reserve, per="total" if total else "type")
+
+    def canonical(self) -> dict[str, Any]:
+        """Return it as JSON data for a cell's key, without an empty `only`, as before there was one."""
+        data = asdict(self)
+        return data if self.only else {name: value for name, value in data.items() if name != "only"}
 
     @property
     def setting(self) -> str:
         """The setting of rows with it, which never rank with those of another; empty without any anomaly."""
         if self == UNLABELLED:
             return ""
-        return f"few_shot[anomalies={self.anomalies},per={self.per}]"
+        only = f",only={self.only}" if self.only else ""
+        return f"few_shot[anomalies={self.anomalies},per={self.per}{only}]"
 
     @property
     def words(self) -> str:
         """What a row's name says of it."""
-        return f"{self.anomalies} labelled" + (" of each type" if self.per == "type" else "")
+        of = f" of {self.only}" if self.only else " of each type" if self.per == "type" else ""
+        return f"{self.anomalies} labelled{of}"
 
 
 #: No labelled anomalies: what most cells have.

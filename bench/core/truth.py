@@ -18,6 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.checks import text
 from bench.core.errors import ArchiveError
 from bench.core.files import write_atomically
 
@@ -47,6 +48,10 @@ class Truth:
     images : ndarray, shape (n,), uint64, or None
         The first eight bytes of a sha256 of each image's content: the same in every data set that shows it.
         None in files written before it was kept.
+    types : tuple of str
+        Names of the defect types or classes.
+    type_of : ndarray, shape (n,), int32, or None
+        Position in `types` of each image's; None in files written before it was kept.
     """
 
     labels: NDArray[np.uint8]
@@ -54,10 +59,12 @@ class Truth:
     which: NDArray[np.uint8]
     rows: NDArray[np.int64]
     images: NDArray[np.uint64] | None = None
+    types: tuple[str, ...] = ()
+    type_of: NDArray[np.int32] | None = None
 
     @property
     def identity(self) -> str:
-        """Return the first 32 hexadecimal digits of a sha256 over all of it but the images' content."""
+        """Return the first 32 hexadecimal digits of a sha256 over all but the images' content and types."""
         digest = hashlib.sha256("/".join((str(TRUTH_VERSION), *self.sources)).encode())
         for part in (self.labels, self.which, self.rows.astype("<i8")):
             digest.update(b"\0" + part.tobytes())
@@ -75,6 +82,8 @@ class Truth:
         }
         if self.images is not None:
             arrays["images"] = self.images
+        if self.type_of is not None:
+            arrays |= {"types": np.array(self.types, np.str_), "type_of": self.type_of}
         np.savez_compressed(packed, **arrays)
         return packed.getvalue()
 
@@ -97,6 +106,8 @@ class Truth:
                     which=arrays["which"],
                     rows=arrays["rows"],
                     images=arrays["images"] if "images" in arrays.files else None,
+                    types=tuple(str(name) for name in arrays["types"]) if "types" in arrays.files else (),
+                    type_of=arrays["type_of"] if "type_of" in arrays.files else None,
                 )
                 found._check()
                 return found
@@ -111,11 +122,27 @@ class Truth:
             (self.rows, np.int64),
         ]
         held += [] if self.images is None else [(self.images, np.uint64)]
+        held += [] if self.type_of is None else [(self.type_of, np.int32)]
         for values, kind in held:
             if values.dtype != kind or values.shape != (len(self.labels),):
                 raise ValueError(f"{values.dtype} of shape {values.shape} for {len(self.labels)} labels")
         if (self.labels > 1).any() or (self.which >= len(self.sources)).any():
             raise ValueError("a label is neither 0 nor 1, or an image has no source")
+        of = self.type_of
+        if of is not None and len(of) and not 0 <= of.min() <= of.max() < len(self.types):
+            raise ValueError("an image has no type")
+        for name in self.types:
+            text(name, "types")
+
+    @property
+    def anomalous_types(self) -> dict[str, NDArray[np.bool_]]:
+        """Return which images are anomalous and of a type, by type in alphabetical order, if kept."""
+        if self.type_of is None:
+            return {}
+        bad = self.labels == 1
+        named = sorted((name, at) for at, name in enumerate(self.types))
+        masks = {name: bad & (self.type_of == at) for name, at in named}
+        return {name: mask for name, mask in masks.items() if mask.any()}
 
 
 class Truths:
@@ -154,7 +181,7 @@ class Truths:
         return self._read[name]
 
     def keep(self, truth: Truth) -> None:
-        """Write a truth unless it is there and can be read.
+        """Write a truth unless it is there and can be read; again, if only this one knows the types.
 
         Raises
         ------
@@ -163,7 +190,9 @@ class Truths:
         """
         name = truth.identity
         try:
-            self.read(name)
+            known = self.read(name).type_of is not None or truth.type_of is None
         except ArchiveError:
+            known = False
+        if not known:
             write_atomically(self.folder / f"{name}.npz", truth.to_bytes())
             self._read[name] = truth

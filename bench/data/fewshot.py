@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.errors import DataError
+from bench.core.errors import DataError, did_you_mean
 from bench.core.fewshot import UNLABELLED, FewShot
 from bench.data.contaminate import AnomalyPool, hash_order, pool_of, positions_hash, without_test_images
 from bench.data.task import Task
@@ -79,17 +79,25 @@ def _first(
     pool: AnomalyPool, order: NDArray[np.int64], few: FewShot, number: int, where: str
 ) -> NDArray[np.int64]:
     """Return the first so many in the order of drawing, of all or of each type."""
-    if few.per == "total":
+    types = np.array(pool.types, object)
+    if few.only and few.only not in pool.types:
+        raise DataError(
+            f"{where}: few_shot asks for anomalies of {few.only!r}, of which there are none"
+            f"{did_you_mean(few.only, sorted(set(pool.types)))}"
+        )
+    if few.only:
+        parts = {few.only: order[types[order] == few.only]}
+    elif few.per == "total":
         parts = {"": order}
     else:
-        types = np.array(pool.types, object)
         parts = {kind: order[types[order] == kind] for kind in sorted(set(pool.types))}
     kind, fewest = min(parts.items(), key=lambda item: len(item[1]), default=("", order))
     if len(fewest) < number:
-        of = f" of each type, but of {kind!r} there are" if kind else ", but there are"
+        each = "" if few.only else " of each type"
+        of = f"{each}, but of {kind!r} there are" if kind else ", but there are"
         raise DataError(
             f"{where}: few_shot asks for {number} labelled anomalies{of} {len(fewest)} in the "
             f"{'train split' if few.source == 'pool' else 'test set'}; ask for at most {len(fewest)}"
-            + (', or for a number in all: per = "total"' if kind else "")
+            + (', or for a number in all: per = "total"' if kind and not few.only else "")
         )
     return np.concatenate([part[:number] for part in parts.values()])

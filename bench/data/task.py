@@ -79,12 +79,16 @@ class Task:
     def truth(self) -> Truth:
         """Return the labels and the identity of the test images, to be kept beside their scores."""
         sources, which, rows = origins(self.test)
+        types = sorted(set(self.test_types))
+        numbers = {name: at for at, name in enumerate(types)}
         return Truth(
             labels=self.test_labels.astype(np.uint8),
             sources=sources,
             which=which,
             rows=rows,
             images=contents(self.test),
+            types=tuple(types),
+            type_of=np.array([numbers[name] for name in self.test_types], np.int32),
         )
 
 

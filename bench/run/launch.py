@@ -26,7 +26,7 @@ from bench.run.progress import ProgressTracker, View, quiet
 from bench.suite.registry import Registry
 from bench.suite.resolve import Resolver
 from bench.suite.suite import Suite
-from bench.suite.sweep import GivenContamination, contamination_table
+from bench.suite.sweep import GivenContamination, GivenLabels, contamination_table, few_shot_table
 
 if TYPE_CHECKING:
     from bench.report.results import Results
@@ -105,7 +105,7 @@ def _drive(
     costs = _costs(prepared, devices[0])
     claims = Claims(archive.root / "claims")
     maps = archive.root / "maps" / claims.name
-    setup = replace(_setup(prepared.suite, prepared.registry, options, devices), maps=str(maps))
+    setup = replace(setup_of(prepared.suite, prepared.registry, options, devices), maps=str(maps))
     tracker = ProgressTracker(prepared.suite.name, [], total=len(todo), driver=claims.name, doing="starting")
     tracker.file = archive.root / "status" / f"{prepared.suite.name}-{claims.name[:8]}.json"
     tracker.update(0.0)
@@ -144,7 +144,8 @@ def _drive(
         return ending.why
 
 
-def _setup(suite: Suite, registry: Registry, options: Options, devices: Sequence[str]) -> Setup:
+def setup_of(suite: Suite, registry: Registry, options: Options, devices: Sequence[str]) -> Setup:
+    """Return what makes the runners of a suite."""
     from bench.run.setup import Setup
     from bench.run.timing import REPEATS
 
@@ -201,6 +202,7 @@ def run(
     name: str | None = None,
     backbone: str | None = None,
     contamination: GivenContamination | None = None,
+    few_shot: GivenLabels | None = None,
     folders: Sequence[str | Path] = (),
     fresh: bool = False,
     retry_failed: bool = False,
@@ -224,6 +226,8 @@ def run(
         For methods that name none.
     contamination : float, sequence of float or mapping, optional
         A rate, rates, or the keys of a suite's ``[contamination]``; instead of the suite's.
+    few_shot : int, sequence of int or mapping, optional
+        Numbers of labelled anomalies, or the keys of a suite's ``[few_shot]``; instead of the suite's.
     folders : sequence of str or Path
         Your own bench folders; the working directory is searched too.
     fresh, retry_failed : bool
@@ -268,6 +272,7 @@ def run(
         name=name,
         backbone=backbone,
         contamination=None if contamination is None else contamination_table(contamination),
+        few_shot=None if few_shot is None else few_shot_table(few_shot),
         fresh=fresh,
         retry_failed=retry_failed,
         retime=chosen.timing == "exclusive",

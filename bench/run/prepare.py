@@ -77,6 +77,7 @@ def find_suite(
     name: str | None = None,
     backbone: str | None = None,
     contamination: Mapping[str, Any] | None = None,
+    few_shot: Mapping[str, Any] | None = None,
 ) -> Suite:
     """Return the suite of a name or path, or one made of selectors.
 
@@ -86,7 +87,7 @@ def find_suite(
         What its leaderboard is called, instead of the file's stem or ``adhoc``.
     backbone : str, optional
         For methods that name none, instead of the suite's.
-    contamination : mapping, optional
+    contamination, few_shot : mapping, optional
         The keys of a suite's table, instead of the suite's.
 
     Raises
@@ -98,14 +99,15 @@ def find_suite(
         _check_name(name, registry)
     if suite is not None:
         found = suite if isinstance(suite, Suite) else load_suite(registry.suite_path(str(suite)))
-        return found.with_(name=name, backbone=backbone, contamination=contamination)
+        return found.with_(name=name, backbone=backbone, contamination=contamination, few_shot=few_shot)
     if not (datasets and methods):
         raise SuiteError(
             "give a suite (anobench list suites shows them), or both --dataset and --method, "
             "e.g. anobench run -d digits -m 'dn2[backbone=pixels]'"
         )
     more: dict[str, Any] = {} if backbone is None else {"backbone": backbone}
-    more |= {} if contamination is None else {"contamination": contamination}
+    tables = {"contamination": contamination, "few_shot": few_shot}
+    more |= {key: table for key, table in tables.items() if table is not None}
     return adhoc_suite(list(datasets), list(methods), name=name or "adhoc", **more)
 
 
@@ -131,6 +133,7 @@ def prepare(
     name: str | None = None,
     backbone: str | None = None,
     contamination: Mapping[str, Any] | None = None,
+    few_shot: Mapping[str, Any] | None = None,
     fresh: bool = False,
     retry_failed: bool = False,
     retime: bool = False,
@@ -144,7 +147,7 @@ def prepare(
         A stock suite's name, a file, or None for one made of the selectors.
     datasets, methods : sequence of str
         Selectors that pick a part of the suite.
-    name, backbone, contamination : optional
+    name, backbone, contamination, few_shot : optional
         See `find_suite`.
     fresh, retry_failed, retime, keep_maps : bool
         See `compare`.
@@ -155,7 +158,14 @@ def prepare(
         As in `bench.suite.grid.make_plan`.
     """
     found = find_suite(
-        suite, registry, datasets, methods, name=name, backbone=backbone, contamination=contamination
+        suite,
+        registry,
+        datasets,
+        methods,
+        name=name,
+        backbone=backbone,
+        contamination=contamination,
+        few_shot=few_shot,
     )
     plan = make_plan(found, registry)
     records, todo = compare(

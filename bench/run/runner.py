@@ -130,8 +130,8 @@ class Runner:
                 result = self._failed(cell_run, error)
         return self._told(result, contained)
 
-    def fitted(self, cell: Cell) -> CellRun:
-        """Return a cell whose method is fitted, for other images than its test images.
+    def fitted(self, cell: Cell, before: Callable[[CellRun], None] | None = None) -> CellRun:
+        """Return a cell whose method is fitted, for other images than its test images, `before` called first.
 
         Raises
         ------
@@ -141,6 +141,8 @@ class Runner:
         cell_run = self._begin(cell)
         with self.containment.around(cell.method):
             self._prepare(cell_run)
+            if before is not None:
+                before(cell_run)
             cell_run.method.fit(cell_run.train.images)
         return cell_run
 
@@ -298,6 +300,7 @@ class Runner:
             cell_run.method.auxiliary = {
                 name: auxiliary.images.bind(cell_run.meter) for name, auxiliary in found.items()
             }
+            cell_run.method.auxiliary_classes = {name: each.classes for name, each in found.items()}
         return tuple(f"{name}: {len(each.images)} images of {each.name}" for name, each in found.items())
 
     def _make(self, resolved: ResolvedMethod, cell: Cell) -> Method:

@@ -136,9 +136,16 @@ class Adapter:
             params.get(name) == value for name, value in without.items()
         )
 
+    def uses_backbone(self, params: Mapping[str, object]) -> bool:
+        """Return whether it has a backbone with these parameters (see `bench.train.method.Method`)."""
+        without = dict(self.attributes.get("no_backbone_with", {}))
+        return "backbone" in self.parameters and not any(
+            params.get(name) == value for name, value in without.items()
+        )
+
     def needs(self, params: Mapping[str, object]) -> str:
         """Return what a method asks of its images with these parameters (see `bench.train.method.Method`)."""
-        if "backbone" not in self.parameters:
+        if not self.uses_backbone(params):
             return "nothing of a backbone"
         if params.get(str(self.attributes.get("layers_in", ""))):
             return "feature maps"

@@ -19,7 +19,7 @@ from bench.suite.libraries import imported
 FOLDERS: dict[Kind, str] = {"method": "methods", "dataset": "datasets"}
 #: A class is an adapter if it derives directly from one of these names.
 BASES: dict[Kind, frozenset[str]] = {
-    "method": frozenset({"Method", "Wrapper"}),
+    "method": frozenset({"Method", "Wrapper", "DeviationLearning", "GeometricMethod"}),
     "dataset": frozenset({"Dataset", "OneVsRest", "InspectionSet"}),
 }
 
@@ -172,7 +172,7 @@ RENAMED = {
 #: Class attributes that change no score, and so no key: what a method needs, for the scheduler, what of it is
 #: saved, and what is known of a data set, for readers.
 DECLARATIONS = frozenset(
-    {"needs", "layers_in", "training_only", "facts", "label", "extra", "paths", "known_empty_masks"}
+    {"needs", "layers_in", "no_backbone_with", "training_only", "facts", "label", "extra", "paths", "known_empty_masks"}
 )
 
 #: Hashes of adapters whose text changed but whose results did not (they accept more folders, say), and the
@@ -182,6 +182,11 @@ SAME_RESULTS: dict[str, str] = {
     "e084bc8d6105d52f": "02b32ee83098a41d",  # cap
     "070ed131a2a65e68": "b519c7bab08ca098",  # plume
     "4172f2237642d504": "732f7ced8fcc56f6",  # sla2p
+    "53c879c1dd7847d7": "3e0d1ea7d9e30eeb",  # adl
+    "b53499a103cc22b3": "3b9af275fc1fe2f9",  # devnet
+    "0421df2dc433be6d": "49ecae125f436667",  # mhrot
+    "2221dc49bae6b367": "88d2657f7c02b0fc",  # msc
+    "8b36a7a683a8279c": "bab7880da081b90b",  # rotnet
     "da518b4ee1cb87d6": "07d9e68f7e25a0ce",  # birds200
     "248b09d8f05677e0": "34dc3a259b90d6af",  # btad
     "5fa63d1c1cc27a41": "659f7b948689b24e",  # cats_vs_dogs

@@ -19,7 +19,7 @@ from bench.core.files import data_folders, expanded
 from bench.core.selector import Selector, format_selector, parse
 from bench.data.folders import FileSource
 from bench.data.images import Images
-from bench.data.origins import pixel_digests
+from bench.data.origins import origins, pixel_digests
 from bench.data.source import Source
 from bench.data.task import Task
 from bench.data.walk import list_images
@@ -40,12 +40,15 @@ class AuxiliaryImages:
         sha256 (hex) of the content.
     sources : tuple of Source
         Keeps the images in memory.
+    classes : tuple of str, length n
+        Of each image: the task whose normal image it is, or the subfolder that it lies in; "" for none.
     """
 
     name: str
     images: Images
     fingerprint: str
     sources: tuple[Source, ...]
+    classes: tuple[str, ...]
 
     @cached_property
     def digests(self) -> frozenset[bytes]:
@@ -124,7 +127,8 @@ def open_auxiliary(text: str, registry: Registry) -> AuxiliaryImages:
     for folder in candidates:
         if folder.is_dir() and (files := list_images(folder, folder)):
             source = FileSource(f"extra/{folder.name}", folder, files)
-            return AuxiliaryImages(text, Images.of(source), source.fingerprint, (source,))
+            classes = tuple(file.rpartition("/")[0].partition("/")[0] for file in files)
+            return AuxiliaryImages(text, Images.of(source), source.fingerprint, (source,), classes)
     looked = ", ".join(map(str, candidates))
     raise DataError(
         f"{text!r} is neither a data set nor a folder of images (looked in {looked})"
@@ -145,8 +149,10 @@ def _of_dataset(text: str, selector: Selector, registry: Registry) -> AuxiliaryI
             raise DataError(f"{text}: no task {wanted!r}{did_you_mean(wanted, dataset.tasks())}")
     views: list[Images] = []
     sources: list[Source] = []
+    class_of: dict[tuple[str, int], str] = {}
     for name in names:
         task = dataset.task(name)
+        class_of |= dict.fromkeys(_keys(task.train), name)
         views += [task.train] + ([task.anomaly_pool] if task.anomaly_pool is not None and not wanted else [])
         sources += task.sources
     images = views[0]
@@ -154,4 +160,12 @@ def _of_dataset(text: str, selector: Selector, registry: Registry) -> AuxiliaryI
         images += view
     described = f"{adapter.code}/{dataset.fingerprint()}/{'|'.join(names)}"
     fingerprint = hashlib.sha256(described.encode("utf-8", "surrogateescape")).hexdigest()
-    return AuxiliaryImages(text, images.distinct(), fingerprint, tuple(sources))
+    images = images.distinct()
+    classes = tuple(class_of.get(key, "") for key in _keys(images))
+    return AuxiliaryImages(text, images, fingerprint, tuple(sources), classes)
+
+
+def _keys(images: Images) -> list[tuple[str, int]]:
+    """Return source and row of each image."""
+    names, which, rows = origins(images)
+    return [(names[at], row) for at, row in zip(which.tolist(), rows.tolist(), strict=True)]

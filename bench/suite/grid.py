@@ -119,7 +119,8 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
             backbone, backbone_identity = None, ""
             if not adapter.problem:
                 asking = dict(method.innermost.params)  # a wrapper's backbone is its base's
-                backbone, backbone_identity = _backbone(suite, backbones, asking, where)
+                if method.innermost.adapter.uses_backbone(asking):
+                    backbone, backbone_identity = _backbone(suite, backbones, asking, where)
                 params.pop("backbone", None)
             identity = (adapter.name, tuple(sorted(params.items(), key=str)), backbone and backbone.name)
             if identity in seen:

@@ -56,6 +56,8 @@ class FewShotTable(SuiteTable):
     per : {"total", "type", "class"}
     source : {"default", "pool", "test"}
         ``from`` in the file; by default the train split where it has labelled anomalies.
+    only : tuple of str
+        Defect types or classes: each makes a row, whose anomalies are all of it. By default they are of any.
     seed : int, optional
         Of the draw, in all cells; by default each seed of the suite draws others.
     """
@@ -63,20 +65,32 @@ class FewShotTable(SuiteTable):
     anomalies: tuple[NonNegativeInt, ...] = Field(min_length=1, strict=False)
     per: Per = "total"
     source: Literal["default"] | LabelledFrom = Field(default="default", alias="from")
+    only: tuple[str, ...] = Field(default=(), strict=False)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
 
-    @field_validator("anomalies", mode="before")
+    @field_validator("anomalies", "only", mode="before")
     @classmethod
     def _one(cls, value: object) -> object:
-        return (value,) if isinstance(value, int) else value
+        return (value,) if isinstance(value, int | str) else value
+
+    @field_validator("only", mode="after")
+    @classmethod
+    def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(value) or len(set(value)) < len(value):
+            raise ValueError("expected names of defect types or classes, each once")
+        return value
 
     def rows(self) -> list[FewShot]:
         """Return what each row of a method that asks for labels gets; source and seed are its cells'."""
         most = max(self.anomalies)
-        return [
-            FewShot(anomalies=number, per=self.per, source="test", reserve=most).resolved()
+        rows = [
+            FewShot(anomalies=number, per=self.per, source="test", reserve=most, only=only).resolved()
+            for only in self.only or ("",)
             for number in dict.fromkeys(self.anomalies)
         ]
+        if self.source != "test":  # then no anomaly leaves the test set, and none are of no type
+            rows = [row if row.anomalies else replace(row, only="") for row in rows]
+        return list(dict.fromkeys(rows))
 
     def of_cell(self, row: FewShot, *, has_pool: bool, seed: int) -> FewShot:
         """Return what a row's cells of this seed get, on a data set with a pool of anomalies or without."""

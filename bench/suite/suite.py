@@ -137,8 +137,9 @@ class Suite:
         name: str | None = None,
         backbone: str | None = None,
         contamination: Mapping[str, Any] | None = None,
+        few_shot: Mapping[str, Any] | None = None,
     ) -> Suite:
-        """Return the suite under another name, or with another backbone or contamination."""
+        """Return the suite under another name, or with another backbone, contamination or labels."""
         text, changed = self.text, dict[str, Any]()
         if backbone is not None:
             text, changed["backbone"] = f"# --backbone {backbone}\n{text}", backbone
@@ -146,6 +147,10 @@ class Suite:
             text = f"# --contamination {_toml(contamination)}\n{text}"
             asked = {"datasets": ["-"], "methods": ["-"], "contamination": contamination}
             changed["contamination"] = _validate(asked, "--contamination").contamination
+        if few_shot is not None:
+            text = f"# --few-shot {_toml(few_shot)}\n{text}"
+            asked = {"datasets": ["-"], "methods": ["-"], "few_shot": few_shot}
+            changed["few_shot"] = _validate(asked, "--few-shot").few_shot
         return replace(self, name=name or self.name, text=text, file=self.file.model_copy(update=changed))
 
 

@@ -15,8 +15,13 @@ from bench.suite.keys import ContaminationTable, FewShotTable
 
 #: What a contamination given as text may say beside its rates.
 _KEYS = ("preset", "of", "mode", "source", "draw", "shortage")
+#: What labelled anomalies given as text may say beside their numbers.
+_LABEL_KEYS = ("per", "from", "only", "seed")
 #: A contamination as Python gives it: a rate, rates, or the keys of a suite's table.
 GivenContamination = float | Sequence[float] | Mapping[str, Any]
+
+#: Labelled anomalies as Python gives them: a number, numbers, or the keys of a suite's table.
+GivenLabels = int | Sequence[int] | Mapping[str, Any]
 
 
 def contamination_table(given: GivenContamination | Sequence[str]) -> dict[str, Any]:
@@ -36,24 +41,66 @@ def contamination_table(given: GivenContamination | Sequence[str]) -> dict[str, 
         return dict(given)
     if isinstance(given, int | float):
         return {"rates": [float(given)]}
-    table: dict[str, Any] = {"rates": []}
+    rates, table = _read(given, _KEYS, "--contamination")
+    if not rates:
+        raise SuiteError("--contamination has no rate; give some, e.g. --contamination 0,0.1,source=test")
+    return {"rates": [_rate(each) for each in rates], **table}
+
+
+def few_shot_table(given: GivenLabels | Sequence[str]) -> dict[str, Any]:
+    """Return what a command line or a program says of labelled anomalies, as the table of a suite.
+
+    Parameters
+    ----------
+    given : int, sequence or mapping
+        A number; numbers; the table itself; or texts such as ``"0,5,10"``, ``"per=class,from=test"``,
+        ``"only=cat|dog"``.
+
+    Raises
+    ------
+    SuiteError
+        A text is neither a number nor one of the keys, a key is there twice, or there is no number.
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    given = [str(given)] if isinstance(given, int) else given
+    numbers, table = _read(given, _LABEL_KEYS, "--few-shot")
+    if not numbers:
+        raise SuiteError("--few-shot has no number; give some, e.g. --few-shot 1,10,per=class")
+    whole = [*numbers, table["seed"]] if "seed" in table else numbers
+    if bad := [each for each in whole if not _whole(each)]:
+        raise SuiteError(
+            f"--few-shot {bad[0]!r}: expected whole numbers such as 0,5,10, or one of "
+            f"{', '.join(_LABEL_KEYS)} with a value, e.g. from=test"
+        )
+    found: dict[str, Any] = {"anomalies": [int(each) for each in numbers], **table}
+    found |= {"only": table["only"].split("|")} if "only" in table else {}
+    return found | ({"seed": int(table["seed"])} if "seed" in table else {})
+
+
+def _whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
+def _read(given: Sequence[Any], keys: Sequence[str], option: str) -> tuple[list[str], dict[str, str]]:
+    """Return the values without a key, and those with one, of texts separated by commas."""
+    values: list[str] = []
+    table: dict[str, str] = {}
     for each in (part for one in given for part in (one.split(",") if isinstance(one, str) else [one])):
         key, equals, value = str(each).partition("=")
         if not equals:
-            table["rates"].append(_rate(str(each)))
-        elif key.strip() not in _KEYS or key.strip() in table:
-            again = "is given twice" if key.strip() in table else f"is not known{did_you_mean(key, _KEYS)}"
-            raise SuiteError(f"--contamination {each}: {key.strip()!r} {again}")
+            values.append(str(each).strip())
+        elif key.strip() not in keys or key.strip() in table:
+            again = "is given twice" if key.strip() in table else f"is not known{did_you_mean(key, keys)}"
+            raise SuiteError(f"{option} {each}: {key.strip()!r} {again}")
         else:
             table[key.strip()] = value.strip()
-    if not table["rates"]:
-        raise SuiteError("--contamination has no rate; give some, e.g. --contamination 0,0.1,source=test")
-    return table
+    return values, table
 
 
 def _rate(text: str) -> float:
     try:
-        return float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         raise SuiteError(
             f"--contamination {text!r}: expected rates such as 0,0.1,20% or one of {', '.join(_KEYS)} with a "
@@ -116,8 +163,11 @@ def check_labelled(
     """
     opened = _opened(dataset, task)
     if opened is not None:
-        most = max(few_shot.rows(), key=lambda row: row.anomalies)
-        label_some(opened, name, few_shot.of_cell(most, has_pool=dataset.has_anomaly_pool, seed=seeds[0]))
+        most = max(few_shot.anomalies)
+        for row in few_shot.rows():
+            if row.anomalies == most:
+                cells = few_shot.of_cell(row, has_pool=dataset.has_anomaly_pool, seed=seeds[0])
+                label_some(opened, name, cells)
 
 
 def _opened(dataset: Dataset, task: str) -> Task | None:

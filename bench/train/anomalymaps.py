@@ -13,6 +13,9 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch.nn import functional as F
 
+#: The grey value of an explanation that becomes 1 is at this share of an image's values.
+WHITE = 0.99
+
 Border = Literal["reflect", "mirror", "constant"]
 
 
@@ -95,3 +98,20 @@ def mean_of_highest(maps: torch.Tensor, share: float) -> torch.Tensor:
     """
     flat = maps.flatten(1)
     return flat.topk(max(1, int(share * flat.shape[1])), 1).values.mean(1)
+
+
+def explained_gradient(gradient: torch.Tensor) -> torch.Tensor:
+    """Return explanations (b, s, s) of scores by their gradients (b, 3, s, s) by the input.
+
+    Absolute values are added over the channels, brought to [0, 1] image by image, so that the least value is
+    0 and most are below 1, and smoothed with a Gaussian of 4 pixels.
+
+    References
+    ----------
+    Pang, Ding, Shen, van den Hengel, arXiv:2108.00462, section 3.4, and the authors' code.
+    """
+    grey = gradient.abs().sum(1)
+    least = grey.amin((1, 2), keepdim=True)
+    white = grey.flatten(1).quantile(WHITE, dim=1).view(-1, 1, 1)
+    scaled = ((grey - least) / (white - least).clamp(min=torch.finfo(grey.dtype).tiny)).clamp(0, 1)
+    return anomaly_maps(scaled, (grey.shape[1], grey.shape[2]), sigma=4.0)

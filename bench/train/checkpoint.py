@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SCHEMA = 2
+_SCHEMA = 3
 #: Seconds between two checkpoints: the most that an interruption loses.
 EVERY = 120.0
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,12 +21,13 @@ from torch.nn import functional as F
 
 from bench.core.determinism import derive_seed
 from bench.core.errors import FitError
+from bench.data.images import Images
 from bench.data.pixelrows import PixelRows
+from bench.train.method import Method, Scores
 from bench.train.training import Training, epoch_rows, generator_for
 
-if TYPE_CHECKING:
-    from bench.train.method import Method
-
+#: Epochs of the schedules.
+GEOMETRIC_EPOCHS = {"paper": 100, "short": 10}
 #: Quarter turns.
 TURNS = (0, 1, 2, 3)
 #: Where the rate of a cosine ends.
@@ -241,6 +241,37 @@ class GeometricTraining:
             ),
         ).run(loss)
         net.eval()
+
+
+class GeometricMethod(Method):
+    """A method whose score is minus the sum of the probabilities of the right answers; see `mhrot`.
+
+    Attributes
+    ----------
+    size : int
+        Side in pixels to which images are resized.
+    depth, width, dropout
+        Of the wide ResNet.
+    """
+
+    size: int
+    depth: int
+    width: int
+    dropout: float
+    geometry: Geometry
+    training: GeometricTraining
+
+    def fit(self, train: Images) -> None:
+        done, paper = self.training.epochs, GEOMETRIC_EPOCHS["paper"]
+        self.notes = (f"{done} epochs, {paper} in the paper's schedule",) if done != paper else ()
+        if not self.training.every_move:
+            self.notes += ("each image with one of nine translations in an epoch",)
+        self.net = wide_resnet(self, self.depth, self.width, self.geometry, self.dropout)
+        self.training.train(self, self.net, PixelRows(train, (self.size, self.size)), self.geometry)
+
+    def score(self, test: Images) -> Scores:
+        pixels = PixelRows(test, (self.size, self.size))
+        return Scores(-recognised(self.net, pixels, self.geometry, self.device))
 
 
 def recognised(net: nn.Module, pixels: PixelRows, geometry: Geometry, device: torch.device) -> torch.Tensor:

@@ -33,6 +33,8 @@ class Heads:
         #: The stacked tensors themselves, where the optimiser works on all heads at once.
         self._whole: list[torch.Tensor] = []
         self._finite = torch.ones(len(states), dtype=torch.bool, device=self.device)
+        #: The losses (h,) of the last step.
+        self.last = torch.zeros(len(states), device=self.device)
 
     def __len__(self) -> int:
         return len(self._views)
@@ -82,7 +84,8 @@ class Heads:
             for view, gradient in zip(views, gradients, strict=True):
                 view.grad = gradient[h]
         optimiser.step()
-        self._finite &= losses.detach().isfinite()
+        self.last = losses.detach()
+        self._finite &= self.last.isfinite()
 
     def check(self, what: str) -> None:
         """Raise if a loss was NaN or infinite since the heads were made; waits for the device.

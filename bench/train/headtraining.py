@@ -17,6 +17,7 @@ import torch
 from bench.data.transfer import sent
 from bench.train.checkpoint import Resumable
 from bench.train.heads import Heads, batch_slices, shuffled
+from bench.train.training import CURVE_POINTS, mean_losses
 
 if TYPE_CHECKING:
     from bench.train.method import Method
@@ -29,8 +30,8 @@ CHECK_EVERY = 50
 class HeadTraining:
     """Iterates over mini-batches, with progress, checkpoints, and an error when a loss is not finite.
 
-    The body of the loop takes a step of the optimiser on the rows that it gets. Everything else that it
-    changes must be in `state` or `kept`.
+    Each method's `curves` get the course of its head's loss. The body of the loop takes a step of the
+    optimiser on the rows that it gets. Everything else that it changes must be in `state` or `kept`.
 
     Attributes
     ----------
@@ -99,10 +100,11 @@ class HeadTraining:
         generators = [*self.shuffle, *self.draw]
         chance = {f"chance/{i}": g.get_state() for i, g in enumerate(generators)}
         order = torch.zeros((len(self.shuffle), self.n), dtype=torch.int64, device=self.device)
+        curve = torch.zeros(len(self.methods), min(self.steps, CURVE_POINTS), device=self.heads.last.device)
         resumable = Resumable(
             method=method,
             optimiser=self.optimiser,
-            state={**self.heads.tensors(), **self.state, **chance, "order": order},
+            state={**self.heads.tensors(), **self.state, **chance, "order": order, "curve": curve},
             steps=self.steps,
             kept=self.kept,
             clock=self.clock,
@@ -116,12 +118,16 @@ class HeadTraining:
                 # The rate itself came back with the optimiser.
                 past = done if self.schedule_by == "batch" else done // len(parts)
                 self.schedule.load_state_dict({"last_epoch": past, "_step_count": past + 1})
-        for step in range(done, self.steps):
-            self.epoch, at = divmod(step, len(parts))
+        trial, last = method.first_steps, self.steps - 1
+        for step in trial.steps(self.steps, method.device) if trial else range(done, self.steps):
+            # A trial's last step stands for the last of all.
+            ends = trial is not None and step == min(self.steps, trial.most) - 1
+            self.epoch, at = divmod(last if ends else step, len(parts))
             self.ends_epoch = at == len(parts) - 1
-            if at == 0:
+            if step % len(parts) == 0:
                 order.copy_(sent(self.device, shuffled(self.n, self.shuffle))[0])
             yield order[:, parts[at]]
+            curve[:, step * curve.shape[1] // self.steps] += self.heads.last
             if self.schedule is not None and (self.ends_epoch or self.schedule_by == "batch"):
                 self.schedule.step()
             if method.progress is not None:
@@ -133,6 +139,8 @@ class HeadTraining:
                 for i, generator in enumerate(generators):
                     chance[f"chance/{i}"].copy_(generator.get_state())
                 resumable.save(step + 1)
+        for each, course in zip(self.methods, mean_losses(curve, self.steps), strict=True):
+            each.curves = {**each.curves, "training": course}
 
     def _checks(self, step: int, at: int) -> bool:
         """Return whether losses are looked at: after an epoch, on a GPU not after each."""

@@ -10,6 +10,7 @@ Instance and Class Reweighting for Robust Learning under Label Noise", arXiv:211
 from __future__ import annotations
 
 import torch
+from torch.nn import functional as F
 
 #: Closer than this to 1, α means the limit.
 _NEAR_ONE = 1e-3
@@ -92,3 +93,20 @@ def two_means(scores: torch.Tensor) -> torch.Tensor:
     between = torch.where(ordered[1:] > ordered[:-1], below * above * apart.square(), 0)
     cut = ordered.gather(0, between.argmax(0, keepdim=True))  # an index would have to come to the host
     return ((scores > cut) & (between.max() > 0)).to(scores)
+
+
+def nt_xent(directions: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return the contrastive loss of 2 b views by their directions, (2 b, d), of length 1.
+
+    Row i and row i + b are views of one image. Each is told from all others but itself by the cosine.
+
+    References
+    ----------
+    Chen, Kornblith, Norouzi, Hinton, "A Simple Framework for Contrastive Learning of Visual Representations",
+    ICML 2020, equation 1.
+    """
+    alike = directions @ directions.T / temperature
+    n = len(alike)
+    own = alike.masked_fill(torch.eye(n, dtype=torch.bool, device=alike.device), -torch.inf)
+    other = torch.arange(n, device=alike.device).roll(n // 2)
+    return F.cross_entropy(own, other)

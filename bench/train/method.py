@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bench.data.images import Images
     from bench.train.checkpoint import Checkpoints
+    from bench.train.firststeps import FirstSteps
 
 
 #: Which part of an image its map covers: top, left, height, width, as fractions of the image's.
@@ -278,6 +279,8 @@ class Method(ABC):
     #: the maps of these layers instead.
     needs: ClassVar[Literal["features", "network"]] = "features"
     layers_in: ClassVar[str] = ""
+    #: Parameter values any of which leaves its backbone unused: ``{"source": "random"}``.
+    no_backbone_with: ClassVar[Mapping[str, Any]] = {}
 
     #: Parameters that name auxiliary images (`bench.suite.auxiliary`), each with the words that its value may
     #: be instead, and the images that a word stands for where they are present ("" for none).
@@ -293,6 +296,8 @@ class Method(ABC):
     seed: int = 0
     #: The auxiliary images, by parameter; set by the runner.
     auxiliary: Mapping[str, Images] = MappingProxyType({})
+    #: The class of each of these, by parameter: the data set's task or the subfolder; "" for none.
+    auxiliary_classes: Mapping[str, Sequence[str]] = MappingProxyType({})
     #: The labelled anomalies; set by the runner where the method asks for them and the suite has some.
     labelled: Images | None = None
     #: Remarks on the fit for readers of the record ("collapsed: …").
@@ -303,6 +308,8 @@ class Method(ABC):
     #: runner, used by `bench.Training`.
     checkpoints: Checkpoints | None = None
     progress: Callable[[str, int, int], None] | None = None
+    #: Set where only the costs of its trainings are asked: they end after a few steps.
+    first_steps: FirstSteps | None = None
     #: Whether its training asks `mix_losses`, which a wrapper may set, for the loss (h,) of a mini-batch: of
     #: each image's loss as a normal and as an anomalous one, both (h, b), and the number of the epoch from 0.
     steerable: ClassVar[bool] = False

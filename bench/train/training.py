@@ -93,7 +93,8 @@ class Training(Resumable):
         self._finite = torch.ones((), dtype=torch.bool, device=self.method.device)
         if not done:
             after(0)
-        for step in range(done, self.steps):
+        trial = self.method.first_steps
+        for step in trial.steps(self.steps, self.method.device) if trial else range(done, self.steps):
             self._step(loss, step)
             after(step + 1)
             if self.method.progress is not None:
@@ -101,10 +102,10 @@ class Training(Resumable):
             if self.due() or (self.ends_part() and step + 1 == self.steps):
                 self._look(step)
                 self.save(step + 1)
+        if trial:
+            after(self.steps)
         self._look(self.steps - 1)
-        # How many mini-batches each point is the sum of.
-        each = np.bincount(np.arange(self.steps) * points // max(self.steps, 1), minlength=points)
-        curve = (self._curve.double().cpu().numpy() / np.maximum(each, 1)).tolist()
+        (curve,) = mean_losses(self._curve[None], self.steps)
         self.method.curves = {**self.method.curves, self.part or "training": curve}
 
     def _step(self, loss: Loss, step: int) -> None:
@@ -141,6 +142,52 @@ class Training(Resumable):
                 f"{type(self.method).__name__}: the loss or its gradient {became} by mini-batch {step + 1} "
                 f"of {self.steps}; lower the learning rate, or look for damaged images or weights"
             )
+
+
+def train_with_adam(
+    method: Method,
+    model: torch.nn.Module,
+    loss: Loss,
+    *,
+    steps: int,
+    steps_per_epoch: int,
+    lr: float,
+    weight_decay: float,
+    clip: float,
+) -> None:
+    """Train a network with Adam, whose rate falls to a tenth every 10 epochs; leave it in evaluation mode.
+
+    Parameters
+    ----------
+    method, loss, steps, clip
+        As for `Training`.
+    model : nn.Module
+        All of it is trained.
+    steps_per_epoch : int
+    lr, weight_decay : float
+    """
+    optimiser = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
+    model.train()
+    Training(
+        method=method,
+        optimiser=optimiser,
+        state=model.state_dict(),
+        steps=steps,
+        clip=clip,
+        rate=lambda step: lr * 0.1 ** (step // (10 * steps_per_epoch)),
+    ).run(loss)
+    model.eval()
+
+
+def mean_losses(sums: torch.Tensor, steps: int) -> list[list[float]]:
+    """Return curves (c, points) of mean losses from the sums of the losses of equal parts of so many steps.
+
+    One copy to the host.
+    """
+    points = sums.shape[1]
+    each = np.bincount(np.arange(steps) * points // max(steps, 1), minlength=points)
+    curves: list[list[float]] = (sums.double().cpu().numpy() / np.maximum(each, 1)).tolist()
+    return curves
 
 
 def generator_for(*names: object) -> torch.Generator:

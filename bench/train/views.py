@@ -26,7 +26,15 @@ SIGMA = (0.1, 2.0)
 _LUMA = (0.299, 0.587, 0.114)
 
 
-def random_views(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def random_views(
+    pixels: torch.Tensor,
+    generator: torch.Generator,
+    *,
+    area: tuple[float, float] = AREA,
+    flips: bool = True,
+    blurs: bool = True,
+    alike: bool = False,
+) -> torch.Tensor:
     """Return a random view of each image.
 
     Parameters
@@ -34,16 +42,26 @@ def random_views(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tens
     pixels : Tensor, shape (b, 3, s, s), uint8
     generator : torch.Generator
         On the host.
+    area : (float, float)
+        Least and largest area of a crop as a share of the image's.
+    flips, blurs : bool
+        Whether half of the views are flipped, and half blurred.
+    alike : bool
+        Change all images in the same way, so that none depends on the others.
 
     Returns
     -------
     Tensor, shape (b, 3, s, s), float32 in [0, 255]
     """
-    drawn = torch.rand(16, len(pixels), generator=generator).to(pixels.device)
-    order = torch.rand(len(pixels), 4, generator=generator).argsort(1).to(pixels.device)
-    views = cropped(pixels.float(), *drawn[:5])
+    b = len(pixels)
+    drawn = torch.rand(16, 1 if alike else b, generator=generator).expand(-1, b).to(pixels.device)
+    order = torch.rand(1 if alike else b, 4, generator=generator).argsort(1).expand(b, -1).to(pixels.device)
+    flip = drawn[4] if flips else torch.ones_like(drawn[4])
+    views = cropped(pixels.float(), drawn[0], drawn[1], drawn[2], drawn[3], flip, between=area)
     views = jittered_colours(views, order, drawn[5:9], drawn[9] < JITTERED)
     views = torch.where(_each(drawn[10] < GREY), grey(views).expand_as(views), views)
+    if not blurs:
+        return views
     sigma = SIGMA[0] + (SIGMA[1] - SIGMA[0]) * drawn[11]
     return torch.where(_each(drawn[12] < BLURRED), blurred(views, sigma), views)
 
@@ -55,6 +73,8 @@ def cropped(
     down: torch.Tensor,
     right: torch.Tensor,
     flip: torch.Tensor,
+    *,
+    between: tuple[float, float] = AREA,
 ) -> torch.Tensor:
     """Return crops of images (b, c, s, s), resized to their side, some of them flipped.
 
@@ -62,8 +82,10 @@ def cropped(
     ----------
     area, ratio, down, right, flip : Tensor, shape (b,), in [0, 1)
         What decides on size, shape and place of the crop, and whether it is flipped.
+    between : (float, float)
+        Least and largest share of the image's area.
     """
-    share = AREA[0] + (AREA[1] - AREA[0]) * area
+    share = between[0] + (between[1] - between[0]) * area
     low, high = (math.log(each) for each in RATIO)
     shape = torch.exp(low + (high - low) * ratio)
     width, height = ((share * shape).sqrt().clamp(max=1), (share / shape).sqrt().clamp(max=1))

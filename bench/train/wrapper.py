@@ -111,7 +111,7 @@ class Wrapper(Method):
         base = self.make_base()
         base.device, base.seed, base.auxiliary = self.device, seed, self.auxiliary
         base.labelled = self.labelled
-        base.progress = self.progress
+        base.progress, base.first_steps = self.progress, self.first_steps
         if self.checkpoints is not None:
             base.checkpoints = self.checkpoints.part("-".join(map(str, names)))
         return base

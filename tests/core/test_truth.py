@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,3 +227,50 @@ def test_the_same_file_is_the_same_image_in_every_folder(tmp_path: Path) -> None
     assert all(truth.images is not None and len(truth.images) == 4 for truth in truths)
     assert len(set(truths[0].images.tolist()) & set(truths[1].images.tolist())) == 2
     assert truths[0].sources != truths[1].sources
+
+
+def with_types(**changes: Any) -> Truth:
+    types = {"types": ("cut", "good", "hole"), "type_of": np.array([1, 0, 2, 2], np.int32)}
+    plain = {
+        "labels": np.array([0, 1, 1, 1], np.uint8),
+        "sources": ("s",),
+        "which": np.zeros(4, np.uint8),
+        "rows": np.arange(4),
+    }
+    return Truth(**{**plain, **types, **changes})
+
+
+def test_types_are_kept_and_change_no_identity() -> None:
+    truth = with_types()
+    again = Truth.from_bytes(truth.to_bytes())
+    assert again.types == truth.types
+    assert again.type_of.tolist() == [1, 0, 2, 2]
+    assert again.identity == with_types(types=(), type_of=None).identity
+    masks = {kind: mask.tolist() for kind, mask in again.anomalous_types.items()}
+    assert masks == {"cut": [False, True, False, False], "hole": [False, False, True, True]}
+    assert with_types(types=(), type_of=None).anomalous_types == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type_of": np.array([1, 0, 2, 3], np.int32)},
+        {"type_of": np.array([1, 0, 2, -1], np.int32)},
+        {"type_of": np.array([1, 0, 2], np.int32)},
+        {"type_of": np.array([1, 0, 2, 2], np.int64)},
+        {"types": ("a" * 3000, "good", "hole")},
+    ],
+)
+def test_types_that_cannot_be_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ArchiveError, match="not the labels of a test set"):
+        Truth.from_bytes(with_types(**changes).to_bytes())
+
+
+def test_labels_of_old_are_written_again_once_types_are_known(tmp_path: Path) -> None:
+    old, new = with_types(types=(), type_of=None), with_types()
+    Truths(tmp_path).keep(old)
+    known = Truths(tmp_path)
+    known.keep(new)
+    assert known.read(new.identity).types == new.types
+    known.keep(old)  # not the other way
+    assert Truths(tmp_path).read(new.identity).types == new.types

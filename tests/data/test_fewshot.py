@@ -101,3 +101,27 @@ def test_one_form_for_what_means_the_same() -> None:
     assert FewShot(anomalies=2, source="test").resolved().reserve == 2
     assert UNLABELLED.setting == ""
     assert FewShot(anomalies=2, per="type").setting == "few_shot[anomalies=2,per=type]"
+
+
+@pytest.mark.parametrize("source", ["pool", "test"])
+def test_those_of_one_type_are_of_it_alone(source: str) -> None:
+    task = make_task(kinds=3)
+    types = task.anomaly_pool_types if source == "pool" else task.test_types
+    kind = sorted(set(types) - {"good"})[-1]
+    few = FewShot(anomalies=3, source=source, only=kind).resolved()
+    labelled, drawn = label_some(task, "d", few)
+    images = task.anomaly_pool if source == "pool" else task.test
+    of = dict(zip(rows(images), types, strict=True))
+    assert drawn["labelled"] == 3
+    assert {of[each] for each in rows(labelled.labelled)} == {kind}
+    two, _ = label_some(task, "d", FewShot(anomalies=2, source=source, only=kind).resolved())
+    assert set(rows(two.labelled)) < set(rows(labelled.labelled))
+
+
+def test_too_few_of_one_type_and_a_type_that_is_not_there() -> None:
+    task = make_task(kinds=3)
+    kind = task.anomaly_pool_types[0]
+    with pytest.raises(DataError, match=f"1000 labelled anomalies, but of {kind!r} there are"):
+        label_some(task, "d", FewShot(anomalies=1000, only=kind))
+    with pytest.raises(DataError, match="of 'nothing', of which there are none"):
+        label_some(task, "d", FewShot(anomalies=1, only="nothing"))

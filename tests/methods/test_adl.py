@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,10 @@ from bench.features.provider import FeatureProvider
 from bench.suite.auxiliary import auxiliary_images
 from bench.suite.registry import Registry
 from bench.train.checkpoint import Checkpoints
+from bench.train.pyramid import top_mean
 from tests.pictures import damaged, images, scores, stained, surfaces
 
 Make = Callable[..., Any]
-adl = sys.modules[Registry().methods["adl"].load().__module__]
-
 TRAIN = images(surfaces(9, side=32))
 TEST = images(np.concatenate([surfaces(3, seed=5, side=32), stained(2, side=32)]))
 FAST = {"backbone": "tiny", "size": 32, "batch": 3, "textures": "procedural", "epochs": 0}
@@ -176,10 +174,10 @@ def test_all_of_the_network_is_trained(make: Make) -> None:
 def test_the_score_is_a_mean_of_the_largest(side: int, k: int) -> None:
     maps = torch.randn(2, 1, side, side, generator=torch.Generator().manual_seed(0))
     by_hand = [sum(sorted(map(abs, each.flatten().tolist()))[-k:]) / k for each in maps]
-    torch.testing.assert_close(adl.top_mean(maps, 0.1), torch.tensor(by_hand))
+    torch.testing.assert_close(top_mean(maps, 0.1), torch.tensor(by_hand))
     turned = maps.flatten(2)[:, :, torch.randperm(side * side)].view_as(maps)
-    torch.testing.assert_close(adl.top_mean(turned, 0.1), adl.top_mean(maps, 0.1))
-    assert float(adl.top_mean(torch.full((1, 1, side, side), -2.5), 0.1)) == 2.5
+    torch.testing.assert_close(top_mean(turned, 0.1), top_mean(maps, 0.1))
+    assert float(top_mean(torch.full((1, 1, side, side), -2.5), 0.1)) == 2.5
 
 
 def test_what_the_heads_give(make: Make) -> None:

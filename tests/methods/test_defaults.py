@@ -38,6 +38,16 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         **{"size": 448, "scales": 2, "topk": 0.1, "margin": 5.0, "epochs": 50, "steps_per_epoch": 20},
         **{"batch": 24, "lr": 2e-4, "weight_decay": 1e-5, "clip": 1.0, "degrees": 180.0},
     },
+    "multicue": {
+        **{"size": 256, "epochs": 25, "steps_per_epoch": 20, "batch": 24, "margin": 10.0, "topk": 0.1},
+        **{"alpha": 0.1, "lam": 0.1, "burn_in": 0.06, "lr": 2e-4, "weight_decay": 1e-5, "clip": 1.0},
+        **{"cues": "dev+entropy+seg", "seg_topk": 0.01, "maps": "gradient"},
+    },
+    "hscl": {
+        **{"size": 32, "prototypes": 1, "normals": 0.05, "samples": 10, "width": 64, "schedule": "paper"},
+        **{"batch": 256, "lr": 1e-3, "weight_decay": 1e-6},
+    },
+    "joint_optimization": {"weight": 0.1, "lr": 5e-5, "weight_decay": 5e-4, "blocks": "3-4", "k": 2},
     "deep_svdd": {
         **{"network": "cifar10", "objective": "one-class", "nu": 0.1, "warmup": 10, "normalise": "gcn"},
         **{"pretrain": True, "schedule": "paper", "batch": 200, "lr": 1e-4, "weight_decay": 5e-7},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench import FitError, endless_rows, generator_for
-from bench.suite.registry import Registry
+from bench import FitError, endless_rows, explained_gradient, generator_for
 from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
 from tests.pictures import images, judged, stained, surfaces
 
 Make = Callable[..., Any]
-devnet = sys.modules[Registry().methods["devnet"].load().__module__]
-
 TRAIN, LABELLED = images(surfaces(7)), images(stained(3, seed=4))
 TEST = images(np.concatenate([surfaces(3, seed=5), stained(2)]))
 FAST: dict[str, Any] = {"backbone": "tiny", "size": 64, "batch": 3, "epochs": 2, "steps_per_epoch": 2}
@@ -94,10 +90,10 @@ def test_maps_of_gradients() -> None:
     gradient = torch.zeros(3, 3, 40, 40)
     gradient[1, 0, 5, 7], gradient[1, 2, 5, 7] = -3.0, 1.0
     gradient[2] = torch.randn(3, 40, 40, generator=torch.Generator().manual_seed(0))
-    maps = devnet.explained(gradient)
+    maps = explained_gradient(gradient)
     assert not maps[0].any()  # no gradient, no map
     assert divmod(int(maps[1].argmax()), 40) == (5, 7)
-    torch.testing.assert_close(devnet.explained(gradient[2:] * 7)[0], maps[2])
+    torch.testing.assert_close(explained_gradient(gradient[2:] * 7)[0], maps[2])
     assert 0 <= float(maps.min()) <= float(maps.max()) <= 1
 
 

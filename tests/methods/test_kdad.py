@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from bench import FitError, epoch_rows
+from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
+from bench.suite.suite import load_suite
 from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
 from tests.pictures import images, judged, stained, surfaces
 
@@ -162,3 +164,11 @@ def test_a_cell_stopped_inside_ends_with_the_same_bits(make: Make, tmp_path: Pat
         go_on()
     again = fitted(make("kdad", **FAST), checkpoints=Checkpoints(tmp_path / "cell"))
     assert judged(again, TEST).tobytes() == whole.tobytes()
+
+
+def test_a_random_source_names_no_backbone(tmp_path: Path) -> None:
+    text = 'datasets = ["digits[task=3]"]\nmethods = ["kdad", "kdad[source=random]"]\nbackbone = "lite0"\n'
+    (tmp_path / "s.toml").write_text(text)
+    plan = make_plan(load_suite(tmp_path / "s.toml"), Registry())
+    assert [row.backbone for row in plan.rows] == ["lite0", ""]
+    assert [entry.cell.backbone_identity == "" for entry in plan.entries] == [True, False]  # by backbone

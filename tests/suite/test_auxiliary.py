@@ -193,3 +193,30 @@ def test_auxiliary_images_keep_its_sources_alive(tmp_path: Path, registry: Regis
         return open_auxiliary(str(write_images(tmp_path / "out", 2, seed=0)), registry)
 
     assert len(opened().digests) == 2
+
+
+def test_classes_are_subfolders_or_tasks(tmp_path: Path, registry: Registry) -> None:
+    folder = write_images(tmp_path / "lot", 1, seed=1)
+    write_images(folder / "apples", 2, seed=2)
+    write_images(folder / "pears" / "green", 1, seed=3)
+    found = open_auxiliary(str(folder), registry)
+    assert sorted(found.classes) == ["", "apples", "apples", "pears"]
+    digits = open_auxiliary("digits", registry)
+    assert len(digits.classes) == len(digits.images)
+    assert set(digits.classes) == set("0123456789")
+    part = open_auxiliary("digits[task=3|7]", registry)
+    assert set(part.classes) == {"3", "7"}
+    for name in "37":
+        task = registry.open_dataset("digits").task(name)
+        rows = [at for at, each in enumerate(part.classes) if each == name]
+        assert set(pixel_digests(part.images[rows])) == set(pixel_digests(task.train))
+
+
+def test_a_labelled_set_that_shares_images_with_the_test_set_is_refused(registry: Registry) -> None:
+    suite = adhoc_suite(
+        ["digits[task=3]"], ["joint_optimization[auxiliary_set=digits,steps=1]"], backbone="lite0"
+    )
+    (entry,) = make_plan(suite, registry).entries
+    record, _ = Runner(registry, Backbones()).run(entry.cell)
+    assert record.status == "failed"
+    assert "normal train images of '3' are among these" in record.error["reason"]

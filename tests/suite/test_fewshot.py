@@ -16,6 +16,7 @@ from bench.report.board import Board
 from bench.run.runner import Runner
 from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
+from bench.suite.sweep import few_shot_table
 from tests.factory import make_cell, write_method
 from tests.suite.test_grid import suite_of
 
@@ -126,3 +127,60 @@ def test_a_suite_in_which_nobody_asks(tmp_path: Path, registry: Registry) -> Non
     text = 'datasets = ["digits"]\nmethods = ["random"]\n[few_shot]\nanomalies = 5\n'
     with pytest.raises(SuiteError, match=r"none of the methods takes labelled anomalies.*asks"):
         plan_of(tmp_path, text, registry)
+
+
+def test_labels_of_one_class_make_rows_and_one_row_has_none(tmp_path: Path, registry: Registry) -> None:
+    shots = '[few_shot]\nanomalies = [0, 2]\nonly = ["4", "7"]\n'
+    plan = plan_of(tmp_path, TEXT.replace(', "asks[level=1]"', "") + shots, registry)
+    assert [row.label for row in plan.rows] == [
+        *("plain", "asks + 0 labelled", "asks + 2 labelled of 4", "asks + 2 labelled of 7")
+    ]
+    assert plan.rows[2].setting == "few_shot[anomalies=2,per=total,only=4]"
+    asked = {entry.cell.few_shot for entry in plan.entries if entry.cell.method == "asks"}
+    assert asked == {UNLABELLED, *(FewShot(anomalies=2, only=name) for name in ("4", "7"))}
+    cell = replace(make_cell(), few_shot=FewShot(anomalies=2, only="4"))
+    assert Cell.from_canonical(cell.canonical()) == cell
+    assert "only" not in replace(cell, few_shot=FewShot(anomalies=2)).canonical()["few_shot"]  # as before
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+@pytest.mark.parametrize("only", ['["4", "4"]', '[""]', "4"])
+def test_bad_classes_of_labels(tmp_path: Path, registry: Registry, only: str) -> None:
+    with pytest.raises(SuiteError, match=r"few_shot\.only"):
+        plan_of(tmp_path, f"{TEXT}[few_shot]\nanomalies = 2\nonly = {only}\n", registry)
+
+
+def test_a_class_that_a_task_does_not_have_is_refused(tmp_path: Path, registry: Registry) -> None:
+    with pytest.raises(DataError, match="of '3', of which there are none"):  # it is the normal one
+        plan_of(tmp_path, f"{TEXT}[few_shot]\nanomalies = 2\nonly = ['3']\n", registry)
+
+
+@pytest.mark.parametrize(
+    ("given", "table"),
+    [
+        (["0,5, 10"], {"anomalies": [0, 5, 10]}),
+        (["1", "per=class,from=test"], {"anomalies": [1], "per": "class", "from": "test"}),
+        (["3,only=4|7,seed=2"], {"anomalies": [3], "only": ["4", "7"], "seed": 2}),
+        (5, {"anomalies": [5]}),
+        ([1, 10], {"anomalies": [1, 10]}),
+        ({"anomalies": 2}, {"anomalies": 2}),
+    ],
+)
+def test_labels_by_option(given: object, table: dict[str, object]) -> None:
+    assert few_shot_table(given) == table
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["per=class"], "--few-shot has no number; give some"),
+        (["5,source=test"], "--few-shot source=test: 'source' is not known"),
+        (["5,per=class,per=type"], "'per' is given twice"),
+        (["5%"], "--few-shot '5%': expected whole numbers"),
+        (["5,seed=x"], "--few-shot 'x': expected whole numbers"),
+        (["-1"], "--few-shot '-1'"),
+    ],
+)
+def test_bad_labels_by_option(given: list[str], message: str) -> None:
+    with pytest.raises(SuiteError, match=message):
+        few_shot_table(given)

@@ -159,3 +159,46 @@ def test_every_epoch_takes_each_row_once_in_another_order() -> None:
         given = [(ends, found) for at, ends, found in rows if at == epoch]
         assert [ends for ends, _ in given] == [False, True]
         assert all(torch.equal(a, b) for (_, a), b in zip(given, parts, strict=True))
+
+
+def by_hand(seeds: list[int]) -> list[list[float]]:
+    """Return each head's loss at each step of `train`."""
+    losses: list[torch.Tensor] = []
+    step = Heads.step
+
+    def watched(heads: Heads, loss: torch.Tensor, optimiser: torch.optim.Optimizer) -> None:
+        losses.append(loss.detach())
+        step(heads, loss, optimiser)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Heads, "step", watched)
+        train([Toy(seed) for seed in seeds])
+    found: list[list[float]] = torch.stack(losses, 1).double().tolist()
+    return found
+
+
+def test_each_head_gets_the_course_of_its_own_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = [Toy(3), Toy(4)]
+    train(methods)
+    for method, expected in zip(methods, by_hand([3, 4]), strict=True):
+        assert method.curves["training"] == pytest.approx(expected)
+    monkeypatch.setattr("bench.train.headtraining.CURVE_POINTS", 4)
+    train(methods)  # nine steps in four parts: 3, 2, 2, 2
+    for method, expected in zip(methods, by_hand([3, 4]), strict=True):
+        cut = [expected[:3], expected[3:5], expected[5:7], expected[7:]]
+        assert method.curves["training"] == pytest.approx([sum(part) / len(part) for part in cut])
+
+
+def test_the_course_goes_on_after_a_break(tmp_path: Path) -> None:
+    whole, stopped, again = Toy(), Toy(), Toy()
+    train([whole])
+    stopped.checkpoints = Checkpoints(tmp_path / "cell")
+    stopped.progress = lambda _, done, __: ask_to_stop() if done == 5 else None
+    try:
+        with pytest.raises(StopRequested):
+            train([stopped])
+    finally:
+        go_on()
+    again.checkpoints = Checkpoints(tmp_path / "cell")
+    train([again])
+    assert again.curves == whole.curves

@@ -189,7 +189,7 @@ def test_a_checkpoint_is_no_pickle_and_describes_itself(tmp_path: Path) -> None:
     toy.train()
     with safe_open(tmp_path / "state.safetensors", "pt") as file:
         described = json.loads(file.metadata()["anobench"])
-    assert described["schema"] == 2
+    assert described["schema"] == 3
     assert described["done"] == STEPS
     assert described["kept"] == ["step 0", "step 4", "step 8", "step 12"]
     toy.checkpoints.remove()

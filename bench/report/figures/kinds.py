@@ -20,6 +20,7 @@ from bench.report.figures.critical import critical_differences
 from bench.report.figures.examples import has_examples, map_examples
 from bench.report.figures.heatmap import HeatMap, heat_map
 from bench.report.figures.histogram import score_histogram
+from bench.report.figures.losses import loss_curves
 from bench.report.figures.roc import roc_curves
 from bench.report.figures.scatter import Pareto, pareto, reproduction
 from bench.report.figures.training import training_courses
@@ -29,13 +30,14 @@ from bench.report.published.row import Published
 #: Where figures lie, seen from the page.
 FOLDER = PurePosixPath("figures")
 #: Kinds that a page shows where the suite has what they need, the first of them openly.
-STANDARD = ("contamination", "critical-difference", "heatmap", "pareto", "reproduction", "training")
+STANDARD = ("contamination", "critical-difference", "heatmap", "pareto", "reproduction", "training", "losses")
 #: Tasks whose maps a page shows.
 MOST_EXAMPLES = 10
 _HEADINGS = {
     "contamination": "AUROC under contamination",
     "critical-difference": "Mean ranks over data sets and critical difference",
     "heatmap": "AUROC by task",
+    "losses": "Loss along training",
     "maps": "Anomaly maps",
     "pareto": "AUROC against time",
     "reproduction": "Published numbers against ours",
@@ -114,6 +116,11 @@ KINDS: dict[str, FigureKind] = {
         "one method's scores of normal and anomalous test images",
         lambda of, choice: score_histogram(of.board, of.scored, choice),
         ("setting", "rate", "task", "methods", "seed"),
+    ),
+    "losses": FigureKind(
+        "the mean loss of each training from its beginning to its end",
+        lambda of, choice: loss_curves(of.board, choice),
+        ("setting", "rate", "dataset", "methods"),
     ),
     "maps": FigureKind(
         "one method's maps of the best, the median and the worst images of each kind of one task",
@@ -209,7 +216,7 @@ def standard(
     Contamination curves where there are several rates, the critical difference where there are enough data
     sets, the heat map where there are several tasks, AUROC against time where several methods ran on one
     machine, published numbers against ours where any belong to the suite, the course of training where a
-    method kept what it was on the way.
+    method kept what it was on the way, and losses where records have them.
 
     Parameters
     ----------

@@ -16,6 +16,7 @@ from bench.report.evidence.evidence import Evidence
 from bench.report.figures.kinds import LeaderboardFigure, shown
 from bench.report.hints import flipped
 from bench.report.leaderboard import conditions, findings, provenance, robustness, significance, tables
+from bench.report.leaderboard.anomalytypes import by_type
 from bench.report.leaderboard.legend import legend
 from bench.report.leaderboard.localisation import pixel_tables
 from bench.report.leaderboard.thresholds import thresholds
@@ -190,6 +191,7 @@ def _results(evidence: Evidence) -> list[list[str]]:
         legend(evidence, first),
         folded("<b>Overall</b> by data set", tables.by_dataset(evidence, first)),
         _section("Unified models", evidence, unified),
+        _section("By anomaly class", evidence, by_type),
         _section("Where the defects are", evidence, pixel_tables),
         _section("Thresholds from normal images", evidence, thresholds),
         contamination,

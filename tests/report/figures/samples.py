@@ -17,6 +17,7 @@ from bench.report.figures.critical import critical_differences
 from bench.report.figures.examples import MapExamples
 from bench.report.figures.heatmap import heat_map
 from bench.report.figures.histogram import score_histogram
+from bench.report.figures.losses import loss_curves
 from bench.report.figures.roc import roc_curves
 from bench.report.figures.scatter import pareto, reproduction
 from bench.report.figures.training import training_courses
@@ -28,6 +29,7 @@ KINDS = (
     "critical-difference",
     "heatmap",
     "histogram",
+    "losses",
     "maps",
     "pareto",
     "reproduction",
@@ -102,6 +104,7 @@ def drawing(kind: str, labels: Sequence[str] = ("first", "second[backbone=pixels
         "critical-difference": lambda: critical_differences(board),
         "heatmap": lambda: heat_map(board),
         "histogram": lambda: score_histogram(board, scored, replace(choice, methods=(labels[0],))),
+        "losses": lambda: loss_curves(losing(labels, datasets)),
         "maps": lambda: examples(labels[0]),
         "pareto": lambda: pareto(board),
         "reproduction": lambda: reproduction(board, published(board)),
@@ -148,6 +151,19 @@ def trained(labels: Sequence[str], datasets: Mapping[str, Sequence[str]], *, see
         }
         records[entry.cell.key] = replace(records[entry.cell.key], candidates=candidates)
     return Board(plan, records)
+
+
+def losing(labels: Sequence[str], datasets: Mapping[str, Sequence[str]], *, points: int = 200) -> Board:
+    """Return a board whose records have two trainings each; losses fall, and grow with the column."""
+    board = board_of(labels, datasets, stochastic=True)
+    entries = {entry.cell.key: entry for entry in board.plan.entries}
+    records = {}
+    for record in board.records():
+        entry = entries[record.cell.key]
+        start = 1.0 + entry.column + (entry.cell.seed or 0)
+        courses = {name: [start / (1 + at) for at in range(points)] for name in ("training", "first")}
+        records[record.cell.key] = replace(record, curves=courses)
+    return Board(board.plan, records)
 
 
 def _falling(entry: Entry) -> float:

@@ -17,12 +17,13 @@ from bench.report.figures.critical import critical_differences, datasets_needed,
 from bench.report.figures.heatmap import heat_map
 from bench.report.figures.histogram import histogram_edges, score_histogram
 from bench.report.figures.kinds import KINDS, Sources, prepare
+from bench.report.figures.losses import MOST_POINTS, MOST_TRAININGS, loss_curves
 from bench.report.figures.roc import resample, roc_band, roc_curves, roc_steps
 from bench.report.figures.scatter import front, pareto, reproduction
 from bench.report.figures.training import training_courses
 from bench.stats.friedman import critical_difference, least_p
 from tests.report.figures.samples import KINDS as EVERY
-from tests.report.figures.samples import board_of, drawing, published, scored, trained
+from tests.report.figures.samples import board_of, drawing, losing, published, scored, trained
 from tests.report.report_factory import columns, failure, make_plan, make_records, row
 
 SIX = {f"data{at}": ["0", "1"] for at in range(6)}
@@ -433,3 +434,24 @@ def test_data_sets_that_share_images_are_one_block_of_the_diagram() -> None:
     of = {name: at for at, name in enumerate(names)} | {"mirror": 0}
     assert critical_differences(board, of=of).datasets == 7
     assert critical_differences(board, of=of | {"data5[size=64]": 5}).datasets == 6
+
+
+def test_losses_are_means_over_seeds_of_equal_parts_by_task() -> None:
+    data = loss_curves(losing(["a", "b"], {"x": ["0", "1"]}, points=4))
+    assert [panel.title for panel in data.panels] == ["a", "a: first", "b", "b: first"]
+    first, second = data.panels[0].tasks
+    assert first == pytest.approx([1.5 / (1 + at) for at in range(4)])  # seeds 0 and 1: starts 1 and 2
+    assert second == pytest.approx([2.5 / (1 + at) for at in range(4)])
+    assert "a: from 2 to 0.5." in data.description
+    assert "Mean over 2 seeds" in data.note
+    many = loss_curves(losing([f"m{at}" for at in range(6)], {"x": ["0"]}))
+    assert len(many.panels) == MOST_TRAININGS
+    assert "3 other trainings not shown" in many.note
+    assert {len(course) for panel in many.panels for course in panel.tasks} == {MOST_POINTS}
+    by_four = [sum(1.5 / (1 + at) for at in range(4 * part, 4 * part + 4)) / 4 for part in range(MOST_POINTS)]
+    assert many.panels[0].tasks[0] == pytest.approx(by_four)
+
+
+def test_losses_need_records_that_hold_some() -> None:
+    with pytest.raises(FigureError, match="no record of this suite holds the course of a loss"):
+        loss_curves(board_of(["a"], {"x": ["0"]}))

@@ -43,6 +43,7 @@ def _figure(data: Any) -> Figure:
         "critical-difference": diagram.critical_difference,
         "heatmap": heat.heat_map,
         "histogram": distributions.score_histogram,
+        "losses": curves.loss_curves,
         "maps": examples.map_examples,
         "pareto": scatter.pareto,
         "reproduction": scatter.reproduction,

@@ -1,4 +1,4 @@
-"""Drawing of the contamination curves and of the training courses."""
+"""Drawing of the contamination curves, of the training courses and of losses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from bench.report.figures.contamination import ContaminationCurves, ContaminationPanel, Curve
 from bench.report.figures.draw import canvas
+from bench.report.figures.losses import LossCurves, Losses
 from bench.report.figures.training import TrainingCourses, TrainingPanel
 from bench.report.numbers import percent
 
@@ -139,3 +140,43 @@ def _scores(ax: Axes, panel: TrainingPanel) -> None:
 
 def _known(values: tuple[float | None, ...]) -> list[float]:
     return [math.nan if value is None else value for value in values]
+
+
+def loss_curves(data: LossCurves) -> Figure:
+    """Return the drawing: a panel for each training, three or fewer in a row."""
+    many = len(data.panels)
+    across = many if many <= 3 else 2 if many == 4 else 3
+    down = math.ceil(many / across)
+    figure = canvas.new(2.3 * down + 0.4)
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for at, (ax, panel) in enumerate(zip(axes, data.panels, strict=False)):
+        _losses(ax, panel)
+        if at % across == 0:
+            ax.set_ylabel("mean loss")
+        if at + across >= many:
+            ax.set_xlabel("share of the training")
+    for ax in axes[many:]:
+        canvas.bare(ax)
+    canvas.frame(figure, [], [], data.note)
+    return figure
+
+
+def _losses(ax: Axes, panel: Losses) -> None:
+    plain = canvas.look(panel.method.style) | {"marker": ""}
+    for course in panel.tasks if len(panel.tasks) > 1 else ():
+        ax.plot(_shares(len(course)), course, **plain | {"linewidth": 0.6, "linestyle": "-", "alpha": 0.45})
+    if len({len(course) for course in panel.tasks}) == 1:
+        middle = [math.fsum(values) / len(values) for values in zip(*panel.tasks, strict=True)]
+        ax.plot(_shares(len(middle)), middle, **plain | {"linestyle": "-"})
+    part = "" if panel.part == "training" else f"\n{panel.part}"
+    ax.set_title(f"{panel.method.label}{part}", fontsize=8)
+    ax.set_xticks([0, 50, 100], ["0 %", "50 %", "100 %"])
+    held = [value for course in panel.tasks for value in course]
+    if min(held) > 0 and max(held) > 5 * min(held):
+        ax.set_yscale("log")
+        canvas.plain_logarithm(ax.yaxis, math.log10(max(held) / min(held)))
+
+
+def _shares(points: int) -> list[float]:
+    """Return where the middle of each of so many equal parts is, in percent."""
+    return [100 * (at + 0.5) / points for at in range(points)]
