@@ -1,7 +1,8 @@
 """Write gate.csv and the tables of gate.md: what the gate finds of planted drops, and of none.
 
-Everything goes through `bench.report.compare.gate`, on records in memory: simulated ones, and those of a
-pack, of which one method after the other is made worse.
+Everything goes through `bench.report.compare.gate`, on records in memory: simulated ones of two designs, and
+those of a pack, of which one method after the other is made worse. What is not asked for (``--only``) keeps
+its table and its counts.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from simulation.gate import Change, counted, of_pack  # noqa: E402
 REPETITIONS = 300
 #: Standard deviations over seeds, in AUROC at an AUROC of 85, and numbers of seeds.
 KINDS = ((0.0, 1), *((sd, seeds) for sd in (0.013, 0.05) for seeds in (1, 2, 3, 5)))
-#: Anomalous and normal test images of a task.
-IMAGES = (150, 150)
+#: By name: tasks, the AUROC, anomalous and normal test images of a task, and whether tasks share them.
+DESIGNS = {"simulated": (5, 0.9, 150, 150, False), "cifar10": (10, 0.9, 9000, 1000, True)}
 CHANGES = (
     Change(0.0), Change(0.02), Change(2.0), Change(2.0, noisier=True),
     Change(0.0, redrawn=True), Change(2.0, redrawn=True),
@@ -36,10 +37,11 @@ NAMES = {0.0: "deterministic", 0.013: "mild", 0.05: "strong"}
 Result = tuple[Design, Change, dict[int, Share]]
 
 
-def designs() -> list[tuple[Design, Change]]:
-    """Return two methods on five tasks of every kind, with every change that the kind can have."""
+def designs(name: str) -> list[tuple[Design, Change]]:
+    """Return two methods of every kind, with every change that the kind can have."""
+    tasks, auroc, anomalous, normal, shared = DESIGNS[name]
     return [
-        (Design(2, 5, seeds, sd, 0.9, *IMAGES), change)
+        (Design(2, tasks, seeds, sd, auroc, anomalous, normal, shared=shared), change)
         for sd, seeds in KINDS
         for change in CHANGES
         if sd or not change.redrawn
@@ -59,29 +61,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, default=HERE, help="folder of the page and the table")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--pack", type=Path, help="plant drops in its methods too")
+    parser.add_argument("--only", choices=list(DESIGNS), help="one design alone")
     asked = parser.parse_args(arguments)
-    every = designs()
-    with ProcessPoolExecutor(asked.jobs) as pool:
-        found = list(pool.map(measured, every, [asked.times] * len(every)))
-    tables = {"simulated": table(found)}
+    counts, page = asked.to / "gate.csv", asked.to / "gate.md"
+    lines = {} if not counts.exists() else _read(counts)
+    tables = {}
+    for name in [asked.only] if asked.only else DESIGNS:
+        every = designs(name)
+        with ProcessPoolExecutor(asked.jobs) as pool:
+            found = list(pool.map(measured, every, [asked.times] * len(every)))
+        tables[name], lines[name] = table(found), counted_lines(name, found)
     if asked.pack is not None:
         tables["pack"] = pack_table(of_pack(asked.pack, CHANGES[:4], asked.times))
-    (asked.to / "gate.csv").write_text(table_csv(found))
-    page = asked.to / "gate.md"
+    counts.write_text(table_csv([line for name in DESIGNS for line in lines.get(name, ())]))
     page.write_text(filled(page.read_text(), tables))
     return 0
 
 
-def table_csv(found: Sequence[Result]) -> str:
-    """Return how often the gate ended with which status, for each design and change."""
+def _read(path: Path) -> dict[str, list[list[str]]]:
+    """Return the lines of a table of counts by design."""
+    lines: dict[str, list[list[str]]] = {}
+    for line in list(csv.reader(io.StringIO(path.read_text())))[1:]:
+        lines.setdefault(line[0], []).append(line)
+    return lines
+
+
+def counted_lines(name: str, found: Sequence[Result]) -> list[list[str]]:
+    """Return how often the gate ended with which status, for each kind and change of a design."""
+    return [
+        [
+            name,
+            *map(str, (design.seeds, design.sd, design.anomalous, design.normal)),
+            *map(str, (change.points, int(change.noisier), int(change.redrawn), shares[0].of)),
+            *(str(shares[status].times) for status in (0, 1, 3)),
+        ]
+        for design, change, shares in found
+    ]
+
+
+def table_csv(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of counts as CSV."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    about = ["seeds", "sd", "anomalous", "normal", "drop", "noisier", "redrawn", "times"]
+    about = ["design", "seeds", "sd", "anomalous", "normal", "drop", "noisier", "redrawn", "times"]
     writer.writerow([*about, "fine", "regression", "untold"])
-    for design, change, shares in found:
-        about = [design.seeds, design.sd, design.anomalous, design.normal]
-        what = [change.points, int(change.noisier), int(change.redrawn)]
-        writer.writerow([*about, *what, shares[0].of, *(shares[status].times for status in (0, 1, 3))])
+    writer.writerows(lines)
     return text.getvalue()
 
 
