@@ -2,10 +2,11 @@
 
 Seconds that were stored say nothing of a change: the machine was another one, or busy. Here both sides run
 the same cells, one right after the other in an order drawn by lot, so that whatever else the machine does
-meets both alike; on a CPU, where only one side runs at a time, both have the same core. Two processes of the
-same code differ by some percent, too (where their memory happens to lie: Mytkowicz et al., ASPLOS 2009), so
-that both are started again and again: a *block* is one start of both, and one logarithm of a ratio per
-method, the median over its rounds. Only blocks count as repetitions.
+meets both alike, as does being started first; on a CPU, where only one side runs at a time, both have the
+same core. Two processes of the same code differ by some percent, too (where their memory happens to lie:
+Mytkowicz et al., ASPLOS 2009), so that both are started again and again: a *block* is one start of both, and
+one logarithm of a ratio per method, the median over its rounds of the mean over its cells. Only blocks count
+as repetitions.
 
 How many it takes depends on the machine and the method: `bench.report.compare.speed.paired_speeds` looks at
 `LOOKS` blocks, and methods of which it can be told leave.
@@ -29,7 +30,7 @@ from bench.run.timeworker import Place
 
 #: A measurement repeats a cell until it has at least so many seconds, a block has at most so many rounds, and
 #: a method gets at most so many seconds on each side of a block, but one round.
-LEAST, ROUNDS, MOST = 0.1, 5, 20.0
+LEAST, ROUNDS, MOST = 0.04, 25, 20.0
 #: Runs of a cell in one measurement at most: what takes microseconds is not worth more.
 MOST_TIMES = 50
 #: Clocks of `bench.run.timeworker`, in words.
@@ -140,10 +141,11 @@ def _block(
     if hasattr(os, "sched_getaffinity") and device in ("auto", "cpu"):
         core = rng.choice(sorted(os.sched_getaffinity(0)))
     with contextlib.ExitStack() as stack:
-        pair = [
-            stack.enter_context(contextlib.closing(Timer(side, options, device, core)))
-            for side in (base, head)
-        ]
+        started = {
+            side.name: stack.enter_context(contextlib.closing(Timer(side, options, device, core)))
+            for side in rng.sample((base, head), 2)
+        }
+        pair = [started[side.name] for side in (base, head)]
         clocks = [timer.clock() for timer in pair]
         if clocks[0] != clocks[1]:
             raise TimingError("both sides must run on the same kind of device to be timed")
@@ -157,7 +159,10 @@ def _block(
 def _rounds(method: _Timed, pair: Sequence[Timer], rng: random.Random) -> list[float]:
     """Return the logarithm of head over base of each round of a method; none if a cell fails."""
     # The first run of a cell warms up, gets its features, and says how long it takes.
-    first = [[timer.seconds(place, 1) for timer in pair] for place in method.cells]
+    first: list[list[float | str]] = []
+    for place in method.cells:
+        warmed = {side: pair[side].seconds(place, 1) for side in rng.sample((0, 1), 2)}
+        first.append([warmed[0], warmed[1]])
     times = []
     for place, held in zip(method.cells, first, strict=True):
         for which, seconds in zip(("base", "head"), held, strict=True):
