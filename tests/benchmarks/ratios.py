@@ -20,10 +20,12 @@ from scipy.stats import t
 
 SAVED = Path(__file__).with_name("ratios.json")
 #: Samples that are kept of a path, and the fewest from which anything is compared.
-KEPT, FEWEST = 9, 3
-#: How often a path that is as fast as before may fail, and the smallest slow-down that fails (of 1).
-ALPHA, LEAST = 0.001, 0.10
-ROUNDS = 15
+KEPT, FEWEST = 9, 5
+#: How often a path that is as fast as before may lie above its limit at first, and the least slow-down (of 1)
+#: that does.
+ALPHA, LEAST = 0.005, 0.10
+#: A path is measured in so many rounds; where it seems slow so many times more, and the least counts.
+ROUNDS, AGAIN = 25, 2
 
 
 def limit(samples: list[float]) -> float:
@@ -47,22 +49,37 @@ def save(name: str, ratio: float) -> None:
     SAVED.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def hold(name: str, ratio: float, samples: list[float]) -> None:
-    """Fail if a path is slower than its samples let expect."""
+def hold(name: str, ratio: float, samples: list[float], again: Callable[[], float]) -> None:
+    """Fail if a path is slower than its samples let expect, however often it is measured again."""
     if len(samples) < FEWEST:
         pytest.fail(
-            f"{name}: {len(samples)} saved ratios, {FEWEST} are needed; tox -e bench -- --save-ratios"
+            f"{name}: {len(samples)} saved ratios of {FEWEST}; tox -e bench -- --save-ratios adds one"
         )
     most, usual = limit(samples), statistics.median(samples)
+    for _ in range(AGAIN):
+        if ratio > most:
+            ratio = min(ratio, again())
     if ratio > most:
         pytest.fail(
             f"{name} got slower: {ratio:.3f} times its reference; {usual:.3f} was usual, and up to "
-            f"{most:.3f} is noise. If that is meant: tox -e bench -- --save-ratios, three times"
+            f"{most:.3f} is noise. If that is meant, delete its line in {SAVED.name}, and run "
+            f"tox -e bench -- --save-ratios {FEWEST} times"
         )
 
 
-def timed_in_turn(benchmark: Any, path: Callable[[], object], reference: Callable[[], object]) -> float:
+def least_of(path: Callable[[], object], reference: Callable[[], object]) -> float:
     """Return the least processor seconds of a path over those of its reference, run in turn."""
+    taken: list[list[float]] = [[], []]
+    for _ in range(ROUNDS):
+        for held, run in zip(taken, (path, reference), strict=True):
+            started = time.process_time()
+            run()
+            held.append(time.process_time() - started)
+    return min(taken[0]) / min(taken[1])
+
+
+def timed_in_turn(benchmark: Any, path: Callable[[], object], reference: Callable[[], object]) -> float:
+    """Return the same, of a benchmark; NaN where it is run as a test, without measuring."""
     taken: list[float] = []
 
     def before() -> None:
@@ -73,6 +90,6 @@ def timed_in_turn(benchmark: Any, path: Callable[[], object], reference: Callabl
     reference()
     benchmark._timer = time.process_time
     benchmark.pedantic(path, setup=before, rounds=ROUNDS, warmup_rounds=1)
-    if not benchmark.stats:  # run as a test, without measuring
+    if not benchmark.stats:
         return math.nan
     return float(benchmark.stats.stats.min / min(taken))
