@@ -19,9 +19,9 @@ from bench.core.selector import format_selector, parse
 #: contamination draws, feature precision), so that old records stay but are not reused.
 PROTOCOL_VERSION = 1
 #: Schema of a record file, and those that can be read: 1 has no `Record.truth`, 2 no `candidates`,
-#: 3 no `curves`.
-RECORD_VERSION = 4
-_READABLE = (1, 2, 3, 4)
+#: 3 no `curves`, 4 no `Timing.reference`.
+RECORD_VERSION = 5
+_READABLE = (1, 2, 3, 4, 5)
 
 #: Plain values, so that a cell is hashable and its canonical form is JSON.
 Value = str | int | float | bool | None
@@ -164,6 +164,8 @@ class Timing:
         ``"none"``, ``"computed"``, ``"store"`` or ``"mixed"``.
     wall : float
         The entire cell: opening, fitting, scoring, evaluating.
+    reference : float or None
+        Those of the reference workload that ran beside it (`bench.run.reference`); None where none did.
     """
 
     fit: float
@@ -172,6 +174,7 @@ class Timing:
     features_cold: float
     features_from: Literal["none", "computed", "store", "mixed"]
     wall: float
+    reference: float | None = None
 
     @property
     def warm(self) -> float:
@@ -240,13 +243,18 @@ class Record:
     created: str = ""
 
     def to_json(self, indent: int | None = 1) -> str:
-        # Without curves a record is one of schema 3, to the byte.
-        schema, left_out = (RECORD_VERSION, ()) if self.curves else (3, ("curves",))
+        # Without what came later a record is one of an older schema, to the byte.
+        referred = self.timing is not None and self.timing.reference is not None
+        schema, left_out = (4, ()) if self.curves else (3, ("curves",))
+        schema = RECORD_VERSION if referred else schema
         data = {"schema": schema, "key": self.cell.key, "cell": self.cell.canonical()}
         for name in self.__dataclass_fields__:
             if name not in ("cell", "timing", *left_out):
                 data[name] = getattr(self, name)
-        data["timing"] = asdict(self.timing) if self.timing else None
+        timing = asdict(self.timing) if self.timing else None
+        if timing is not None and not referred:
+            del timing["reference"]
+        data["timing"] = timing
         return json.dumps(data, indent=indent, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod

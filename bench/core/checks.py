@@ -202,6 +202,8 @@ def record(found: Any) -> None:
     if found.timing is not None:
         for name in ("fit", "score", "features", "features_cold", "wall"):
             number(getattr(found.timing, name), f"timing.{name}", 0)
+        if found.timing.reference is not None:
+            number(found.timing.reference, "timing.reference", 1e-9)
         one_of(found.timing.features_from, "timing.features_from", ("none", "computed", "store", "mixed"))
 
 

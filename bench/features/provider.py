@@ -105,6 +105,13 @@ class FeatureProvider:
         self._pixels = RowCache(hot_bytes // 2) if self.device.type != "cpu" else None
         self._passes: Counter[type] = Counter()
         self._usage, self._asked = FeatureUsage(), dict[str, NDArray[np.bool_]]()
+        #: What seconds are taken with, here and in `bench.run.runner`.
+        self.clock: Callable[[], float] = time.perf_counter
+
+    def seconds(self) -> float:
+        """Return the clock's seconds once the device has finished its work."""
+        synchronise(self.device)
+        return self.clock()
 
     def metered(self) -> FeatureProvider:
         """Return this provider with a `usage` of its own: the same memory, store and networks."""
@@ -132,7 +139,7 @@ class FeatureProvider:
         DataError
             An image cannot be decoded; rows computed before it are kept.
         """
-        with self._clock():
+        with self._metering():
             return self._collect(source, rows, self._resolve(backbone), ())["pooled"]
 
     def feature_maps(
@@ -146,7 +153,7 @@ class FeatureProvider:
             As for `features`; or a layer is unknown or has no map.
         DataError
         """
-        with self._clock():
+        with self._metering():
             if not layers:
                 raise BackboneError(f"backbone {backbone}: no layers are given; name at least one")
             found = self._collect(source, rows, self._resolve(backbone), tuple(dict.fromkeys(layers)))
@@ -154,7 +161,7 @@ class FeatureProvider:
 
     def view(self, source: Source, row: int, backbone: str) -> InputView:
         """Return what a backbone sees of an image; raises as `features` does."""
-        with self._clock():
+        with self._metering():
             image = source.read(np.array([row]))[0]
             return self._extractor(self._resolve(backbone)).view(image.shape[0], image.shape[1])
 
@@ -166,7 +173,7 @@ class FeatureProvider:
         DataError
             An image cannot be decoded, or they differ in size and `size` is None.
         """
-        with self._clock():
+        with self._metering():
             shrink = lambda images: _resized(images, size)  # noqa: E731
             return read_images(source, rows, self.device, self._pixels, shrink=shrink).contiguous()
 
@@ -272,14 +279,13 @@ class FeatureProvider:
         return self._extractors[backbone.name]
 
     @contextlib.contextmanager
-    def _clock(self) -> Iterator[None]:
-        synchronise(self.device)
-        started = time.perf_counter()
+    def _metering(self) -> Iterator[None]:
+        started = self.seconds()
         try:
             yield
             synchronise(self.device)
         finally:
-            self._usage.seconds += time.perf_counter() - started
+            self._usage.seconds += self.clock() - started
 
 
 def _missing(parts: Mapping[str, FeatureRows], rows: Rows) -> Rows:

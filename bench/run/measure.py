@@ -1,17 +1,15 @@
-"""What a cell costs: seconds, with the device synchronised, and peak memory; and a limit on its seconds."""
+"""What a cell costs: its peak memory; and a limit on its seconds."""
 
 from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.errors import Interruption
-from bench.features.device import synchronise
 
 if TYPE_CHECKING:
     import torch
@@ -20,12 +18,6 @@ if TYPE_CHECKING:
 AGAIN = 1.0
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
-
-
-def synchronised_seconds(device: torch.device) -> float:
-    """Return a clock's seconds once the device has finished its work."""
-    synchronise(device)
-    return time.perf_counter()
 
 
 class PeakMemory:

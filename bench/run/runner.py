@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -34,7 +33,7 @@ from bench.run.evaluation import (
     scored,
     train_images,
 )
-from bench.run.measure import PeakMemory, synchronised_seconds, time_limit
+from bench.run.measure import PeakMemory, time_limit
 from bench.run.shared import SharedFits
 from bench.run.spool import MapSink
 from bench.run.verdict import evaluated, kept, record_header
@@ -124,11 +123,15 @@ class Runner:
             try:
                 with time_limit(self.limits.cell_seconds):
                     self._prepare(cell_run)
-                    self._shared.fit(cell_run, lambda: synchronised_seconds(self.device))
+                    self._shared.fit(cell_run, self.provider.seconds)
                     result = self._finish(cell_run)
             except BaseException as error:
                 result = self._failed(cell_run, error)
         return self._told(result, contained)
+
+    def forget(self) -> None:
+        """Let go of a model that serves several tasks: the next cell fits its own."""
+        self._shared = SharedFits()
 
     def fitted(self, cell: Cell, before: Callable[[CellRun], None] | None = None) -> CellRun:
         """Return a cell whose method is fitted, for other images than its test images, `before` called first.
@@ -211,7 +214,7 @@ class Runner:
                     [each.method for each in ready.values()],
                     [each.train.images for each in ready.values()],
                     at_once=len(ready),
-                    clock=lambda: synchronised_seconds(self.device),
+                    clock=self.provider.seconds,
                 )
         except BaseException as error:
             return dict.fromkeys(ready, self.containment.own(error))
@@ -240,7 +243,7 @@ class Runner:
 
     def _prepare(self, cell_run: CellRun) -> None:
         """Open the cell's task and make its method."""
-        started = time.perf_counter()
+        started = self.provider.clock()
         if cell_run.resolved is None:
             raise cell_run.problem or AnobenchError(f"{cell_run.cell}: its method cannot be resolved")
         cell_run.task, cell_run.drawn = self._open(cell_run.cell)
@@ -252,12 +255,12 @@ class Runner:
             cell_run.method.labelled = cell_run.task.labelled.bind(cell_run.meter)
         cell_run.train = Shuffled(train_images(cell_run).bind(cell_run.meter), cell_run.cell, "train")
         cell_run.test = Shuffled(cell_run.task.test.bind(cell_run.meter), cell_run.cell, "test")
-        cell_run.wall += time.perf_counter() - started
+        cell_run.wall += self.provider.clock() - started
 
     def _finish(self, cell_run: CellRun) -> Result:
         """Score the test images and make the record."""
-        labels, started = cell_run.truth.labels, synchronised_seconds(self.device)
-        returned, given, seconds = scored(cell_run, self.spool, lambda: synchronised_seconds(self.device))
+        labels, started = cell_run.truth.labels, self.provider.seconds()
+        returned, given, seconds = scored(cell_run, self.spool, self.provider.seconds)
         usage = cell_run.meter.usage()
         params = cell_run.resolved.innermost.params if cell_run.resolved else {}
         chosen = choose(returned, given, labels[cell_run.test.order], cell_run.header["selection"])
@@ -269,7 +272,7 @@ class Runner:
             features=cell_run.fit_usage.seconds + usage.seconds,
             features_cold=cell_run.fit_usage.cold_seconds + usage.cold_seconds,
             features_from=features_from(cell_run.fit_usage, usage),
-            wall=max(0.0, cell_run.wall + time.perf_counter() - started),
+            wall=max(0.0, cell_run.wall + self.provider.clock() - started),
         )
         self.truths.setdefault(cell_run.truth.identity, cell_run.truth)
         record = record_of(cell_run, chosen, scores, timing, params)

@@ -7,6 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.core.cell import Timing
+from bench.run.reference import reference_seconds
 
 if TYPE_CHECKING:
     from bench.core.cell import Cell
@@ -25,14 +26,18 @@ ALONE = "timed alone: the median of {} runs after a warm-up"
 def timed(runner: Runner, cell: Cell, repeats: int = REPEATS) -> Result:
     """Run a cell for its result, which warms up, then `repeats` times for its seconds.
 
-    The record is the first run's, which got the features; its seconds to fit and to score are medians.
+    The record is the first run's, which got the features; its seconds to fit and to score are medians, and so
+    are those of the reference workload, which runs before each.
     """
     record, scores = runner.run(cell)
     if record.timing is None or record.timing.wall > LONG:
         return record, scores
     times, wanted, runner.calibration = [], runner.calibration, None
+    references = []
     try:
         for _ in range(repeats):
+            references.append(reference_seconds(runner.device, runner.provider.seconds))
+            runner.forget()
             again = runner.run(cell)[0].timing
             if again is not None:
                 times.append(again)
@@ -41,5 +46,5 @@ def timed(runner: Runner, cell: Cell, repeats: int = REPEATS) -> Result:
     if len(times) < repeats:
         return record, scores
     fit, score = median(each.fit for each in times), median(each.score for each in times)
-    timing: Timing = replace(record.timing, fit=fit, score=score)
+    timing: Timing = replace(record.timing, fit=fit, score=score, reference=median(references))
     return replace(record, timing=timing, flags=(*record.flags, ALONE.format(repeats))), scores

@@ -57,7 +57,8 @@ def gates(design: Design, change: Change, times: int, *, seed: int = 0) -> list[
     """Return what the gate says, again and again, of runs of which the first method was changed."""
     doubled = replace(design, seeds=2 * design.seeds) if change.redrawn else design
     simulated, rng = Simulated(doubled), np.random.default_rng([seed, round(1000 * change.points)])
-    return [gate(*_sides(simulated, design, change, rng)) for _ in range(times)]
+    much = _much_of_all(simulated, design, change) if design.shared else None
+    return [gate(*_sides(simulated, design, change, rng, much)) for _ in range(times)]
 
 
 def counted(design: Design, change: Change, times: int, *, seed: int = 0) -> dict[int, Share]:
@@ -67,8 +68,21 @@ def counted(design: Design, change: Change, times: int, *, seed: int = 0) -> dic
 
 
 def _sides(
-    simulated: Simulated, design: Design, change: Change, rng: np.random.Generator
+    simulated: Simulated, design: Design, change: Change, rng: np.random.Generator, much: float | None = None
 ) -> tuple[Side, Side]:
+    """Return both runs; how much of the harm is solved for anew unless it is given."""
+    before, after, harm = _drawn(simulated, design, change, rng)
+    if much is None:
+        much = _much(simulated.labels, after[0], harm, change.points / 100)
+    after[0] += much * harm
+    base = _side(simulated, before, design.runs)
+    return base, _side(simulated, after, design.runs, unchanged=base)
+
+
+def _drawn(
+    simulated: Simulated, design: Design, change: Change, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats]:
+    """Return scores before and after, but for the harm, and the harm to the first method."""
     scores, runs = simulated.scores(rng), design.runs
     before = scores[:, :, :runs]
     after = (scores[:, :, runs:] if change.redrawn else before).copy()
@@ -77,8 +91,17 @@ def _sides(
     harm = (
         rng.normal(size=shape) if change.noisier else np.broadcast_to(-1.0 * simulated.labels[:, None], shape)
     )
-    after[0] += _much(simulated.labels, after[0], harm, change.points / 100) * harm
-    return _side(simulated, before, runs), _side(simulated, after, runs)
+    return before, after, harm
+
+
+def _much_of_all(simulated: Simulated, design: Design, change: Change, draws: int = 4) -> float:
+    """Return the mean over some draws of how much harm costs the points: where images are many, all alike."""
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(draws if change.points else 0):
+        _, after, harm = _drawn(simulated, design, change, rng)
+        found.append(_much(simulated.labels, after[0], harm, change.points / 100))
+    return float(np.mean(found)) if found else 0.0
 
 
 def _much(
@@ -96,13 +119,14 @@ def _much(
     return float(brentq(lambda much: mean(much) - aim, 0.0, 5.0, xtol=1e-6))
 
 
-def _side(simulated: Simulated, scores: Floats, runs: int) -> Side:
+def _side(simulated: Simulated, scores: Floats, runs: int, unchanged: Side | None = None) -> Side:
+    """Return a run as a side; methods but the first are those of another, if it is given."""
     cells: dict[ResultKey, dict[str, Measured]] = {}
     truths, held = list(simulated.truths), {}
     labels = simulated.labels
     aurocs = {
         (row, column): placements(labels[column], scores[row, column]).auroc
-        for row in range(scores.shape[0])
+        for row in range(1 if unchanged else scores.shape[0])
         for column in range(scores.shape[1])
     }
     seen: dict[tuple[int, int], int] = {}
@@ -117,6 +141,9 @@ def _side(simulated: Simulated, scores: Floats, runs: int) -> Side:
             cell=cell, status="ok", setting="one-class", selection="last", truth=truths[entry.column]
         )
         place = ResultKey("", cell.dataset, cell.task, cell.method, "", "", "0.0")
+        if unchanged and entry.row:
+            cells[place] = unchanged.cells[place]
+            continue
         value = float(aurocs[entry.row, entry.column][at])
         random = cell.seed is not None
         cells.setdefault(place, {})[str(at)] = Measured("ok", {"auroc": value}, record, random)

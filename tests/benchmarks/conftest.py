@@ -7,6 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--save-ratios",
+        action="store_true",
+        help="Add the hot paths' ratios to tests/benchmarks/ratios.json.",
+    )
+
+
 @pytest.fixture(autouse=True)
 def shown(request: pytest.FixtureRequest) -> Iterator[None]:
     if "benchmark" not in request.fixturenames:

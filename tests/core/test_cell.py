@@ -124,6 +124,7 @@ def test_a_cell_says_what_it_is() -> None:
     "record",
     [
         RECORD,
+        replace(RECORD, timing=replace(RECORD.timing, reference=0.01)),  # type: ignore[type-var]
         Record(
             cell=CELL,
             status="failed",
@@ -138,6 +139,10 @@ def test_a_record_survives_its_file(record: Record) -> None:
     assert Record.from_json(text) == record
     assert Record.from_json(text).to_json() == text
     assert text.isascii()
+    # Without what a later version added, a record is one that an earlier version reads.
+    referred = record.timing is not None and record.timing.reference is not None
+    assert json.loads(text)["schema"] == (5 if referred else 3)
+    assert ("reference" in (json.loads(text)["timing"] or {})) == referred
 
 
 def test_timing_separates_cold_from_warm() -> None:
@@ -159,7 +164,7 @@ def changed(**changes: Any) -> str:
         ("[]", "not a record"),
         ("17", "not a record"),
         ("{}", "KeyError: 'schema'"),
-        (changed(schema=5), "schema is not version 4"),
+        (changed(schema=6), "schema is not version 5"),
         (changed(key="0" * 32), "does not belong to its cell"),
         (changed(cell={"dataset": "x"}), "KeyError"),
         (changed(status="perhaps"), "'perhaps'"),

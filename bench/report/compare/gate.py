@@ -30,7 +30,7 @@ from bench.report.compare.images import PairedImages
 from bench.report.compare.method import compare_method
 from bench.report.compare.paired import PairedTask, finished, held
 from bench.report.compare.sides import Measured, ResultKey, Side
-from bench.report.compare.speed import Speed, speeds
+from bench.report.compare.speed import BESIDE_REFERENCE, Speed, speeds
 from bench.stats.multiple import ROPE, holm
 from bench.stats.power import smallest_difference
 from bench.stats.variance import Variance
@@ -103,6 +103,8 @@ class Gate:
     uncompared : tuple of Uncompared
     speed : tuple of Speed
         Of each method, where it was asked for.
+    timing : str
+        How it was timed, in a sentence.
     """
 
     suite: str
@@ -112,6 +114,7 @@ class Gate:
     compared: tuple[Compared, ...]
     uncompared: tuple[Uncompared, ...]
     speed: tuple[Speed, ...] = ()
+    timing: str = ""
 
     @property
     def exit_status(self) -> int:
@@ -150,7 +153,8 @@ def gate(
     tasks : bool
         Whether single tasks are compared, not only means.
     slower : float, optional
-        Ratio: no method may have got so much slower than the others did (`bench.report.compare.speed`).
+        Ratio: no method may have got so much slower, beside the reference workload that both runs timed
+        (`bench.report.compare.speed`).
     """
     before, after = baseline.without_suite(), head.without_suite()
     uncompared = list(_absent(before, after))
@@ -174,6 +178,7 @@ def gate(
         compared=_judged(changes, margin, alpha),
         uncompared=tuple(uncompared),
         speed=() if slower is None else speeds(baseline, head, slower=slower, alpha=alpha),
+        timing="" if slower is None else BESIDE_REFERENCE,
     )
 
 

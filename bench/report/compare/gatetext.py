@@ -56,8 +56,9 @@ def _tables(found: Gate) -> list[tuple[str, Line, list[Line]]]:
     lines = [[method_of(each.place), _where(each.place), each.why] for each in gone]
     tables.append(("Not compared", ["method", "task", "why"], lines))
     slow = [each for each in found.speed if each.finding != "fine"]
-    lines = [[method_of(e.place), e.finding, _times(e.ratio), _times(e.low), e.why] for e in slow]
-    tables.append(("Slower than the other methods got", ["method", "", "times", "at least", "why"], lines))
+    named = {"worse": "slower", "untold": "cannot be told"}
+    lines = [[method_of(e.place), named[e.finding], _times(e.ratio), _times(e.low), e.why] for e in slow]
+    tables.append(("Slower, or not told", ["method", "", "times", "at least", "why"], lines))
     return [table for table in tables if table[2]]
 
 
@@ -107,6 +108,12 @@ def _counted(found: Gate) -> list[str]:
         "Paired one-sided t tests over test images (DeLong's variance) and seeds, at "
         f"{percent(found.alpha)}, Holm-adjusted; margin {_exact(found.margin)} points."
     )
+    if found.speed:
+        findings = Counter(each.finding for each in found.speed)
+        said.append(
+            f"Speed of {count(len(found.speed), 'method')} compared: {findings['worse']} slower, "
+            f"{findings['fine']} fine, {findings['untold']} cannot be told. {found.timing}".strip()
+        )
     new = {method_of(each.place) for each in found.uncompared if each.state == "new"}
     said += [f"Not in the baseline: {', '.join(sorted(new))}."] if new else []
     return [each for each in said if each]
@@ -125,8 +132,8 @@ def _visible(means: Sequence[Compared], tasks: Sequence[Compared]) -> str:
     for name, of in (("a mean", means), ("a task", tasks)):
         seen = sorted(each.visible for each in of if each.visible is not None)
         if seen:
-            span = f"{_exact(seen[0])} to {_exact(seen[-1])}" if len(seen) > 1 else _exact(seen[0])
-            said.append(f"of {name} {span}")
+            span = dict.fromkeys((_exact(seen[0]), _exact(seen[-1])))
+            said.append(f"of {name} {' to '.join(span)}")
     if not said:
         return ""
     return f"The smallest drop that {percent(POWER)} of such checks would find is {enumerated(said)} points."

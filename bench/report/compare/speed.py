@@ -1,8 +1,15 @@
-"""Whether a method got slower than the other methods did: from stored records no more can be told.
+"""Whether a method got slower: from pairs timed in one job, or from seconds beside a reference workload.
 
-Seconds of two runs do not compare: the machine was another one, or busy. What both ran with is the same for
-all methods of a run, so a method's slow-down is its cells' (logarithmic, cell by cell) less the median of the
-other methods'. It varies over cells, and over which others there are.
+Seconds of two runs do not compare: the machine was another one, or busy. Two things do:
+
+- both sides timed in turn (`bench.run.interleaved`): a logarithm of head over base for each *block*, one
+  start of both sides;
+- seconds over those of the reference workload that was timed beside them in the same run
+  (`bench.run.reference`), cell by cell. Runs on two kinds of machines do not compare even so: what takes
+  twice as long on one may take three times as long on the other.
+
+Each has a mean logarithm and its one-sided t intervals. Where blocks are added until it can be told, each of
+the `LOOKS` has its share of the error (Bonferroni), so that looking again finds nothing by chance.
 """
 
 from __future__ import annotations
@@ -15,22 +22,24 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtrit
 
+from bench.report.board import machine
 from bench.report.compare.sides import Measured, ResultKey, Side
-from bench.stats import Floats
 from bench.stats.multiple import holm
 from bench.stats.variance import Variance
 
-#: Fewest cells of a method, and fewest other methods, from which anything is said.
-CELLS, OTHERS = 4, 3
-#: Variance of a median of normal numbers over that of their mean.
-OF_MEDIAN = math.pi / 2
-#: Standard deviation of normal numbers over the median of how far they are from their median.
-NORMAL = 1.4826
+#: Numbers of blocks at which it is asked whether it can be told; the last is the cap.
+LOOKS = (4, 8, 16)
+#: How methods were timed, in a sentence.
+BESIDE_REFERENCE = "Seconds to fit and to score, over those of the reference workload timed beside them."
+IN_TURN = "Seconds to fit and to score, of {clock}, both sides in turn in one job."
+Finding = Literal["fine", "worse", "untold"]
+#: Fewest cells of a method from which anything is said.
+CELLS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """How much slower a method got than the others.
+    """How much slower a method got.
 
     Attributes
     ----------
@@ -38,7 +47,7 @@ class Speed:
         Without data set, task and rate.
     finding : {"fine", "worse", "untold"}
     ratio : float
-        Seconds now over seconds before, over the median of the other methods' ratios; NaN where unknown.
+        Seconds now over seconds before; NaN where unknown.
     low, high : float
         One-sided bounds, each with confidence 1 - alpha.
     why : str
@@ -46,74 +55,100 @@ class Speed:
     """
 
     place: ResultKey
-    finding: Literal["fine", "worse", "untold"]
+    finding: Finding
     ratio: float = math.nan
     low: float = math.nan
     high: float = math.nan
     why: str = ""
 
 
+def paired_speeds(
+    logs: Mapping[ResultKey, Sequence[float]], *, slower: float, alpha: float
+) -> tuple[Speed, ...]:
+    """Return of each method what its blocks say.
+
+    Parameters
+    ----------
+    logs : mapping
+        Of each method, for each block the logarithm of now over before; at least two blocks.
+    slower : float
+        Ratio, at least 1: a smaller slow-down does not count.
+    alpha : float
+        How often anything may be found slower that is not, over all methods and looks.
+    """
+    return _judged(logs, slower=slower, alpha=alpha / len(LOOKS))
+
+
 def speeds(baseline: Side, head: Side, *, slower: float, alpha: float) -> tuple[Speed, ...]:
-    """Return for each method that both sides have whether it got slower.
+    """Return for each method that both sides have whether it got slower, beside the reference workload.
 
     Parameters
     ----------
     baseline, head : Side
     slower : float
-        Ratio, more than 1: a smaller slow-down does not count.
+        Ratio, at least 1: a smaller slow-down does not count.
     alpha : float
         As for `bench.report.compare.gate.gate`.
     """
-    ratios = _log_ratios(baseline.without_suite().cells, head.without_suite().cells)
-    logs = {place: float(np.mean(held)) for place, held in ratios.items() if len(held) >= CELLS}
-    measured = {place: _relative(place, ratios[place], logs) for place in logs if len(logs) > OTHERS}
-    places = list(measured)
-    adjusted = holm([float(measured[each][1].p_below(-measured[each][0])) for each in places])
-    p = dict(zip(places, adjusted.tolist(), strict=True))
+    before, after = baseline.without_suite().cells, head.without_suite().cells
+    logs: dict[ResultKey, list[float]] = {}
+    reasons: dict[ResultKey, set[str]] = {}
+    for place in sorted(before.keys() & after.keys()):
+        method = place.of_method._replace(contamination="0.0")
+        held, whys = logs.setdefault(method, []), reasons.setdefault(method, set())
+        for seed in sorted(before[place].keys() & after[place].keys()):
+            found = _log_ratio(before[place][seed], after[place][seed])
+            if isinstance(found, str):
+                whys.add(found)
+            else:
+                held.append(found)
+    enough = {place: held for place, held in logs.items() if len(held) >= CELLS}
+    judged = {each.place: each for each in _judged(enough, slower=slower, alpha=alpha)}
+    few = f"it takes {CELLS} cells with their seconds"
+    return tuple(
+        judged.get(place)
+        or Speed(place=place, finding="untold", why="; ".join(sorted(reasons[place])) or few)
+        for place in logs
+    )
+
+
+def _log_ratio(before: Measured, after: Measured) -> float | str:
+    """Return the logarithm of now over before, each over its reference; or why there is none."""
+    records = before.record, after.record
+    timings = [record.timing if record is not None else None for record in records]
+    ratios = []
+    for timing in timings:
+        if timing is None or timing.warm <= 0:
+            return f"it takes {CELLS} cells with their seconds"
+        if timing.reference is None:
+            return (
+                "not compared: its seconds have no reference workload of the same run beside them; "
+                "anobench run --timing exclusive times one, --base needs none"
+            )
+        ratios.append(timing.warm / timing.reference)
+    if len({machine(record.environment) for record in records if record is not None}) > 1:
+        return "not compared: timed on two kinds of machines"
+    return math.log(ratios[1] / ratios[0])
+
+
+def _judged(logs: Mapping[ResultKey, Sequence[float]], *, slower: float, alpha: float) -> tuple[Speed, ...]:
+    """Return of each method what its logarithms say.
+
+    As for AUROC: *worse* is significantly slower (Holm over the methods) and by more than `slower`; *fine* is
+    significantly below `slower`.
+    """
+    means = {place: float(np.mean(held)) for place, held in logs.items()}
+    variances = {
+        place: Variance.of(np.var(held, ddof=1) / len(held), len(held) - 1) for place, held in logs.items()
+    }
+    p = holm([float(variances[place].p_below(-means[place])) for place in logs])
     found = []
-    for place in ratios:
-        if place not in measured:
-            why = f"it takes {CELLS} cells of this method and of {OTHERS} others, each with its seconds"
-            found.append(Speed(place=place, finding="untold", why=why))
-            continue
-        value, variance = measured[place]
+    for place, adjusted in zip(logs, p.tolist(), strict=True):
+        value, variance = means[place], variances[place]
         reach = float(stdtrit(variance.freedom, 1 - alpha) * np.sqrt(variance.value))
         low, high = math.exp(value - reach), math.exp(value + reach)
-        worse = p[place] <= alpha and value > math.log(slower)
-        fine = high < slower
-        why = "" if worse or fine else "its seconds vary too much"
-        finding: Literal["fine", "worse", "untold"] = "worse" if worse else "fine" if fine else "untold"
+        worse = adjusted <= alpha and value > math.log(slower)
+        finding: Finding = "worse" if worse else "fine" if high < slower else "untold"
+        why = "" if finding != "untold" else f"its seconds vary too much ({low:.2f} to {high:.2f} times)"
         found.append(Speed(place=place, finding=finding, ratio=math.exp(value), low=low, high=high, why=why))
     return tuple(found)
-
-
-def _log_ratios(
-    before: Mapping[ResultKey, Mapping[str, Measured]], after: Mapping[ResultKey, Mapping[str, Measured]]
-) -> dict[ResultKey, list[float]]:
-    """Return the logarithm of now over before for each cell that both sides have timed, by method."""
-    found: dict[ResultKey, list[float]] = {}
-    for place in sorted(before.keys() & after.keys()):
-        held = found.setdefault(place.of_method._replace(contamination="0.0"), [])
-        for seed in sorted(before[place].keys() & after[place].keys()):
-            old, new = (_seconds(side[place][seed]) for side in (before, after))
-            if old > 0 and new > 0:
-                held.append(math.log(new / old))
-    return found
-
-
-def _seconds(cell: Measured) -> float:
-    """Return the seconds of fitting and scoring without getting features; 0 where none are known."""
-    timing = cell.record.timing if cell.record is not None else None
-    return timing.warm if timing is not None else 0.0
-
-
-def _relative(
-    place: ResultKey, cells: Sequence[float], logs: Mapping[ResultKey, float]
-) -> tuple[float, Variance]:
-    """Return a method's mean logarithm less the median of the others', and its variance."""
-    others: Floats = np.array([value for each, value in logs.items() if each != place])
-    own = Variance.of(np.var(cells, ddof=1) / len(cells), len(cells) - 1)
-    # By the median deviation: another method that got slower is no reason to trust the rest less.
-    spread = NORMAL * float(np.median(np.abs(others - np.median(others))))
-    of_others = Variance.of(OF_MEDIAN * spread**2 / len(others), len(others) - 1)
-    return float(np.mean(cells) - np.median(others)), own + of_others

@@ -21,7 +21,8 @@ from bench.core.plan import Entry, Plan
 from bench.metrics.image import image_metrics
 from bench.report.compare.gate import Compared, Gate, gate
 from bench.report.compare.gatetext import gate_json, gate_junit, gate_markdown, gate_text
-from bench.report.compare.sides import read_baseline, read_side
+from bench.report.compare.sides import ResultKey, read_baseline, read_side
+from bench.report.compare.speed import LOOKS, paired_speeds
 from bench.stats.variance import Variance
 from tests.factory import make_timing
 from tests.report.report_factory import columns, failure, make_plan, make_record, row
@@ -105,6 +106,7 @@ def test_the_same_and_nearly_the_same_are_fine(against: Callable[..., Gate], tmp
     almost = against(archive_of(tmp_path / "almost", scores=nearly))
     assert almost.exit_status == 0
     assert all(each.visible is not None and each.visible < 0.006 for each in almost.compared if each.p)
+    assert "would find is of a mean 0.5 and of a task 0.5 points." in gate_text(almost)
     assert "10 the same" not in gate_text(almost)
     assert "Verdict: fine." in gate_text(almost)
 
@@ -242,34 +244,69 @@ def test_inflated_records_do_not_pass(against: Callable[..., Gate], tmp_path: Pa
     assert against(head.results).exit_status == 1
 
 
-def test_speed_against_the_other_methods(against: Callable[..., Gate], tmp_path: Path) -> None:
-    """The second run's machine is twice as slow; one method is slower than that."""
-    methods = [row(f"dn2[k={k}]") for k in range(1, 7)]
-    plan = make_plan(methods, columns(digits=[str(task) for task in range(8)]))
+def timed_archive(folder: Path, slow: float, machine: float, **more: Any) -> Path:
+    """Write six methods on eight tasks; one is slow, and the machine, too."""
+    plan = make_plan([row(f"dn2[k={k}]") for k in range(1, 7)], columns(digits=[str(k) for k in range(8)]))
+    archive = Archive(archive_of(folder, plan))
+    rng = np.random.default_rng(len(folder.name))
+    for entry in plan.entries:
+        record = archive.load(entry.cell.key)
+        assert record is not None
+        factor = machine * (slow if entry.row == 2 else 1.0) * math.exp(0.02 * rng.standard_normal())
+        reference = None if more.get("reference", True) is None else 0.01 * machine
+        timing = make_timing(fit=factor, score=factor, reference=reference)
+        environment = {"cpu": {"name": more.get("cpu", "A")}}
+        archive.write(
+            replace(record, timing=timing, environment=environment), archive.scores(record), truth()
+        )
+    return archive.results
 
-    def run(name: str, slow: float, machine: float) -> Path:
-        archive = Archive(archive_of(tmp_path / name, plan))
-        rng = np.random.default_rng(len(name))
-        for entry in plan.entries:
-            record = archive.load(entry.cell.key)
-            assert record is not None
-            factor = machine * (slow if entry.row == 2 else 1.0) * math.exp(0.02 * rng.standard_normal())
-            record = replace(record, timing=make_timing(fit=factor, score=factor))
-            archive.write(record, archive.scores(record), truth())
-        return archive.results
 
-    base = run("base1", 1.0, 1.0)
-    slow = against(run("head12", 1.5, 2.0), base=base, slower=1.2)
+def test_speed_beside_the_reference_workload(against: Callable[..., Gate], tmp_path: Path) -> None:
+    """The second run's machine was twice as slow; one method is slower than that."""
+    base = timed_archive(tmp_path / "base1", 1.0, 1.0)
+    slow = against(timed_archive(tmp_path / "head12", 1.5, 2.0), base=base, slower=1.2)
     assert slow.exit_status == 1
     assert [(each.place.params, each.finding) for each in slow.speed if each.finding != "fine"] == [
         ("k=2", "worse")
     ]
     assert slow.speed[2].low < 1.5 < slow.speed[2].high
-    assert "Slower than the other methods got" in gate_text(slow)
-    assert against(run("head123", 1.0, 2.0), base=base, slower=1.2).exit_status == 0
+    assert "Slower, or not told" in gate_text(slow)
+    assert "Speed of 6 methods compared: 1 slower, 5 fine, 0 cannot be told." in gate_text(slow)
+    assert against(timed_archive(tmp_path / "head123", 1.0, 2.0), base=base, slower=1.2).exit_status == 0
     few = against(tmp_path / "base", slower=1.2)
     assert few.exit_status == 3
-    assert all("it takes 4 cells" in each.why for each in few.speed)
+    assert all("no reference workload" in each.why for each in few.speed)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [({"reference": None}, "no reference workload"), ({"cpu": "B"}, "two kinds of machines")],
+)
+def test_seconds_that_do_not_compare(
+    against: Callable[..., Gate], tmp_path: Path, more: dict[str, Any], says: str
+) -> None:
+    base = timed_archive(tmp_path / "base1", 1.0, 1.0)
+    found = against(timed_archive(tmp_path / "head", 1.0, 1.0, **more), base=base, slower=1.2)
+    assert (found.exit_status, {each.finding for each in found.speed}) == (3, {"untold"})
+    assert all(each.why.startswith("not compared: ") and says in each.why for each in found.speed)
+    assert found.compared
+    assert all(each.finding == "fine" for each in found.compared)
+
+
+def test_paired_speeds() -> None:
+    """Of real blocks' size: 5 % is found from four blocks on, nothing where there is none, by Student's t."""
+    rng = np.random.default_rng(0)
+    places = [ResultKey("", "", "", f"m{at}", "", "", "0.0") for at in range(3)]
+    logs = dict(zip(places, 0.005 * rng.standard_normal((3, 4)) + [[0.05], [0.0], [-0.3]], strict=True))
+    slow, same, faster = paired_speeds(logs, slower=1.02, alpha=0.05)
+    assert [each.finding for each in (slow, same, faster)] == ["worse", "fine", "fine"]
+    held = logs[places[0]]
+    reach = stats.t.ppf(1 - 0.05 / len(LOOKS), 3) * stats.sem(held)
+    assert slow.low == pytest.approx(math.exp(held.mean() - reach))
+    assert slow.high == pytest.approx(math.exp(held.mean() + reach))
+    (wide,) = paired_speeds({places[0]: [0.4, -0.3, 0.3, -0.2]}, slower=1.02, alpha=0.01)
+    assert (wide.finding, "vary too much" in wide.why) == ("untold", True)
 
 
 def test_the_reports(against: Callable[..., Gate], tmp_path: Path) -> None:

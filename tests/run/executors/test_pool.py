@@ -104,6 +104,9 @@ def test_the_timing_lane_runs_cells_alone_and_repeated(tmp_path: Path) -> None:
     assert len(records) == len(trial.cells)
     for record in records:
         assert record.flags == ("timed alone: the median of 3 runs after a warm-up",)
+        assert record.timing is not None
+        assert record.timing.reference is not None
+        assert record.timing.reference > 0
     tries = [len((tmp_path / f"ok-{n}").read_text().split()) for n in range(3)]
     assert tries == [4 * 2] * 3, "a warm-up and three runs of two tasks"
 
