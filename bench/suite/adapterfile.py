@@ -172,7 +172,17 @@ RENAMED = {
 #: Class attributes that change no score, and so no key: what a method needs, for the scheduler, what of it is
 #: saved, and what is known of a data set, for readers.
 DECLARATIONS = frozenset(
-    {"needs", "layers_in", "no_backbone_with", "training_only", "facts", "label", "extra", "paths", "known_empty_masks"}
+    {
+        "needs",
+        "layers_in",
+        "no_backbone_with",
+        "training_only",
+        "facts",
+        "label",
+        "extra",
+        "paths",
+        "known_empty_masks",
+    }
 )
 
 #: Hashes of adapters whose text changed but whose results did not (they accept more folders, say), and the

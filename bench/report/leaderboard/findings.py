@@ -153,8 +153,9 @@ def _bare_or_purified(evidence: Evidence, pairs: Sequence[WrappedPair]) -> list[
     if not np.isnan(found[1]):
         reach = f" ({signed_points(found[1])} to {signed_points(found[2])})"
     return [
-        f"At {percent(rate)}, the best inside a purifier, `{label(pair.wrapper)}`, differs from the best without "
-        f"one, `{label(pair.base)}`, by {signed_points(found[0])} points{reach}; these averages chose both."
+        f"At {percent(rate)}, the best inside a purifier, `{label(pair.wrapper)}`, differs from the best "
+        f"without one, `{label(pair.base)}`, by {signed_points(found[0])} points{reach}; these averages "
+        "chose both."
     ]
 
 

@@ -40,7 +40,9 @@ def test_sentences_are_made_from_the_numbers(tmp_path: Path) -> None:
     assert "`wrapped`: at 0" in text
     assert "−5.0 points over 1 base" in text
     assert "+15.0 points over 1 base" in text
-    assert "the best inside a purifier, `wrapped`, differs from the best without one, `bare`, by +15.0" in text
+    assert (
+        "the best inside a purifier, `wrapped`, differs from the best without one, `bare`, by +15.0" in text
+    )
     assert "1 of 2 methods lose more than 2 points" in text
     assert "never more than 2 points: `wrapped`" in text
     assert "Purified minus bare" in text
