@@ -36,7 +36,7 @@ from bench.run.executors.base import (
 )
 from bench.run.executors.devices import free_bytes
 from bench.run.executors.process import Process
-from bench.run.executors.wire import Began, Held, Message, Ready, Warned
+from bench.run.executors.wire import Began, KeptMemory, Message, Ready, Warned
 from bench.run.setup import Setup
 
 log = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ class Pool:
                 self._failed.pop(worker.slot.device, None)
             worker.ready, worker.environment = True, message.environment
             self._free_bytes.setdefault(worker.slot.device, message.device_bytes)
-        elif isinstance(message, Held):
+        elif isinstance(message, KeptMemory):
             worker.held = message.device_bytes
         elif isinstance(message, Warned):
             if message.text not in self._warned:

@@ -26,7 +26,7 @@ from bench.run.executors import worker
 from bench.run.executors.base import Fate, Finished, Job, Slot
 from bench.run.executors.devices import own_device
 from bench.run.executors.inbox import STOP
-from bench.run.executors.wire import Began, Held, Message, Ready, Receiver, Warned, unpacked
+from bench.run.executors.wire import Began, KeptMemory, Message, Ready, Receiver, Warned, unpacked
 from bench.run.setup import Setup
 from bench.suite.suite import Limits
 
@@ -141,7 +141,7 @@ class Process:
         """Return whether a message fits what the worker is doing."""
         if isinstance(message, Ready):
             return not self.ready
-        if isinstance(message, Held | Warned):
+        if isinstance(message, KeptMemory | Warned):
             return True
         if not self.jobs or message.job != self.jobs[0].id:
             return False

@@ -50,7 +50,7 @@ class Began:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class KeptMemory:
     """The device's memory that the worker keeps between jobs (features, networks), in bytes."""
 
     device_bytes: int
@@ -66,7 +66,7 @@ class Warned:
 
 
 #: What a worker process sends: events for the driver, and what only its executor reads.
-Message = Ready | Began | Held | Warned | Progress | Finished | Extracted | Lost
+Message = Ready | Began | KeptMemory | Warned | Progress | Finished | Extracted | Lost
 
 #: Reads in one go, of a megabyte at most.
 READS = 64
@@ -76,7 +76,7 @@ MOST_BYTES = 1 << 32
 #: before it.
 _PARTS = struct.Struct("<QQQQ")
 _PLAIN: dict[str, type[Any]] = {
-    each.__name__: each for each in (Ready, Began, Held, Warned, Progress, Extracted)
+    each.__name__: each for each in (Ready, Began, KeptMemory, Warned, Progress, Extracted)
 }
 
 

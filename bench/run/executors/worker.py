@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.errors import AnobenchError, plain_text, said
 from bench.run.executors.base import Extracted, Finished, Job, Lost, Progress, interrupted
 from bench.run.executors.inbox import Inbox
-from bench.run.executors.wire import Began, Held, Message, Ready, Sender, Warned
+from bench.run.executors.wire import Began, KeptMemory, Message, Ready, Sender, Warned
 from bench.run.setup import Setup
 from bench.run.shared import one_model
 from bench.run.timing import timed
@@ -113,7 +113,7 @@ class _Worker:
             self._send(event)
             self._log.empty()
         if self._runner.device.type == "cuda" and not self._runner.device_fault:
-            self._send(Held(device_bytes=_held_device_bytes(self._runner)))
+            self._send(KeptMemory(device_bytes=_held_device_bytes(self._runner)))
 
 
 def forward_progress(

@@ -77,6 +77,7 @@ def _cuda(device: DeviceMemory, number: int) -> dict[str, Callable[..., Any]]:
         "memory_allocated": lambda *_: device.sweep(), "memory_reserved": lambda *_: device.sweep(),
         "max_memory_allocated": lambda *_: device.peak, "max_memory_reserved": lambda *_: device.peak,
         "reset_peak_memory_stats": reset,
+        "get_rng_state": lambda *_: torch.zeros(16, dtype=torch.uint8), "set_rng_state": nothing,
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from bench.run.executors.base import Event, Job, Lost, Slot
 from bench.run.executors.inline import Inline
 from bench.run.executors.pool import Pool
 from bench.run.executors.process import Process
-from bench.run.executors.wire import Held
+from bench.run.executors.wire import KeptMemory
 from bench.run.timing import PACKED
 from bench.suite.suite import Limits
 from tests.run.faulty import Trial, children
@@ -244,9 +244,9 @@ def test_idle_workers_and_other_programs_count_when_cells_are_packed(
     monkeypatch.setattr("bench.run.executors.pool.free_bytes", lambda _: free)
     assert pool.fits(job, here.slot)
     monkeypatch.setattr(idle, "_process", Alive())
-    assert list(pool._understand(idle, Held(device_bytes=2 * 2**30))) == []
+    assert list(pool._understand(idle, KeptMemory(device_bytes=2 * 2**30))) == []
     assert not pool.fits(job, here.slot), "the idle one keeps features on the device"
-    list(pool._understand(idle, Held(device_bytes=2**20)))
+    list(pool._understand(idle, KeptMemory(device_bytes=2**20)))
     assert pool.fits(job, here.slot)
     free = 2**29
     assert not pool.fits(job, here.slot), "another program has the rest of the memory"
