@@ -104,6 +104,16 @@ class Plan:
             entries=tuple(replace(e, column=place[e.column]) for e in self.entries if e.column in place),
         )
 
+    def of_rows(self, rows: Collection[int]) -> Plan:
+        """Return the plan of some of the rows."""
+        kept = [at for at in range(len(self.rows)) if at in rows]
+        place = {at: position for position, at in enumerate(kept)}
+        return replace(
+            self,
+            rows=tuple(self.rows[at] for at in kept),
+            entries=tuple(replace(e, row=place[e.row]) for e in self.entries if e.row in place),
+        )
+
     def to_json(self) -> str:
         data: dict[str, Any] = {"schema": PLAN_VERSION}
         data |= {name: getattr(self, name) for name in self.__dataclass_fields__}
