@@ -17,7 +17,9 @@ def submit(
     suite: SuiteRun,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="FILE", help="By default SUITE-METHOD.anobench.", show_default=False),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="By default SUITE-METHOD.anobench.", show_default=False
+        ),
     ] = Path(),
     results: ResultsFolder = DEFAULT_RESULTS,
     bench: BenchFolders = [],  # noqa: B006

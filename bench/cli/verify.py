@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.core.pack import PackedArchive
     from bench.suite.registry import Registry
 
-_SEED = "What the draw is made of besides the pack's sha256: by default 16 random bytes. Give it to redo a draw."
+_SEED = "What the draw is made of besides the pack; by default 16 random bytes. Give it to redo a draw."
 
 
 def verify(
@@ -33,7 +33,7 @@ def verify(
     ] = None,
     suite: Annotated[
         str | None,
-        typer.Option("--suite", metavar="SUITE", help="Yours, by name or file; by default of the pack's name."),
+        typer.Option("--suite", metavar="SUITE", help="Yours: its name or file; by default the pack's."),
     ] = None,
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Run the methods' files that the pack holds.")
@@ -61,11 +61,11 @@ def verify(
     from bench.cli.options import registry
     from bench.core.archive import Archive
     from bench.core.pack import PackedArchive, is_pack
-    from bench.run.verificationtext import verification_json, verification_text
     from bench.run.executors.choose import Options
     from bench.run.prepare import find_suite
     from bench.run.rerun import run_again
     from bench.run.verification import adopt, verify_pack
+    from bench.run.verificationtext import verification_json, verification_text
 
     part = _share(share)
     if not is_pack(pack):
@@ -95,8 +95,8 @@ def verify(
         copied, there = adopt(verification, results)
         err.print(
             f"{copied} cells copied into {results}, {there} were there. anobench report "
-            f"{verification.known.plan.suite} writes its pages; anobench run takes a method that is not in the "
-            "suite's file off them again."
+            f"{verification.known.plan.suite} writes its pages. anobench run takes a method off them again "
+            "that is not in the suite's file."
         )
     raise typer.Exit(verification.exit_status)
 
@@ -109,7 +109,7 @@ def _share(given: str) -> float:
     except ValueError:
         share = 0.0
     if not 0 < share <= 1:
-        raise AnobenchError(f"--share {given}: expected a share of the cells such as 5% or 0.05, at most 100%")
+        raise AnobenchError(f"--share {given}: expected a share of the cells, such as 5% or 0.05")
     return share
 
 

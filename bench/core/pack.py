@@ -10,8 +10,8 @@
     methods/<name>.py    in a submission: methods that do not come with anobench, as text
 
 It is a zip file, read member by member and never unpacked: only these names, of bounded size, stored or
-deflated, each with its checksum; JSON and arrays of numbers, no pickles, and nothing in it is run by reading it. Equal
-content gives equal bytes.
+deflated, each with its checksum; JSON, arrays of numbers and texts, no pickles, and reading it runs nothing.
+Equal content gives equal bytes.
 """
 
 from __future__ import annotations

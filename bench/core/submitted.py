@@ -132,5 +132,3 @@ def carried(sources: list[Archive], into: Archive) -> None:
 
 def _same(record: Record | None, digest: str) -> bool:
     return record is not None and record_digest(record) == digest
-
-

@@ -188,5 +188,3 @@ def spreads(records: Iterable[Record], claims: Mapping[str, float]) -> dict[str,
 
 def _place(cell: Cell) -> object:
     return cell.task_name, cell.method, cell.params, cell.backbone, cell.contamination.rate
-
-

@@ -24,8 +24,8 @@ _VERDICTS = {
 }
 _RULES = {
     "bits": "the same platform class: scores to the bit, but for rounding",
-    "tolerance": f"another platform class, or a GPU: AUROC within {100 * TOLERANCE:g} points (stochastic methods: "
-    f"and three standard deviations over seeds, at most {100 * LOOSEST:g})",
+    "tolerance": f"another platform class, or a GPU: AUROC within {100 * TOLERANCE:g} points (stochastic "
+    f"methods: and three standard deviations over seeds, at most {100 * LOOSEST:g})",
 }
 
 
@@ -36,13 +36,18 @@ def verification_text(found: Verification) -> str:
     lines = [
         f"{pack.path}: {count(len(found.received.records), 'cell')} of {_methods(plan)} on {plan.suite}",
         f"sha256 {pack.sha256}",
-        "checked without running: checksums, protocol and data of each cell, labels, draws of anomalies, metrics",
+        "checked without running: checksums, protocol and data of each cell, labels, drawn anomalies, metrics",
         *(f"it holds methods/{name}.py (--show-code prints it)" for name in files),
         "",
         f"nonce  {draw.nonce}",
         f"seed   {draw.seed}, the sha256 of the pack's sha256, a colon and the nonce",
-        f"drawn  {len(draw.keys)} of {count(draw.cells, 'cell')}"
-        + (f"; {draw.cells - len(draw.weights)} more were run here before" if draw.cells > len(draw.weights) else ""),
+        f"drawn  {len(draw.keys)} of {count(draw.cells, 'cell')}: {len(draw.by_weight)} by what stands out, "
+        f"{len(draw.uniform)} as likely as each other"
+        + (
+            f"; {draw.cells - len(draw.weights)} more were run here before"
+            if draw.cells > len(draw.weights)
+            else ""
+        ),
         "",
         *_compared(found.comparisons),
         *_findings(found),
@@ -69,7 +74,11 @@ def _compared(comparisons: list[Comparison]) -> list[str]:
         for each in comparisons
     ]
     rules = [f"Compared on {_RULES[rule]}." for rule in dict.fromkeys(each.rule for each in comparisons)]
-    return [*grid(["Cell", "", "Submitted", "Here", ""], rows, left=2, form="simple"), *rules, ""] if rows else []
+    return (
+        [*grid(["Cell", "", "Submitted", "Here", ""], rows, left=2, form="simple"), *rules, ""]
+        if rows
+        else []
+    )
 
 
 def _points(value: float) -> str:
@@ -93,17 +102,16 @@ def _worth(found: Verification) -> list[str]:
     cells = found.draw.cells
     rows = [_chance_line(each, cells) for each in found.chances]
     return [
-        f"What {count(len(found.draw.keys), 'rerun')} would have found of a mean inflated by {100 * RISE:g} point "
-        f"({100 * RISE * cells:g} points in all over {count(cells, 'cell')}):",
+        f"What {count(len(found.draw.keys), 'rerun')} would have found of a mean inflated by {100 * RISE:g} "
+        f"point ({100 * RISE * cells:g} points in all over {count(cells, 'cell')}):",
         *grid(
-            ["No cell raised by more than", "Cells altered at least", "Found", "Uniform draw", "95 % take"],
+            ["No cell raised by more than", "Cells altered at least", "Found", "95 % take"],
             rows,
             form="simple",
         ),
-        "Found: with at least this probability, whichever cells were altered by somebody who knows the weights of "
-        "the draw.",
-        "Uniform draw: the same number of cells, all as likely (hypergeometric). No cell is thought to be raised "
-        "from below 50.",
+        "Found: with at least this probability (hypergeometric), whichever cells were altered; it counts the "
+        "cells that were as likely as each other alone, as a forger may know what stands out. No cell is "
+        "thought to be raised from below 50.",
         "",
     ]
 
@@ -111,9 +119,9 @@ def _worth(found: Verification) -> list[str]:
 def _chance_line(each: Chance, cells: int) -> list[str]:
     most = f"{100 * each.most:g} points"
     if not each.altered:
-        return [most, "impossible", "—", "—", "—"]
+        return [most, "impossible", "—", "—"]
     needed = f"{each.needed} reruns (--share {math.ceil(100 * each.needed / cells)}%)"
-    return [most, f"{each.altered}", f"{100 * each.found:.3g} %", f"{100 * each.simple:.3g} %", needed]
+    return [most, f"{each.altered}", f"{100 * each.found:.3g} %", needed]
 
 
 def verification_json(found: Verification) -> dict[str, Any]:
@@ -127,7 +135,7 @@ def verification_json(found: Verification) -> dict[str, Any]:
         "methods": [row.label for row in found.known.plan.rows],
         "nonce": draw.nonce,
         "seed": draw.seed,
-        "drawn": list(draw.keys),
+        "drawn": {"by_weight": list(draw.by_weight), "uniform": list(draw.uniform)},
         "weights": dict(draw.weights),
         "comparisons": [
             {
@@ -156,7 +164,6 @@ def verification_json(found: Verification) -> dict[str, Any]:
                 "most": each.most,
                 "altered": each.altered,
                 "found": each.found,
-                "uniform": each.simple,
                 "needed": each.needed,
             }
             for each in found.chances

@@ -1,25 +1,24 @@
 """Sampling: a draw that anyone can redo, and with what probability it finds an inflated mean.
 
-Cells are drawn one after the other without replacement, each with a probability in proportion to its weight.
-Where all weights are equal that is a simple random sample, and the probability of finding one of m altered
-cells among N is hypergeometric; with unequal weights the product of the same form is a lower bound.
+Some units are drawn by weight, others as likely as each other. Only the second carry a probability that holds
+whatever a forger knows: it is hypergeometric. The first find what stands out.
 
 References
 ----------
-Efraimidis, Spirakis, "Weighted random sampling with a reservoir", 2006, algorithm A: the order of
-``log(u) / w``.
-Aslam, Popa, Rivest, "On auditing elections when precincts have different sizes", 2008, section 5: the bound on
-what each unit may be off by, and draws in proportion to it.
+Efraimidis, Spirakis, "Weighted random sampling with a reservoir", 2006, algorithm A: in the order of
+``-log(u) / w``, units come as if drawn one after the other, each in proportion to its weight.
+Neff, "Election confidence", 2003: how many units must be off for a result to be off by so much, when each can
+be off by no more than a bound, and what a random sample finds of so many.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Hashable, Sequence
 
 import numpy as np
+from scipy.stats import hypergeom
 
 from bench.stats import Floats
 
@@ -29,17 +28,31 @@ def seed_text(pack: str, nonce: str) -> str:
     return hashlib.sha256(f"{pack}:{nonce}".encode()).hexdigest()
 
 
-def drawn(keys: Sequence[str], weights: Floats, n: int, seed: str) -> list[int]:
-    """Return the positions of `n` cells, drawn without replacement, in the order of drawing.
+def parts(n: int) -> tuple[int, int]:
+    """Return how many of `n` draws go by weight, and how many are as likely as each other."""
+    return n - n // 2, n // 2
+
+
+def drawn(
+    keys: Sequence[str], weights: Floats, groups: Sequence[Hashable], n: int, seed: str
+) -> tuple[list[int], list[int]]:
+    """Draw `n` units without replacement.
 
     Parameters
     ----------
     keys : sequence of str
-        What each cell's random number is made of, besides the seed; their order does not matter.
+        What each unit's random numbers are made of, besides the seed; their order does not matter.
     weights : ndarray, shape (len(keys),), float64
         Positive.
+    groups : sequence of hashable
+        Of those drawn by weight no two are of one group until all groups have been drawn.
     n : int
     seed : str
+
+    Returns
+    -------
+    by_weight, uniform : list of int
+        Positions, in the order of drawing; so many as `parts` says.
 
     Raises
     ------
@@ -50,23 +63,32 @@ def drawn(keys: Sequence[str], weights: Floats, n: int, seed: str) -> list[int]:
         raise ValueError("expected a positive finite weight for each key")
     if not 0 <= n <= len(keys):
         raise ValueError(f"expected n from 0 to {len(keys)}, got {n}")
-    late = [-math.log(_uniform(seed, key)) / weight for key, weight in zip(keys, weights, strict=True)]
-    return sorted(range(len(keys)), key=lambda at: (late[at], keys[at]))[:n]
+    first, second = parts(n)
+    late = [-math.log(_uniform(seed, "weight", key)) / by for key, by in zip(keys, weights, strict=True)]
+    order = sorted(range(len(keys)), key=lambda at: (late[at], keys[at]))
+    turns: dict[Hashable, int] = {}
+    turn: dict[int, int] = {}
+    for at in order:
+        turn[at] = turns.get(groups[at], 0)
+        turns[groups[at]] = turn[at] + 1
+    by_weight = sorted(order, key=lambda at: turn[at])[:first]  # stable: in the order of drawing
+    left = sorted(set(order) - set(by_weight), key=lambda at: (_uniform(seed, "uniform", keys[at]), keys[at]))
+    return by_weight, left[:second]
 
 
-def _uniform(seed: str, key: str) -> float:
+def _uniform(seed: str, what: str, key: str) -> float:
     """Return a number in (0, 1) from the first 52 bits of a sha256."""
-    digest = hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{seed}:{what}:{key}".encode()).hexdigest()
     return (int(digest[:13], 16) + 0.5) / 2**52
 
 
 def fewest_altered(most: Floats, rise: float) -> int:
-    """Return how many cells must be altered at least for the mean to rise; more than all where it cannot.
+    """Return how many units must be altered at least for the mean to rise; more than all where it cannot.
 
     Parameters
     ----------
     most : ndarray, shape (n,), float64
-        By how much each cell can be raised at most.
+        By how much each unit can be raised at most.
     rise : float
         Of the mean, in the unit of `most`.
     """
@@ -74,60 +96,22 @@ def fewest_altered(most: Floats, rise: float) -> int:
     return int(np.searchsorted(reached, rise * len(most) - 1e-12)) + 1
 
 
-def chance_to_find(weights: Floats, most: Floats, rise: float, n: int) -> float:
-    """Return the probability that an inflated mean is found, whichever cells were altered: a lower bound.
+def chance_to_find(units: int, altered: int, n: int) -> float:
+    """Return the probability that `n` draws (`drawn`) find one of the altered units: a lower bound.
 
-    The forger knows the weights and alters the cells that are least likely to be drawn; each can be raised by
-    `most`, together they must raise the mean by `rise`. Of those, the weight is at least that of the
-    fractional knapsack, and of as many of the lightest cells as must be altered.
-
-    Parameters
-    ----------
-    weights : ndarray, shape (n_cells,), float64
-        Those of `drawn`.
-    most : ndarray, shape (n_cells,), float64
-        By how much each cell can be raised at most.
-    rise : float
-    n : int
-        Cells drawn.
+    It takes those drawn by weight for lost: a forger may know the weights. The others are a simple random
+    sample of what is left.
 
     Returns
     -------
     float
-        1 where the mean cannot rise by so much.
+        1 - C(u - m, k) / C(u, k) with u units left, of which m are altered, and k drawn.
     """
-    fewest = fewest_altered(most, rise)
-    if fewest > len(most):
-        return 1.0
-    light = np.sort(weights)
-    altered = max(float(light[:fewest].sum()), _knapsack(weights, most, rise * len(most)))
-    # The lightest that are not altered are drawn first, so that the most weight is left beside the altered.
-    before = [0.0, *accumulate(light.tolist())]
-    total, missed = before[-1], 1.0
-    for at in range(n):
-        left = total - before[at]
-        missed *= max(0.0, 1 - altered / left) if left > altered else 0.0
-    return 1 - missed
+    first, second = parts(n)
+    left = units - first
+    return 1.0 if altered > left else float(hypergeom.sf(0, left, altered, second))
 
 
-def _knapsack(weights: Floats, most: Floats, need: float) -> float:
-    """Return the least weight of cells that can be raised by `need` together, parts of cells allowed."""
-    able = most > 0
-    order = np.argsort(weights[able] / most[able], kind="stable")
-    held, gains = weights[able][order], most[able][order]
-    reached = np.cumsum(gains)
-    at = int(np.searchsorted(reached, need - 1e-12))
-    done = float(reached[at - 1]) if at else 0.0
-    return float(held[:at].sum() + held[at] * min(1.0, (need - done) / gains[at]))
-
-
-def draws_needed(weights: Floats, most: Floats, rise: float, wanted: float = 0.95) -> int:
-    """Return the fewest draws with which `chance_to_find` is at least `wanted`; all cells find everything."""
-    low, high = 0, len(weights)
-    while low < high:
-        middle = (low + high) // 2
-        if chance_to_find(weights, most, rise, middle) >= wanted:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def draws_needed(units: int, altered: int, wanted: float = 0.95) -> int:
+    """Return the fewest draws with which `chance_to_find` is at least `wanted`."""
+    return next(n for n in range(units + 1) if n == units or chance_to_find(units, altered, n) >= wanted)

@@ -27,7 +27,7 @@ from bench.report.verify import SINCE, TOLERANCE
 from bench.suite.registry import Registry
 
 Kind = Literal["labels", "draw", "metrics", "scores", "protocol", "missing", "unread", "unrun", "failed"]
-#: What says that the pack is not what running gives; what says that it cannot be told; the rest is for readers.
+#: What says that the pack is not what running gives, and what says that it cannot be told.
 ACCUSES, UNTOLD = ("labels", "draw", "metrics", "scores"), ("protocol", "missing", "unread", "unrun")
 
 
@@ -71,7 +71,7 @@ class Received:
     copied: set[str] = field(default_factory=set)
 
     def claims(self) -> dict[str, float]:
-        """Return the AUROC that the scores give with the receiver's labels, by key; undefined ones are left out."""
+        """Return the AUROC of the scores with the receiver's labels, by key, where it is defined."""
         found = {
             key: image_metrics(self.truths[key].labels, scores).get("auroc", math.nan)
             for key, scores in self.scores.items()
@@ -173,7 +173,7 @@ def order_of(scores: NDArray[Any]) -> str:
 
 
 def _copied(found: Received, archive: Archive) -> set[str]:
-    """Return keys whose order of the images is also that of another seed, or of another method's cell here."""
+    """Return keys whose order of the images is also that of another seed, or of another method here."""
     seen: dict[tuple[str, str], set[str]] = {}
     for key, scores in found.scores.items():
         if len(np.unique(scores)) > 2:  # constant scores say nothing

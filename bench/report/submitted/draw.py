@@ -1,4 +1,9 @@
-"""Which cells of a submission are run again, and what an inflated mean would have met with."""
+"""Which cells of a submission are run again, and what an inflated mean would have met with.
+
+Half of them are drawn by weight (`bench.report.submitted.suspicion`), from different tasks: they find what
+stands out. The other half are as likely as each other: what is said of the probability to find a forgery rests
+on them alone, as a forger may know the weights.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.core.cell import Cell
-from bench.report.submitted.suspicion import Profiles, weights
+from bench.report.submitted.suspicion import Floats, Profiles, weights
 from bench.stats.sampling import chance_to_find, drawn, draws_needed, fewest_altered, seed_text
 
 #: The inflation of the mean that is asked about, in AUROC.
@@ -22,7 +27,7 @@ MOST = (0.5, 0.1, 0.05, 0.02, 0.01)
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """What the draw would have found of a mean inflated by `RISE`, had no cell been raised more than by `most`.
+    """What a draw finds of a mean inflated by `RISE`, had no cell been raised by more than `most`.
 
     Attributes
     ----------
@@ -30,17 +35,14 @@ class Chance:
     altered : int
         Cells that must have been altered at least; 0 where the mean cannot rise by so much.
     found : float
-        Probability, whichever cells a forger chose who knows the weights: a lower bound.
-    simple : float
-        The same of a simple random sample of as many cells (hypergeometric).
+        Probability (`bench.stats.sampling.chance_to_find`).
     needed : int
-        Cells to draw for a probability of 95 %.
+        Cells to draw for 95 %.
     """
 
     most: float
     altered: int
     found: float
-    simple: float
     needed: int
 
 
@@ -51,8 +53,8 @@ class Draw:
     Attributes
     ----------
     nonce, seed : str
-    keys : tuple of str
-        Drawn, in the order of drawing.
+    by_weight, uniform : tuple of str
+        Keys, in the order of drawing.
     weights : dict of str to float
         Of all cells that could be drawn.
     cells : int
@@ -62,10 +64,15 @@ class Draw:
 
     nonce: str
     seed: str
-    keys: tuple[str, ...]
+    by_weight: tuple[str, ...]
+    uniform: tuple[str, ...]
     weights: Mapping[str, float]
     cells: int
     chances: tuple[Chance, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return *self.by_weight, *self.uniform
 
 
 def draw_cells(
@@ -105,20 +112,23 @@ def draw_cells(
     left = [key for key in cells if key not in known]
     n = min(math.ceil(share * len(cells) - 1e-9), len(left))
     by = np.array([held[key] for key in left])
-    seed = seed_text(pack, nonce)
-    chosen = tuple(left[at] for at in drawn(left, by, n, seed)) if left else ()
+    seed, tasks = seed_text(pack, nonce), [cells[key].task_name for key in left]
+    first, second = drawn(left, by, tasks, n, seed)
     room = np.clip(np.array([claims[key] for key in left]) - FLOOR, 0, None)
     rise = RISE * len(cells) / max(len(left), 1)
-    chances = tuple(_chance(by, np.minimum(room, most), rise, most, n) for most in MOST) if left else ()
-    return Draw(nonce, seed, chosen, {key: held[key] for key in left}, len(cells), chances)
-
-
-def _chance(by: np.ndarray, room: np.ndarray, rise: float, most: float, n: int) -> Chance:
-    altered = fewest_altered(room, rise)
-    return Chance(
-        most,
-        altered if altered <= len(room) else 0,
-        chance_to_find(by, room, rise, n),
-        chance_to_find(np.ones_like(by), room, rise, n),
-        draws_needed(by, room, rise),
+    return Draw(
+        nonce,
+        seed,
+        tuple(left[at] for at in first),
+        tuple(left[at] for at in second),
+        {key: held[key] for key in left},
+        len(cells),
+        tuple(_chance(np.minimum(room, most), rise, most, n) for most in MOST) if left else (),
     )
+
+
+def _chance(room: Floats, rise: float, most: float, n: int) -> Chance:
+    units, altered = len(room), fewest_altered(room, rise)
+    if altered > units:
+        return Chance(most, 0, 1.0, 0)
+    return Chance(most, altered, chance_to_find(units, altered, n), draws_needed(units, altered))

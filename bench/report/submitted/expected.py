@@ -102,7 +102,9 @@ def _labelled(plan: Plan, theirs: Plan) -> tuple[Any, ...]:
     labels = {method: theirs.rows[row].label for row, method in named.items()}
     ours = {entry.row: _method(entry.cell) for entry in plan.entries}
     found = [labels.get(ours[at], row.label) if at in ours else row.label for at, row in enumerate(plan.rows)]
-    once = [label if found.count(label) == 1 else row.label for label, row in zip(found, plan.rows, strict=True)]
+    once = [
+        label if found.count(label) == 1 else row.label for label, row in zip(found, plan.rows, strict=True)
+    ]
     return tuple(replace(row, label=label) for row, label in zip(plan.rows, once, strict=True))
 
 
@@ -124,8 +126,8 @@ def _how_to_add(pack: PackedArchive, registry: Registry) -> str:
     files = [name for name in pack.methods() if name not in registry.methods]
     if not files:
         return (
-            "; the pack does not hold its file: get it from the sender, put it into methods/ of a folder, and "
-            "name the folder with --bench"
+            "; the pack does not hold its file: get it from the sender, put it into methods/ of a folder, "
+            "and name that with --bench"
         )
     names = ", ".join(f"methods/{name}.py" for name in files)
     return (

@@ -1,4 +1,4 @@
-"""What a submission holds: one method's part of a suite, and its file where it does not come with anobench."""
+"""What a submission holds: one method's part of a suite, and its file if it does not come with anobench."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 A suspicion accuses nobody. It makes a cell's weight in the draw larger, since of two cells that one whose
 claim nobody would have expected is more worth its seconds. Whether a claim holds is said by the rerun alone.
 
-A cell's weight is exp of the sum of two robust z scores, each between 0 and `CAP`:
+A cell's weight is exp of `STEEP` times the sum of two robust z scores, each between 0 and `CAP`:
 
 - *among its own*: the claim against the same method's claims of the same task under other seeds and rates (an
   additive fit by medians, of task, and of rate and seed);
@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from bench.core.cell import Cell
 from bench.report.groups import cell_seed
 
-#: The most that each of the two z scores counts, and the weight (its logarithm) of a copied order.
-CAP, COPY = 6.0, 12.0
+#: The most that each of the two z scores counts, how much, and the weight (its logarithm) of a copied order.
+CAP, STEEP, COPY = 6.0, 2.0, 24.0
 #: Standard deviations of AUROC below which nothing stands out: among its own cells, and among methods.
 LEAST_OWN, LEAST_OTHERS = 0.003, 0.005
 #: Rounds of taking medians off, alternately.
@@ -61,7 +61,7 @@ def weights(cells: Sequence[Cell], claims: Floats, others: Profiles, copied: Seq
     own = np.clip(_among_own(cells, claims, task), 0, CAP)
     means = np.array([claims[task == at].mean() for at in range(len(names))])
     across = np.clip(_among_methods(names, means, others), 0, CAP)[task]
-    total: Floats = np.where(np.asarray(copied, bool), COPY, own + across)
+    total: Floats = np.where(np.asarray(copied, bool), COPY, STEEP * (own + across))
     return np.exp(total)
 
 
@@ -88,5 +88,5 @@ def _among_methods(names: Sequence[str], means: Floats, others: Profiles) -> Flo
         alike = np.array([np.corrcoef(each, means)[0, 1] for each in held])
     alike = np.clip(np.nan_to_num(alike, nan=0.0), 0.05, None) ** 4
     left = means - (alike[:, None] * held).sum(axis=0) / alike.sum()
-    left -= np.median(left)
-    return left / max(1.4826 * float(np.median(np.abs(left))), LEAST_OTHERS)
+    found: Floats = left - np.median(left)
+    return found / max(1.4826 * float(np.median(np.abs(found))), LEAST_OTHERS)
