@@ -125,7 +125,7 @@ def verify_pack(
     draw = draw_cells(
         {key: known.cells[key] for key in known.cells if key in claims},
         claims,
-        profiles=_profiles(archive, known),
+        profiles=profiles_of(archive, known.plan),
         copied=found.copied,
         known=held.keys(),
         pack=pack.sha256,
@@ -163,13 +163,12 @@ def _held(archive: Archive, claims: Mapping[str, float]) -> dict[str, tuple[Reco
     return found
 
 
-def _profiles(archive: Archive, known: Expected) -> list[dict[str, float]]:
-    """Return the mean AUROC by task of each other method that the receiver ran on the suite."""
-    name = known.plan.suite
-    if name not in archive.suites():
+def profiles_of(archive: Archive, part: Plan) -> list[dict[str, float]]:
+    """Return the mean AUROC by task of each method of an archive on a suite, but for those of a plan."""
+    if part.suite not in archive.suites():
         return []
-    plan = archive.plan(name)
-    submitted = {_method(cell) for cell in known.cells.values()}
+    plan = archive.plan(part.suite)
+    submitted = {_method(entry.cell) for entry in part.entries}
     records = archive.load_all(e.cell.key for e in plan.entries if _method(e.cell) not in submitted)
     held: dict[int, dict[str, list[float]]] = {}
     for entry in plan.entries:

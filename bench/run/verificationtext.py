@@ -36,7 +36,7 @@ def verification_text(found: Verification) -> str:
     lines = [
         f"{pack.path}: {count(len(found.received.records), 'cell')} of {_methods(plan)} on {plan.suite}",
         f"sha256 {pack.sha256}",
-        "checked without running: checksums, protocol and data of each cell, labels, drawn anomalies, metrics",
+        "checked without running: checksums, protocol and data of each cell, labels, anomalies, metrics",
         *(f"it holds methods/{name}.py (--show-code prints it)" for name in files),
         "",
         f"nonce  {draw.nonce}",

@@ -1,8 +1,8 @@
 """Which cells of a submission are run again, and what an inflated mean would have met with.
 
 Half of them are drawn by weight (`bench.report.submitted.suspicion`), from different tasks: they find what
-stands out. The other half are as likely as each other: what is said of the probability to find a forgery rests
-on them alone, as a forger may know the weights.
+stands out. The other half are as likely as each other: what is said of the probability to find a forgery
+rests on them alone, as a forger may know the weights.
 """
 
 from __future__ import annotations

@@ -56,13 +56,22 @@ def weights(cells: Sequence[Cell], claims: Floats, others: Profiles, copied: Seq
     ndarray, shape (n,), float64
         At least 1.
     """
-    tasks = np.unique([cell.task_name for cell in cells], return_inverse=True)
-    names, task = tasks[0].tolist(), tasks[1]
-    own = np.clip(_among_own(cells, claims, task), 0, CAP)
-    means = np.array([claims[task == at].mean() for at in range(len(names))])
-    across = np.clip(_among_methods(names, means, others), 0, CAP)[task]
+    own, across = (np.clip(each, 0, CAP) for each in stands_out(cells, claims, others))
     total: Floats = np.where(np.asarray(copied, bool), COPY, STEEP * (own + across))
     return np.exp(total)
+
+
+def stands_out(cells: Sequence[Cell], claims: Floats, others: Profiles) -> tuple[Floats, Floats]:
+    """Return by how many standard deviations each claim stands out: among its own, and among methods.
+
+    Parameters
+    ----------
+    cells, claims, others
+        As for `weights`.
+    """
+    names, task = np.unique([cell.task_name for cell in cells], return_inverse=True)
+    means = np.array([claims[task == at].mean() for at in range(len(names))])
+    return _among_own(cells, claims, task), _among_methods(names.tolist(), means, others)[task]
 
 
 def _among_own(cells: Sequence[Cell], claims: Floats, task: NDArray[np.intp]) -> Floats:
