@@ -149,10 +149,24 @@ class Receiver(Archive):
 
     def __init__(self, world: World, row: int) -> None:
         super().__init__(world.archive.results)
-        self._without = {entry.cell.key for entry in world.plan.entries if entry.row == row}
+        without = {entry.cell.key for entry in world.plan.entries if entry.row == row}
+        self._world, self._keys = world, world.records.keys() - without
 
     def keys(self) -> set[str]:
-        return super().keys() - self._without
+        return set(self._keys)
+
+    def load(self, key: str) -> Record | None:
+        return self._world.records.get(key) if key in self._keys else None
+
+    def scores(self, record: Record) -> Floats:
+        return self._world.scores[record.cell.key]
+
+    def plan(self, suite: str) -> Plan:
+        del suite
+        return self._world.plan
+
+    def suites(self) -> list[str]:
+        return [self._world.plan.suite]
 
 
 # Forgeries. Each raises the mean by RISE, or says that it cannot by returning False.
