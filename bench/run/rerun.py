@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from bench.report.submitted.expected import Expected
     from bench.suite.registry import Registry
 
-#: Of scores on the same platform class: relative to their largest, what is rounding.
-ROUNDING = 1e-6
+#: On the same platform class, what is rounding: of scores, relative to their largest, and of AUROC. If many
+#: scores are all but equal, less than that in each of them may mean points of AUROC.
+ROUNDING, ROUNDED_AUROC = 1e-6, 0.001
 #: Of AUROC on another platform class; a stochastic method's is wider, by so many standard deviations over the
 #: seeds that the pack has, at most to `LOOSEST`.
 TOLERANCE, DEVIATIONS, LOOSEST = 0.005, 3.0, 0.03
@@ -138,6 +139,8 @@ def compared(
     value = auroc(labels, own[1])
     if rule == "bits":
         wrong = _bits(record, scores, *own)
+        if not wrong and not abs(claimed - value) <= ROUNDED_AUROC:
+            wrong = "scores differ little, but their order does"
     else:
         wide = tolerance(spread)
         wrong = "" if abs(claimed - value) <= wide else f"AUROC differs by more than {100 * wide:.3g} points"
