@@ -140,6 +140,21 @@ def facts(
     out.print(shown)
 
 
+@app.command("croissant")
+def croissant(name: Name, bench: BenchFolders = [], out: OutFile = None) -> None:  # noqa: B006
+    """Print a data set as Croissant metadata (JSON-LD): licence, citation, files with checksums, tasks.
+
+    Downloads nothing; counts need the images on this machine.
+    """
+    import json
+
+    from bench.cli.console import hand_out
+    from bench.data.get.croissant import croissant as metadata
+
+    title, _, dataset = _open(name, bench)
+    hand_out(json.dumps(metadata(dataset, title), indent=1, ensure_ascii=False) + "\n", out)
+
+
 @app.command("check")
 def check(name: Name, bench: BenchFolders = []) -> None:  # noqa: B006
     """Look at every image and mask, and compare counts and fingerprints with the official ones.
