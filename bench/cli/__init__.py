@@ -30,8 +30,10 @@ from bench.cli import (
     run,
     status,
     submission,
+    submit,
     table,
     trial,
+    verify,
 )
 from bench.cli.options import App, Verbose
 
@@ -59,6 +61,8 @@ app.command("check")(check.check)
 app.command("diff")(diff.diff)
 app.command("audit")(audit.audit)
 app.command("pack")(pack.pack)
+app.command("submit")(submit.submit)
+app.command("verify")(verify.verify)
 app.command("merge")(merge.merge)
 app.command("published")(published.published)
 app.command("doctor")(doctor.doctor)

@@ -159,6 +159,31 @@ def facts(
     out.print(shown)
 
 
+@app.command("croissant")
+def croissant(
+    name: Name,
+    bench: BenchFolders = [],  # noqa: B006
+    out: OutFile = None,
+    json: Json = False,
+) -> None:
+    """Print a data set as Croissant metadata (JSON-LD): licence, citation, files with checksums, tasks.
+
+    Downloads nothing; counts need the images on this machine. With --json it stands in the object that every
+    command prints.
+    """
+    import json as json_
+
+    from bench.cli.console import hand_json, hand_out
+    from bench.data.get.croissant import croissant as metadata
+
+    title, _, dataset = _open(name, bench)
+    found = metadata(dataset, title)
+    if json:
+        hand_json("data croissant", {"croissant": found}, out)
+    else:
+        hand_out(json_.dumps(found, indent=1, ensure_ascii=False) + "\n", out)
+
+
 @app.command("check")
 def check(name: Name, bench: BenchFolders = [], json: Json = False) -> None:  # noqa: B006
     """Look at every image and mask, and compare counts and fingerprints with the official ones.

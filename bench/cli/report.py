@@ -48,9 +48,11 @@ def read_suite(given: str, results: Path) -> tuple[Archive, Plan, dict[str, Reco
     """Return the archive, and a suite's plan and records in it; by its name, its file or its pack."""
     from bench.core.archive import Archive
     from bench.core.pack import PackedArchive, is_pack
+    from bench.core.submitted import marked
     from bench.report.verify import load_verified
 
     packed = is_pack(Path(given))
     archive = PackedArchive(Path(given), results) if packed else Archive(results)
     plan = archive.plan(archive.suites()[0] if packed else suite_name(given))
-    return archive, plan, load_verified(archive, (entry.cell.key for entry in plan.entries))
+    records = load_verified(archive, (entry.cell.key for entry in plan.entries))
+    return archive, marked(plan, archive, records), records

@@ -20,6 +20,7 @@ from bench.core.cell import Cell, Record
 from bench.core.errors import ArchiveError
 from bench.core.pack import open_archive
 from bench.core.plan import Plan
+from bench.core.submitted import carried
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ def merge(sources: Sequence[Path], into: Path, *, check: Check = lambda _, recor
         _merge_cell(key, archives, merged, check)
     for archive in archives[1:]:
         _merge_plans(archive, destination, merged)
+    carried(archives[1:], destination)
     merged.skipped += [message for archive in archives for message in archive.unreadable]
     return merged
 

@@ -7,9 +7,11 @@
     records.jsonl        its records, one a line
     scores/<key>.npz     scores
     tests/<truth>.npz    labels and images of the test sets
+    methods/<name>.py    in a submission: methods that do not come with anobench, as text
 
 It is a zip file, read member by member and never unpacked: only these names, of bounded size, stored or
-deflated, each with its checksum; JSON and arrays of numbers, no pickles. Equal content gives equal bytes.
+deflated, each with its checksum; JSON, arrays of numbers and texts, no pickles, and reading it runs nothing.
+Equal content gives equal bytes.
 """
 
 from __future__ import annotations
@@ -33,13 +35,15 @@ from bench.core.truth import Truth
 
 #: How a pack's name ends.
 ENDING = ".anobench"
-#: Schema of a pack.
-PACK_VERSION = 1
+#: Schema of a pack, and of one that holds methods, which older versions refuse.
+PACK_VERSION, WITH_METHODS = 1, 2
 #: Upper limits: members, bytes of a text, of a file of arrays packed and unpacked, and of all of them.
 MEMBERS, TEXT_BYTES, ARRAY_BYTES, TOTAL_BYTES = 1_000_000, 2**30, 2**28, 2**33
+METHOD_BYTES = 2**20
 
 _TEXTS = ("plan.json", "records.jsonl")
 _ARRAYS = re.compile(r"(scores|tests)/[0-9a-f]{32}\.npz")
+_METHOD = re.compile(r"methods/([a-zA-Z][a-zA-Z0-9_]{0,99})\.py")
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, NotImplementedError,
     KeyError, TypeError, AttributeError, RecursionError, MemoryError,
@@ -48,7 +52,13 @@ _DAMAGE = (
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def write_pack(path: Path, archive: Archive, plan: Plan, records: Mapping[str, Record]) -> None:
+def write_pack(
+    path: Path,
+    archive: Archive,
+    plan: Plan,
+    records: Mapping[str, Record],
+    methods: Mapping[str, str] | None = None,
+) -> None:
     """Write the pack of a suite.
 
     Parameters
@@ -59,6 +69,8 @@ def write_pack(path: Path, archive: Archive, plan: Plan, records: Mapping[str, R
     plan : Plan
     records : mapping of str to Record
         By key.
+    methods : mapping of str to str, optional
+        The text of methods' files, by the methods' names.
 
     Raises
     ------
@@ -74,8 +86,9 @@ def write_pack(path: Path, archive: Archive, plan: Plan, records: Mapping[str, R
             members[f"scores/{key}.npz"] = archive.packed_scores(record)
         if record.truth and (name := f"tests/{record.truth}.npz") not in members:
             members[name] = archive.truth(record).to_bytes()
+    members |= {f"methods/{name}.py": text.encode() for name, text in sorted((methods or {}).items())}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
-    about = {"schema": PACK_VERSION, "suite": plan.suite, "sha256": digests}
+    about = {"schema": WITH_METHODS if methods else PACK_VERSION, "suite": plan.suite, "sha256": digests}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
         for name, content in {"pack.json": json.dumps(about, indent=1).encode(), **members}.items():
@@ -136,12 +149,15 @@ class PackedArchive(Archive):
         self.path, self._digests = path, dict[str, str]()
         self._tests: dict[str, Truth] = {}
         try:
-            self._file = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+            content = path.read_bytes()
+            #: Of the file: the pack's name among all packs.
+            self.sha256 = hashlib.sha256(content).hexdigest()
+            self._file = zipfile.ZipFile(io.BytesIO(content))
             self._sizes = self._listed(self._file.infolist())
             about = json.loads(self._member("pack.json"))
-            if about["schema"] != PACK_VERSION:
+            if about["schema"] not in (PACK_VERSION, WITH_METHODS):
                 raise ArchiveError(
-                    f"its schema is not version {PACK_VERSION}; use the anobench that wrote it"
+                    f"its schema is not version {WITH_METHODS} or older; use the anobench that wrote it"
                 )
             self._digests |= about["sha256"]
             if self._digests.keys() != self._sizes.keys() - {"pack.json"}:
@@ -163,6 +179,7 @@ class PackedArchive(Archive):
         for info in infos:
             name = info.orig_filename
             most = TEXT_BYTES if name in ("pack.json", *_TEXTS) else ARRAY_BYTES
+            most = METHOD_BYTES if _METHOD.fullmatch(name) else most
             if most == ARRAY_BYTES and not _ARRAYS.fullmatch(name):
                 raise ValueError(f"it holds {checks.short(name)}, which is no member of a pack")
             if name in found:
@@ -195,6 +212,20 @@ class PackedArchive(Archive):
             if size > ARRAY_BYTES:
                 raise ValueError(f"its {name} unpacks to {size:,} bytes; at most {ARRAY_BYTES:,} are read")
             return content
+        except _DAMAGE as error:
+            raise ArchiveError(f"{self.path}: {said(error)}; get the pack again") from None
+
+    def methods(self) -> dict[str, str]:
+        """Return the text of the methods' files that it holds, by the methods' names; none of it is run.
+
+        Raises
+        ------
+        ArchiveError
+            One does not match its checksum, or is no text.
+        """
+        names = {name: match[1] for name in sorted(self._sizes) if (match := _METHOD.fullmatch(name))}
+        try:
+            return {of: self._member(name).decode() for name, of in names.items()}
         except _DAMAGE as error:
             raise ArchiveError(f"{self.path}: {said(error)}; get the pack again") from None
 

@@ -17,7 +17,10 @@ PLAN_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A leaderboard's row: one method with its parameters and backbone, as the suite names it."""
+    """A leaderboard's row: one method with its parameters and backbone, as the suite names it.
+
+    `mark` is what an archive adds to the label (`bench.core.submitted.marked`); no plan's file has one.
+    """
 
     label: str
     method: str
@@ -26,6 +29,7 @@ class Row:
     selection: str
     stochastic: bool
     summary: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +104,23 @@ class Plan:
             entries=tuple(replace(e, column=place[e.column]) for e in self.entries if e.column in place),
         )
 
+    def of_rows(self, rows: Collection[int]) -> Plan:
+        """Return the plan of some of the rows."""
+        kept = [at for at in range(len(self.rows)) if at in rows]
+        place = {at: position for position, at in enumerate(kept)}
+        return replace(
+            self,
+            rows=tuple(self.rows[at] for at in kept),
+            entries=tuple(replace(e, row=place[e.row]) for e in self.entries if e.row in place),
+        )
+
     def to_json(self) -> str:
         data: dict[str, Any] = {"schema": PLAN_VERSION}
         data |= {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("rows", "columns"):
             data[name] = [asdict(item) for item in data[name]]
+        for row in data["rows"]:
+            del row["mark"]
         for column in data["columns"]:
             if not column["title"]:
                 del column["title"]  # so that older versions read it
@@ -125,7 +141,7 @@ class Plan:
             if data.pop("schema") != PLAN_VERSION:
                 raise ArchiveError(f"its schema is not version {PLAN_VERSION}; run the suite again")
             data |= {name: _listed(data[name]) for name in ("rates", "seeds", "problems", "notes")}
-            data["rows"] = tuple(Row(**row) for row in _listed(data["rows"]))
+            data["rows"] = tuple(Row(**row | {"mark": ""}) for row in _listed(data["rows"]))
             data["columns"] = tuple(Column(**column) for column in _listed(data["columns"]))
             data["entries"] = tuple(
                 Entry(row=row, column=column, rate=rate, cell=Cell.from_canonical(cell))

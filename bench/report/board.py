@@ -84,7 +84,9 @@ class Board:
         return range(len(self.plan.columns))
 
     def label(self, row: int) -> str:
-        return self.plan.rows[row].label
+        """Return what the suite calls a method, and whether others submitted its results."""
+        of = self.plan.rows[row]
+        return f"{of.label} ({of.mark})" if of.mark else of.label
 
     def dataset_name(self, name: str) -> str:
         """Return what the suite calls a data set: its name, unless it was given another."""

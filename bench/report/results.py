@@ -15,6 +15,7 @@ from bench.core.errors import AnobenchError, ArchiveError, PublishedError
 from bench.core.files import working_directory
 from bench.core.pack import PackedArchive, is_pack
 from bench.core.plan import Plan
+from bench.core.submitted import marked
 from bench.report.verify import verified
 from bench.suite.registry import Registry
 
@@ -62,9 +63,10 @@ class Results:
         records: Mapping[str, Record] | None = None,
         registry: Registry | None = None,
     ) -> None:
-        self.plan, self.archive, self.registry = plan, archive, registry or Registry()
+        self.archive, self.registry = archive, registry or Registry()
         keys = {entry.cell.key for entry in plan.entries}
         self.records = verified(archive, archive.load_all(keys) if records is None else records)
+        self.plan = marked(plan, archive, self.records)
         #: What a user should know of files that could not be used.
         self.problems: list[str] = []
 

@@ -53,7 +53,7 @@ def about(ended: Ended, command: str, code: int = 0) -> dict[str, Any]:
 
 
 #: Commands that a test of their own runs, or that need what a test cannot have.
-ELSEWHERE = {"submit-mvtec-ad2", "audit", "data get", "score", "fit", "check", "merge"}
+ELSEWHERE = {"submit-mvtec-ad2", "audit", "data get", "score", "fit", "check", "merge", "submit", "verify"}
 
 
 def test_each_prints_one_object(toy: Path, anobench: Invoke, here: Path, suite: Any) -> None:
@@ -98,6 +98,7 @@ def test_each_prints_one_object(toy: Path, anobench: Invoke, here: Path, suite: 
     assert run("data", "ls", "digits")["card"]
     assert run("data", "facts")["datasets"]["mvtec"]
     assert run("data", "check", "digits")["tasks"]
+    assert run("data", "croissant", "digits")["croissant"]["@type"]
     for what in ("method", "dataset", "bench"):
         written = run("new", what, f"{what}_one")
         assert all(Path(file).is_file() for file in written["files"])
@@ -115,6 +116,12 @@ def test_those_with_two_archives(toy: Path, anobench: Invoke, suite: Any) -> Non
         anobench("check", "trial", "--against", "trial.anobench", "--results", "r", "--json"), "check"
     )
     assert len(found) > 3
+    sent = about(
+        anobench("submit", "constant", "trial", "--results", "r", "-o", "c.anobench", "--json"), "submit"
+    )
+    assert (sent["cells"], sent["missing"]) == (2, 0)
+    verified = about(anobench("verify", "c.anobench", "--suite", path, "--share", "100%", "--json"), "verify")
+    assert len(verified) > 4
     merged = about(anobench("merge", "r", "trial.anobench", "--into", "both", "--json"), "merge")
     assert (merged["copied"], merged["conflicts"]) == (4, [])
     contaminated = suite(SUITE + '[contamination]\nrates = [0.1]\nsource = "test"\n', "dirty")

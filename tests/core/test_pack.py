@@ -135,7 +135,7 @@ def repacked(path: Path, changed: Members, *, right: bool = True) -> None:
         (lambda held: held | {"../../evil": b""}, "no member of a pack"),
         (lambda held: held | {"scores/../x.npz": b""}, "no member of a pack"),
         (lambda held: held | {"records.pkl": b""}, "no member of a pack"),
-        (lambda held: held | {"pack.json": b'{"schema": 9}'}, "schema is not version 1"),
+        (lambda held: held | {"pack.json": b'{"schema": 9}'}, "schema is not version 2"),
         (lambda held: held | {"pack.json": b"[]"}, "damaged"),
         (lambda held: held | {"pack.json": b"[" * 100_000}, "damaged"),
         (lambda held: held | {"plan.json": b"{}"}, "not a plan"),

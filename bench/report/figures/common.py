@@ -167,7 +167,7 @@ def shown_rows(board: Board, choice: Choice, columns: Sequence[int], rates: Sequ
         raise FigureError(
             f"no method of this suite has the setting {choice.setting!r}{did_you_mean(choice.setting, there)}"
         )
-    labels = {board.label(row): row for row in rows}
+    labels = {board.plan.rows[row].label: row for row in rows} | {board.label(row): row for row in rows}
     for method in choice.methods:
         if method not in labels:
             raise FigureError(

@@ -228,7 +228,7 @@ def reproduction(board: Board, published: tuple[Published, ...], choice: Choice 
     """
     datasets = the_datasets(board, choice)
     columns = {column for of in datasets.values() for column in of}
-    labels = {board.label(row) for row in range(len(board.plan.rows))}
+    labels = {row.label for row in board.plan.rows}
     for method in choice.methods:
         if method not in labels:
             raise FigureError(f"no method {method!r} in this suite{did_you_mean(method, labels)}")

@@ -51,7 +51,7 @@ def overview(evidence: Evidence, *, figures: Sequence[str] = ()) -> Overview:
         description=plan.description,
         rows=tuple(
             OverviewRow(
-                label=row.label,
+                label=board.label(at),
                 selector=_selector(row.method, params.get(at, ""), row.backbone),
                 backbone=row.backbone,
                 setting=row.setting,

@@ -243,7 +243,9 @@ def chosen_rows(
         return every
     found: dict[int, None] = {}
     for pattern in methods:
-        of = [row for row in every if _matches(pattern, board.label(row), board.plan.rows[row].method)]
+        of = [
+            row for row in every if _matches(pattern, board.plan.rows[row].label, board.plan.rows[row].method)
+        ]
         if not of:
             known = [row.label for row in board.plan.rows]
             raise AnobenchError(f"no method {pattern!r}{did_you_mean(pattern, known)}")

@@ -1,0 +1,1 @@
+"""What was submitted by others, before any of it is run again: what contradicts itself, what stands out."""
