@@ -116,12 +116,11 @@ def test_those_with_two_archives(toy: Path, anobench: Invoke, suite: Any) -> Non
         anobench("check", "trial", "--against", "trial.anobench", "--results", "r", "--json"), "check"
     )
     assert len(found) > 3
-    sent = about(
-        anobench("submit", "constant", "trial", "--results", "r", "-o", "c.anobench", "--json"), "submit"
-    )
+    words = ("submit", "constant", "trial", "--results", "r", "-o", "c.anobench", "--bench", toy, "--json")
+    sent = about(anobench(*words), "submit")
     assert (sent["cells"], sent["missing"]) == (2, 0)
-    verified = about(anobench("verify", "c.anobench", "--suite", path, "--share", "100%", "--json"), "verify")
-    assert len(verified) > 4
+    words = ("verify", "c.anobench", "--suite", path, "--share", "100%", "--bench", toy, "--json")
+    assert len(about(anobench(*words), "verify")) > 4
     merged = about(anobench("merge", "r", "trial.anobench", "--into", "both", "--json"), "merge")
     assert (merged["copied"], merged["conflicts"]) == (4, [])
     contaminated = suite(SUITE + '[contamination]\nrates = [0.1]\nsource = "test"\n', "dirty")
