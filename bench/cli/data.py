@@ -70,8 +70,8 @@ def ls(
         return
 
     shown = table("data sets", *columns)
-    for row in found:
-        shown.add_row(*row)
+    for each in found:
+        shown.add_row(*each)
     # Complete paths and addresses, to be copied from the screen.
     shown.columns[2].overflow = "fold"
     out.print(shown)

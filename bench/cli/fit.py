@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -120,7 +121,8 @@ def score(
     written = [] if maps is None else _write_maps(found, paths, maps)
     if json:
         rows = found.frame().to_dict("records")
-        for row, path, map_file in zip(rows, paths, written or [None] * len(paths), strict=True):
+        files: Sequence[Path | None] = written or [None] * len(paths)
+        for row, path, map_file in zip(rows, paths, files, strict=True):
             row |= {"image": str(path)} | ({} if map_file is None else {"map": str(map_file)})
         hand_json("score", {"threshold": found.threshold, "images": rows}, out)
     else:

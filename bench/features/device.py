@@ -115,7 +115,7 @@ def synchronise(device: torch.device) -> None:
 
 def free_cached() -> None:
     """Give back what torch keeps of a GPU's memory for later; without a GPU it does nothing."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
 
 

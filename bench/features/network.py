@@ -149,7 +149,7 @@ class FrozenNetwork:
             if not self._checked:
                 self._check_places(images[:1], layers, pool)
             found: list[dict[str, torch.Tensor]] = []
-            for part in images.split(self.batch_size):  # smaller now if places in a batch differ
+            for part in torch.split(images, self.batch_size):  # smaller now if places in a batch differ
                 found.append(self._fixed_shape(part, layers, pool))
             return images[0], {key: torch.cat([part[key] for part in found]) for key in found[0]}
         except (MemoryError, RuntimeError) as error:

@@ -159,8 +159,11 @@ def read_images(
     missing = kept.missing(rows) if kept.nbytes else rows
     if len(missing) or not kept.nbytes:
         pixels = source.read(missing)
-        fits = isinstance(pixels, np.ndarray) and 0 < pixels[:1].nbytes * len(source) <= cache.limit
-        if not fits or (kept.nbytes and (pixels.shape[3], *pixels.shape[1:3]) != kept.row_shape):
+        if (
+            not isinstance(pixels, np.ndarray)
+            or not 0 < pixels[:1].nbytes * len(source) <= cache.limit
+            or (kept.nbytes and (pixels.shape[3], *pixels.shape[1:3]) != kept.row_shape)
+        ):
             return on_device(pixels if len(missing) == len(rows) else source.read(rows), device, shrink)
         kept.put(missing, to_tensor(pixels, device))
         cache.keep(source.fingerprint, kept)

@@ -84,8 +84,7 @@ class Search:
         unproven = torch.nonzero(~(reach < self._beyond(bounds, own, self.k))).flatten()
         if SPARE and len(unproven) and self.k + 1 < len(self.bank):  # often a few more are enough
             if blocks:
-                again = [(0, blocks[0][1][unproven])]
-                bounds, candidates = self._lowest(again, self.k + 1 + SPARE)
+                bounds, candidates = self._lowest([(0, blocks[0][1][unproven])], self.k + 1 + SPARE)
             else:
                 bounds, candidates = bounds[unproven], candidates[unproven]
             wide = bounds.shape[1] - 1 if bounds.shape[1] < len(self.bank) else bounds.shape[1]

@@ -304,7 +304,8 @@ class Given:
         if not isinstance(given, Images):
             self.sources.append(image_source(given, what))
             given = Images.of(self.sources[-1])
-        return given.bind(self.provider)
+        images: Images = given
+        return images.bind(self.provider)
 
     def find(self, resolved: ResolvedMethod, registry: Registry) -> None:
         """Find the auxiliary images that a method's parameters name.

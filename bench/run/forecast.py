@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from bench.core.cell import Cell
 from bench.core.errors import AnobenchError, said
 from bench.run.evaluation import CellRun
-from bench.run.measure import synchronised_seconds
 from bench.run.runner import Runner
 from bench.train.firststeps import FirstSteps
 from bench.train.method import returned_scores
@@ -71,14 +70,14 @@ def tried(runner: Runner, cell: Cell) -> tuple[float, int]:
         nonlocal began
         # Its own checkpoints are none of a trial's business.
         cell_run.method.first_steps, cell_run.method.checkpoints = first, None
-        began = synchronised_seconds(runner.device)
+        began = runner.provider.seconds()
 
     cell_run = runner.fitted(cell, before)
-    fitted = synchronised_seconds(runner.device) - began - cell_run.meter.usage().seconds
+    fitted = runner.provider.seconds() - began - cell_run.meter.usage().seconds
     images = cell_run.test.images
     part = images[:SCORED]
-    began = synchronised_seconds(runner.device)
+    began = runner.provider.seconds()
     for _ in returned_scores(cell_run.method.score(part)).each_part(len(part)):
         pass
-    scored = (synchronised_seconds(runner.device) - began) * len(images) / max(1, len(part))
+    scored = (runner.provider.seconds() - began) * len(images) / max(1, len(part))
     return max(0.0, fitted) + first.seconds + scored, sum(steps for steps, _, _ in first.trainings)

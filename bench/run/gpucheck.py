@@ -19,6 +19,7 @@ from torch import nn
 
 from bench.core.devicefaults import is_device_lost, is_out_of_memory
 from bench.core.errors import said as said_by
+from bench.data.given import PixelSource
 from bench.data.images import Images
 from bench.data.resize import resize, resize_by_float, to_tensor
 from bench.features.backbone import Backbones
@@ -26,7 +27,7 @@ from bench.features.device import deterministic, free_cached, synchronise
 from bench.features.provider import FeatureProvider
 from bench.run.standin import Counts, standin
 from bench.run.standin.steps import count_steps
-from bench.run.trial import PixelSource, good, to_be_scored
+from bench.run.trial import good, to_be_scored
 from bench.suite.registry import Registry
 from bench.suite.resolve import ResolvedMethod
 from bench.train.method import Method

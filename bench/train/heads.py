@@ -71,7 +71,8 @@ class Heads:
             found: dict[float | None, list[torch.Tensor]] = {rates[0] if rates else None: self._whole}
         else:
             found = {}
-            for rate, views in zip(rates or [None] * len(self), self._views, strict=True):
+            own: Sequence[float | None] = rates or [None] * len(self)
+            for rate, views in zip(own, self._views, strict=True):
                 found.setdefault(rate, []).extend(views)
         return [{"params": views, **({} if rate is None else {"lr": rate})} for rate, views in found.items()]
 

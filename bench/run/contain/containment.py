@@ -86,7 +86,7 @@ def _noting(found: list[str]) -> Iterator[None]:
             else:
                 shown(message, *more)
 
-        warnings.showwarning = note
+        warnings.showwarning = note  # type: ignore[assignment]
         yield
 
 
