@@ -41,7 +41,7 @@ Floats = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparedCell:
     """A submitted cell beside the same cell run here.
 
     Attributes
@@ -114,7 +114,7 @@ def compared(
     spread: float | None,
     *,
     fresh: bool = True,
-) -> Comparison:
+) -> ComparedCell:
     """Return a submitted cell beside the same cell run here.
 
     Parameters
@@ -135,7 +135,7 @@ def compared(
     rule: Rule = "bits" if alike and cpu else "tolerance"
     if own is None or own[1] is None:
         reason = (own[0].error or {}).get("reason", "") if own else "it was not run"
-        return Comparison(cell, rule, None, claimed, np.nan, f"it cannot be run here: {reason}", fresh)
+        return ComparedCell(cell, rule, None, claimed, np.nan, f"it cannot be run here: {reason}", fresh)
     value = auroc(labels, own[1])
     if rule == "bits":
         wrong = _bits(record, scores, *own)
@@ -145,7 +145,7 @@ def compared(
         wide = tolerance(spread)
         wrong = "" if abs(claimed - value) <= wide else f"AUROC differs by more than {100 * wide:.3g} points"
     said = f"{wrong}: submitted {100 * claimed:.2f}, here {100 * value:.2f}" if wrong else ""
-    return Comparison(cell, rule, not wrong, claimed, value, said, fresh)
+    return ComparedCell(cell, rule, not wrong, claimed, value, said, fresh)
 
 
 def tolerance(spread: float | None) -> float:

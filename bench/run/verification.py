@@ -21,7 +21,7 @@ from bench.core.submitted import Submission, note_submission, record_digest, sub
 from bench.report.submitted.contradictions import UNTOLD, Finding, Received, received
 from bench.report.submitted.draw import Chance, Draw, draw_cells
 from bench.report.submitted.expected import Expected, expected
-from bench.run.rerun import Comparison, compared, spreads
+from bench.run.rerun import ComparedCell, compared, spreads
 from bench.suite.registry import Registry
 from bench.suite.suite import Suite
 
@@ -44,7 +44,7 @@ class Verification:
     received : Received
     draw : Draw
         Which cells were drawn, and what that can find.
-    comparisons : list of Comparison
+    comparisons : list of ComparedCell
         Of the drawn cells, and of those that the receiver had.
     """
 
@@ -52,7 +52,7 @@ class Verification:
     known: Expected
     received: Received
     draw: Draw
-    comparisons: list[Comparison] = field(default_factory=list)
+    comparisons: list[ComparedCell] = field(default_factory=list)
 
     @property
     def findings(self) -> list[Finding]:

@@ -11,7 +11,7 @@ from bench.report.markdown import grid
 from bench.report.numbers import count
 from bench.report.submitted.contradictions import UNTOLD
 from bench.report.submitted.draw import RISE, Chance
-from bench.run.rerun import LOOSEST, TOLERANCE, Comparison
+from bench.run.rerun import LOOSEST, TOLERANCE, ComparedCell
 from bench.run.verification import Verification
 
 #: Findings that are shown of one kind.
@@ -62,7 +62,7 @@ def _methods(plan: Plan) -> str:
     return ", ".join(row.label for row in plan.rows)
 
 
-def _compared(comparisons: list[Comparison]) -> list[str]:
+def _compared(comparisons: list[ComparedCell]) -> list[str]:
     rows = [
         [
             str(each.cell),

@@ -61,7 +61,7 @@ class Received:
     truths : dict of str to Truth
         The receiver's own, of the same.
     copied : set of str
-        Keys of cells whose scores put the images in the very order of another method's or seed's.
+        Keys of cells whose scores put the images in the very order of another cell's or method's.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -173,15 +173,14 @@ def order_of(scores: NDArray[Any]) -> str:
 
 
 def _copied(found: Received, archive: Archive) -> set[str]:
-    """Return keys whose order of the images is also that of another seed, or of another method here."""
+    """Return keys whose order of the images is also that of another cell, or of another method here."""
     seen: dict[tuple[str, str], set[str]] = {}
     for key, scores in found.scores.items():
         if len(np.unique(scores)) > 2:  # constant scores say nothing
             seen.setdefault((found.truths[key].identity, order_of(scores)), set()).add(key)
     copied = set[str]()
     for keys in seen.values():
-        seeds = {found.records[key].cell.seed for key in keys}
-        if len(keys) > 1 and seeds != {None}:
+        if len(keys) > 1:
             copied |= keys
     truths = {truth.identity for truth in found.truths.values()}
     for other in archive.load_all(archive.keys() - found.records.keys()).values():

@@ -10,8 +10,8 @@ A cell's weight is exp of `STEEP` times the sum of two robust z scores, each bet
 - *among methods*: the claims of a task, averaged, against what other methods of the receiver's archive get
   there, those with a similar profile over the tasks counting most.
 
-A cell whose scores put the images in the very order of another method's or another seed's scores has the
-highest weight, `COPY`.
+The scores of a cell that put the images in the very order of another of its method's cells, or of another
+method's scores, add `COPY`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from bench.core.cell import Cell
 from bench.report.groups import cell_seed
 
-#: The most that each of the two z scores counts, how much, and the weight (its logarithm) of a copied order.
+#: The most that each of the two z scores counts, how much, and what a copied order adds.
 CAP, STEEP, COPY = 6.0, 2.0, 24.0
 #: Standard deviations of AUROC below which nothing stands out: among its own cells, and among methods.
 LEAST_OWN, LEAST_OTHERS = 0.003, 0.005
@@ -57,7 +57,7 @@ def weights(cells: Sequence[Cell], claims: Floats, others: Profiles, copied: Seq
         At least 1.
     """
     own, across = (np.clip(each, 0, CAP) for each in stands_out(cells, claims, others))
-    total: Floats = np.where(np.asarray(copied, bool), COPY, STEEP * (own + across))
+    total: Floats = STEEP * (own + across) + COPY * np.asarray(copied, np.float64)
     return np.exp(total)
 
 
