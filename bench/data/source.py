@@ -78,6 +78,11 @@ def decode(content: bytes, where: str) -> Pixels:
         raise DataError(str(error) if where in str(error) else f"{where}: {error}") from None
 
 
+# Large, whole images are wanted here; those too large to be read are told when they are opened. Once and for
+# all, as what a cell changes of a process is taken back after it, and flagged.
+warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit", category=RuntimeWarning)
+
+
 @contextlib.contextmanager
 def open_image(content: bytes, where: str) -> Iterator[Image.Image]:
     """Open and load an encoded image.
@@ -89,8 +94,6 @@ def open_image(content: bytes, where: str) -> Iterator[Image.Image]:
     """
     from PIL import Image
 
-    # Large, whole images are wanted here; those too large to be read are told below.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
