@@ -26,8 +26,8 @@ from bench.report.write import write_reports
 from tests.report.page.page_factory import FIGURE, HOSTILE, Tags, named, report, toy
 
 ROOT = Path(__file__).resolve().parents[3]
-#: A page of the repository's own results stays below (bytes a suite; most of them are figures).
-BUDGET = 250_000
+#: The page of the repository's own results stays below (bytes; most of them are figures and large suites' tables).
+BUDGET = 5_000_000
 
 
 def anobench(words: list[str]) -> int:
@@ -286,5 +286,5 @@ def test_the_repositorys_own_page_is_small_and_up_to_date() -> None:
         assert (results / f"{name}.json").stat().st_size < max(200_000, 250 * cells)
     text = (results / "index.html").read_text()
     assert is_ours(text)
-    assert len(text.encode()) < BUDGET * len(exports)
+    assert len(text.encode()) < BUDGET
     assert page_of(results, overviews(results)) == text
