@@ -30,7 +30,8 @@ class Time(StrEnum):
 
 
 _KINDS = (
-    "contamination, critical-difference, heatmap, histogram, maps, pareto, reproduction, roc or training."
+    "contamination, critical-difference, heatmap, histogram, losses, maps, pareto, reproduction, roc or "
+    "training."
 )
 
 _Kind = Annotated[str, typer.Argument(metavar="KIND", help=_KINDS)]
