@@ -156,7 +156,7 @@ def compared(
 
 
 def by_rounding(labels: NDArray[np.uint8], scores: Floats) -> tuple[float, float]:
-    """Return the lowest and the highest AUROC that scores have when each moves by a ten-thousandth of itself."""
+    """Return the lowest and the highest AUROC when each score moves by a ten-thousandth of itself."""
     size = np.where(np.isfinite(scores), np.abs(scores), 0.0) * ELSEWHERE
     towards = size * (2.0 * labels - 1)
     return auroc(labels, scores - towards), auroc(labels, scores + towards)
