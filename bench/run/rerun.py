@@ -33,6 +33,8 @@ ROUNDING, ROUNDED_AUROC = 1e-6, 0.001
 #: Of AUROC on another platform class; a stochastic method's is wider, by so many standard deviations over the
 #: seeds that the pack has, at most to `LOOSEST`.
 TOLERANCE, DEVIATIONS, LOOSEST = 0.005, 3.0, 0.03
+#: What another platform's rounding may move a score by, relative to itself.
+ELSEWHERE = 1e-4
 #: Of another metric on the same platform class: sums are rounded differently.
 METRIC = 1e-9
 
@@ -49,7 +51,7 @@ class ComparedCell:
     cell : Cell
     rule : {"bits", "tolerance"}
     same : bool or None
-        None where it could not be run here.
+        None where it could not be run here, or cannot be told on another platform.
     claimed, own : float
         AUROC; NaN where there is none.
     said : str
@@ -142,10 +144,22 @@ def compared(
         if not wrong and not abs(claimed - value) <= ROUNDED_AUROC:
             wrong = "scores differ little, but their order does"
     else:
+        low, high = by_rounding(labels, own[1])
+        if high - low > LOOSEST:
+            said = f"its AUROC may be {100 * low:.2f} to {100 * high:.2f}, as many scores are all but equal"
+            return ComparedCell(cell, rule, None, claimed, value, f"it cannot be told here: {said}", fresh)
         wide = tolerance(spread)
-        wrong = "" if abs(claimed - value) <= wide else f"AUROC differs by more than {100 * wide:.3g} points"
+        inside = low - wide <= claimed <= high + wide
+        wrong = "" if inside else f"AUROC differs by more than {100 * wide:.3g} points"
     said = f"{wrong}: submitted {100 * claimed:.2f}, here {100 * value:.2f}" if wrong else ""
     return ComparedCell(cell, rule, not wrong, claimed, value, said, fresh)
+
+
+def by_rounding(labels: NDArray[np.uint8], scores: Floats) -> tuple[float, float]:
+    """Return the lowest and the highest AUROC when each score moves by a ten-thousandth of itself."""
+    size = np.where(np.isfinite(scores), np.abs(scores), 0.0) * ELSEWHERE
+    towards = size * (2.0 * labels - 1)
+    return auroc(labels, scores - towards), auroc(labels, scores + towards)
 
 
 def tolerance(spread: float | None) -> float:

@@ -10,7 +10,7 @@ import pytest
 
 from bench.core.cell import Record
 from bench.metrics.image import auroc, image_metrics
-from bench.run.rerun import LOOSEST, TOLERANCE, compared, platform_class, spreads, tolerance
+from bench.run.rerun import LOOSEST, TOLERANCE, by_rounding, compared, platform_class, spreads, tolerance
 from tests.factory import make_cell, make_record
 
 LABELS = np.repeat([0, 1], 100).astype(np.uint8)
@@ -102,6 +102,19 @@ def test_the_tolerance_on_another_platform() -> None:
     assert tolerance(None) == TOLERANCE
     assert tolerance(0.002) == pytest.approx(0.011)
     assert tolerance(0.2) == tolerance(np.nan) == LOOSEST
+
+
+def test_scores_that_are_all_but_equal_cannot_be_told_on_another_platform() -> None:
+    own = 1.0 + 1e-6 * SCORES
+    noisy = own + 1e-5 * RNG.normal(size=200)
+    assert abs(auroc(LABELS, noisy) - auroc(LABELS, own)) > 0.05
+    found = compared(record(noisy, platform="Darwin arm64"), noisy, LABELS, (record(own), own), None)
+    assert (found.rule, found.same) == ("tolerance", None)
+    assert "it cannot be told here: its AUROC may be 0.00 to 100.00" in found.said
+    low, high = by_rounding(LABELS, SCORES)
+    assert low <= auroc(LABELS, SCORES) <= high < low + 1e-3
+    infinite = np.where(np.arange(200) < 3, np.inf, SCORES)
+    assert by_rounding(LABELS, infinite)[1] < 1
 
 
 def test_the_spread_is_over_the_seeds_of_one_place() -> None:
