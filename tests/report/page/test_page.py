@@ -26,7 +26,7 @@ from bench.report.write import write_reports
 from tests.report.page.page_factory import FIGURE, HOSTILE, Tags, named, report, toy
 
 ROOT = Path(__file__).resolve().parents[3]
-#: The page of the repository's own results stays below (bytes; most of them are figures and large suites' tables).
+#: The page of the repository's own results stays below (bytes): figures, and the tables of large suites.
 BUDGET = 5_000_000
 
 
