@@ -39,6 +39,8 @@ _WORDS = (("setting", "Setting"), ("selection", "Selection"), ("backbone", "Back
 Link = tuple[str, str]
 #: Where figures lie in a results folder, as ``<suite>-<kind>.svg``.
 FOLDER = "figures"
+#: A larger figure (bytes), which holds photographs, is not carried: a link leads to its file.
+LARGEST_FIGURE = 250_000
 #: Characters that stand in a ``data:`` address as they are: all printable ones of ASCII but ``#`` and ``%``.
 #: The fewer escapes, the shorter the page.
 _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("#", "").replace("%", "")
@@ -219,7 +221,7 @@ class Embedded:
     title, alternative : str
         What is written below it, and what is said in its place.
     address : str
-        The figure itself, as text that is not yet escaped for HTML.
+        The figure itself, as text that is not yet escaped for HTML; empty if it is too large to be carried.
     file : str
         Where it lies, seen from the page.
     """
@@ -260,7 +262,7 @@ def embed(kind: str, svg: str, file: str) -> Embedded:
     return Embedded(
         title=title,
         alternative=f"{title}. {words}" if words else title,
-        address=f"data:image/svg+xml,{quote(svg, safe=_PLAIN)}",
+        address=f"data:image/svg+xml,{quote(svg, safe=_PLAIN)}" if len(svg) <= LARGEST_FIGURE else "",
         file=file,
     )
 
