@@ -74,9 +74,7 @@ class Verification:
         found = self.findings
         if any(each.accuses for each in found):
             return 1
-        untold = any(each.kind in UNTOLD for each in found) or not any(
-            each.fresh for each in self.comparisons
-        )
+        untold = any(each.kind in UNTOLD for each in found) or not any(each.same for each in self.comparisons)
         return 3 if untold else 0
 
     @property
