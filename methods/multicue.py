@@ -168,6 +168,12 @@ def entropy(probability: torch.Tensor) -> torch.Tensor:
 
 def centre_and_spread(cues: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return median and scaled median absolute deviation of cues (n, c), each (c,); 0 becomes 1."""
-    middle = cues.quantile(0.5, dim=0)
-    spread = NORMAL * (cues - middle).abs().quantile(0.5, dim=0)
+    middle = median(cues)
+    spread = NORMAL * median((cues - middle).abs())
     return middle, torch.where(spread > 0, spread, torch.ones_like(spread))
+
+
+def median(values: torch.Tensor) -> torch.Tensor:
+    """Return the median of each column of values (n, c); between the two middle ones where n is even."""
+    ordered = values.sort(0).values
+    return (ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2

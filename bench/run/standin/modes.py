@@ -77,6 +77,8 @@ class Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 unhurried = len(args) > 2 and bool(args[2])
                 device.copied("copy_", source, to_device=device.has(target), unhurried=unhurried)
             return
+        if name == "_has_compatible_shallow_copy_type":  # asked of a parameter that moves
+            return
         for tensor in others:
             if tensor.ndim == 0:  # CUDA takes numbers of the host as arguments of its kernels
                 continue
