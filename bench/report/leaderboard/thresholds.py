@@ -49,7 +49,7 @@ def thresholds(evidence: Evidence, rate: float) -> list[str]:
     ]
     return blocks(
         grid(["Method", *_HEAD], first),
-        [_words(next(iter(held.values())), target)],
+        [_words(next(iter(held.values())), target, rate)],
         folded(
             "Every rule",
             blocks(grid(["Method", "Rule", *_HEAD, "F1 at 10 %", "F1 at 1 %", "Instead"], every), [_RULES]),
@@ -113,12 +113,13 @@ def _span(interval: tuple[float, float]) -> str:
     return f"{points(interval[0])}{NBSP}to{NBSP}{points(interval[1])}"
 
 
-def _words(cells: Sequence[Scored], target: float) -> str:
+def _words(cells: Sequence[Scored], target: float, rate: float) -> str:
     smallest = min(len(cell.calibration) for cell in cells)
     largest = max(len(cell.calibration) for cell in cells)
     sizes = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
+    images = f"training images ({percent(rate)} anomalous)" if rate else "normal training images"
     return (
-        f"From scores of {sizes} normal training images a task that the scoring method was not fitted on, "
+        f"From scores of {sizes} {images} a task that the scoring method was not fitted on, "
         f"aimed at {percent(target)} false alarms by the conformal rule; no test image was asked. False "
         f"alarms are pooled over {count(len({cell.column for cell in cells}), 'task')} (interval: Clopper "
         "and Pearson), the rest are means over tasks (bootstrap over test images). Regret: F1 lost to the "

@@ -27,7 +27,7 @@ from tests.report.page.page_factory import FIGURE, HOSTILE, Tags, named, report,
 
 ROOT = Path(__file__).resolve().parents[3]
 #: The page of the repository's own results stays below (bytes): figures, and the tables of large suites.
-BUDGET = 5_000_000
+BUDGET = 8_000_000
 
 
 def anobench(words: list[str]) -> int:
