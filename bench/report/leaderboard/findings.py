@@ -85,26 +85,24 @@ def _named(board: Board, rows: Sequence[int]) -> str:
 
 def _bests(evidence: Evidence) -> list[str]:
     """Return who may be best at which rate: rates with the same answer share a sentence."""
-    board, answers = evidence.board, dict[tuple[int, ...], list[float]]()
+    board, answers = evidence.board, dict[str, list[float]]()
     for rate in board.rates:
         compared = evidence.overall(rate)
         if compared is None or len(compared.rows) < 2 or not compared.scope:
             continue
         top = best(compared)
-        may = [at for at in np.flatnonzero(compared.possible_bests).tolist() if at != top]
+        may = [at for at in np.flatnonzero(compared.possible_bests & compared.told).tolist() if at != top]
         may.sort(key=lambda at: -float(compared.mean[at]))
-        answers.setdefault(tuple(compared.rows[at] for at in [top, *may]), []).append(rate)
-    sentences = []
-    for rows, rates in answers.items():
-        at = enumerated([percent(rate) for rate in rates])
-        if len(rows) == 1:
-            sentences.append(f"At {at}, {_named(board, rows)} is best.")
+        first, *others = [compared.rows[at] for at in [top, *may]]
+        untold = int(np.sum(~compared.told))
+        said = f"{_named(board, [first])} has the highest average"
+        if not compared.told[top]:
+            said += f"; whether it is best cannot be told before {compared.seeds_needed} seeds"
         else:
-            sentences.append(
-                f"At {at}, {_named(board, rows[:1])} has the highest average; "
-                f"{_named(board, rows[1:])} may be as good."
-            )
-    return sentences
+            said += f"; {_named(board, others)} may be as good" if others else ", and is best"
+            said += f" (of {count(untold, 'other')} it cannot be told with so few seeds)" if untold else ""
+        answers.setdefault(said, []).append(rate)
+    return [f"At {enumerated([percent(each) for each in rates])}, {said}." for said, rates in answers.items()]
 
 
 def _breaks(evidence: Evidence) -> list[str]:
@@ -149,7 +147,7 @@ def _bare_or_purified(evidence: Evidence, pairs: Sequence[WrappedPair]) -> list[
     found = _differences(compared, pair)
     if found is None:
         return []
-    label, reach = evidence.board.label, ""
+    label, reach = evidence.board.label, " (no interval: too few seeds)"
     if not np.isnan(found[1]):
         reach = f" ({signed_points(found[1])} to {signed_points(found[2])})"
     return [

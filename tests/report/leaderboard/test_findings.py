@@ -51,6 +51,15 @@ def test_sentences_are_made_from_the_numbers(tmp_path: Path) -> None:
     assert findings(Evidence(Board(one_rate, make_records(one_rate)))) == []
 
 
+def test_one_seed_of_a_stochastic_method_makes_no_best(tmp_path: Path) -> None:
+    rows = (row("bare", stochastic=True), row("wrapped", stochastic=True))
+    plan = make_plan(rows, columns(digits=["0"], mvtec=["cable"]), rates=RATES, seeds=(0,))
+    archive, records = write_archive(tmp_path, plan, falling, lambda entry: balanced(entry, 80))
+    text = "\n".join(findings(Evidence(Board(plan, dict(records)), archive)))
+    assert "has the highest average; whether it is best cannot be told before" in text
+    assert "is best." not in text
+
+
 def with_unseen(records: dict[str, Record], premium: dict[int, float]) -> dict[str, Record]:
     return {
         key: replace(
