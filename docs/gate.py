@@ -84,6 +84,7 @@ def added(lines: Sequence[Sequence[str]], times: int, minutes: float) -> list[Re
     return [
         (*every[about], {s: Share(n, sum(of)) for s, n in zip(STATUSES, of, strict=True)})
         for about, of in counts.items()
+        if sum(of)
     ]
 
 

@@ -8,6 +8,7 @@ of a stochastic method are others, as after any change of the order in which the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def gates(design: Design, change: Change, times: int, *, seed: int = 0) -> list[
     """Return what the gate says, again and again, of runs of which the first method was changed."""
     doubled = replace(design, seeds=2 * design.seeds) if change.redrawn else design
     simulated, rng = Simulated(doubled), np.random.default_rng([seed, round(1000 * change.points)])
-    much = _much_of_all(simulated, design, change) if design.shared else None
+    much = _much_of_all(design, change) if design.shared else None
     return [gate(*_sides(simulated, design, change, rng, much)) for _ in range(times)]
 
 
@@ -94,9 +95,11 @@ def _drawn(
     return before, after, harm
 
 
-def _much_of_all(simulated: Simulated, design: Design, change: Change, draws: int = 4) -> float:
+@functools.cache
+def _much_of_all(design: Design, change: Change, draws: int = 4) -> float:
     """Return the mean over some draws of how much harm costs the points: where images are many, all alike."""
-    rng = np.random.default_rng(1)
+    doubled = replace(design, seeds=2 * design.seeds) if change.redrawn else design
+    simulated, rng = Simulated(doubled), np.random.default_rng(1)
     found = []
     for _ in range(draws if change.points else 0):
         _, after, harm = _drawn(simulated, design, change, rng)
