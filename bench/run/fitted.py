@@ -299,6 +299,7 @@ class Given:
         self.fingerprint = self.sources[0].fingerprint if self.sources else ""
         self.labelled = None if labelled is None else self._bound(labelled, "labelled")
         self.auxiliary = {name: self._bound(each, name) for name, each in auxiliary.items()}
+        self.classes: Mapping[str, Sequence[str]] = {}
 
     def _bound(self, given: Any, what: str) -> Images:
         if not isinstance(given, Images):
@@ -324,12 +325,14 @@ class Given:
         wanted = {n: v for n, v in inner.params.items() if n not in self.auxiliary}
         found = auxiliary_images(inner.adapter, wanted, registry)
         self.auxiliary |= {name: each.images.bind(self.provider) for name, each in found.items()}
+        self.classes = {name: each.classes for name, each in found.items()}
         self.sources += [source for each in found.values() for source in each.sources]
 
     def fitted(self, resolved: ResolvedMethod, images: Images, seed: int, *names: object) -> Method:
         """Return a new method, fitted on some of the images."""
         method = made(resolved, self.provider.device, seed, *names)
         method.labelled, method.auxiliary = self.labelled, self.auxiliary
+        method.auxiliary_classes = self.classes
         method.fit(images)
         return method
 

@@ -34,7 +34,7 @@ from bench.data.contaminate import contaminate, contaminate_together
 from bench.data.fewshot import label_some
 from bench.data.walk import OnDisk
 from bench.suite.adapter import Adapter, Kind
-from bench.suite.adapterfile import BASES, FOLDERS, read_adapter
+from bench.suite.adapterfile import FOLDERS, read_adapter
 
 if TYPE_CHECKING:
     from bench.data.dataset import Dataset
@@ -189,8 +189,8 @@ class Registry:
         if selector.name not in adapters:
             why = ""
             if selector.name in self.ignored:
-                bases = " or ".join(sorted(BASES[kind]))
-                why = f" ({self.ignored[selector.name]} has no class that derives from {bases})"
+                base = "Method" if kind == "method" else "Dataset"
+                why = f" ({self.ignored[selector.name]} has no class that derives from {base})"
             raise SelectorError(
                 f"{where}: unknown {word} {selector.name!r}{why}{did_you_mean(selector.name, adapters)}"
             )

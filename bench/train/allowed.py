@@ -28,6 +28,7 @@ BENCH = frozenset(
         "train.heads",
         "train.lenet",
         "train.losses",
+        "train.pyramid",
         "train.wrapper",
     )
 )

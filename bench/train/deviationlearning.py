@@ -47,6 +47,7 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 class DeviationLearning(Method):
     """A method that trains a `Pyramid` by deviation learning; see `adl` for what its attributes mean."""
 
+    training_only = ("pictures", "patterns", "known")
     backbone: str
     size: int
     batch: int

@@ -123,6 +123,7 @@ ELSEWHERE |= {
     "patch_knn": {"mask_references"},
     "softpatch": {"compat"},
     "loe": {"base", "mode", "rate", "warmup"},
+    "hscl": {"schedule"},
 }
 ON_PIXELS: dict[str, tuple[Params, dict[str, Any | Params]]] = {
     "panda": (
@@ -408,6 +409,58 @@ ON_PIXELS: dict[str, tuple[Params, dict[str, Any | Params]]] = {
             "lr": 1e-2,
         },
     ),
+    "hscl": (
+        {"size": 16, "width": 8, "batch": 8, "epochs": 2, "samples": 2, "normals": 0.3, "lr": 1e-3},
+        {
+            "size": 32,
+            "prototypes": 3,
+            "normals": 0.9,
+            "samples": 5,
+            "width": 4,
+            "epochs": 1,
+            "batch": 5,
+            "lr": 1e-2,
+            "weight_decay": 0.9,
+        },
+    ),
+    "joint_optimization": (
+        {"auxiliary_set": "given", "backbone": "tiny", "steps": 6, "batch": 8, "lr": 1e-2},
+        {
+            "weight": 1.0,
+            "blocks": "1-4",
+            "scoring": "mean",
+            "k": 1,
+            "steps": 3,
+            "batch": 5,
+            "lr": 1e-3,
+            "momentum": 0.1,
+            "weight_decay": 0.5,
+        },
+    ),
+    "multicue": (
+        {
+            **{"backbone": "tiny", "textures": "procedural", "size": 32, "batch": 4, "epochs": 2},
+            **{"steps_per_epoch": 3, "lr": 2e-3, "maps": "none", "burn_in": 0.2},
+        },
+        {
+            "size": 64,
+            "epochs": 1,
+            "steps_per_epoch": 2,
+            "batch": 3,
+            "lr": 1e-3,
+            "weight_decay": 0.5,
+            "clip": 0.01,
+            "textures": "train",
+            "labelled_share": 1.0,
+            "cues": "dev",
+            "seg_topk": 0.5,
+            "margin": 5.0,
+            "topk": 0.5,
+            "alpha": 1.0,
+            "lam": 5.0,
+            "burn_in": 0.9,
+        },
+    ),
 }
 TRIED = ON_FEATURES | ON_PIXELS
 CASES = [(name, option) for name, (_, options) in TRIED.items() for option in options]
@@ -416,6 +469,9 @@ NOT_SCORES = {
     "panda": {"fisher_images", "selection"},
     "panda_oe": {"outliers"},
     "devnet": {"maps"},
+    "hscl": {"compile"},
+    "joint_optimization": {"auxiliary_set"},
+    "multicue": {"maps"},
     "kdad": {"maps"},
     # Of maps alone.
     "patchcore": {"sigma", "upsampling"},

@@ -157,7 +157,9 @@ def test_the_perturbator_is_gone_after_training(make: Make) -> None:
         f"{what}{i}": (width,) for what in ("shift", "scale") for i, width in enumerate((10, 1024, 512))
     }
     assert {name: tuple(tensor.shape) for name, tensor in held.items()} == weights | widths
-    assert set(vars(method)) - {"classifiers", "notes", "device", "seed"} <= set(vars(make("plume")))
+    assert set(vars(method)) - {"classifiers", "notes", "curves", "device", "seed"} <= set(
+        vars(make("plume"))
+    )
 
 
 def test_scores_go_with_their_images(make: Make) -> None:

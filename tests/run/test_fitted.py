@@ -26,6 +26,11 @@ from tests.pictures import ON_PIXELS, stained, surfaces, tiny
 GOOD, TEST = surfaces(24), np.concatenate([surfaces(4, seed=5), stained(4)])
 #: On few small images: fewer steps than the tests of what they learn.
 QUICK = {"adl": {"epochs": 2}, "reverse_distillation": {"epochs": 1}, "sla2p": {"epochs": 2}}
+QUICK |= {
+    "multicue": {"epochs": 2},
+    "hscl": {"epochs": 2},
+    "joint_optimization": {"auxiliary_set": "digits", "steps": 2},
+}
 FILE = """
 from bench import Images, Method, Scores
 
@@ -59,7 +64,7 @@ def fitted(name: str, folds: int = 0) -> FittedMethod:
         backbone="pixels[size=4]" if takes else None,
         backbones=tiny(),
         folds=folds,
-        labelled=stained(4, seed=7) if name in ("devnet", "deep_sad") else None,
+        labelled=stained(4, seed=7) if name in ("devnet", "deep_sad", "hscl", "multicue") else None,
         auxiliary={"outliers": stained(24, seed=7)} if name == "panda_oe" else None,
     )
 

@@ -24,9 +24,7 @@ def test_each_head_learns_as_it_would_alone_at_its_own_rate() -> None:
     data = torch.randn(3, 16, 5)
     starts = [{"w": torch.randn(5, 4), "b": torch.randn(4)} for _ in rates]
     heads = Heads(starts)
-    optimiser = torch.optim.AdamW(heads.groups(), lr=1.0)
-    for group, rate in zip(optimiser.param_groups, rates, strict=True):
-        group["lr"] = rate
+    optimiser = torch.optim.AdamW(heads.groups(rates), lr=1.0)
     for _ in range(20):
         heads.step((data @ heads["w"] + heads["b"][:, None]).square().mean((1, 2)), optimiser)
     heads.check("test")
