@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 import tomllib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -118,6 +120,23 @@ def checked_out(name: str, folder: Path, into: Path) -> Iterator[Revision]:
 
 
 @contextlib.contextmanager
+def tidied_when_terminated() -> Iterator[None]:
+    """Let SIGTERM (a cancelled job) end the block as an error does, so that its checkout is removed."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(143)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
 def base_results(
     name: str,
     suite: str,
@@ -164,7 +183,7 @@ def base_results(
     """
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise AnobenchError(f"--keep-base {keep}: it is there already, and not an empty folder")
-    with TemporaryDirectory(prefix="anobench-base-") as made:
+    with tidied_when_terminated(), TemporaryDirectory(prefix="anobench-base-") as made:
         room = Path(made).resolve()
         with checked_out(name, repository_of(suite, registry), room / "code") as revision:
             base, head = _sides(revision, suite, folders, room)
@@ -241,10 +260,14 @@ def _run(revision: Revision, base: CodeSide, words: Sequence[str], show: Callabl
         encoding="utf-8",
         errors="replace",
     ) as process:
-        for line in process.stderr or ():
-            shown = plain_text(line.rstrip("\n"))
-            last.append(shown)
-            show(shown)
+        try:
+            for line in process.stderr or ():
+                shown = plain_text(line.rstrip("\n"))
+                last.append(shown)
+                show(shown)
+        except BaseException:
+            process.terminate()
+            raise
     # 0: all cells are there; 1: some of them failed.
     if process.returncode in (130, 143):
         raise KeyboardInterrupt

@@ -111,13 +111,13 @@ class Timer:
         try:
             answer = json.loads(line)
         except ValueError:
-            self._process.wait()
+            status = self._process.wait()
             self._errors.seek(0)
             said = self._errors.read()[-_LAST_WORDS:].decode(errors="replace").strip().splitlines()
             if any("No module named bench.run.timeworker" in each for each in said):
                 raise TimingError(f"{self._side.name} is older than --slower with --base") from None
             raise TimingError(
-                f"{self._side.name}: the process that times cells ended"
+                f"{self._side.name}: the process that times cells ended, status {status}"
                 + (f": {plain_text(said[-1], 300)}" if said else "")
             ) from None
         return answer if isinstance(answer, dict) else {"error": "it does not answer as it should"}
