@@ -175,7 +175,7 @@ class Trial:
     def records(self) -> dict[str, Record]:
         """Return what is on disk, by key."""
         found = self.archive.load_all(cell.key for cell in self.cells)
-        assert not self.archive.unreadable
+        assert not self.archive.unreadable, list(self.archive.unreadable)
         return found
 
 
