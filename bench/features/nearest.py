@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -194,8 +194,15 @@ def _most_excluded(exclude: torch.Tensor) -> int:
 def _highest_precision() -> Iterator[None]:
     """No TF32 or bfloat16 in matrix products: the error bound is that of float32."""
     before = torch.get_float32_matmul_precision()
+    # oneDNN's convolutions, which may make the product, have a precision of their own since torch 2.9.
+    convolutions: Any = getattr(torch.backends.mkldnn, "conv", None)
+    own = getattr(convolutions, "fp32_precision", None)
     torch.set_float32_matmul_precision("highest")
+    if own is not None:
+        convolutions.fp32_precision = "ieee"
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+        if own is not None:
+            convolutions.fp32_precision = own

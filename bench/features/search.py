@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import timeit
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ import torch
 
 from bench.features.distances import exact, lengths
 
-#: Multiplications for which the faster of two libraries is worth finding out.
+#: Multiplications for which the fastest of the libraries is worth finding out.
 _LARGE = 2e9
 _UNIT = 2.0**-24
 #: Rows beside the k + 1 of lowest bound that are looked at before all are.
@@ -150,11 +150,9 @@ class Search:
         if len(self.scratch) < size:
             self.scratch = torch.empty(size, dtype=torch.float32, device=centred.device)
         out: torch.Tensor = self.scratch[:size].view(len(centred), len(block))
-        large = size * centred.shape[1] > _LARGE
-        if centred.device.type != "cpu" or not (large and numpy_is_faster()):
-            return torch.mm(centred, block.T, out=out)
-        with blas_threads():
-            np.matmul(centred.numpy(), block.numpy().T, out=out.numpy())
+        large = centred.device.type == "cpu" and size * centred.shape[1] > _LARGE
+        multiply = fastest_product() if large else by_torch
+        multiply(centred, block, out)
         return out
 
     def _lowest(self, blocks: Iterable[Block], wanted: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -249,28 +247,50 @@ def _blas() -> Any:
     return ThreadpoolController().select(user_api="blas")
 
 
+#: Writes the float32 matrix product of (n, d) and (m, d) into (n, m).
+Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
+
+
+def by_torch(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
+    """Multiply by torch: MKL, or the device's library."""
+    torch.mm(left, right.T, out=out)
+
+
+def by_numpy(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
+    """Multiply by numpy: OpenBLAS in its wheels."""
+    with blas_threads():
+        np.matmul(left.numpy(), right.numpy().T, out=out.numpy())
+
+
+def by_convolution(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
+    """Multiply by oneDNN, as a convolution of windows of one pixel."""
+    pixels = left.view(1, len(left), 1, -1).permute(0, 3, 1, 2)
+    # By name: torch's own choice takes another library where there is one thread.
+    found = torch.mkldnn_convolution(pixels, right[:, :, None, None], None, (0, 0), (1, 1), (1, 1), 1)
+    out.copy_(found[0, :, :, 0].T)
+
+
 @functools.cache
-def numpy_is_faster() -> bool:
-    """Return whether numpy's matrix product is faster than torch's here, measured once in this process.
+def fastest_product() -> Product:
+    """Return the fastest product on this CPU, measured once in this process.
 
-    OpenBLAS knows many processors, but may be told to take one for another (``OPENBLAS_CORETYPE``); MKL uses
-    the widest vector instructions of its maker's processors only. Results do not depend on the choice.
+    OpenBLAS may be told to take one processor for another (``OPENBLAS_CORETYPE``), MKL uses the widest vector
+    instructions of its maker's processors only, oneDNN writes its code for what is there. Results do not
+    depend on the choice.
     """
-    left, right = torch.rand(512, 2048), torch.rand(1024, 2048)
-    out = torch.empty(512, 1024)
-
-    def by_numpy() -> None:
-        with blas_threads():
-            np.matmul(left.numpy(), right.numpy().T, out=out.numpy())
-
-    def by_torch() -> None:
-        torch.mm(left, right.T, out=out)
-
-    taken = []
-    for work in (by_numpy, by_torch):
-        work()  # the first call starts threads
-        taken.append(min(timeit.repeat(work, number=1, repeat=5)))
-    return taken[0] < taken[1]
+    # No random numbers: a cell's own may be the next that the process draws.
+    left = torch.linspace(0, 1, 1024 * 2048).view(1024, -1)
+    right = left.flip(0)
+    out = torch.empty(1024, 1024)
+    products = [by_torch, by_numpy]
+    if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        products.append(by_convolution)
+    taken = {}
+    for multiply in products:
+        call = functools.partial(multiply, left, right, out)
+        call()  # the first call starts threads
+        taken[multiply] = min(timeit.repeat(call, number=1, repeat=3))
+    return min(products, key=taken.__getitem__)
 
 
 @contextlib.contextmanager

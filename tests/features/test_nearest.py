@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler, normalize
 
+from bench.features import search
 from bench.features.nearest import nearest, standardise
-from bench.features.search import Search
+from bench.features.search import Product, Search
 
 Metric = Literal["sqeuclidean", "cosine"]
 
@@ -206,3 +207,29 @@ def test_standardising_mistakes_are_named() -> None:
         standardise(torch.zeros(2, 2), "minmax")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="n > 0"):
         standardise(torch.zeros(0, 2), "standard")
+
+
+@pytest.mark.parametrize("multiply", [search.by_torch, search.by_numpy, search.by_convolution])
+def test_results_do_not_depend_on_the_library_that_multiplies(
+    multiply: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if multiply is search.by_convolution and not torch.backends.mkldnn.is_available():
+        pytest.skip("torch is built without oneDNN here")
+    generator = torch.Generator().manual_seed(7)
+    queries, bank = torch.randn(70, 96, generator=generator), torch.randn(130, 96, generator=generator)
+    out = torch.empty(70, 130)
+    multiply(queries, bank, out)
+    torch.testing.assert_close(out.double(), queries.double() @ bank.double().T, rtol=0, atol=1e-4)
+
+    expected = nearest(queries, bank, 4)
+    monkeypatch.setattr(search, "_LARGE", 0)
+    monkeypatch.setattr(search, "fastest_product", lambda: multiply)
+    assert all(
+        torch.equal(one, other) for one, other in zip(nearest(queries, bank, 4), expected, strict=True)
+    )
+
+
+def test_finding_the_fastest_library_draws_no_random_numbers() -> None:
+    before = torch.get_rng_state()
+    assert search.fastest_product.__wrapped__() in (search.by_torch, search.by_numpy, search.by_convolution)
+    assert torch.equal(torch.get_rng_state(), before)
