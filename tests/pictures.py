@@ -164,23 +164,27 @@ def lit(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.clip(pictures + light, 0, 255).astype(np.uint8)
 
 
-def scores(method: Any, train: Images, test: Images, *, seed: int = 0) -> NDArray[np.float64]:
+def scores(
+    method: Any, train: Images, test: Images, *, seed: int = 0, side: int = SIDE
+) -> NDArray[np.float64]:
     """Fit a method and return its scores."""
-    fitted(method, train, seed=seed)
+    fitted(method, train, seed=seed, side=side)
     return judged(method, test)
 
 
-def fitted(method: Any, train: Images, *, seed: int = 0, on: FeatureProvider | None = None) -> None:
-    """Fit a method, on the device of a provider."""
+def fitted(
+    method: Any, train: Images, *, seed: int = 0, on: FeatureProvider | None = None, side: int = SIDE
+) -> None:
+    """Fit a method, on the device of a provider; what it is given beside has images of this side."""
     method.device, method.seed = torch.device("cpu") if on is None else on.device, seed
     if type(method).setting == "outlier_exposure":
-        method.auxiliary = {"outliers": images(stained(24, seed=7), on)}
+        method.auxiliary = {"outliers": images(stained(24, seed=7, side=side), on)}
     if type(method).setting == "labelled_auxiliary":
-        pictures = np.concatenate([stained(8, seed=7), 255 - surfaces(8)])
+        pictures = np.concatenate([stained(8, seed=7, side=side), 255 - surfaces(8, side=side)])
         method.auxiliary = {"auxiliary_set": images(pictures, on)}
         method.auxiliary_classes = {"auxiliary_set": ("stained",) * 8 + ("bright",) * 8}
     if type(method).few_shot:
-        method.labelled = images(stained(4, seed=7), on)
+        method.labelled = images(stained(4, seed=7, side=side), on)
     method.fit(train)
 
 
