@@ -95,7 +95,7 @@ class Driver:
         self._dispatcher = Dispatcher(
             work, devices=len(executor.slots()), loading=lambda group: seconds.get(group, 0.0)
         )
-        self._writer = RecordWriter(archive, maps)
+        self._writer, self._here = RecordWriter(archive, maps), any(slot.here for slot in executor.slots())
         self._tracker = tracker or ProgressTracker("", [])
         self._out: dict[int, _Out] = {}
         self._again: deque[Job] = deque()
@@ -142,7 +142,8 @@ class Driver:
             for event in self._executor.events(TICK):
                 self._tracker.event(event)
                 self._handle(event)
-            yield from self._written()
+            # No record is written while a cell runs that may have changed what writes it.
+            yield from self._written(wait=self._here)
             yield from self._poll_peers()
             self._tracker.update(self._dispatcher.seconds_left, self._ending.why)
 

@@ -84,10 +84,14 @@ class Slot:
         ``"cpu #1"``, ``"cuda:0 #2"``, ``"node7 cuda:0"``; stays the same when its process is replaced.
     device : str
         ``"cpu"``, ``"cuda:0"``; with several machines, after the machine's name.
+    here : bool
+        The driver's own process: what a cell changes there it changes for the driver, which does nothing
+        else meanwhile.
     """
 
     name: str
     device: str
+    here: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

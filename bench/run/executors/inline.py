@@ -36,7 +36,7 @@ class Inline:
     ) -> None:
         self._runner, self._repeats = runner, repeats
         device = str(runner.device)
-        self._slot = Slot(name=device, device=device)
+        self._slot = Slot(name=device, device=device, here=True)
         self._job: Job | None = None
         self._stopping = False
         self._going: Iterator[Event] = iter(())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from bench.core.archive import Archive
 from bench.core.cell import Record
 from bench.run.executors.base import Executor
 from bench.run.executors.inline import Inline
@@ -92,6 +94,30 @@ def test_what_is_changed_is_put_back_and_named(
             assert told, f"{name} is not named"
             assert CHANGES[name][1] in told[0], (name, told)
     assert not children()
+
+
+#: Take what writes a record away for a while, in which the record of the cell before could be written.
+TAKES = {
+    "sorting": ("import builtins; builtins.sorted = lambda *_, **__: []; time.sleep(0.2)", ""),
+    "json": ("import json; json.dumps = lambda *_, **__: '{}'; time.sleep(0.2)", ""),
+    "renaming": ("os.replace = lambda *_, **__: None; time.sleep(0.2)", ""),
+}
+
+
+def test_no_record_is_written_while_a_cell_has_changed_what_writes_it(
+    tmp_path: Path, clean: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_record = Archive.write
+
+    def late(*given: object) -> Record:
+        time.sleep(0.1)
+        return write_record(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Archive, "write", late)
+    ran = interleaved(trial(tmp_path, wrote(tmp_path, TAKES)))
+    list(ran.run(inline(ran)))
+    assert good_scores(ran) == clean
+    assert {record.status for records in bad_records(ran).values() for record in records} == {"ok"}
 
 
 def test_what_cannot_be_put_back_ends_its_worker(tmp_path: Path, clean: dict[str, bytes]) -> None:
