@@ -136,3 +136,9 @@ def tune_allocator() -> bool:
     done = [mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, -1), mallopt(_M_TOP_PAD, 64 * 2**20)]
     log.debug("allocator options: %s", done)
     return all(done)
+
+
+def give_back() -> None:
+    """Let the kernel have what `tune_allocator` makes the allocator keep, once an extraction is over."""
+    if tune_allocator():
+        ctypes.CDLL(None).malloc_trim(0)

@@ -26,7 +26,7 @@ from bench.data.images import Resizing
 from bench.data.resize import InputView, resize
 from bench.data.source import Source
 from bench.features.backbone import Backbone, Backbones
-from bench.features.device import arithmetic, synchronise, torch_threads
+from bench.features.device import arithmetic, give_back, synchronise, torch_threads
 from bench.features.extract import Extractor, extract_rows, make_extractor
 from bench.features.rowcache import FeatureRows, RowCache, read_images
 from bench.features.shards import Rows
@@ -255,6 +255,8 @@ class FeatureProvider:
         finally:
             for part in parts.values():
                 part.stored.close()
+            if isinstance(backbone.spec, NetworkTable):
+                give_back()
 
     def _count(self, part: FeatureRows, wanted: Rows, todo: Rows, n: int) -> None:
         """Count rows that were not asked for since the last `usage`."""
