@@ -289,8 +289,9 @@ def _show_plan(prepared: Prepared, *, json: bool = False) -> None:
         own = {entry.cell.key for entry in plan.entries if entry.row == at}
         rows.add_row(row.label, str(len(own)), str(len(own & left)))
     out.print(rows)
-    failed = sum(record.status == "failed" for record in records.values())
-    out.print(f"{len(records)} of {len(keys)} cells are done ({failed} failed), {len(left)} to run.")
+    failed = sum(record.status == "failed" for key, record in records.items() if key not in left)
+    done, to_run = prepared.progress()
+    out.print(f"{done} of {len(keys)} cells are done ({failed} failed), {to_run} to run.")
     if todo:
         past = archive.load_all(archive.keys()).values()
         seconds, unknown = Costs(past).total(todo)

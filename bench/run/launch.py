@@ -117,8 +117,9 @@ def _drive(
     ):
         chosen = choose_executor(options, setup, devices, costs, todo, archive.root, shown.on_progress)
         ending.at_once, tracker.slots = chosen.at_once, chosen.executor.slots()
-        if prepared.records:
-            say(f"{len(prepared.records)} cells are done; running {len(todo)}.")
+        done, to_run = prepared.progress()
+        if done:
+            say(f"{done} cells are done; running {to_run}.")
         work = _work(todo, costs, setup, resolver, options, chosen.devices)
         driver = Driver(
             work,

@@ -36,6 +36,12 @@ class Prepared:
     records: dict[str, Record]
     todo: tuple[Cell, ...]
 
+    def progress(self) -> tuple[int, str]:
+        """Return how many cells are done, and in words how many are to run."""
+        again = sum(cell.key in self.records for cell in self.todo)
+        words = f" ({again} of them again)" if again else ""
+        return len(self.records) - again, f"{len(self.todo)}{words}"
+
     def missing(self) -> dict[str, str]:
         """Return why cells that are left cannot be run on this machine, by their key."""
         from bench.run.ready import what_is_missing

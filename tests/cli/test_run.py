@@ -100,6 +100,8 @@ def test_a_failed_cell_is_a_result_until_it_is_retried(
     assert anobench("run", path, "--bench", toy).code == 1
     planned = anobench("run", path, "--bench", toy, "--dry-run")
     assert "1 of 1 cells are done (1 failed), 0 to run." in planned.out
+    planned = anobench("run", path, "--bench", toy, "--dry-run", "--retry-failed")
+    assert "0 of 1 cells are done (0 failed), 1 (1 of them again) to run." in planned.out
     (here / "ready").write_text("")
     assert anobench("run", path, "--bench", toy).code == 1
     ended = anobench("run", path, "--bench", toy, "--retry-failed")
