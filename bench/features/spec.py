@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 PixelCount = Annotated[int, Field(gt=0, le=4096)]
 HANDCRAFTED = ("pixels", "hog")
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
+_OF_HUB, _COMMIT = re.compile(r"hf[-_]hub:"), re.compile(r".+@[0-9a-f]{40}")
 
 
 def _from_text(value: object) -> object:
@@ -134,6 +135,11 @@ class NetworkTable(_Table):
             raise ValueError(
                 f"args names weights ({named}), whose content results would not depend on; name them by the "
                 "key file, so that they are checked and part of each result's key"
+            )
+        if self.timm and _OF_HUB.match(self.timm) and self.file is None and not _COMMIT.fullmatch(self.timm):
+            raise ValueError(
+                f"{self.timm!r} names weights that may change; name a commit, "
+                f"{self.timm.partition('@')[0]}@ and its 40 digits, or give the weights as file"
             )
         if self.sha256 is not None and not _HEX.fullmatch(self.sha256):
             raise ValueError(f"sha256 must be 64 hexadecimal digits, got {self.sha256!r}")

@@ -12,7 +12,7 @@ import torchvision
 
 from bench.features.backbone import Backbones
 from bench.features.network import FrozenNetwork
-from bench.features.spec import HogTable
+from bench.features.spec import HogTable, NetworkTable
 
 META = torch.device("meta")
 
@@ -56,3 +56,12 @@ def test_one_block_of_cells_is_enough_for_hog() -> None:
     assert HogTable(size=16, cell=8, block=2).block == 2
     with pytest.raises(ValueError, match="fewer than the 2 of a block"):
         HogTable(size=15, cell=8, block=2)
+
+
+@pytest.mark.parametrize("name", ["hf-hub:me/mine", "hf_hub:me/mine.v1", "hf-hub:me/mine@main"])
+def test_weights_of_the_hub_are_those_of_a_commit(name: str) -> None:
+    with pytest.raises(ValueError, match="names weights that may change; name a commit"):
+        NetworkTable(timm=name)
+    commit = f"{name.partition('@')[0]}@{'0a' * 20}"
+    assert NetworkTable(timm=commit).timm == commit
+    assert NetworkTable(timm=name, file="mine.safetensors").file == "mine.safetensors"
