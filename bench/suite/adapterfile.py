@@ -66,8 +66,9 @@ def _adapter(kind: Kind, path: Path, text: str) -> Adapter | None:
     attributes = {
         name: value for cls in reversed(lineage) for name, value in _literal_attributes(cls).items()
     }
-    if detector and "random_state" in parameters:
-        attributes = {"stochastic": True} | attributes
+    if detector:
+        own = {"computes_on": "cpu"} | ({"stochastic": True} if "random_state" in parameters else {})
+        attributes = own | attributes
     return Adapter(
         kind,
         path.stem,
@@ -175,6 +176,7 @@ DECLARATIONS = frozenset(
     {
         "needs",
         "layers_in",
+        "computes_on",
         "no_backbone_with",
         "training_only",
         "facts",

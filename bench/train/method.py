@@ -279,6 +279,9 @@ class Method(ABC):
     #: the maps of these layers instead.
     needs: ClassVar[Literal["features", "network"]] = "features"
     layers_in: ClassVar[str] = ""
+    #: Where most of its work is done: on the cell's ``"device"``, or on the ``"cpu"`` whatever the device is,
+    #: as scikit-learn's is. The second kind gets workers beside those that keep a GPU busy.
+    computes_on: ClassVar[Literal["device", "cpu"]] = "device"
     #: Parameter values any of which leaves its backbone unused: ``{"source": "random"}``.
     no_backbone_with: ClassVar[Mapping[str, Any]] = {}
 
