@@ -75,7 +75,7 @@ class FeatureProvider:
     storage : {"float32", "float16"}
         Type in which features are stored; they are rounded to it before use.
     batch_size : int, optional
-        Of networks: 16 on a CPU and 256 on a GPU by default.
+        Of networks: 16 on a CPU and 64 on a GPU by default.
     hot_bytes : int, optional
         Feature arrays used last stay on the device up to this size; by default `device.cache_bytes`.
     threads : int, optional
