@@ -103,6 +103,8 @@ from .data.walk import list_images as list_images
 from .data.walk import on_disk as on_disk
 from .data.walk import subfolders as subfolders
 from .features.coreset import greedy_coreset as greedy_coreset
+from .features.covariance import ledoit_wolf_shrinkage as ledoit_wolf_shrinkage
+from .features.covariance import shrunk_covariance as shrunk_covariance
 from .features.nearest import nearest as nearest
 from .features.nearest import standardise as standardise
 from .features.patches import Patches as Patches

@@ -26,6 +26,7 @@ class GMM(Method):
         Normalisation of the features, fitted on the training images.
     """
 
+    computes_on = "cpu"
     stochastic = True
 
     def __init__(

@@ -29,6 +29,7 @@ from bench import (
     generator_for,
     nt_xent,
     random_views,
+    sent,
 )
 
 #: Epochs of the schedules; of them so many, in 250, are a warm-up, in which the rate rises to ten times `lr`.
@@ -178,7 +179,7 @@ class HSCL(Method):
 
     def turned_pairs(self, images: torch.Tensor, drawn: torch.Generator) -> torch.Tensor:
         """Return two copies of images (b, 3, s, s), some flipped, each at four turns: (8 b, 3, s, s)."""
-        flip = (torch.rand(2 * len(images), generator=drawn) < 0.5).to(images.device).view(-1, 1, 1, 1)
+        (flip,) = sent(images.device, torch.rand(2 * len(images), 1, 1, 1, generator=drawn) < 0.5)
         twice = images.repeat(2, 1, 1, 1)
         return torch.cat([quarters(each) for each in torch.where(flip, twice.flip(3), twice).chunk(2)])
 
@@ -279,23 +280,30 @@ def hierarchical(
     """
     if not (known > 0).any() or not (known < 0).any():
         return None
-    rest, anomalous = (torch.nonzero(which)[:, 0].to(directions.device) for which in (known >= 0, known < 0))
+    rest, anomalous, labelled, *draws = sent(
+        directions.device,
+        *(torch.nonzero(which)[:, 0] for which in (known >= 0, known < 0)),
+        known[known >= 0] > 0,
+        *(torch.rand(2, len(directions), MIXED, generator=drawn) for _ in range(3)),
+    )
     normal, bad = directions[rest], directions[anomalous]
     units = F.normalize(prototypes, dim=0)
     nearest = (normal.detach() @ units).amax(1)
-    labelled = (known[known >= 0] > 0).to(directions.device)
     confidence = torch.where(labelled, 1.0, (nearest.detach() + 1) / 2)
     first = (confidence * (nearest - 1)).square().mean() + (bad.detach() @ units + 1).square().mean()
     weights = torch.where(confidence > CONFIDENT, confidence, 0.0)
-    anchor, positive = (mixed(normal, weights, len(directions), drawn) for _ in range(2))
-    negative = mixed(bad, torch.ones_like(bad[:, 0]), len(directions), drawn)
+    anchor, positive = (mixed(normal, weights, each) for each in draws[:2])
+    negative = mixed(bad, torch.ones_like(bad[:, 0]), draws[2])
     apart = (anchor * negative).sum(1) - (anchor * positive).sum(1)
     return first, F.softplus(SCALE * apart).mean()
 
 
-def mixed(rows: torch.Tensor, weights: torch.Tensor, n: int, drawn: torch.Generator) -> torch.Tensor:
-    """Return n convex mixes of two of the rows (m, d), drawn in proportion to weights (m,), of length 1."""
-    places, shares = torch.rand(2, n, MIXED, generator=drawn).to(rows.device)
+def mixed(rows: torch.Tensor, weights: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+    """Return n convex mixes of two of the rows (m, d), drawn in proportion to weights (m,), of length 1.
+
+    Which, and how much of each, is in `drawn`, (2, n, 2), in [0, 1).
+    """
+    places, shares = drawn
     ends = weights.detach().cumsum(0)
     chosen = torch.searchsorted(ends, places * ends[-1], right=True).clamp(max=len(rows) - 1)
     shares = shares / shares.sum(1, keepdim=True)

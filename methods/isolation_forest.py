@@ -15,6 +15,7 @@ class IsolationForestMethod(Method):
         Images per tree, clamped to the number of training images; the paper uses 256.
     """
 
+    computes_on = "cpu"
     stochastic = True
 
     def __init__(

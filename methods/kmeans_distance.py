@@ -25,6 +25,7 @@ class KMeansDistance(Method):
     Reiss, Cohen, Bergman, Hoshen, "PANDA", CVPR 2021, table of scoring functions.
     """
 
+    computes_on = "cpu"
     stochastic = True
 
     def __init__(

@@ -18,6 +18,8 @@ class LOF(Method):
         Normalisation of the features, fitted on the training images.
     """
 
+    computes_on = "cpu"
+
     def __init__(
         self,
         backbone: str = "default",

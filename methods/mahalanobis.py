@@ -3,9 +3,8 @@
 from typing import Literal
 
 import torch
-from sklearn.covariance import ledoit_wolf
 
-from bench import Images, Method, Scores, standardise
+from bench import Images, Method, Scores, shrunk_covariance, standardise
 
 
 class Mahalanobis(Method):
@@ -70,9 +69,7 @@ class _Gaussian:
         self.prepare = standardise(features, normalise)
         prepared = self.prepare(features).double()
         self.mean = prepared.mean(0)
-        covariance, _ = ledoit_wolf((prepared - self.mean).cpu().numpy(), assume_centered=True)
-        factor = torch.linalg.cholesky(_positive(torch.from_numpy(covariance)))
-        self.factor = factor.to(features.device)
+        self.factor = torch.linalg.cholesky(_positive(shrunk_covariance(prepared - self.mean)))
 
     def squared_distances(self, features: torch.Tensor) -> torch.Tensor:
         centred = self.prepare(features).double() - self.mean
@@ -86,4 +83,4 @@ def _positive(covariance: torch.Tensor) -> torch.Tensor:
     """
     scale = covariance.diagonal().mean()
     ridge = 1e-10 * scale if scale > 0 else 1.0
-    return covariance + ridge * torch.eye(len(covariance), dtype=covariance.dtype)
+    return covariance + ridge * torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)

@@ -23,6 +23,8 @@ class OCSVM(Method):
         Normalisation of the features, fitted on the training images.
     """
 
+    computes_on = "cpu"
+
     def __init__(
         self,
         backbone: str = "default",

@@ -24,6 +24,7 @@ class OCSVMOracle(Method):
     Reiss, Cohen, Bergman, Hoshen, "PANDA", CVPR 2021, appendix on baselines.
     """
 
+    computes_on = "cpu"
     selection = "oracle"
 
     def __init__(self, backbone: str = "default") -> None:

@@ -29,11 +29,15 @@ from bench import (
     folding_note,
     generator_for,
     nearest,
+    sent,
     spread,
 )
 
 #: Mini-batches of each variant: 2.3k, 150k images, 7.8k.
 STEPS = {"early": 2300, "ses": 4710, "ewc": 7800}
+
+#: Bytes of the gradients of single images at a time.
+GRADIENT_BYTES = 2 * 2**30
 
 State = dict[str, torch.Tensor]
 Score = Callable[[torch.Tensor], torch.Tensor]
@@ -230,7 +234,9 @@ def compactness(features: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
 
 def quadratic(weights: State, start: State, fisher: State) -> torch.Tensor:
     """Return Σ F (θ - θ₀)² over all weights."""
-    return torch.stack([(fisher[n] * (weights[n] - start[n]).square()).sum() for n in start]).sum()
+    apart = torch._foreach_sub([weights[n] for n in start], list(start.values()))
+    terms = torch._foreach_mul(torch._foreach_mul(apart, apart), [fisher[n] for n in start])
+    return torch.stack([each.sum() for each in terms]).sum()
 
 
 def sampled_fisher(
@@ -241,13 +247,17 @@ def sampled_fisher(
     Parameters
     ----------
     each : bool
-        Square the gradient of each image, not of each mini-batch's mean.
+        Square the gradient of each image, not of each mini-batch's mean: on a CPU one after the other, on a
+        GPU, for which one image is too little work, several at a time.
     """
     inputs, weights = net.inputs(images), list(net.thawed.values())
     total = [torch.zeros_like(weight) for weight in weights]
     for step in range(batches):
         rows = endless_rows(len(inputs), batch, step, seed, "fisher")
         drawn = generator_for(seed, "fisher", step)
+        if each and net.device.type != "cpu":
+            torch._foreach_add_(total, squares_of_each(net, inputs[rows], drawn), alpha=1 / (batches * batch))
+            continue
         groups = [rows[i : i + 1] for i in range(batch)] if each else [rows]
         for group in groups:
             logits = net.logits(inputs[group])
@@ -257,6 +267,26 @@ def sampled_fisher(
             for one, gradient in zip(total, gradients, strict=True):
                 one += gradient.square() / (batches * len(groups))
     return dict(zip(net.thawed, total, strict=True))
+
+
+def squares_of_each(net: Trainable, inputs: torch.Tensor, drawn: torch.Generator) -> list[torch.Tensor]:
+    """Return the squares of the gradients of each image, summed over a mini-batch, of each thawed weight."""
+    weights = {name: weight.detach() for name, weight in net.thawed.items()}
+    with torch.no_grad():
+        predictions = net.logits(inputs).softmax(1).cpu()
+    # One by one, so that the draws are those of a CPU.
+    labels = torch.cat([torch.multinomial(row[None], 1, generator=drawn)[0] for row in predictions])
+
+    def loss(weights: State, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(net.logits(image[None], weights), label[None])
+
+    gradients_of = torch.func.vmap(torch.func.grad(loss), (None, 0, 0))
+    total = [torch.zeros_like(weight) for weight in weights.values()]
+    at_once = max(1, GRADIENT_BYTES // sum(weight.nbytes for weight in total))
+    for some, told in zip(inputs.split(at_once), sent(inputs.device, labels)[0].split(at_once), strict=True):
+        found = gradients_of(weights, some, told)
+        torch._foreach_add_(total, [found[name].square_().sum(0) for name in weights])
+    return total
 
 
 def load(net: Trainable, state: State) -> None:

@@ -38,6 +38,7 @@ class PyODBridge(Method):
     Zhao, Nasrullah, Li, "PyOD: A Python Toolbox for Scalable Outlier Detection", JMLR 2019.
     """
 
+    computes_on = "cpu"
     stochastic = True
 
     def __init__(

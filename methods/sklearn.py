@@ -30,6 +30,7 @@ class SklearnBridge(Method):
         There is no such class, it is not an outlier detector, or it has no such parameter.
     """
 
+    computes_on = "cpu"
     stochastic = True
 
     def __init__(

@@ -3,9 +3,17 @@
 from typing import Literal
 
 import torch
-from sklearn.covariance import ledoit_wolf_shrinkage
 
-from bench import Images, Method, PositiveInt, Scores, UnitInterval, nearest, standardise
+from bench import (
+    Images,
+    Method,
+    PositiveInt,
+    Scores,
+    UnitInterval,
+    ledoit_wolf_shrinkage,
+    nearest,
+    standardise,
+)
 
 
 class Whitening(Method):
@@ -59,9 +67,7 @@ class Whitening(Method):
         """Return the matrix (d, r) that whitens centred features by multiplication from the right."""
         n, d = centred.shape
         covariance = centred.T @ centred / n
-        shrinkage = self.shrinkage
-        if shrinkage is None:
-            shrinkage = float(ledoit_wolf_shrinkage(centred.cpu().numpy(), assume_centered=True))
+        shrinkage = ledoit_wolf_shrinkage(centred) if self.shrinkage is None else self.shrinkage
         variances, directions = torch.linalg.eigh(covariance)
         variances = (1 - shrinkage) * variances + shrinkage * covariance.diagonal().mean()
         kept = variances > 1e-10 * variances[-1].clamp(min=torch.finfo(torch.float64).tiny)

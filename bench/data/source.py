@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import re
 import threading
 import warnings
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.determinism import cores
 from bench.core.errors import DataError
 from bench.data.rowarray import RowArray
 from bench.data.whole import truncated
@@ -28,6 +28,21 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Pixels = NDArray[np.uint8]
+
+#: Threads that decode and resize images in this process; None is one a core.
+_threads: int | None = None
+
+
+def decoding_threads() -> int:
+    """Return how many threads decode and resize images in this process."""
+    return _threads or cores()
+
+
+def set_decoding_threads(number: int | None) -> None:
+    """Have images decoded and resized by so many threads, where several processes share the cores."""
+    global _threads
+    _threads = number
+
 
 #: Decoded pixels of a source are kept in memory up to this many bytes (all of CIFAR-10 is 184 MB).
 KEEP_DECODED_BYTES = 512 * 2**20
@@ -60,7 +75,7 @@ def to_rgb(image: Image.Image) -> Pixels:
         return np.repeat(grey8[:, :, None], 3, axis=2)
     if image.mode == "F":
         raise DataError("an image of floating-point numbers has no fixed range; save it with 8 or 16 bits")
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # which would copy it
 
 
 def decode(content: bytes, where: str) -> Pixels:
@@ -232,9 +247,10 @@ class EncodedSource(Source):
         return decode(content, self._where(row))
 
     def _decode_many(self, rows: Sequence[int]) -> list[Pixels]:
-        if len(rows) < 4:
+        threads = min(decoding_threads(), len(rows))
+        if len(rows) < 4 or threads < 2:
             return [self._decode(row) for row in rows]
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(self._decode, rows))
 
     def read(self, rows: NDArray[np.int64]) -> Pixels | list[Pixels]:

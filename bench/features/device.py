@@ -113,6 +113,16 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def cache_bytes(device: torch.device) -> int:
+    """Return how many bytes of features a process may keep on its device: 1 GiB of a CPU's memory.
+
+    Of a GPU a sixteenth of what is free now, from 256 MiB to 4 GiB: several processes share it.
+    """
+    if device.type != "cuda":
+        return 2**30
+    return int(min(max(torch.cuda.mem_get_info(device)[0] // 16, 2**28), 2**32))
+
+
 def free_cached() -> None:
     """Give back what torch keeps of a GPU's memory for later; without a GPU it does nothing."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]

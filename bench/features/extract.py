@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from bench.features.device import synchronise
 from bench.features.preprocess import on_device
 from bench.features.shards import Rows
 from bench.features.spec import HogTable, NetworkTable, PixelsTable
+
+#: So many batches are read ahead of the network, if they take no more bytes than these.
+AHEAD, AHEAD_BYTES = 3, 2**30
 
 
 class Extractor(Protocol):
@@ -119,30 +123,47 @@ def extract_rows(
 ) -> Iterator[Computed]:
     """Yield the features of `rows`, a batch at a time.
 
-    Images are read and decoded in the background, one batch ahead of the network.
+    Images are read and decoded in the background, some batches ahead of the network.
 
     Parameters
     ----------
     layers : sequence of str
         The layers whose maps to compute; empty for the pooled vectors.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
-
-        def read(some: Rows) -> Future[PixelArrays]:
-            return pool.submit(lambda: extractor.on_host(source.read(some)))
-
+    started = time.perf_counter()
+    for some, pixels in _read_ahead(extractor, source, rows):
+        if layers:
+            values = {f"map:{layer}": maps for layer, maps in extractor.maps(pixels, layers).items()}
+        else:
+            values = {"pooled": extractor.pooled(pixels)}
+        synchronise(device)
+        yield Computed(some, values, time.perf_counter() - started)
         started = time.perf_counter()
-        at, ahead = 0, read(rows[: extractor.batch_size])
-        while at < len(rows):
-            pixels = ahead.result()
-            some = rows[at : at + len(pixels)]
-            at += len(some)
-            if at < len(rows):
-                ahead = read(rows[at : at + extractor.batch_size])
-            if layers:
-                values = {f"map:{layer}": maps for layer, maps in extractor.maps(pixels, layers).items()}
-            else:
-                values = {"pooled": extractor.pooled(pixels)}
-            synchronise(device)
-            yield Computed(some, values, time.perf_counter() - started)
-            started = time.perf_counter()
+
+
+def _read_ahead(extractor: Extractor, source: Source, rows: Rows) -> Iterator[tuple[Rows, PixelArrays]]:
+    """Yield the images of `rows` batch by batch while a thread reads the next ones.
+
+    Batches differ in how long they take to read, and the network in how long it takes: with several waiting
+    neither stops for the other at once. One thread reads, as a source need not bear more; it decodes in
+    several (`bench.data.source.decoding_threads`).
+    """
+
+    def read(some: Rows) -> PixelArrays:
+        return extractor.on_host(source.read(some))
+
+    waiting: deque[tuple[Rows, Future[PixelArrays]]] = deque()
+    asked, most = 0, 1
+    pool = ThreadPoolExecutor(1, thread_name_prefix="read")
+    try:
+        while asked < len(rows) or waiting:
+            while asked < len(rows) and len(waiting) <= most:
+                some = rows[asked : asked + extractor.batch_size]
+                waiting.append((some, pool.submit(read, some)))
+                asked += len(some)
+            some, reading = waiting.popleft()
+            pixels = reading.result()
+            most = max(1, min(AHEAD, AHEAD_BYTES // max(1, sum(image.nbytes for image in pixels))))
+            yield some, pixels
+    finally:
+        pool.shutdown(cancel_futures=True)

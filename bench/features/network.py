@@ -25,7 +25,8 @@ from bench.features.spec import unknown
 
 log = logging.getLogger(__name__)
 
-CPU_BATCH, GPU_BATCH = 16, 256
+#: A network runs at one batch shape, so a method that asks for 64 images should not pay for more.
+CPU_BATCH, GPU_BATCH = 16, 64
 #: In torch's message when a pooling or a convolution has no pixels left.
 TOO_SMALL = ("size is too small", "greater than actual input size")
 
@@ -46,7 +47,7 @@ class FrozenNetwork:
     backbone : Backbone
     device : torch.device
     batch_size : int, optional
-        16 on a CPU, 256 on a GPU; halved when memory runs out.
+        16 on a CPU, 64 on a GPU; halved when memory runs out.
     fold : bool
         Fold each BatchNorm into the convolution before it; not in a network that is to be trained.
     """

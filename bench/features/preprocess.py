@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.core.determinism import cores
 from bench.data.resize import InputView, PixelArrays, Size, by_bytes, resize, resized, stack, to_tensor
-from bench.data.source import Pixels
+from bench.data.source import Pixels, decoding_threads
 from bench.data.transfer import constant
 
 
@@ -60,7 +59,7 @@ class Preprocess:
         def small(image: Pixels) -> Pixels:
             return _pil(image, self.resize, self.crop, self.interpolation)
 
-        threads = min(8, cores(), len(pixels))
+        threads = min(decoding_threads(), len(pixels))
         if threads < 2:
             return [small(image) for image in pixels]
         with ThreadPoolExecutor(threads) as pool:  # PIL releases Python's lock

@@ -26,7 +26,7 @@ from bench.data.images import Resizing
 from bench.data.resize import InputView, resize
 from bench.data.source import Source
 from bench.features.backbone import Backbone, Backbones
-from bench.features.device import arithmetic, give_back, synchronise, torch_threads
+from bench.features.device import arithmetic, cache_bytes, give_back, synchronise, torch_threads
 from bench.features.extract import Extractor, extract_rows, make_extractor
 from bench.features.rowcache import FeatureRows, RowCache, read_images
 from bench.features.shards import Rows
@@ -75,9 +75,9 @@ class FeatureProvider:
     storage : {"float32", "float16"}
         Type in which features are stored; they are rounded to it before use.
     batch_size : int, optional
-        Of networks: 16 on a CPU and 256 on a GPU by default.
-    hot_bytes : int
-        Feature arrays used last stay on the device up to this size.
+        Of networks: 16 on a CPU and 64 on a GPU by default.
+    hot_bytes : int, optional
+        Feature arrays used last stay on the device up to this size; by default `device.cache_bytes`.
     threads : int, optional
         Of networks on a CPU; by default torch's. The features are the same with any number.
     """
@@ -91,7 +91,7 @@ class FeatureProvider:
         *,
         storage: Literal["float32", "float16"] = "float32",
         batch_size: int | None = None,
-        hot_bytes: int = 2**30,
+        hot_bytes: int | None = None,
         threads: int | None = None,
     ) -> None:
         self.device = torch.device(device)
@@ -101,6 +101,7 @@ class FeatureProvider:
         self._extractors: dict[str, Extractor] = {}
         self._resolved: dict[str, Backbone] = {}
         self._identities: dict[tuple[str, bool], str] = {}
+        hot_bytes = cache_bytes(self.device) if hot_bytes is None else hot_bytes
         self._hot = RowCache(hot_bytes)
         self._pixels = RowCache(hot_bytes // 2) if self.device.type != "cpu" else None
         self._passes: Counter[type] = Counter()

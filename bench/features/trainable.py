@@ -8,7 +8,7 @@ step, so these come from the feature store where they fit, and a step runs only 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -87,8 +87,13 @@ class Trainable:
         found = self._network.outputs(inputs, [self._block(k) for k in blocks])
         return {k: found[self.blocks[k]] for k in blocks}
 
-    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+    def logits(self, inputs: torch.Tensor, weights: Mapping[str, torch.Tensor] | None = None) -> torch.Tensor:
         """Return the logits, (b, classes), of the network's own classes; inputs as for `__call__`.
+
+        Parameters
+        ----------
+        weights : mapping, optional
+            Instead of the parameters of these names, for gradients of each image (`torch.func`).
 
         Raises
         ------
@@ -104,7 +109,7 @@ class Trainable:
                 + (", as no layer is named; name the one to read (layer=...)" if spec.torchvision else "")
             )
         with self._without_front() if inputs.shape[1] != 3 else contextlib.nullcontext():
-            out: torch.Tensor = module(inputs)
+            out: torch.Tensor = torch.func.functional_call(module, dict(weights or {}), (inputs,))
         return out
 
     def prepare(self, pixels: torch.Tensor) -> torch.Tensor:

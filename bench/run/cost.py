@@ -1,4 +1,4 @@
-"""What cells cost: seconds and peak memory, learned from past records, else estimated from counts of images.
+"""What cells cost: seconds and peak memory, learned from past records, else guessed from counts of images.
 
 The order of running, packing, the dry run and simulations all ask here. Pure.
 """
@@ -6,7 +6,7 @@ The order of running, packing, the dry run and simulations all ask here. Pure.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
@@ -14,6 +14,12 @@ from bench.core.cell import Cell, Record
 
 #: Of a method without records, if there are no records of any method (seconds).
 SECONDS_AN_IMAGE, SECONDS_A_CELL = 1e-4, 1.0
+#: Of a method without records that trains something, or reads maps: at least so long (seconds).
+SECONDS_OF_TRAINING = 30.0
+#: Device memory of a method without records that only reads pooled features: the features of all its images
+#: so many times (as they are, prepared, and in products), each of so many bytes (2,048 numbers), and what its
+#: work takes in parts (bytes). A guess that is too low costs a second try alone.
+FEATURE_COPIES, FEATURE_BYTES, WORK_BYTES = 4, 8192, 2**30
 #: Of a backbone without records: extracting features, and reading stored ones (seconds).
 EXTRACTION_AN_IMAGE, LOADING_AN_IMAGE = 1e-2, 2e-5
 #: Device memory of a process that torch does not count (bytes): the CUDA context and its libraries.
@@ -47,6 +53,30 @@ class Size:
 Sizes = Mapping[tuple[str, str], Size]
 
 
+class Peaks:
+    """Torch's largest peaks on the device of cells that have run."""
+
+    def __init__(self) -> None:
+        self._peaks: dict[_Level, int] = {}
+
+    def learn(self, record: Record) -> None:
+        peak = record.memory.get("device_peak_bytes")
+        for level in _levels(record.cell) if peak is not None else ():
+            self._peaks[level] = max(self._peaks.get(level, 0), int(peak or 0))
+
+    def of(self, cells: Iterable[Cell]) -> int | None:
+        """Return the largest peak of cells like these; None if unknown.
+
+        Each record of cells fitted together has the peak of all of them.
+        """
+        found = [
+            next((self._peaks[level] for level in _levels(cell) if level in self._peaks), None)
+            for cell in cells
+        ]
+        known = [peak for peak in found if peak is not None]
+        return max(known) if known and len(known) == len(found) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """Seconds of a cell with its features in the store, and whether past cells of its method say so."""
@@ -66,15 +96,23 @@ class Costs:
         Sizes of tasks by (data set, task); others are learned from records.
     device : str, optional
         ``"cpu"`` or ``"cuda"``: only records of such a device count; by default all.
+    only_reads : callable, optional
+        Whether a cell's method only reads pooled features, and trains nothing; without it, nothing is guessed
+        from what a method is.
     """
 
     def __init__(
-        self, past: Iterable[Record] = (), *, sizes: Sizes | None = None, device: str | None = None
+        self,
+        past: Iterable[Record] = (),
+        *,
+        sizes: Sizes | None = None,
+        device: str | None = None,
+        only_reads: Callable[[Cell], bool] | None = None,
     ) -> None:
-        self.sizes = dict(sizes or {})
+        self.sizes, self._only_reads = dict(sizes or {}), only_reads
         seconds: dict[_Level, list[float]] = defaultdict(list)
         rates: dict[_Level, list[float]] = defaultdict(list)
-        self._peaks: dict[_Level, int] = {}
+        self._peaks = Peaks()
         for record in past:
             if record.timing is None or (device is not None and _device_type(record) != device):
                 continue
@@ -85,9 +123,7 @@ class Costs:
                     rates[level].append(record.timing.warm / images)
             if images:
                 self._learn_features(record, images, rates)
-            peak = record.memory.get("device_peak_bytes")
-            for level in _levels(record.cell) if peak is not None else ():
-                self._peaks[level] = max(self._peaks.get(level, 0), int(peak or 0))
+            self._peaks.learn(record)
         self._seconds = {level: fmean(values) for level, values in seconds.items()}
         self._rates = {level: fmean(values) for level, values in rates.items()}
         methods = [rate for level, rate in self._rates.items() if level[0] == "method"]
@@ -121,7 +157,9 @@ class Costs:
                 elsewhere = level[0] in ("method and parameters", "method")
                 scaled = elsewhere and images and level in self._rates
                 return Estimate(self._rates[level] * images if scaled else self._seconds[level], True)
-        return Estimate(self._typical * images if images else SECONDS_A_CELL, False)
+        typical = self._typical * images if images else SECONDS_A_CELL
+        trains = self._only_reads is not None and not self._only_reads(cell)
+        return Estimate(max(typical, SECONDS_OF_TRAINING) if trains else typical, False)
 
     def total(self, todo: Iterable[Cell]) -> tuple[float, int]:
         """Return the seconds of the cells whose method has records, and the number of those without."""
@@ -142,14 +180,15 @@ class Costs:
         return images * self._rates.get(("loading", backbone_identity), LOADING_AN_IMAGE)
 
     def device_bytes(self, cells: Sequence[Cell]) -> int | None:
-        """Return torch's largest peak on the device over cells like these; None if unknown.
+        """Return the largest peak on the device of past cells like these (`Peaks.of`)."""
+        return self._peaks.of(cells)
 
-        Each record of cells fitted together has the peak of all of them.
-        """
-        peaks = self._peaks
-        found = [next((peaks[level] for level in _levels(cell) if level in peaks), None) for cell in cells]
-        known = [peak for peak in found if peak is not None]
-        return max(known) if known and len(known) == len(found) else None
+    def guessed_bytes(self, cells: Sequence[Cell]) -> int | None:
+        """Return what cells without records may take of a device; None if it takes one that ran to say."""
+        images = [self.images(cell) for cell in cells]
+        if self._only_reads is None or not all(map(self._only_reads, cells)) or not all(images):
+            return None
+        return WORK_BYTES + FEATURE_COPIES * FEATURE_BYTES * max(images)
 
 
 def _levels(cell: Cell) -> tuple[_Level, ...]:
@@ -179,9 +218,9 @@ def fits(
     Parameters
     ----------
     need : int or None
-        Its learned peak, in bytes; None is unknown: it must run alone, which shows its peak.
+        Its peak, learned or guessed, in bytes; None is unknown: it must run alone, which shows its peak.
     running : sequence of int or None
-        The learned peaks of the running cells, each in a process of its own.
+        The peaks of the running cells, each in a process of its own.
     total : int
         The device's memory, in bytes.
     margin : float

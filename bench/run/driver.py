@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
 from bench.run.claims import Claims, PeerRuns
+from bench.run.cost import Peaks
 from bench.run.ending import Ending
 from bench.run.executors.base import Event, Executor, Extracted, Finished, Job, Lost, Slot
 from bench.run.pixels import MapReader
@@ -105,7 +106,7 @@ class Driver:
         self._calm: Counter[str] = Counter()
         #: Devices that get nothing else until a retried job has its empty worker or device, by the job.
         self._emptied: dict[int, str] = {}
-        self._peaks: dict[tuple[object, ...], int] = {}
+        self._peaks = Peaks()
         self._numbers = itertools.count()
         self._failures = set[str]()
 
@@ -184,14 +185,14 @@ class Driver:
         return None
 
     def _job(self, unit: Unit, cells: tuple[Cell, ...]) -> Job:
-        peaks = [self._peaks.get(_kind(cell)) for cell in cells]
-        learned = max((peak for peak in peaks if peak is not None), default=None)
+        learned = [peak for peak in (unit.device_bytes, self._peaks.of(cells)) if peak is not None]
         return Job(
             id=next(self._numbers),
             cells=cells,
             part=unit.part,
             seconds=unit.seconds,
-            device_bytes=learned if unit.device_bytes is None and None not in peaks else unit.device_bytes,
+            device_bytes=max(learned, default=unit.guessed_bytes),
+            on_cpu=unit.on_cpu,
             alone=self._alone,
         )
 
@@ -229,10 +230,7 @@ class Driver:
         out, event = self._out[event.job], self._writer.judged(event)
         record, key = event.record, event.record.cell.key
         out.left.discard(key)
-        peak = record.memory.get("device_peak_bytes")
-        if peak is not None:
-            kind = _kind(record.cell)
-            self._peaks[kind] = max(peak, self._peaks.get(kind, 0))
+        self._peaks.learn(record)
         if self._retries.out_of_memory(event):
             device = out.slot.device
             busy = sum(other.slot.device == device for other in self._out.values())
@@ -305,8 +303,3 @@ class Driver:
                 self._retry(cell, fresh=event.why != "node", avoid=lost_there, on=on)
             else:
                 self._write(failed_result(cell, event, self._resolver))
-
-
-def _kind(cell: Cell) -> tuple[object, ...]:
-    """Return what cells with similar peaks of memory share."""
-    return cell.dataset, cell.method, cell.params, cell.backbone

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from bench.core.devicefaults import is_device_lost, is_out_of_memory
 from bench.core.errors import said as said_by
@@ -23,8 +22,18 @@ from bench.data.given import PixelSource
 from bench.data.images import Images
 from bench.data.resize import resize, resize_by_float, to_tensor
 from bench.features.backbone import Backbones
-from bench.features.device import deterministic, free_cached, synchronise
+from bench.features.device import deterministic, free_cached
 from bench.features.provider import FeatureProvider
+from bench.run.gpuspeed import (
+    CheckFailed,
+    NotHere,
+    decoding,
+    idle_memory_is_given_back,
+    mps_runs,
+    peaks_against_nvml,
+    small_network,
+    speed,
+)
 from bench.run.standin import Counts, standin
 from bench.run.standin.steps import count_steps
 from bench.run.trial import good, to_be_scored
@@ -52,10 +61,6 @@ def first_line(error: BaseException) -> str:
     return said_by(error).splitlines()[0]
 
 
-class CheckFailed(Exception):
-    """A check found something else than it should."""
-
-
 @dataclass(frozen=True, slots=True)
 class Checked:
     """The outcome of a check: ``pass``, ``fail``, or ``skip`` where it needs a GPU."""
@@ -80,6 +85,8 @@ def run_checks(devices: Sequence[str]) -> Iterator[Checked]:
             try:
                 with nullcontext() if real or where == "host" else standin():
                     outcome, said = "pass", check(torch.device(name if real else "cuda:0"))
+            except NotHere as missing:
+                outcome, said = "skip", str(missing)
             except Exception as error:  # whatever is wrong is what the check is for
                 outcome, said = "fail", f"{type(error).__name__}: {first_line(error)}"
             yield Checked(title, name, outcome, said, time.perf_counter() - started)
@@ -112,13 +119,6 @@ def _scores(name: str, device: str) -> np.ndarray:
     return np.asarray(image.cpu() if isinstance(image, torch.Tensor) else image, np.float64)
 
 
-def _network() -> nn.Sequential:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        layers = nn.Conv2d(3, 32, 3, 2), nn.ReLU(), nn.Conv2d(32, 64, 3, 2), nn.ReLU()
-        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 128)).eval()
-
-
 def _apart(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found.cpu().double() - expected.double()).abs().max() / expected.abs().max())
 
@@ -141,7 +141,7 @@ def pixels_and_features(device: torch.device) -> str:
     levels = (
         (resize_by_float(there, (32, 32), "bilinear").cpu().int() - resize(here, (32, 32)).int()).abs().max()
     )
-    network, given = _network(), here.float() / 255
+    network, given = small_network(), here.float() / 255
     with torch.inference_mode():
         expected = network(given)
         apart = _apart(network.to(device)(given.to(device)), expected)
@@ -154,7 +154,7 @@ def places_in_a_batch(device: torch.device) -> str:
     """The features of an image do not depend on its place in a batch of 256."""
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)).to(device)
     with torch.inference_mode():
-        found = _network().to(device)(image.expand(256, -1, -1, -1).contiguous())
+        found = small_network().to(device)(image.expand(256, -1, -1, -1).contiguous())
     different = int((found != found[:1]).any(1).sum())
     if different:
         raise CheckFailed(f"the bits of an image's features differ at {different} of 256 places")
@@ -254,26 +254,18 @@ def _count(counts: Counts, name: str, heads: int) -> Any:
     return count_steps(counts, lambda: together.fit_together(methods, [images for images, _ in given]))
 
 
-def speed(device: torch.device) -> str:
-    """Images a second by part: to the device, resized there, through a network, and back."""
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 512, 512, 3), dtype=np.uint8)
-    network, rates = _network().to(device), dict[str, float]()
-
-    def timed(name: str, what: Callable[[], torch.Tensor]) -> torch.Tensor:
-        what()
-        synchronise(device)
-        started = time.perf_counter()
-        found = what()
-        synchronise(device)
-        rates[name] = len(pixels) / (time.perf_counter() - started)
-        return found
-
-    with torch.inference_mode():
-        there = timed("copied", lambda: to_tensor(pixels, device))
-        small = timed("resized", lambda: resize_by_float(there, (224, 224), "bilinear"))
-        features = timed("network", lambda: network(small.float() / 255))
-        timed("back", features.cpu)
-    return ", ".join(f"{name} {rate:.0f}/s" for name, rate in rates.items())
+def workers_at_once(device: torch.device) -> str:
+    """Cells a minute of 1, 2 and 4 processes on the device, and whether MPS runs; with it, check again."""
+    rates = []
+    for workers in (1, 2, 4):
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            given = [("cap", str(device))] * workers
+            pool.starmap(_digest, given, chunksize=1)
+            started = time.perf_counter()
+            pool.starmap(_digest, 4 * given, chunksize=1)
+            rates.append(60 * 4 * workers / (time.perf_counter() - started))
+    cells = "/".join(f"{rate:.0f}" for rate in rates)
+    return f"1/2/4 workers: {cells} cells a minute, {'under' if mps_runs() else 'without'} MPS"
 
 
 #: Title, check, and where it runs: on a ``gpu`` alone, on ``any`` device, or on the ``host``.
@@ -286,5 +278,9 @@ CHECKS: tuple[tuple[str, Callable[[torch.device], str], str], ...] = (
     ("memory runs out", memory_runs_out, "any"),
     ("an assert is known", an_assert_is_known, "gpu"),
     ("steps of heads", steps_of_heads, "host"),
+    ("decoding", decoding, "host"),
     ("speed", speed, "gpu"),
+    ("idle memory", idle_memory_is_given_back, "gpu"),
+    ("peaks against NVML", peaks_against_nvml, "gpu"),
+    ("workers at once", workers_at_once, "gpu"),
 )

@@ -24,7 +24,7 @@ from bench.run.failure import earlier_failures
 from bench.run.prepare import Prepared, prepare
 from bench.run.progress import ProgressTracker, View, quiet
 from bench.suite.registry import Registry
-from bench.suite.resolve import Resolver
+from bench.suite.resolve import ResolvedMethod, Resolver
 from bench.suite.suite import Suite
 from bench.suite.sweep import GivenContamination, GivenLabels, contamination_table, few_shot_table
 
@@ -102,7 +102,7 @@ def _drive(
 
     archive, todo, resolver = prepared.archive, prepared.todo, Resolver(prepared.registry)
     devices = pick_devices(options)
-    costs = _costs(prepared, devices[0])
+    costs = _costs(prepared, devices[0], resolver)
     claims = Claims(archive.root / "claims")
     maps = archive.root / "maps" / claims.name
     setup = replace(setup_of(prepared.suite, prepared.registry, options, devices), maps=str(maps))
@@ -115,7 +115,10 @@ def _drive(
         Ending(options.budget, lambda why: say(REASONS[why])) as ending,
         view(tracker) as shown,
     ):
-        chosen = choose_executor(options, setup, devices, costs, todo, archive.root, shown.on_progress)
+        on_cpu = _asks(resolver, lambda method: method.computes_on_cpu)
+        chosen = choose_executor(
+            options, setup, devices, costs, todo, archive.root, shown.on_progress, on_cpu
+        )
         ending.at_once, tracker.slots = chosen.at_once, chosen.executor.slots()
         done, to_run = prepared.progress()
         if done:
@@ -164,13 +167,24 @@ def setup_of(suite: Suite, registry: Registry, options: Options, devices: Sequen
     )
 
 
-def _costs(prepared: Prepared, device: str) -> Costs:
+def _asks(resolver: Resolver, what: Callable[[ResolvedMethod], bool]) -> Callable[[Cell], bool]:
+    """Return a question about the methods of cells; the answer is no where there is no such method."""
+
+    def asks(cell: Cell) -> bool:
+        method = resolver.find(cell)
+        return method is not None and what(method)
+
+    return asks
+
+
+def _costs(prepared: Prepared, device: str, resolver: Resolver) -> Costs:
     from bench.run.cost import Costs
     from bench.run.prefetch import survey
 
     past = prepared.archive.load_all(prepared.archive.keys()).values()
     sizes = survey(prepared.todo, prepared.registry)
-    return Costs(past, sizes=sizes, device=device.partition(":")[0])
+    only_reads = _asks(resolver, lambda method: method.only_reads_features)
+    return Costs(past, sizes=sizes, device=device.partition(":")[0], only_reads=only_reads)
 
 
 def _work(
@@ -179,17 +193,14 @@ def _work(
     from bench.run.prefetch import asks_for_features
     from bench.run.units import units
 
-    def fits_together(cell: Cell) -> bool:
-        method = resolver.find(cell)
-        return method is not None and "fit_together" in method.adapter.offers
-
     together = options.together or (1 if setup.device == "cpu" or options.timing == "exclusive" else 32)
     return units(
         todo,
         costs,
         together=together,
-        fits_together=fits_together,
+        fits_together=_asks(resolver, lambda method: "fit_together" in method.adapter.offers),
         extracts=asks_for_features(resolver, setup.known_backbones()) if devices > 1 else lambda _: False,
+        on_cpu=_asks(resolver, lambda method: method.computes_on_cpu),
         devices=devices,
     )
 

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from bench.core.determinism import CELL_THREADS
 from bench.core.errors import ArchiveError
+from bench.data.source import set_decoding_threads
 from bench.features.backbone import Backbones, NetworkTable
 from bench.run.spool import SpoolFolder
 from bench.suite.keys import How
@@ -47,7 +48,7 @@ class Setup:
     path_folders : tuple of str
         Where relative paths of images start.
     extraction_threads : int or None
-        Of forward passes on the CPU; None is all cores.
+        Of forward passes on the CPU, and to decode and resize images; None is all cores.
     repeats : int
         Timed runs of each cell after a warm-up (`bench.run.timing`); 0 is one run without a warm-up.
     calibration : tuple of (int, str), or None
@@ -97,6 +98,7 @@ class Setup:
         """
         from bench.run.runner import Runner
 
+        set_decoding_threads(self.extraction_threads)
         runner = Runner(
             self.registry(),
             self.known_backbones(),

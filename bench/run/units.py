@@ -42,6 +42,10 @@ class Unit:
         Which part of how many of the group's extraction; None for a unit that runs cells.
     device_bytes : int or None
         Peak memory of the device learned from past records; None is unknown.
+    guessed_bytes : int or None
+        What counts until a cell like these has run, if nothing was learned (`Costs.guessed_bytes`).
+    on_cpu : bool
+        The method computes on the CPU, whatever the device is.
     """
 
     cells: tuple[Cell, ...]
@@ -49,6 +53,8 @@ class Unit:
     seconds: float
     part: tuple[int, int] | None = None
     device_bytes: int | None = None
+    guessed_bytes: int | None = None
+    on_cpu: bool = False
 
     @property
     def runs_cells(self) -> bool:
@@ -69,6 +75,7 @@ def units(
     together: int = 1,
     fits_together: Callable[[Cell], bool] = lambda _: False,
     extracts: Callable[[Cell], bool] = lambda _: False,
+    on_cpu: Callable[[Cell], bool] = lambda _: False,
     devices: int = 1,
 ) -> list[Unit]:
     """Return the work: a group's extraction before its cells, the longest first.
@@ -81,6 +88,8 @@ def units(
         Fit the heads of up to so many cells in the same steps, where `fits_together` allows it.
     extracts : callable
         Whether a cell asks for pooled features that are worth extracting beforehand.
+    on_cpu : callable
+        Whether a cell's method computes on the CPU, whatever the device is.
     devices : int
         Cut an extraction into at most so many parts.
     """
@@ -93,6 +102,8 @@ def units(
                 group=group,
                 seconds=sum(costs.cell(cell).seconds for cell in cells),
                 device_bytes=costs.device_bytes(cells),
+                guessed_bytes=costs.guessed_bytes(cells),
+                on_cpu=on_cpu(cells[0]),
             )
         )
     ordered = []

@@ -80,6 +80,16 @@ class ResolvedMethod:
         return self.innermost.adapter.needs(self.innermost.params) == "features"
 
     @property
+    def computes_on_cpu(self) -> bool:
+        """Whether it leaves a GPU idle for most of its time."""
+        return self.innermost.adapter.attributes.get("computes_on") == "cpu"
+
+    @property
+    def only_reads_features(self) -> bool:
+        """Whether pooled features are all it works on, and it trains no heads on them, nor anything else."""
+        return self.asks_for_features and "fit_together" not in self.innermost.adapter.offers
+
+    @property
     def asks_for_labels(self) -> bool:
         """Whether it, or the method inside it, asks for labelled anomalies."""
         return bool(self.innermost.adapter.attributes.get("few_shot", False))

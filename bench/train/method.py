@@ -204,9 +204,9 @@ def _on_host(values: Any, what: str) -> NDArray[Any]:
     kind = type(values).__name__
     try:
         if hasattr(values, "detach"):
-            values = values.detach()
-            # NumPy has no bfloat16 and its kin.
-            values = (values.double() if values.is_floating_point() else values).cpu().numpy()
+            # As they are to the host, whose memory is larger; NumPy has no bfloat16 and its kin.
+            values = values.detach().cpu()
+            values = (values.double() if values.is_floating_point() else values).numpy()
         found: NDArray[Any] = np.asarray(values)
     except Exception as error:
         raise ScoreError(f"expected real numbers as {what}, got {kind} ({said(error)})") from None
@@ -279,6 +279,9 @@ class Method(ABC):
     #: the maps of these layers instead.
     needs: ClassVar[Literal["features", "network"]] = "features"
     layers_in: ClassVar[str] = ""
+    #: Where most of its work is done: on the cell's ``"device"``, or on the ``"cpu"`` whatever the device is,
+    #: as scikit-learn's is. The second kind gets workers beside those that keep a GPU busy.
+    computes_on: ClassVar[Literal["device", "cpu"]] = "device"
     #: Parameter values any of which leaves its backbone unused: ``{"source": "random"}``.
     no_backbone_with: ClassVar[Mapping[str, Any]] = {}
 

@@ -63,6 +63,8 @@ class StableAdamW(torch.optim.Optimizer):
         state["second"].lerp_(gradient.square(), 1 - beta2)
         torch.maximum(state["largest"], state["second"], out=state["largest"])
         scale = (state["largest"].sqrt() / (1 - beta2**step) ** 0.5).add_(group["eps"])
-        clipped = group["lr"] / max(1.0, float((gradient / scale).square().mean().sqrt()))
+        # How much shorter stays on the device, in float64; the host would have to wait for it.
+        excess = (gradient / scale).square().mean().sqrt().double().clamp(min=1)
+        rate = -(torch.full_like(excess, group["lr"]) / excess) / (1 - beta1**step)
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.addcdiv_(state["first"], scale, value=-clipped / (1 - beta1**step))
+        parameter.add_((state["first"] * rate.to(parameter.dtype)).div_(scale))

@@ -13,6 +13,7 @@ import math
 import torch
 from torch.nn import functional as F
 
+from bench.data.transfer import constant, sent
 from bench.train.colours import hsv_of_rgb, rgb_of_hsv
 
 #: Area of a crop as a share of the image's, and its width over its height.
@@ -54,11 +55,14 @@ def random_views(
     Tensor, shape (b, 3, s, s), float32 in [0, 255]
     """
     b = len(pixels)
-    drawn = torch.rand(16, 1 if alike else b, generator=generator).expand(-1, b).to(pixels.device)
-    order = torch.rand(1 if alike else b, 4, generator=generator).argsort(1).expand(b, -1).to(pixels.device)
+    numbers = torch.rand(16, 1 if alike else b, generator=generator)
+    order = torch.rand(1 if alike else b, 4, generator=generator).argsort(1)
+    changes, masks = _turns(order, numbers[9] < JITTERED)
+    drawn, masks = sent(pixels.device, numbers, masks)
+    drawn = drawn.expand(-1, b)
     flip = drawn[4] if flips else torch.ones_like(drawn[4])
     views = cropped(pixels.float(), drawn[0], drawn[1], drawn[2], drawn[3], flip, between=area)
-    views = jittered_colours(views, order, drawn[5:9], drawn[9] < JITTERED)
+    views = _changed(views, changes, masks, drawn[5:9])
     views = torch.where(_each(drawn[10] < GREY), grey(views).expand_as(views), views)
     if not blurs:
         return views
@@ -105,20 +109,33 @@ def jittered_colours(
 
     Parameters
     ----------
-    order : Tensor, shape (b, 4), int64
+    order : Tensor, shape (b, 4), int64, on the host
         In which order, image by image.
     drawn : Tensor, shape (4, b), in [0, 1)
         By how much each; 0.5 changes nothing.
-    which : Tensor, shape (b,), bool
+    which : Tensor, shape (b,), bool, on the host
         Which images.
     """
-    changes = (_brighter, _contrasted, _saturated, _recoloured)
-    out = images
-    for turn in range(len(changes)):
-        for at, change in enumerate(changes):
-            mine = _each((order[:, turn] == at) & which)
-            if bool(mine.any()):
-                out = torch.where(mine, change(out, 2 * drawn[at] - 1).clamp(0, 255), out)
+    changes, masks = _turns(order, which)
+    return _changed(images, changes, sent(images.device, masks)[0], drawn)
+
+
+def _turns(order: torch.Tensor, which: torch.Tensor) -> tuple[list[int], torch.Tensor]:
+    """Return the changes to make, one after the other, and the images that each is for, (changes, b), bool.
+
+    Both on the host, which knows without asking the device which changes are for no image.
+    """
+    masks = (order.T[:, None] == torch.arange(4)[:, None]) & which
+    some = masks.any(2)
+    return [at for turn in some.tolist() for at, any_is in enumerate(turn) if any_is], masks[some]
+
+
+def _changed(
+    images: torch.Tensor, changes: list[int], masks: torch.Tensor, drawn: torch.Tensor
+) -> torch.Tensor:
+    kinds, out = (_brighter, _contrasted, _saturated, _recoloured), images
+    for at, mine in zip(changes, masks, strict=True):
+        out = torch.where(_each(mine), kinds[at](out, 2 * drawn[at] - 1).clamp(0, 255), out)
     return out
 
 
@@ -143,7 +160,7 @@ def _recoloured(x: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
 
 def grey(images: torch.Tensor) -> torch.Tensor:
     """Return the luma (b, 1, h, w) of images (b, 3, h, w)."""
-    return (images * torch.tensor(_LUMA, device=images.device).view(3, 1, 1)).sum(1, keepdim=True)
+    return (images * constant(images.device, *_LUMA).view(3, 1, 1)).sum(1, keepdim=True)
 
 
 def blurred(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.core.determinism import cores
 from bench.data.images import Images
 from bench.data.source import EncodedSource, Source
 from bench.features.backbone import Backbones, has_bfloat16
@@ -143,6 +144,34 @@ def photographs(folder: Path, n: int) -> list[Path]:
     for number, file in enumerate(files):
         images[number % 2].rotate(number, expand=False).resize((640, 480)).save(file, quality=90)
     return files
+
+
+def test_files_are_read_faster_than_one_by_one(benchmark: Any, tmp_path: Path) -> None:
+    """Aim: as many times faster than Pillow in one thread as there are cores."""
+    from PIL import Image
+
+    from bench.features.extract import extract_rows, make_extractor
+
+    files = photographs(tmp_path, 96 if benchmark.enabled else 8)
+    source = EncodedSource("files", "f", 2**20, lambda row: files[row % len(files)].read_bytes(), str)
+    rows, cpu = np.arange(len(files)), torch.device("cpu")
+    extractor = make_extractor(Backbones().get("pixels[size=8]"), cpu)
+    extractor.batch_size = 16
+
+    def ours() -> None:
+        assert sum(len(batch.rows) for batch in extract_rows(extractor, source, rows, [], cpu)) == len(rows)
+
+    def one_by_one() -> None:
+        for file in files:
+            with Image.open(file) as image:
+                np.asarray(image.convert("RGB"))
+
+    benchmark.pedantic(ours, rounds=1)
+    rounds = 7 if benchmark.enabled else 1
+    ratio = min(seconds(one_by_one) for _ in range(rounds)) / min(seconds(ours) for _ in range(rounds))
+    benchmark.extra_info["ratio"] = ratio
+    print(f"\nimages a second over those of Pillow in one thread: {ratio:.2f} ({cores()} cores)")
+    assert ratio > 0.5 or not benchmark.enabled
 
 
 @pytest.mark.parametrize("kind", ["arrays of 32 px", "JPEG files of 640 x 480"])

@@ -13,7 +13,7 @@ from PIL import Image
 from bench import ArraySource, DataError, EncodedSource
 from bench.data import source
 from bench.data.folders import FileSource, neutral_order
-from bench.data.source import decode, to_rgb
+from bench.data.source import decode, set_decoding_threads, to_rgb
 from bench.data.walk import list_images
 
 
@@ -233,3 +233,29 @@ def test_a_file_that_vanished_is_named(folder: Path) -> None:
     (folder / "b" / "2.png").unlink()
     with pytest.raises(DataError, match=r"2\.png: cannot be read"):
         opened.read(np.array([2]))
+
+
+def test_images_are_decoded_by_as_many_threads_as_the_process_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Workers that share the cores are told so; eight threads each, whatever their number, were too many."""
+    asked: list[int] = []
+
+    class Counted(source.ThreadPoolExecutor):
+        def __init__(self, threads: int) -> None:
+            asked.append(threads)
+            super().__init__(threads)
+
+    monkeypatch.setattr(source, "ThreadPoolExecutor", Counted)
+    monkeypatch.setattr(source, "cores", lambda: 12)
+    files = [encode(Image.new("RGB", (4 + n, 4), (n, 0, 0))) for n in range(20)]
+    given = EncodedSource("files", "files", 20, files.__getitem__, str)
+    expected = [np.asarray(Image.new("RGB", (4 + n, 4), (n, 0, 0))) for n in range(20)]
+    try:
+        for threads in (None, 5, 1):
+            set_decoding_threads(threads)
+            for found, each in zip(given.read(np.arange(20)), expected, strict=True):
+                np.testing.assert_array_equal(found, each)
+    finally:
+        set_decoding_threads(None)
+    assert asked == [12, 5], "one thread needs no pool"

@@ -13,10 +13,12 @@ import torch
 from torch.nn import functional as F
 
 from bench import FitError, Images, endless_rows, epoch_rows, generator_for, nearest
+from bench.features.provider import FeatureProvider
 from bench.metrics.image import auroc
+from bench.run.standin import standin
 from bench.suite.registry import Registry
 from bench.train.checkpoint import Checkpoints
-from tests.pictures import damaged, images, scores, stained, surfaces
+from tests.pictures import damaged, images, scores, stained, surfaces, tiny
 
 Make = Callable[..., Any]
 panda = sys.modules[Registry().methods["panda"].load().__module__]
@@ -91,6 +93,20 @@ def test_the_penalty_is_zero_at_the_start_and_quadratic() -> None:
     assert at[2] == pytest.approx(4 * at[1], rel=1e-4)
     by_hand = sum(float((fisher[n] * step[n] ** 2).sum()) for n in start)
     assert at[1] == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_the_penalty_of_all_weights_at_once_has_the_bits_of_one_after_the_other() -> None:
+    start = {"a": torch.randn(30, 2), "b": torch.randn(41)}
+    fisher = {name: torch.rand_like(tensor) for name, tensor in start.items()}
+    found = []
+    for penalty in (
+        panda.quadratic,
+        lambda w, s, f: torch.stack([(f[n] * (w[n] - s[n]).square()).sum() for n in s]).sum(),
+    ):
+        weights = {n: (w + 0.1).requires_grad_() for n, w in start.items()}
+        value = penalty(weights, start, fisher)
+        found.append([value.detach(), *torch.autograd.grad(value, list(weights.values()))])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
 def test_consolidation_holds_the_weights_back(make: Make) -> None:
@@ -180,6 +196,30 @@ def test_fisher_against_gradients_of_every_image_at_once(each: bool) -> None:
             expected[name] += squared / 2
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-8)
+
+
+@pytest.mark.parametrize("block", [2, 4])
+def test_fisher_on_a_device_is_the_cpus_with_few_waits(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients of several images at a time, with the labels that a CPU draws for them one by one."""
+
+    def found(device: str) -> dict[str, torch.Tensor]:
+        on = FeatureProvider(tiny(), device, cache=None)
+        given = images(surfaces(21), on)
+        net = given.network("tiny")
+        net.thaw(block)
+        counts.clear()
+        fisher = panda.sampled_fisher(net, given, 3, 8, 7, each=True)
+        return {name: value.cpu() for name, value in fisher.items()}
+
+    with standin() as counts:
+        expected = found("cpu")
+        for size in (2**31, 1):  # all images of a mini-batch at once, and one by one
+            monkeypatch.setattr(panda, "GRADIENT_BYTES", size)
+            for name, value in found("cuda").items():
+                torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-7, msg=name)
+            asked = counts.totals()
+            allowed = 3 + 2 + len(expected)  # one a mini-batch, two for the images, and ours above
+            assert asked["waits"] + asked["to_host"] <= allowed, (counts.waits, counts.to_host)
 
 
 def test_fisher_is_told_in_the_notes(make: Make) -> None:

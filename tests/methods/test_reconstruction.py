@@ -223,6 +223,26 @@ def test_what_is_no_encoder(make: Make) -> None:
 # --- the optimiser ------------------------------------------------------------------------------------------
 
 
+def test_stable_adamw_has_the_bits_of_rates_on_the_host() -> None:
+    """Divided by a number of Python's, as before the rate stayed on the device."""
+    draw = torch.Generator().manual_seed(0)
+    weight = torch.nn.Parameter(torch.randn(300, generator=draw))
+    plain, first = weight.detach().clone(), torch.zeros(300)
+    second, largest = torch.zeros(300), torch.zeros(300)
+    optimiser = StableAdamW([weight], lr=2e-3, weight_decay=1e-4)
+    for step in range(1, 30):
+        gradient = torch.randn(300, generator=draw) * (30.0 if step == 9 else 1.0)
+        weight.grad = gradient.clone()
+        optimiser.step()
+        first.lerp_(gradient, 1 - 0.9)
+        second.lerp_(gradient.square(), 1 - 0.999)
+        largest = torch.maximum(largest, second)
+        scale = (largest.sqrt() / (1 - 0.999**step) ** 0.5).add_(1e-10)
+        clipped = 2e-3 / max(1.0, float((gradient / scale).square().mean().sqrt()))
+        plain.mul_(1 - 2e-3 * 1e-4).addcdiv_(first, scale, value=-clipped / (1 - 0.9**step))
+        assert torch.equal(weight.detach(), plain), step
+
+
 def test_stable_adamw_by_hand() -> None:
     """In numpy, step by step, from the algorithm as published."""
     draw = np.random.default_rng(0)

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from bench.core.cell import Cell, Record
-from bench.run.cost import CONTEXT_BYTES, SECONDS_A_CELL, SECONDS_AN_IMAGE, Costs, Size, fits
+from bench.run.cost import (
+    CONTEXT_BYTES,
+    SECONDS_A_CELL,
+    SECONDS_AN_IMAGE,
+    SECONDS_OF_TRAINING,
+    WORK_BYTES,
+    Costs,
+    Size,
+    fits,
+)
 from tests.factory import make_cell, make_record, make_timing
 
 GIB = 2**30
@@ -94,6 +103,27 @@ def test_cells_fit_while_their_peaks_do_with_a_margin() -> None:
     assert fits(4 * GIB, [4 * GIB], total, margin=0.0)
     assert not fits(4 * GIB, [4 * GIB], total, margin=0.0, context=2 * GIB)
     assert fits(0, [0], 2 * CONTEXT_BYTES)
+
+
+def test_what_only_reads_features_is_packed_by_a_guess_until_a_cell_has_run() -> None:
+    sizes = {("digits", "0"): Size(700, 300)}
+    costs = Costs(sizes=sizes, only_reads=lambda each: each.method != "adl")
+    guess = costs.guessed_bytes([cell(), cell("lof")])
+    assert guess == WORK_BYTES + 4 * 1000 * 8192
+    assert fits(guess, [guess], 24 * GIB), "two of them need not wait for each other"
+    assert costs.guessed_bytes([cell("adl")]) is None, "it trains: nobody knows what it takes"
+    assert costs.guessed_bytes([cell(), cell("adl")]) is None
+    assert costs.guessed_bytes([cell(dataset="unknown")]) is None
+    assert Costs(sizes=sizes).guessed_bytes([cell()]) is None, "what the methods are is not known"
+
+
+def test_a_training_without_past_is_not_taken_for_a_moment() -> None:
+    sizes = {("digits", "0"): Size(700, 300)}
+    costs = Costs([record(cell("lof"), 1.0)], sizes=sizes, only_reads=lambda each: each.method != "adl")
+    assert costs.cell(cell("adl")).seconds == SECONDS_OF_TRAINING
+    assert costs.cell(cell("new")).seconds == pytest.approx(10.0)
+    past = [record(cell("adl"), 1.0)]
+    assert Costs(past, sizes=sizes, only_reads=lambda _: False).cell(cell("adl")).seconds == 1.0
 
 
 def test_what_is_not_known_runs_alone() -> None:

@@ -14,7 +14,7 @@ from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
 from bench.core.truth import Truth
 from bench.run.claims import Claims
-from bench.run.cost import Costs
+from bench.run.cost import Costs, Peaks, Size
 from bench.run.driver import Driver
 from bench.run.ending import Ending
 from bench.run.executors.base import Event, Extracted, Finished, Job, Lost, Slot, Started
@@ -84,7 +84,7 @@ def drive(folder: Path, executor: Scripted, n: int = 4, **more: Any) -> list[Rec
     cells = [cell(seed) for seed in range(n)]
     with Ending() as ending:
         driver = Driver(
-            units(cells, Costs()),
+            units(cells, more.pop("costs", Costs()), on_cpu=more.pop("on_cpu", lambda _: False)),
             executor,
             Archive(folder),
             Resolver(Registry()),
@@ -304,8 +304,28 @@ def test_the_peak_of_earlier_cells_is_what_later_ones_ask_for(tmp_path: Path) ->
         return [Finished(job=job.id, record=record(each, memory=memory), scores=None) for each in job.cells]
 
     executor = Scripted(ends)
-    drive(tmp_path, executor, n=4)
+    drive(tmp_path / "unknown", executor, n=4)
     asked = [job.device_bytes for job in executor.taken]
     assert asked[:2] == [None, None], "nothing is known of the first two, which run at once"
     assert asked[2] == 1000 + (executor.taken[0].cells[0].seed or 0)
     assert asked[3] == max(1000 + (job.cells[0].seed or 0) for job in executor.taken[:2])
+    guessing = Scripted(ends)
+    costs = Costs(sizes={("toy", "a"): Size(5, 5)}, only_reads=lambda _: True)
+    drive(tmp_path / "guessed", guessing, n=4, costs=costs)
+    guesses = [job.device_bytes for job in guessing.taken]
+    assert guesses[:2] == [costs.guessed_bytes([cell(0)])] * 2, "a guess, with which both run at once"
+    assert guesses[2:] == asked[2:], "what ran counts, though it is less"
+
+
+def test_a_peak_on_one_data_set_is_taken_for_the_next() -> None:
+    """The first cell of a method on each data set would have to run alone otherwise."""
+    peaks = Peaks()
+    peaks.learn(record(make_cell("a", "random", dataset="toy"), memory={"device_peak_bytes": 7}))
+    assert peaks.of([make_cell("b", "random", dataset="other")]) == 7
+    assert peaks.of([make_cell("b", "else", dataset="other")]) is None
+
+
+def test_jobs_say_which_methods_compute_on_the_cpu(tmp_path: Path) -> None:
+    executor = Scripted(lambda job, _: good(job))
+    drive(tmp_path, executor, n=4, on_cpu=lambda each: each.seed == 2)
+    assert [job.on_cpu for job in executor.taken] == [job.cells[0].seed == 2 for job in executor.taken]

@@ -13,13 +13,14 @@ from bench.core.archive import Archive
 from bench.core.cell import Record
 from bench.data.source import ArraySource
 from bench.features.backbone import Backbones
-from bench.features.device import arithmetic, deterministic
+from bench.features.device import arithmetic, cache_bytes, deterministic
 from bench.features.provider import FeatureProvider
 from bench.run.executors.worker import _held_device_bytes
 from bench.run.measure import PeakMemory
 from bench.run.runner import Runner
 from bench.run.standin import standin
 from bench.suite.registry import Registry
+from bench.train.method import Scores
 from tests.factory import make_cell, run_cells, write_method
 
 GPU = torch.device("cuda")
@@ -73,6 +74,27 @@ def test_features_of_a_gpu_are_kept_apart_from_those_of_a_cpu(cache: Path) -> No
     assert [len(each) for each in keys] == [1, 2, 2]
     assert provider.usage().computed_rows == 0, "the CPU's features are still there"
     assert arithmetic("float32", torch.device("cpu")) == "float32", "the key of features that users have"
+
+
+@pytest.mark.parametrize(("free", "kept"), [(2**40, 2**32), (24 * 2**30, 3 * 2**29), (2**30, 2**28)])
+def test_what_stays_on_a_card_depends_on_its_free_memory(free: int, kept: int) -> None:
+    with standin(memory=free):
+        assert cache_bytes(GPU) == kept
+        provider = FeatureProvider(Backbones({}, None), "cuda", cache=None)
+        assert provider._hot.limit == kept
+        assert provider._pixels is not None
+        assert provider._pixels.limit == kept // 2
+    assert FeatureProvider(Backbones({}, None), "cpu", cache=None)._hot.limit == 2**30
+
+
+def test_maps_are_copied_from_a_device_as_they_are_and_widened_on_the_host() -> None:
+    with standin() as counts:
+        maps = torch.rand(3, 4, 4, device="cuda")
+        counts.clear()
+        parts = list(Scores(torch.zeros(3, device="cuda"), maps=maps).each_part(3))
+        assert not counts.kernels
+        assert counts.totals()["to_host"] == 2
+        np.testing.assert_array_equal(parts[0][1], maps.cpu().double().numpy())
 
 
 def test_the_peak_is_what_torch_took_of_the_device() -> None:

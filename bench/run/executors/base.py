@@ -56,6 +56,8 @@ class Job:
         Estimated.
     device_bytes : int or None
         Estimated peak on a GPU; None is unknown: the job then gets the GPU to itself.
+    on_cpu : bool
+        Its method computes on the CPU: it can run beside the jobs that keep a GPU busy.
     alone : bool
         Nothing else may run on its device meanwhile (timing, or after out-of-memory).
     fresh : bool
@@ -69,6 +71,7 @@ class Job:
     part: tuple[int, int] | None = None
     seconds: float | None = None
     device_bytes: int | None = None
+    on_cpu: bool = False
     alone: bool = False
     fresh: bool = False
     avoid: str = ""

@@ -28,6 +28,8 @@ EXECUTORS = ("auto", "inline", "pool", *CLUSTERS)
 START_SECONDS = 5.0
 #: Workers on one GPU by default: more would wait for each other or for the cores.
 GPU_WORKERS = 4
+#: Workers on one GPU beside these, at most, for methods that compute on the CPU: each has a context of CUDA.
+CPU_PLACES = 12
 #: An extraction is cut into at most so many parts for Slurm, whose size is not known.
 SLURM_DEVICES = 16
 #: CPUs of a Slurm job by default.
@@ -116,6 +118,7 @@ def choose_executor(
     todo: Sequence[Cell],
     root: Path,
     on_progress: Callable[[Progress], None],
+    on_cpu: Callable[[Cell], bool] = lambda _: False,
 ) -> Chosen:
     """Return the executor; one for a cluster is started, to see that the cluster answers.
 
@@ -125,6 +128,8 @@ def choose_executor(
         The archive's.
     on_progress : callable
         Called with the progress of long trainings and extractions in this process.
+    on_cpu : callable
+        Whether a cell's method computes on the CPU, whatever the device is.
 
     Raises
     ------
@@ -149,7 +154,9 @@ def choose_executor(
         from bench.run.executors.pool import Pool
 
         threads = max(1, cores() // (workers * len(devices)))
-        pool = Pool(replace(setup, extraction_threads=threads), devices, workers)
+        default = options.workers is None and workers > 1
+        places = _cpu_places(devices, workers, sum(map(on_cpu, todo))) if default else 0
+        pool = Pool(replace(setup, extraction_threads=threads), devices, workers, places)
         return Chosen(pool, len(devices) * workers)
     from bench.run.executors.inline import Inline
 
@@ -177,6 +184,14 @@ def _pooled(
     seconds = sum(costs.cell(cell).seconds for cell in todo)
     pays = seconds * (1 - 1 / max(1, at_once)) > 2 * START_SECONDS
     return True, workers if pays or len(devices) > 1 else 1
+
+
+def _cpu_places(devices: Sequence[str], workers: int, cells: int) -> int:
+    """Return how many workers more each GPU gets for so many cells of methods that compute on the CPU."""
+    if devices[0] == "cpu":
+        return 0
+    left = cores() - workers * len(devices)
+    return max(0, min(left // len(devices), CPU_PLACES, -(-cells // len(devices))))
 
 
 def pick_devices(options: Options) -> list[str]:

@@ -62,16 +62,20 @@ class Pool:
         ``["cpu"]``, or ``["cuda:0", "cuda:1"]``.
     workers : int
         On each device.
+    cpu_places : int
+        Further workers on each device, which take only jobs that compute on the CPU; such jobs go to the
+        others only while all of these are busy.
     """
 
-    def __init__(self, setup: Setup, devices: Sequence[str], workers: int) -> None:
+    def __init__(self, setup: Setup, devices: Sequence[str], workers: int, cpu_places: int = 0) -> None:
         self._setup = setup
         self._folder, self._mark = _new_folder(), new_mark()
         self._workers = [
             Process(Slot(name=f"{device} #{number + 1}", device=device), setup, self._folder, self._mark)
-            for number in range(workers)
+            for number in range(workers + cpu_places)
             for device in devices
         ]
+        self._cpu_places = set(self._workers[workers * len(devices) :])
         self._at = {worker.slot.name: worker for worker in self._workers}
         self._free_bytes: dict[str, int] = {}
         self._stopping = False
@@ -104,6 +108,8 @@ class Pool:
 
     def fits(self, job: Job, slot: Slot) -> bool:
         worker = self._at[slot.name]
+        if self._cpu_places and not self._is_for(job, worker):
+            return False
         if job.avoid == slot.device and self._devices() - {slot.device}:
             return False
         if worker.jobs and (job.fresh or job.alone or (job.seconds or 0.0) > SHORT):
@@ -122,6 +128,12 @@ class Pool:
         total -= sum(each.held + CONTEXT_BYTES for each in idle)
         running = [other.device_bytes for other in beside]
         return fits(job.device_bytes, running, total) and self._has_room(job, worker)
+
+    def _is_for(self, job: Job, worker: Process) -> bool:
+        """Return whether a worker is of the kind that a job should go to, beside workers for CPU jobs."""
+        if not job.on_cpu or worker in self._cpu_places:
+            return job.on_cpu or worker not in self._cpu_places
+        return all(each.jobs for each in self._beside(worker) if each in self._cpu_places)
 
     def _has_room(self, job: Job, worker: Process) -> bool:
         """Return whether a device has so much free memory now, whoever has the rest."""

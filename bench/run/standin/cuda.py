@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from torch.nn.utils import clip_grad
 
 from bench.data.transfer import constant
 from bench.run.standin.memory import Counts, DeviceMemory
@@ -17,6 +18,8 @@ from bench.run.standin.modes import GPU, HOST, Calls, Kernels, is_gpu
 
 #: Added to the seeds of the device's generators: a GPU draws other numbers than a host.
 _OTHER = 0x5EED
+#: In `clip_grad`.
+_GROUPS = "_group_tensors_by_device_and_dtype"
 
 
 def _generators() -> type:
@@ -81,6 +84,20 @@ def _cuda(device: DeviceMemory, number: int) -> dict[str, Callable[..., Any]]:
     }  # fmt: skip
 
 
+def _groups(device: DeviceMemory) -> Callable[..., Any]:
+    """Return how clipping sorts gradients by device, which torch does without asking them in Python."""
+    plain = getattr(clip_grad, _GROUPS)
+
+    def groups(lists: Any, *given: Any, **named: Any) -> Any:
+        found = plain(lists, *given, **named)
+        return {
+            (GPU if device.has(tensors[0][0]) else where, dtype): (tensors, places)
+            for (where, dtype), (tensors, places) in found.items()
+        }
+
+    return groups
+
+
 @contextlib.contextmanager
 def standin(*, memory: int = 2**40, devices: int = 1) -> Iterator[Counts]:
     """Have a device ``cuda:0`` inside the block, in this thread.
@@ -109,6 +126,7 @@ def standin(*, memory: int = 2**40, devices: int = 1) -> Iterator[Counts]:
             if hasattr(torch.optim.Optimizer, name):  # by the version of torch; asks the driver
                 stack.enter_context(mock.patch.object(torch.optim.Optimizer, name))
         stack.enter_context(mock.patch.object(torch, "Generator", _generators()))
+        stack.enter_context(mock.patch.object(clip_grad, _GROUPS, _groups(device)))
         stack.enter_context(mock.patch.object(torch, "autocast", _autocasts()))
         stack.enter_context(Kernels(device))
         stack.enter_context(Calls(device))

@@ -80,6 +80,9 @@ class DeviceMemory:
         self._pinned: dict[int, StorageWeakRef] = {}
         #: Whether what runs now is part of a transfer.
         self.transfers = False
+        #: Whether what runs now is one of the device's calls under `torch.func`, whose rules make tensors of
+        #: their own, beside their input.
+        self.batches = False
 
     def has(self, tensor: torch.Tensor) -> bool:
         held = self._held.get(storage_of(tensor)._cdata)

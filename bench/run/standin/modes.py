@@ -54,7 +54,10 @@ class Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
             given = _tensors(kwargs, _tensors(args, []))
             ours = [tensor for tensor in given if device.has(tensor)]
             if not ours:
-                return func(*args, **kwargs)
+                made = func(*args, **kwargs)
+                for tensor in _tensors(made, []) if device.batches and not given else ():
+                    device.take(tensor)
+                return made
             name = func.overloadpacket.__name__
             self._check(name, func, args, [tensor for tensor in given if not device.has(tensor)])
             if not _is_view(func):
@@ -159,7 +162,14 @@ class Calls(TorchFunctionMode):
             device.copied(name, torch.empty(0), to_device=bool(on))
         if name == "__deepcopy__" and on:
             return device.moved(args[0], functools.partial(func, *args, **kwargs), True)
-        out = func(*args, **kwargs)
+        before, device.batches = (
+            device.batches,
+            ours and torch._C._functorch.maybe_current_level() is not None,
+        )
+        try:
+            out = func(*args, **kwargs)
+        finally:
+            device.batches = before
         if on:
             for tensor in _tensors(out, []):
                 device.take(tensor)

@@ -161,3 +161,24 @@ def test_gpus_are_numbered_as_nvml_numbers_them(monkeypatch: pytest.MonkeyPatch)
     with standin(devices=2):
         assert pick_devices(Options(device="cuda")) == ["cuda:0", "cuda:1"]
     assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
+def test_a_gpu_gets_workers_for_methods_that_compute_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "cores", lambda: 64)
+    assert choose._cpu_places(["cuda:0"], 4, cells=200) == choose.CPU_PLACES
+    assert choose._cpu_places(["cuda:0"], 4, cells=3) == 3
+    assert choose._cpu_places(["cuda:0", "cuda:1"], 4, cells=3) == 2
+    assert choose._cpu_places(["cuda:0"], 4, cells=0) == 0
+    assert choose._cpu_places(["cpu"], 64, cells=200) == 0, "there, every worker is one"
+    monkeypatch.setattr(choose, "cores", lambda: 4)
+    assert choose._cpu_places(["cuda:0"], 4, cells=200) == 0, "the cores are for the GPU's own workers"
+
+
+def test_the_methods_of_scikit_learn_say_that_they_compute_on_the_cpu() -> None:
+    registry = Registry()
+    found = {
+        name for name, adapter in registry.methods.items() if adapter.attributes.get("computes_on") == "cpu"
+    }
+    assert found == {
+        "gmm", "isolation_forest", "kmeans_distance", "lof", "oc_svm", "oc_svm_oracle", "pyod", "sklearn",
+    }  # fmt: skip

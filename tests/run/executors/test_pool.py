@@ -139,10 +139,36 @@ def test_which_jobs_may_stand_beside_or_behind_which(tmp_path: Path) -> None:
         assert fits(plain, device=device, before=plain)
         assert fits(part, device=device, beside=plain), "an extraction does not wait for memory"
     assert fits(plain, device="cpu", beside=plain)
+    assert fits(unknown, device="cpu", beside=unknown), "a CPU's memory is not asked for"
     assert not fits(plain, device="cuda:0", beside=plain), "its memory is not known yet"
     assert fits(plain, device="cuda:1", beside=plain)
     assert not fits(unknown, device="cuda:1", beside=plain)
     assert not fits(plain, device="cuda:1", beside=replace(plain, device_bytes=4 * 2**30))
+
+
+def test_methods_that_compute_on_the_cpu_have_places_beside_the_gpus(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, ["fault[how=ok]"])
+    pool = Pool(trial.setup, ["cuda:0"], 1, cpu_places=2)
+    gpu, *places = pool._workers
+    pool._free_bytes["cuda:0"] = 20 * 2**30
+    job = Job(id=1, cells=tuple(trial.cells[:1]), seconds=9.0, device_bytes=2**30)
+    on_cpu, part = replace(job, on_cpu=True), replace(job, part=(0, 2))
+    names = [slot.name for slot in pool.slots()]
+    assert names == ["cuda:0 #1", "cuda:0 #2", "cuda:0 #3"], "their features are those of the GPU"
+    assert [pool.fits(job, each.slot) for each in pool._workers] == [True, False, False]
+    assert [pool.fits(part, each.slot) for each in pool._workers] == [True, False, False]
+    assert [pool.fits(on_cpu, each.slot) for each in pool._workers] == [False, True, True]
+    gpu.jobs.append(job)
+    places[0].jobs.append(on_cpu)
+    assert pool.fits(on_cpu, places[1].slot), "the GPU's worker is busy, and so is another place"
+    gpu.jobs.clear()
+    places[1].jobs.append(on_cpu)
+    assert pool.fits(on_cpu, gpu.slot), "it has nothing better to do"
+    pool._free_bytes["cuda:0"] = 3 * 2**30
+    places[1].jobs.clear()
+    gpu.jobs.append(job)
+    assert not pool.fits(on_cpu, places[1].slot), "its features take memory, and its context"
+    pool.close()
 
 
 def test_an_assert_costs_its_cell_and_no_other(tmp_path: Path) -> None:
