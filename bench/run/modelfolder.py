@@ -40,15 +40,29 @@ class Recording(FeatureProvider):
         return sorted(self._resolved)
 
 
+def refuse_other(folder: Path) -> None:
+    """Make sure that a folder may be written: it is not there, is empty, or holds a saved method.
+
+    Raises
+    ------
+    AnobenchError
+        It is something else, or cannot be read.
+    """
+    try:
+        inside = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    except OSError as error:
+        raise AnobenchError(f"{folder} cannot be read ({error.strerror}); give another folder") from None
+    if inside - {JSON, TENSORS} or (folder.exists() and not folder.is_dir()):
+        raise AnobenchError(f"{folder} is there already, and is no saved method; give another folder")
+
+
 def write(
     method: Method, resolved: ResolvedMethod, provider: Recording, about: dict[str, Any], folder: Path
 ) -> None:
     """Write a fitted method; see `bench.run.fitted.FittedMethod.save`."""
     from safetensors.torch import save
 
-    inside = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
-    if inside - {JSON, TENSORS} or (folder.exists() and not folder.is_dir()):
-        raise AnobenchError(f"{folder} is there already, and is no saved method; give another folder")
+    refuse_other(folder)
     networks = Networks(provider.given)
     base = resolved.base.make() if resolved.base is not None else None
     encoder = Encoder(modules_of(resolved), networks, base)
