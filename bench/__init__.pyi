@@ -90,6 +90,7 @@ from .data.masks import empty_masks as empty_masks
 from .data.parquet import ParquetTable as ParquetTable
 from .data.parquet import class_name as class_name
 from .data.pixelrows import PixelRows as PixelRows
+from .data.pixelrows import filled_parts as filled_parts
 from .data.resize import resize as resize
 from .data.resize import resize_plainly as resize_plainly
 from .data.rows import read_rows as read_rows
@@ -114,8 +115,7 @@ from .features.patches import on_one_grid as on_one_grid
 from .features.patches import pooled as pooled
 from .features.patches import random_projection as random_projection
 from .features.restore import folding_note as folding_note
-from .features.restore import lacking_block as lacking_block
-from .features.restore import unfold_batchnorm as unfold_batchnorm
+from .features.restore import restored as restored
 from .features.trainable import Trainable as Trainable
 from .report.evaluation import Evaluation as Evaluation
 from .report.evaluation import compare as compare

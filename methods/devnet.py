@@ -25,21 +25,19 @@ from bench import (
     deviation_loss,
     endless_rows,
     explained_gradient,
+    filled_parts,
     generator_for,
-    lacking_block,
     mean_of_highest,
     resize,
+    restored,
     rotate_some,
     train_with_adam,
-    unfold_batchnorm,
 )
 
 #: Reference scores drawn for each mini-batch, from a standard normal prior.
 REFERENCES = 5000
 #: Images read at once in scoring; the last part is filled up.
 READ_BATCH = 16
-#: Training images by which a network gets back statistics of its BatchNorms that were folded into weights.
-STATISTICS = 64
 
 
 class DevNet(Method):
@@ -137,19 +135,12 @@ class DevNet(Method):
 
     def build(self, net: Trainable) -> DeviationNet:
         """Put the scoring layer on a network, after restoring what it is missing."""
-        pixels = self.normal[np.arange(min(len(self.normal), STATISTICS))]
-        parts = (net.preprocess.normalise(part) for part in pixels.split(READ_BATCH))
-        if folded := unfold_batchnorm(net.module, parts):
-            self.notes += (
-                f"{folded} BatchNorm layers got their statistics from {len(pixels)} training images",
-            )
-        last = None
-        if 4 not in net.blocks:
-            last = lacking_block(net, 4, derive_seed(self.seed, "block 4"))
-            self.notes += (f"block 4 of {net.backbone.name} has no weights: it started from chance",)
+        feed = net.preprocess.normalise
+        last, notes = restored(net, self.normal, feed, derive_seed(self.seed, "block 4"))
+        self.notes += notes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "scores"))
-            model = DeviationNet(net, last, pixels[:1], scales=self.scales, topk=self.topk)
+            model = DeviationNet(net, last, self.normal[np.arange(1)], scales=self.scales, topk=self.topk)
         return model.to(self.device)
 
     def shrink(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -177,13 +168,12 @@ class DevNet(Method):
 
     def score(self, test: Images) -> Scores:
         rows = PixelRows(test, self.shrink)
-        parts = (self._part(rows, start) for start in range(0, len(rows), READ_BATCH))
+        parts = (self._part(rows[part], n) for part, n in filled_parts(len(rows), READ_BATCH))
         return Scores.streamed(parts) if self.maps else Scores(_joined(parts))
 
-    def _part(self, rows: PixelRows, start: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return scores (b,) of the images from `start`, and their maps (b, s, s), if they are wanted."""
-        n = min(READ_BATCH, len(rows) - start)
-        pixels = rows[np.pad(np.arange(start, start + n), (0, READ_BATCH - n), mode="edge")].float()
+    def _part(self, pixels: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scores (n,) of the first n images, and their maps (n, s, s), if they are wanted."""
+        pixels = pixels.float()
         if not self.maps:
             with torch.no_grad():
                 return self.model(pixels)[:n], pixels[:0, 0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import numpy as np
 import torch
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
@@ -26,6 +25,7 @@ from bench import (
     as_input,
     derive_seed,
     epoch_rows,
+    filled_parts,
     generator_for,
     nt_xent,
     random_views,
@@ -192,10 +192,8 @@ class HSCL(Method):
         """Return of each image at each turn the similarity, the logit of the turn, and the length, (n, 4)."""
         parts = []
         with torch.no_grad():
-            for start in range(0, len(pixels), READ_BATCH):
-                rows = np.arange(start, min(start + READ_BATCH, len(pixels)))
-                images = pixels[np.pad(rows, (0, READ_BATCH - len(rows)), mode="edge")]
-                parts.append([each[: len(rows)] for each in self._read(images)])
+            for rows, n in filled_parts(len(pixels), READ_BATCH):
+                parts.append([each[:n] for each in self._read(pixels[rows])])
         similar, turns, lengths = (torch.cat(each) for each in zip(*parts, strict=True))
         return similar, turns, lengths
 

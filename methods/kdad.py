@@ -25,6 +25,7 @@ from bench import (
     anomaly_maps,
     derive_seed,
     epoch_rows,
+    filled_parts,
     resize,
 )
 
@@ -171,13 +172,12 @@ class KDAD(Method):
 
     def score(self, test: Images) -> Scores:
         pixels = PixelRows(test, self.shrink)
-        parts = (self._part(pixels, start) for start in range(0, len(pixels), AT_ONCE))
+        parts = (self._part(pixels[rows], n) for rows, n in filled_parts(len(pixels), AT_ONCE))
         return Scores.streamed(parts) if self.maps else Scores(torch.cat([scores for scores, _ in parts]))
 
-    def _part(self, pixels: PixelRows, start: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the scores (b,) of the images from `start`, and their maps (b, s, s), if they are wanted."""
-        n = min(AT_ONCE, len(pixels) - start)
-        inputs = self.prepared(pixels[np.pad(np.arange(start, start + n), (0, AT_ONCE - n), mode="edge")])
+    def _part(self, pixels: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the scores (n,) of the first n images, and their maps (n, s, s), if they are wanted."""
+        inputs = self.prepared(pixels)
         if not self.maps:
             with torch.no_grad():
                 return self.of_inputs(inputs)[:n], inputs[:0, 0]

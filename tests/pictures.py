@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ from bench.data.source import ArraySource
 from bench.features.backbone import Backbones, NetworkTable
 from bench.features.provider import FeatureProvider
 from bench.features.trainable import Trainable
+from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
 from bench.train.method import Scores
 
 #: Methods that train on pixels, and parameters for few small images.
@@ -186,6 +189,48 @@ def fitted(
     if type(method).few_shot:
         method.labelled = images(stained(4, seed=7, side=side), on)
     method.fit(train)
+
+
+def fitted_with(method: Any, train: Images, **attributes: Any) -> Any:
+    """Set attributes of a method as the runner does, and fit it on the CPU with seed 0."""
+    method.device, method.seed = torch.device("cpu"), 0
+    for name, value in attributes.items():
+        setattr(method, name, value)
+    method.fit(train)
+    return method
+
+
+def resumed_steps(fit: Callable[..., Any], test: Images, folder: Path, at: int) -> int:
+    """Stop a training inside; it must go on from its checkpoint to the same bits. Return its steps then.
+
+    Parameters
+    ----------
+    fit : callable
+        Given attributes (`fitted_with`), returns a fitted method.
+    test : Images
+    folder : Path
+        Of the checkpoint.
+    at : int
+        After how many mini-batches it is asked to stop.
+    """
+    whole, kept = judged(fit(), test), {"checkpoints": Checkpoints(folder / "cell")}
+    steps: list[int] = []
+
+    def step(*_: Any) -> None:
+        steps.append(1)
+        if len(steps) == at:
+            ask_to_stop()
+
+    try:
+        with pytest.raises(StopRequested):
+            fit(**kept, progress=step)
+    finally:
+        go_on()
+    steps.clear()
+    again = fit(**kept, progress=lambda *_: steps.append(1))
+    assert any(note.startswith("resumed after") for note in again.notes)
+    assert judged(again, test).tobytes() == whole.tobytes()
+    return len(steps)
 
 
 def judged(method: Any, test: Images) -> NDArray[np.float64]:

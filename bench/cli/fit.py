@@ -57,8 +57,10 @@ def fit(
     from bench.cli.console import err, hand_json
     from bench.cli.console import out as screen
     from bench.run.fitted import fit as fitted_on
+    from bench.run.modelfolder import refuse_other
     from bench.suite.chosen import one_task
 
+    refuse_other(out)  # before the time that fitting takes
     known = registry(bench)
     task, name, fingerprint = one_task(data, known)
     with err.status(f"fitting {method} on {len(task.train)} images of {name}"):

@@ -68,6 +68,8 @@ def verify(
 
     part = _share(share)
     if not is_pack(pack):
+        if not pack.exists():
+            raise AnobenchError(f"{pack}: there is no such file; expected one made by anobench submit")
         raise AnobenchError(f"{pack} is no pack; expected a file made by anobench submit")
     received = PackedArchive(pack)
     if show_code:

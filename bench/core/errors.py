@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import opcode
+import signal
 from collections.abc import Iterable
 
 
@@ -116,6 +117,25 @@ def plain_text(text: str, most: int = 20_000) -> str:
     """Return a text that any file and terminal can take: without control characters, cut at `most`."""
     text = cut(str.__str__(text), most)
     return text.encode("utf-8", "replace").decode("utf-8").translate(_CONTROLS)
+
+
+def exit_words(status: int) -> str:
+    """Return how a process ended, by its exit status, which is minus its signal if one killed it.
+
+    Examples
+    --------
+    >>> bench.core.errors.exit_words(3)
+    'ended with exit status 3'
+    >>> bench.core.errors.exit_words(-9)
+    'was killed by signal 9 (SIGKILL)'
+    """
+    if status >= 0:
+        return f"ended with exit status {status}"
+    try:
+        name = f" ({signal.Signals(-status).name})"
+    except ValueError:
+        name = ""
+    return f"was killed by signal {-status}{name}"
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

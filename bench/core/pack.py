@@ -165,6 +165,10 @@ class PackedArchive(Archive):
             self._plan = Plan.from_json(self._member("plan.json").decode())
             lines = self._member("records.jsonl").decode().split("\n")
             self._loaded = {each.cell.key: each for each in map(Record.from_json, filter(None, lines))}
+        except PermissionError:
+            raise ArchiveError(
+                f"{path} cannot be read: permission denied; ask its owner, or copy it"
+            ) from None
         except (ArchiveError, *_DAMAGE) as error:
             raise ArchiveError(
                 f"{path}: not a pack, or a damaged one ({said(error)}); get it again, or make one with "

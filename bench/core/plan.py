@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.core import checks
 from bench.core.cell import Cell
 from bench.core.errors import ArchiveError
+from bench.core.selector import Selector, parse
 
 #: Schema of a plan file.
 PLAN_VERSION = 1
@@ -190,3 +192,23 @@ def _check(plan: Plan) -> None:
 def _truth(value: Any, what: str) -> None:
     if type(value) is not bool:
         raise TypeError(f"its {what} is {checks.short(value)}; expected true or false")
+
+
+def of_dataset(selector: Selector, cell: Cell) -> bool:
+    """Return whether a cell is of a data set, its task a parameter; names and values are patterns."""
+    known = parse(cell.dataset)
+    return _matches(selector, known.name, {**known.params, "task": cell.task})
+
+
+def of_method(selector: Selector, cell: Cell) -> bool:
+    """Return whether a cell is of a method, its backbone a parameter; names and values are patterns."""
+    params = {
+        key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in cell.params
+    }
+    return _matches(selector, cell.method, {**params, "backbone": cell.backbone})
+
+
+def _matches(selector: Selector, name: str, params: Mapping[str, str]) -> bool:
+    return fnmatch.fnmatchcase(name, selector.name) and all(
+        fnmatch.fnmatchcase(params.get(key, ""), value) for key, value in selector.params.items()
+    )

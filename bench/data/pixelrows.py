@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,24 @@ if TYPE_CHECKING:
 #: Views with more bytes of pixels than this are read again each time.
 KEEP_BYTES = 2 * 2**30
 _READ = 64
+
+
+def filled_parts(n: int, size: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Yield the rows of n images in parts of one size, the last filled up, and how many of a part count.
+
+    Networks may compute a row's last bits by how many come with it: in parts of one size no score depends on
+    the other images.
+
+    Examples
+    --------
+    >>> for rows, count in bench.filled_parts(5, 3):
+    ...     print(rows, count)
+    [0 1 2] 3
+    [3 4 4] 2
+    """
+    for start in range(0, n, size):
+        rows = np.arange(start, min(start + size, n))
+        yield np.pad(rows, (0, size - len(rows)), mode="edge"), len(rows)
 
 
 class PixelRows:

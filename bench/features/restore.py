@@ -2,18 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from bench.core.errors import BackboneError
+from bench.data.pixelrows import PixelRows
 from bench.features.spec import NetworkTable
 from bench.features.trainable import Trainable, named_blocks
 
 #: Arguments with which timm cuts a network down to its maps.
+#: Training images for the statistics of folded BatchNorm, and how many are read at once.
+STATISTICS, _READ = 64, 16
 _CUT = ("features_only", "out_indices", "out_features", "output_stride")
+
+
+def restored(
+    net: Trainable, pictures: PixelRows, feed: Callable[[torch.Tensor], torch.Tensor], seed: int
+) -> tuple[nn.Module | None, tuple[str, ...]]:
+    """Give a network what it is missing before all of it is trained.
+
+    Parameters
+    ----------
+    net : Trainable
+        Its folded BatchNorm layers get statistics (`unfold_batchnorm`).
+    pictures : PixelRows
+        Training images, of which the first `STATISTICS` are for these.
+    feed : callable
+        From pixels, shape (b, 3, h, w), uint8, to the network's input.
+    seed : int
+        Of a last block at stride 32 that has no weights.
+
+    Returns
+    -------
+    nn.Module or None
+        The last block, if the network has none (`lacking_block`).
+    tuple of str
+        What the record should say.
+    """
+    rows = np.arange(min(len(pictures), STATISTICS))
+    parts = (feed(pictures[rows[at : at + _READ]]) for at in rows[::_READ])
+    notes: tuple[str, ...] = ()
+    if folded := unfold_batchnorm(net.module, parts):
+        notes += (
+            f"{folded} BatchNorm layers were folded into the weights: their statistics are those of "
+            f"{len(rows)} training images, their scale and shift follow from these",
+        )
+    if 4 in net.blocks:
+        return None, notes
+    last = lacking_block(net, 4, seed)
+    return last, (*notes, f"block 4 of {net.backbone.name} has no weights: it started from chance")
 
 
 def lacking_block(net: Trainable, block: int, seed: int) -> nn.Module:

@@ -18,7 +18,7 @@ from torch import nn
 
 from bench.core.errors import BackboneError
 from bench.data.images import Images
-from bench.data.pixelrows import PixelRows
+from bench.data.pixelrows import PixelRows, filled_parts
 from bench.features.backbone import Backbone
 from bench.features.network import FrozenNetwork
 from bench.features.spec import NetworkTable
@@ -164,10 +164,8 @@ class Trainable:
         parts = []
         with torch.no_grad():
             for inputs in [given] if isinstance(given, Inputs) else self._in_parts(given):
-                for start in range(0, len(inputs), READ_BATCH):
-                    rows = np.arange(start, min(start + READ_BATCH, len(inputs)))
-                    filled = np.pad(rows, (0, READ_BATCH - len(rows)), mode="edge")
-                    parts.append(self(inputs[filled])[: len(rows)])
+                for rows, count in filled_parts(len(inputs), READ_BATCH):
+                    parts.append(self(inputs[rows])[:count])
         return torch.cat(parts)
 
     def _in_parts(self, images: Images) -> Iterator[Inputs]:

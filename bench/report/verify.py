@@ -26,6 +26,8 @@ from bench.metrics.image import IMAGE_METRICS, image_metrics
 SINCE = ("f1max",)
 #: Sums may be rounded differently on another machine.
 TOLERANCE = 1e-9
+#: How the flag of a record begins whose scores cannot be read or do not fit its labels.
+UNCHECKED = "its numbers cannot be checked"
 
 
 def load_verified(archive: Archive, keys: Iterable[str]) -> dict[str, Record]:
@@ -67,8 +69,8 @@ def _verified(archive: Archive, record: Record) -> Record:
     try:
         metrics = image_metrics(archive.truth(record).labels, archive.scores(record))
     except (ArchiveError, ValueError) as error:
-        archive.report(f"{record.cell}: its numbers cannot be checked: {error}")
-        return replace(record, flags=(*record.flags, "its numbers cannot be checked: no scores that fit"))
+        archive.report(f"{record.cell}: {UNCHECKED}: {error}")
+        return replace(record, flags=(*record.flags, f"{UNCHECKED}: no scores that fit"))
     different = [name for name in IMAGE_METRICS if not _same(record.metrics.get(name), metrics.get(name))]
     if set(different) <= set(SINCE) and not set(different).intersection(record.metrics):
         # An older record.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,15 +41,32 @@ class Recording(FeatureProvider):
         return sorted(self._resolved)
 
 
+def refuse_other(folder: Path) -> None:
+    """Make sure that a saved method may be written there: no folder yet, an empty one, or a saved method.
+
+    Raises
+    ------
+    AnobenchError
+        It is something else, or cannot be read or written.
+    """
+    try:
+        inside = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    except OSError as error:
+        raise AnobenchError(f"{folder} cannot be read ({error.strerror}); give another folder") from None
+    if inside - {JSON, TENSORS} or (folder.exists() and not folder.is_dir()):
+        raise AnobenchError(f"{folder} is there already, and is no saved method; give another folder")
+    above = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not os.access(above, os.W_OK):
+        raise AnobenchError(f"{folder} cannot be written: no permission in {above}; give another folder")
+
+
 def write(
     method: Method, resolved: ResolvedMethod, provider: Recording, about: dict[str, Any], folder: Path
 ) -> None:
     """Write a fitted method; see `bench.run.fitted.FittedMethod.save`."""
     from safetensors.torch import save
 
-    inside = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
-    if inside - {JSON, TENSORS} or (folder.exists() and not folder.is_dir()):
-        raise AnobenchError(f"{folder} is there already, and is no saved method; give another folder")
+    refuse_other(folder)
     networks = Networks(provider.given)
     base = resolved.base.make() if resolved.base is not None else None
     encoder = Encoder(modules_of(resolved), networks, base)
@@ -73,7 +91,10 @@ def write(
         "tensors": {"sha256": hashlib.sha256(content).hexdigest(), "number": len(encoder.tensors)},
     }
     text = json.dumps({**whole, "sha256": checksum(whole)}, indent=1, allow_nan=False) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AnobenchError(f"{folder} cannot be written ({error.strerror}); give another folder") from None
     write_atomically(folder / TENSORS, content)
     write_atomically(folder / JSON, text.encode())
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.archive import Archive
 from bench.core.cell import Cell, Record
-from bench.core.errors import AnobenchError, SelectorError, SuiteError
-from bench.core.plan import Plan
+from bench.core.errors import AnobenchError, SelectorError, SuiteError, did_you_mean
+from bench.core.plan import Plan, of_dataset, of_method
 from bench.core.selector import Selector, expand, parse
 from bench.features.backbone import Backbones
 from bench.run.timing import PACKED
@@ -243,29 +243,28 @@ def narrow(
         They match no cell of the suite.
     """
     chosen = [entry.cell for entry in plan.entries]
-    for texts, test, option in ((datasets, _of_dataset, "--dataset"), (methods, _of_method, "--method")):
+    for texts, test, option in ((datasets, of_dataset, "--dataset"), (methods, of_method, "--method")):
         selectors = [parse(each) for text in texts for each in expand(text)]
         if selectors:
             chosen = [cell for cell in chosen if any(test(selector, cell) for selector in selectors)]
             if not chosen:
-                raise SelectorError(f"{option} {' '.join(texts)} matches no cell of this suite")
+                raise SelectorError(_no_cell(option, list(texts), selectors, plan))
     keys = {cell.key for cell in chosen}
     return tuple(cell for cell in todo if cell.key in keys)
 
 
-def _of_dataset(selector: Selector, cell: Cell) -> bool:
-    known = parse(cell.dataset)
-    return _matches(selector, known.name, {**known.params, "task": cell.task})
-
-
-def _of_method(selector: Selector, cell: Cell) -> bool:
-    params = {
-        key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in cell.params
-    }
-    return _matches(selector, cell.method, {**params, "backbone": cell.backbone})
-
-
-def _matches(selector: Selector, name: str, params: Mapping[str, str]) -> bool:
-    return fnmatch.fnmatchcase(name, selector.name) and all(
-        fnmatch.fnmatchcase(params.get(key, ""), value) for key, value in selector.params.items()
-    )
+def _no_cell(option: str, texts: Sequence[str], selectors: Sequence[Selector], plan: Plan) -> str:
+    """Return that selectors match nothing, what there is, and how to run what the suite does not have."""
+    cells = [entry.cell for entry in plan.entries]
+    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
+    of_methods = option == "--method"
+    names = {cell.method for cell in cells} if of_methods else {parse(each).name for each in datasets}
+    unknown = [each.name for each in selectors if each.name not in names]
+    said = f"{option} {' '.join(texts)} matches no cell of this suite"
+    if not unknown:
+        return f"{said}: it has {', '.join(sorted(names))}, with other parameters (anobench run --dry-run)"
+    said += did_you_mean(unknown[0], names)
+    if not of_methods:
+        return said
+    words = shlex.join([word for name in datasets[:3] for word in ("-d", name)])
+    return f"{said}; a method of your own runs on the same data by: anobench run {words} -m {unknown[0]}"

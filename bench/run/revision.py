@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import bench
-from bench.core.errors import AnobenchError, plain_text
+from bench.core.errors import AnobenchError, exit_words, plain_text
 from bench.core.files import working_directory
 from bench.run.timer import CodeSide
 from bench.suite.registry import Registry, stock_folder
@@ -274,8 +274,8 @@ def _run(revision: Revision, base: CodeSide, words: Sequence[str], show: Callabl
     results = Path(words[list(words).index("--results") + 1])
     if process.returncode not in (0, 1) or not any((results / "records" / "plans").glob("*.json")):
         said = "\n".join(f"  {line}" for line in last if line.strip())
-        ended = f"exit status {process.returncode}" if process.returncode >= 0 else "killed"
-        raise AnobenchError(f"--base {revision.name}: its code cannot run this suite ({ended}):\n{said}")
+        ended = exit_words(process.returncode)
+        raise AnobenchError(f"--base {revision.name}: its code cannot run this suite (it {ended}):\n{said}")
 
 
 def given_options(text: str) -> dict[str, Any]:

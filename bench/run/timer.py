@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,11 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from bench.core.errors import AnobenchError, plain_text
+from bench.core.errors import AnobenchError, exit_words, plain_text, said
 from bench.run.timeworker import PROTOCOL, Place
 
-#: Characters of a dead process's last words.
-_LAST_WORDS = 2000
+#: Bytes and lines of a dead process's last words; what a crash of the interpreter says begins with `_CRASH`.
+_LAST_BYTES, _LAST_LINES, _CRASH = 16_000, 6, "Fatal Python error"
+#: Seconds for a process that answers no more to end, and after which one that does not answer is looked at.
+_EXIT_SECONDS, _LOOK_SECONDS = 10.0, 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,22 +67,40 @@ class Timer:
 
     def __init__(self, side: CodeSide, options: Mapping[str, Any], device: str, core: int | None) -> None:
         self._side, self._errors = side, TemporaryFile()  # noqa: SIM115
-        command = [sys.executable, "-P", "-m", "bench.run.timeworker"]
-        self._process = subprocess.Popen(
-            command,
-            cwd=side.folder,
-            env=side.environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            encoding="utf-8",
-        )
+        self._doing = "it got ready"
+        # A crash of the interpreter (a segmentation fault, say) then writes where it was.
+        command = [sys.executable, "-P", "-X", "faulthandler", "-m", "bench.run.timeworker"]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=side.folder,
+                env=side.environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            self._errors.close()
+            raise TimingError(
+                f"{side.name}: no process to time cells can be started: {said(error)}"
+            ) from None
         if core is not None:
-            os.sched_setaffinity(self._process.pid, {core})
+            self._bind(core)
         bench = [str(each) for each in side.bench]
         about = {"protocol": PROTOCOL, "suite": side.suite, "bench": bench}
         self._send({**about, "options": dict(options), "device": device})
+
+    def _bind(self, core: int) -> None:
+        try:
+            os.sched_setaffinity(self._process.pid, {core})
+        except OSError as error:
+            if self._process.poll() is None:  # if it died, reading its answer says so
+                self.close()
+                raise TimingError(
+                    f"{self._side.name}: its process cannot be bound to core {core}: {said(error)}"
+                ) from None
 
     def clock(self) -> str:
         """Return the name of its clock, once it is ready.
@@ -86,18 +108,29 @@ class Timer:
         Raises
         ------
         TimingError
-            Its code cannot run the suite, or is older than this way of timing.
+            Its code cannot run the suite, or is older than this way of timing; or its process died.
         """
         answer = self._answer()
-        if "error" in answer:
-            raise TimingError(f"{self._side.name} cannot time cells: {answer['error']}")
+        if "error" in answer or "clock" not in answer:
+            why = answer.get("error", f"it answers {json.dumps(answer)}")
+            raise TimingError(f"{self._side.name} cannot time cells: {why}")
         return str(answer["clock"])
 
     def seconds(self, place: Place, times: int) -> float | str:
-        """Return the seconds of so many runs of a cell, or why there are none."""
+        """Return the seconds of so many runs of a cell, or why there are none.
+
+        Raises
+        ------
+        TimingError
+            Its process died.
+        """
+        self._doing = f"it timed {'/'.join(place[:2])} of {place[2]}"
         self._send({"cell": place, "times": times})
         answer = self._answer()
-        return str(answer["error"]) if "error" in answer else float(answer["seconds"])
+        seconds = answer.get("seconds")
+        if isinstance(seconds, float | int):
+            return float(seconds)
+        return str(answer.get("error", f"it answers {json.dumps(answer)}"))
 
     def _send(self, data: Mapping[str, Any]) -> None:
         stream: IO[str] = self._process.stdin  # type: ignore[assignment]
@@ -107,20 +140,49 @@ class Timer:
 
     def _answer(self) -> dict[str, Any]:
         stream: IO[str] = self._process.stdout  # type: ignore[assignment]
+        # A child that it forked holds the pipe open after its death.
+        while not select.select([stream], [], [], _LOOK_SECONDS)[0]:
+            if self._process.poll() is not None and not select.select([stream], [], [], 0)[0]:
+                raise TimingError(self._death())
         line = stream.readline()
         try:
             answer = json.loads(line)
         except ValueError:
-            status = self._process.wait()
-            self._errors.seek(0)
-            said = self._errors.read()[-_LAST_WORDS:].decode(errors="replace").strip().splitlines()
-            if any("No module named bench.run.timeworker" in each for each in said):
-                raise TimingError(f"{self._side.name} is older than --slower with --base") from None
+            answer = None
+        if isinstance(answer, dict):
+            return answer
+        if line.endswith("\n"):  # it lives, and would wait for us
             raise TimingError(
-                f"{self._side.name}: the process that times cells ended, status {status}"
-                + (f": {plain_text(said[-1], 300)}" if said else "")
-            ) from None
-        return answer if isinstance(answer, dict) else {"error": "it does not answer as it should"}
+                f"{self._side.name}: the process that times cells says {plain_text(line.strip(), 200)!r}, "
+                "which is no answer"
+            )
+        raise TimingError(self._death())
+
+    def _death(self) -> str:
+        """Return how the process ended: its status or signal, when, and what it last wrote."""
+        try:
+            status = self._process.wait(_EXIT_SECONDS)
+            how = exit_words(status)
+        except subprocess.TimeoutExpired:
+            status, how = 0, "answers no more, though it runs"
+        words = self._last_words()
+        if any("No module named bench.run.timeworker" in each for each in words):
+            return f"{self._side.name} is older than --slower with --base"
+        if status == -signal.SIGKILL:
+            how += ", as a system does that runs out of memory"
+        last = plain_text(" | ".join(words), 1000) if words else "nothing"
+        return (
+            f"{self._side.name}: the process that times cells {how} while {self._doing}; "
+            f"the end of its standard error: {last}"
+        )
+
+    def _last_words(self) -> list[str]:
+        """Return the last lines of its standard error; of a crash of the interpreter the first."""
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _LAST_BYTES))
+        text = self._errors.read().decode(errors="replace")
+        lines = [each.strip() for each in text.splitlines() if each.strip()]
+        crashes = [at for at, line in enumerate(lines) if line.startswith(_CRASH)]
+        return lines[crashes[-1] :][:_LAST_LINES] if crashes else lines[-_LAST_LINES:]
 
     def close(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):

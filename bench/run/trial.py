@@ -27,6 +27,8 @@ Found = Iterator[tuple[str, str]]
 
 #: Numbers of images, and their height and width.
 TRAIN, TEST, SIDE = 40, 24, 32
+#: Of labelled anomalies, and of either kind of auxiliary images, for methods that ask for them.
+LABELLED, OTHERS = 4, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,10 @@ class Trial:
         Of ``fit`` and ``score``, once.
     changes : tuple of str
         What the first fit changed of the process, in words.
+    fitted : Method, optional
+        As the first fit left it, with seed 0.
+    reference : ndarray, shape (TEST,)
+        The scores that it then gave to `to_be_scored`.
     """
 
     method: ResolvedMethod
@@ -62,11 +68,19 @@ class Trial:
     backbone: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
+    fitted: Method | None = None
+    reference: Floats = field(default_factory=lambda: np.empty(0))
     sources: list[PixelSource] = field(default_factory=list)
 
     @property
     def file(self) -> str:
         return str(self.method.adapter.path)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the files of the method and of its base."""
+        adapters = [each.adapter for each in (self.method, self.method.base) if each is not None]
+        return tuple(str(each.path) for each in adapters)
 
     def images(self, pixels: NDArray[np.uint8], provider: FeatureProvider | None = None) -> Images:
         source = PixelSource("trial", list(pixels))
@@ -86,7 +100,20 @@ class Trial:
             resolved = inner if resolved.base is None else replace(resolved, base=inner)
         method = resolved.make()
         method.device, method.seed = torch.device(device), seed
+        self._give(method, resolved, device)
         return method
+
+    def _give(self, method: Method, resolved: ResolvedMethod, device: str) -> None:
+        """Give labelled anomalies and auxiliary images to a method that asks for them, generated ones too."""
+        if resolved.asks_for_labels:
+            method.labelled = self.images(spoilt(good(LABELLED, seed=3)), self.provider(device))
+        declared = resolved.innermost.adapter.attributes.get("auxiliary_images", {})
+        for name, words in declared.items():
+            text = str(resolved.innermost.params.get(name) or "")
+            if text and text not in words:  # a word means images "if present", or none
+                pixels, classes = others()
+                method.auxiliary = {**method.auxiliary, name: self.images(pixels, self.provider(device))}
+                method.auxiliary_classes = {**method.auxiliary_classes, name: classes}
 
     def scores(
         self, test: NDArray[np.uint8], train: NDArray[np.uint8] | None = None, seed: int = 0
@@ -109,16 +136,17 @@ class Trial:
         if code is None or code.co_filename != self.file:
             return self.file
         line = returning(code) if function == "score" else code.co_firstlineno
-        return self.at(line)
+        return self.at(self.file, line)
 
-    def at(self, line: int) -> str:
-        return f"{self.file}, line {line}: {linecache.getline(self.file, line).strip()}"
+    @staticmethod
+    def at(file: str, line: int) -> str:
+        return f"{file}, line {line}: {linecache.getline(file, line).strip()}"
 
     def first(self, wanted: Callable[[ast.AST], bool]) -> str:
         """Return the first line of the adapter whose syntax is as wanted; empty if none is."""
         tree = ast.parse(self.method.adapter.path.read_text(encoding="utf-8"))
         lines = [getattr(node, "lineno", 0) for node in ast.walk(tree) if wanted(node)]
-        return self.at(min(lines)) if lines else ""
+        return self.at(self.file, min(lines)) if lines else ""
 
 
 def good(n: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -133,7 +161,21 @@ def good(n: int, seed: int = 0) -> NDArray[np.uint8]:
 def to_be_scored() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return images of which every second has a bright square, and their labels."""
     images, labels = good(TEST, seed=1), np.arange(TEST) % 2
-    for at in np.flatnonzero(labels):
-        row, column = (int(each) for each in np.random.default_rng(int(at)).integers(2, 16, 2))
-        images[at, row : row + 14, column : column + 14] = 245
+    images[labels == 1] = spoilt(images[labels == 1])
     return images, labels.astype(np.uint8)
+
+
+def spoilt(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images with a bright square each."""
+    images = images.copy()
+    for at, image in enumerate(images):
+        row, column = (int(each) for each in np.random.default_rng(2 * at + 1).integers(2, 16, 2))
+        image[row : row + 14, column : column + 14] = 245
+    return images
+
+
+def others() -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Return images of two other kinds, noise and negatives, and their classes."""
+    noise = np.random.default_rng(4).integers(0, 256, (OTHERS, SIDE, SIDE, 3), dtype=np.uint8)
+    classes = ("noise",) * OTHERS + ("negative",) * OTHERS
+    return np.concatenate([noise, 255 - good(OTHERS, seed=4)]), classes

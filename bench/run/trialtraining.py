@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -38,7 +41,7 @@ def resume(tried: Trial) -> Found:
         again.checkpoints = Checkpoints(Path(folder), every=math.inf)
         again.fit(tried.images(good(TRAIN)))
         scores = tried.scored(again, test)
-    if scores.tobytes() != tried.scores(test).tobytes():
+    if scores.tobytes() != tried.reference.tobytes():
         yield (
             (
                 "a training that was stopped and resumed gives other scores: name all that it changes in "
@@ -70,11 +73,11 @@ def device(tried: Trial) -> Found:
     from bench.run.standin import standin
 
     test, _ = to_be_scored()
-    seen: list[int] = []
-    with standin() as counts:
+    seen: list[Counter[str]] = []
+    with standin(watched=tried.files) as counts:
 
         def stepped(*_: object) -> None:
-            seen.append(counts.totals()["waits"] + counts.totals()["to_host"])
+            seen.append(counts.waits + counts.to_host)
 
         handle = register_optimizer_step_post_hook(stepped)
         try:
@@ -86,7 +89,7 @@ def device(tried: Trial) -> Found:
             return
         finally:
             handle.remove()
-    host = tried.scores(test)
+    host = tried.reference
     scale = float(np.ptp(host)) or 1.0
     drawn = tried.first(_draws_on_device)
     # Few images leave some methods at the mercy of a feature's last bits, which are other there.
@@ -96,25 +99,37 @@ def device(tried: Trial) -> Found:
             "its scores on a GPU are others than on the CPU: draw on the host (bench.generator_for)",
             drawn or tried.line_of("fit"),
         )
-    if len(seen) > 3 and (waits := float(np.median(np.diff(seen[1:])))) >= 1:
+    yield from _waits(tried, seen)
+
+
+def _waits(tried: Trial, seen: list[Counter[str]]) -> Found:
+    """Say where steps wait for lines of the method's own; what the engine waits for is no fault of its."""
+    steps = [after - before for before, after in pairwise(seen[1:])]
+    of = {key: median(step[key] for step in steps) for key in (seen[-1] if len(seen) > 3 else ())}
+    own = {key: times for key, times in of.items() if times >= 1 and _line(key)[0] in tried.files}
+    if own:
         yield (
             (
-                f"each step of its training makes a GPU wait {waits:g} times: keep losses on the device, and "
-                "read them once in a while"
+                f"each step of its training makes a GPU wait {sum(own.values()):g} times: keep losses on the "
+                "device, and read them once in a while"
             ),
-            tried.first(_waits) or tried.line_of("fit"),
+            tried.at(*_line(max(own, key=own.__getitem__))),
         )
 
 
+def _line(key: str) -> tuple[str, int]:
+    """Return file and line of a count, ``item methods/mine.py:80``; of none of ours 0."""
+    file, _, line = key.partition(" ")[2].rpartition(":")
+    return file, int(line or 0)
+
+
 def _draws_on_device(node: ast.AST) -> bool:
-    named = isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2]
-    return bool(named) and (named == "Generator" or str(named).startswith("rand"))
-
-
-#: Functions for whose result the host waits.
-_WAITING = ("item", "tolist", "float", "bool", "cpu", "numpy", "nonzero", "unique")
-
-
-def _waits(node: ast.AST) -> bool:
-    """Return whether this makes the host wait for the device."""
-    return isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in _WAITING
+    """Return whether this makes random numbers elsewhere than on the host: it names a device."""
+    if not isinstance(node, ast.Call):
+        return False
+    named = ast.unparse(node.func).rpartition(".")[2]
+    if named == "Generator":
+        return bool(node.args or node.keywords)
+    return named.startswith("rand") and (
+        named.endswith("_like") or any(each.arg == "device" for each in node.keywords)
+    )

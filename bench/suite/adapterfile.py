@@ -199,7 +199,9 @@ SAME_RESULTS: dict[str, str] = {
     "070ed131a2a65e68": "b519c7bab08ca098",  # plume
     "4172f2237642d504": "732f7ced8fcc56f6",  # sla2p
     "53c879c1dd7847d7": "3e0d1ea7d9e30eeb",  # adl
-    "b53499a103cc22b3": "3b9af275fc1fe2f9",  # devnet
+    "edeb79162fde96ee": "3b9af275fc1fe2f9",  # devnet
+    "4e357da9763b87b6": "602331521858cf83",  # kdad
+    "8924535791b18ddd": "28a895e451282a3b",  # hscl
     "0421df2dc433be6d": "49ecae125f436667",  # mhrot
     "2221dc49bae6b367": "88d2657f7c02b0fc",  # msc
     "8b36a7a683a8279c": "bab7880da081b90b",  # rotnet

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from bench.core.determinism import derive_seed
 from bench.core.errors import FitError
 from bench.data.images import Images
-from bench.data.pixelrows import PixelRows
+from bench.data.pixelrows import PixelRows, filled_parts
 from bench.data.resize import resize, resize_plainly
-from bench.features.restore import lacking_block, unfold_batchnorm
+from bench.features.restore import restored
 from bench.features.trainable import Trainable
 from bench.train.colours import change_colours
 from bench.train.losses import deviation_loss, focal_loss, instance_weights, two_means
@@ -39,8 +39,6 @@ OPACITY = 0.8
 REFERENCES = 5000
 #: Images a pass in scoring; the last pass is filled up, so that no score depends on the other images.
 READ_BATCH = 16
-#: Training images for the statistics of folded BatchNorm.
-STATISTICS = 64
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -93,20 +91,11 @@ class DeviationLearning(Method):
 
     def build(self, net: Trainable) -> Pyramid:
         """Put the heads on a network, after restoring what it is missing."""
-        rows = np.arange(min(len(self.pictures), STATISTICS))
-        parts = (self.feed(self.pictures[rows[i : i + READ_BATCH]]) for i in rows[::READ_BATCH])
-        if folded := unfold_batchnorm(net.module, parts):
-            self.notes += (
-                f"{folded} BatchNorm layers were folded into the weights: their statistics are those of "
-                f"{len(rows)} training images, their scale and shift follow from these",
-            )
-        last = None
-        if 4 not in net.blocks:
-            last = lacking_block(net, 4, derive_seed(self.seed, "block 4"))
-            self.notes += (f"block 4 of {net.backbone.name} has no weights: it started from chance",)
+        last, notes = restored(net, self.pictures, self.feed, derive_seed(self.seed, "block 4"))
+        self.notes += notes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "heads"))
-            model = Pyramid(net, last, self.feed(self.pictures[rows[:1]]), self.topk)
+            model = Pyramid(net, last, self.feed(self.pictures[np.arange(1)]), self.topk)
         return model.to(self.device).to(memory_format=torch.channels_last)
 
     def textures_of(self) -> PixelRows | None:
@@ -217,6 +206,5 @@ class DeviationLearning(Method):
     @staticmethod
     def parts(pictures: PixelRows) -> Iterator[tuple[torch.Tensor, int]]:
         """Yield the images in parts of one size, the last filled up, and how many of a part count."""
-        for start in range(0, len(pictures), READ_BATCH):
-            rows = np.arange(start, min(start + READ_BATCH, len(pictures)))
-            yield pictures[np.pad(rows, (0, READ_BATCH - len(rows)), mode="edge")], len(rows)
+        for rows, count in filled_parts(len(pictures), READ_BATCH):
+            yield pictures[rows], count

@@ -13,16 +13,14 @@ import itertools
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
 from bench.core.determinism import derive_seed
 from bench.core.errors import FitError
 from bench.data.images import Images
-from bench.data.pixelrows import PixelRows
+from bench.data.pixelrows import PixelRows, filled_parts
 from bench.train.method import Method, Scores
 from bench.train.training import Training, epoch_rows, generator_for
 
@@ -278,7 +276,8 @@ def recognised(net: nn.Module, pixels: PixelRows, geometry: Geometry, device: to
     """Return the sum over all transformations and heads of the probability of what was done, (n,)."""
     with torch.no_grad():
         parts = [
-            _recognised(net, pixels[rows], geometry, device)[:many] for rows, many in _parts(len(pixels))
+            _recognised(net, pixels[rows], geometry, device)[:many]
+            for rows, many in filled_parts(len(pixels), _AT_ONCE)
         ]
     return torch.cat(parts)
 
@@ -292,12 +291,6 @@ def _recognised(
         logs = geometry.logs(net(as_input(geometry.transformed(images, move))), geometry.labels(move))
         total += logs.exp().sum(1).view(len(TURNS), -1).sum(0)
     return total
-
-
-def _parts(n: int) -> list[tuple[NDArray[np.int64], int]]:
-    starts = range(0, n, _AT_ONCE)
-    rows = [np.arange(start, min(start + _AT_ONCE, n)) for start in starts]
-    return [(np.pad(each, (0, _AT_ONCE - len(each)), mode="edge"), len(each)) for each in rows]
 
 
 def wide_resnet(method: Method, depth: int, width: int, geometry: Geometry, dropout: float) -> WideResNet:

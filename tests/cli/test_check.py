@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.cli.conftest import Invoke
 
@@ -31,6 +34,21 @@ def test_a_change_against_a_pack(toy: Path, suite: Callable[..., Path], anobench
         "check", "trial", "--against", "base.anobench", "--results", "b", "--means", "--slower", "2"
     )
     assert (ended.code, "no reference workload" in ended.out) == (1, True)
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_scores_that_cannot_be_read_are_not_fine(
+    toy: Path, suite: Callable[..., Path], anobench: Invoke, here: Path, side: str
+) -> None:
+    """A gate takes nobody's word: without its scores a record's numbers are only what its text says."""
+    anobench("run", suite(SUITE), "--bench", toy, "--results", "a")
+    shutil.copytree("a", "b")
+    assert anobench("check", "trial", "--against", "a", "--results", "b").code == 0
+    (torn, *_) = sorted((here / side).glob("records/??/*.npz"))
+    torn.write_bytes(torn.read_bytes()[:100])
+    ended = anobench("check", "trial", "--against", "a", "--results", "b")
+    where = "the baseline" if side == "a" else "this run"
+    assert (ended.code, f"scores of {where} cannot be read" in ended.out) == (3, True), ended.out
 
 
 def test_mistakes_and_what_is_not_there(toy: Path, suite: Callable[..., Path], anobench: Invoke) -> None:

@@ -113,7 +113,7 @@ def test_a_base_that_cannot_run(repository: Path, anobench: Invoke) -> None:
     anobench("run", path, "--bench", repository, "--results", "mine")
     ended = anobench("check", path, "--base", "main", "--bench", repository, "--results", "mine")
     assert ended.code == 2
-    assert "--base main: its code cannot run this suite (exit status 2):" in ended.err
+    assert "--base main: its code cannot run this suite (it ended with exit status 2):" in ended.err
     assert "unknown method 'constamt'; did you mean 'constant'?" in ended.err
     assert len(git(repository, "worktree", "list").splitlines()) == 1
 

@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
 QUICKSTART = """
 datasets = ["digits[task=3]", "textures[task=wood]"]
-methods = ["random", "mean_distance", "dn2[k=2]", "mahalanobis"]
+methods = ["random", "mean_distance", { name = "dn2", backbone = ["hog", "pixels[size=16]"] }, "mahalanobis"]
 backbone = "pixels[size=16]"
 contamination = [0.0, 0.1]
 """

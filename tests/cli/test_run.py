@@ -202,7 +202,18 @@ def test_selectors_pick_a_part_of_a_suite(
     again = anobench("run", path, "--bench", toy, "-m", "brightness[level=2]", "-d", "toy[task=a]")
     assert again.code == 3, "that part is there already; the rest is still missing"
     assert len(records(here / "results")) == 1
-    assert anobench("run", path, "--bench", toy, "-m", "nothing").code == 2
+    for words, says in (
+        (
+            ("-m", "mine"),
+            "matches no cell of this suite; available: brightness, constant; a method of your own runs on "
+            "the same data by: anobench run -d toy -m mine",
+        ),
+        (("-m", "constnat"), "did you mean 'constant'?"),
+        (("-m", "brightness[level=3]"), "it has brightness, constant, with other parameters"),
+        (("-d", "tyo"), "did you mean 'toy'? Available: toy"),
+    ):
+        ended = anobench("run", path, "--bench", toy, *words)
+        assert (ended.code, says in ended.err) == (2, True), ended.err
     assert anobench("run", path, "--bench", toy).code == 0
 
 

@@ -28,6 +28,9 @@ def received(toy: Path, suite: Callable[..., Path], anobench: Invoke, here: Path
     assert ended.code == 0
     assert ended.out.startswith("trial-brightness.anobench: 2 cells of trial")
     assert "with methods/brightness.py" in ended.out
+    # Its parameters say which of a suite's methods it is, defaults too, whatever the leaderboard calls it.
+    by_selector = anobench("submit", "brightness[level=0]", "trial", "--bench", toy, "--results", "sent")
+    assert by_selector.out == ended.out
     theirs = here / "theirs"
     (theirs / "suites").mkdir(parents=True)
     shutil.copytree(toy / "datasets", theirs / "datasets")
@@ -153,11 +156,13 @@ def test_a_cell_left_out_is_not_verified(received: Path, anobench: Invoke, here:
 def test_mistakes(anobench: Invoke, toy: Path) -> None:
     ended = anobench("submit", "brightnes", "trial", "--results", "sent", "--bench", toy)
     assert (ended.code, "did you mean 'brightness'" in ended.err) == (2, True)
+    ended = anobench("submit", "brightness[level=7]", "trial", "--results", "sent", "--bench", toy)
+    assert (ended.code, "has no method 'brightness[level=7]'; did you mean" in ended.err) == (2, True)
     for share in ("0%", "120%", "much"):
         ended = anobench("verify", "trial-brightness.anobench", "--share", share)
         assert (ended.code, "expected a share of the cells" in ended.err) == (2, True)
     ended = anobench("verify", "nowhere.anobench")
-    assert (ended.code, "is no pack" in ended.err) == (2, True)
+    assert (ended.code, "nowhere.anobench: there is no such file" in ended.err) == (2, True)
     ended = anobench("verify", "trial-brightness.anobench", "--suite", "nothing")
     assert (ended.code, "unknown suite 'nothing'" in ended.err) == (2, True)
     path = toy / "methods" / "brightness.py"

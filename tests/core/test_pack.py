@@ -212,3 +212,14 @@ def test_a_cell_without_its_scores_is_no_pack(archive: Archive, tmp_path: Path) 
     with pytest.raises(ArchiveError, match="run the cell again"):
         write_pack(tmp_path / "x.anobench", archive, PLAN, records)
     assert not (tmp_path / "x.anobench").exists()
+
+
+def test_a_pack_that_may_not_be_read_is_not_called_damaged(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(ArchiveError, match=r"baseline\.anobench cannot be read: permission denied"):
+        PackedArchive(packed)

@@ -13,8 +13,7 @@ import torch
 
 from bench import LeNetInputs, derive_seed, epoch_rows, lenet_autoencoder
 from bench.suite.registry import Registry
-from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
-from tests.pictures import images, judged, stained, surfaces
+from tests.pictures import fitted_with, images, judged, resumed_steps, stained, surfaces
 
 Make = Callable[..., Any]
 sad = sys.modules[Registry().methods["deep_sad"].load().__module__]
@@ -25,11 +24,7 @@ FAST: dict[str, Any] = {"network": "mnist", "batch": 8, "epochs": 3, "pretrain_e
 
 
 def fitted(method: Any, labelled: Any = LABELLED, **more: Any) -> Any:
-    method.device, method.seed, method.labelled = torch.device("cpu"), 0, labelled
-    for name, value in more.items():
-        setattr(method, name, value)
-    method.fit(TRAIN)
-    return method
+    return fitted_with(method, TRAIN, labelled=labelled, **more)
 
 
 def test_it_follows_a_plain_implementation(make: Make) -> None:
@@ -106,18 +101,4 @@ def test_labels_raise_the_scores_of_such_images(make: Make) -> None:
 
 @pytest.mark.parametrize("at", [2, 11])
 def test_a_cell_stopped_in_either_stage_ends_with_the_same_bits(make: Make, tmp_path: Path, at: int) -> None:
-    whole = judged(fitted(make("deep_sad", **FAST)), TEST)
-    steps: list[int] = []
-
-    def stop(*_: Any) -> None:
-        steps.append(1)
-        if len(steps) == at:
-            ask_to_stop()
-
-    try:
-        with pytest.raises(StopRequested):
-            fitted(make("deep_sad", **FAST), checkpoints=Checkpoints(tmp_path / "cell"), progress=stop)
-    finally:
-        go_on()
-    again = fitted(make("deep_sad", **FAST), checkpoints=Checkpoints(tmp_path / "cell"))
-    assert judged(again, TEST).tobytes() == whole.tobytes()
+    resumed_steps(lambda **more: fitted(make("deep_sad", **FAST), **more), TEST, tmp_path, at)

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from bench import FitError, LeNetInputs, derive_seed, epoch_rows, lenet_autoencoder
 from bench.suite.registry import Registry
-from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
-from tests.pictures import images, judged, scores, stained, surfaces
+from tests.pictures import fitted_with, images, judged, resumed_steps, scores, stained, surfaces
 
 Make = Callable[..., Any]
 svdd = sys.modules[Registry().methods["deep_svdd"].load().__module__]
@@ -27,11 +26,7 @@ FAST: dict[str, Any] = {"network": "mnist", "batch": 8, "epochs": 3, "pretrain_e
 
 
 def fitted(method: Any, **more: Any) -> Any:
-    method.device, method.seed = torch.device("cpu"), 0
-    for name, value in more.items():
-        setattr(method, name, value)
-    method.fit(more.get("train", TRAIN))
-    return method
+    return fitted_with(method, more.get("train", TRAIN), **more)
 
 
 class PlainNet(nn.Module):
@@ -219,27 +214,10 @@ def test_the_networks_for_grey_images(make: Make, network: str) -> None:
 def test_a_cell_stopped_in_either_stage_ends_with_the_same_bits(
     make: Make, tmp_path: Path, at: int, objective: str
 ) -> None:
-    def method() -> Any:
-        return make("deep_svdd", **FAST, objective=objective, warmup=1)
+    def fit(**more: Any) -> Any:
+        return fitted(make("deep_svdd", **FAST, objective=objective, warmup=1), **more)
 
-    whole = judged(fitted(method()), TEST)
-    steps: list[int] = []
-
-    def stop(*_: Any) -> None:
-        steps.append(1)
-        if len(steps) == at:
-            ask_to_stop()
-
-    try:
-        with pytest.raises(StopRequested):
-            fitted(method(), checkpoints=Checkpoints(tmp_path / "cell"), progress=stop)
-    finally:
-        go_on()
-    steps.clear()
-    again = fitted(method(), checkpoints=Checkpoints(tmp_path / "cell"), progress=lambda *_: steps.append(1))
-    assert len(steps) == 15 - at  # neither stage is trained twice
-    assert judged(again, TEST).tobytes() == whole.tobytes()
-    assert "resumed after" in "".join(again.notes)
+    assert resumed_steps(fit, TEST, tmp_path, at) == 15 - at  # neither stage is trained twice
 
 
 def test_a_rate_too_high_is_an_error(make: Make) -> None:

@@ -12,8 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from bench import FitError, endless_rows, explained_gradient, generator_for
-from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
-from tests.pictures import images, judged, stained, surfaces
+from tests.pictures import fitted_with, images, judged, resumed_steps, stained, surfaces
 
 Make = Callable[..., Any]
 TRAIN, LABELLED = images(surfaces(7)), images(stained(3, seed=4))
@@ -22,11 +21,7 @@ FAST: dict[str, Any] = {"backbone": "tiny", "size": 64, "batch": 3, "epochs": 2,
 
 
 def fitted(method: Any, labelled: Any = LABELLED, **more: Any) -> Any:
-    method.device, method.seed, method.labelled = torch.device("cpu"), 0, labelled
-    for name, value in more.items():
-        setattr(method, name, value)
-    method.fit(TRAIN)
-    return method
+    return fitted_with(method, TRAIN, labelled=labelled, **more)
 
 
 @pytest.mark.parametrize("topk", [0.3, 0.0])
@@ -122,15 +117,4 @@ def test_one_labelled_anomaly_and_mini_batches_of_one(make: Make) -> None:
 
 
 def test_a_cell_stopped_inside_ends_with_the_same_bits(make: Make, tmp_path: Path) -> None:
-    whole = judged(fitted(make("devnet", **FAST)), TEST)
-    try:
-        with pytest.raises(StopRequested):
-            fitted(
-                make("devnet", **FAST),
-                checkpoints=Checkpoints(tmp_path / "cell"),
-                progress=lambda _, done, __: ask_to_stop() if done == 3 else None,
-            )
-    finally:
-        go_on()
-    again = fitted(make("devnet", **FAST), checkpoints=Checkpoints(tmp_path / "cell"))
-    assert judged(again, TEST).tobytes() == whole.tobytes()
+    resumed_steps(lambda **more: fitted(make("devnet", **FAST), **more), TEST, tmp_path, 3)

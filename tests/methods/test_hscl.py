@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from bench import FitError, generator_for, nt_xent, random_views
 from bench.suite.registry import Registry
-from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
-from tests.pictures import images, judged, lit, stained, surfaces
+from tests.pictures import fitted_with, images, judged, lit, resumed_steps, stained, surfaces
 
 Make = Callable[..., Any]
 hscl = sys.modules[Registry().methods["hscl"].load().__module__]
@@ -27,11 +26,7 @@ FAST: dict[str, Any] = {"size": 16, "width": 4, "batch": 8, "epochs": 2, "sample
 
 
 def fitted(method: Any, labelled: Any = LABELLED, *, train: Any = TRAIN, **more: Any) -> Any:
-    method.device, method.seed, method.labelled = torch.device("cpu"), 0, labelled
-    for name, value in more.items():
-        setattr(method, name, value)
-    method.fit(train)
-    return method
+    return fitted_with(method, train, labelled=labelled, **more)
 
 
 def directions(n: int, d: int = 5, seed: int = 0) -> torch.Tensor:
@@ -181,18 +176,7 @@ def test_one_image_one_label_and_mini_batches_of_one(make: Make) -> None:
 
 
 def test_a_cell_stopped_inside_ends_with_the_same_bits(make: Make, tmp_path: Path) -> None:
-    whole = judged(fitted(make("hscl", **FAST)), TEST)
-    try:
-        with pytest.raises(StopRequested):
-            fitted(
-                make("hscl", **FAST),
-                checkpoints=Checkpoints(tmp_path / "cell"),
-                progress=lambda _, done, __: ask_to_stop() if done == 3 else None,
-            )
-    finally:
-        go_on()
-    again = fitted(make("hscl", **FAST), checkpoints=Checkpoints(tmp_path / "cell"))
-    assert judged(again, TEST).tobytes() == whole.tobytes()
+    resumed_steps(lambda **more: fitted(make("hscl", **FAST), **more), TEST, tmp_path, 3)
 
 
 def test_compiled_it_learns_the_same(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,7 @@ import torch
 
 from bench import FitError, endless_rows, epoch_rows
 from bench.suite.registry import Registry
-from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
-from tests.pictures import images, judged, stained, surfaces
+from tests.pictures import fitted_with, images, judged, resumed_steps, stained, surfaces
 
 Make = Callable[..., Any]
 joint = sys.modules[Registry().methods["joint_optimization"].load().__module__]
@@ -29,13 +28,9 @@ FAST: dict[str, Any] = {"auxiliary_set": "given", "backbone": "tiny", "steps": 3
 def fitted(
     method: Any, *, train: Any = TRAIN, others: Any = OTHERS, classes: Any = CLASSES, **more: Any
 ) -> Any:
-    method.device, method.seed = torch.device("cpu"), 0
-    method.auxiliary = {} if others is None else {"auxiliary_set": others}
-    method.auxiliary_classes = {"auxiliary_set": classes}
-    for name, value in more.items():
-        setattr(method, name, value)
-    method.fit(train)
-    return method
+    auxiliary = {} if others is None else {"auxiliary_set": others}
+    more = {"auxiliary": auxiliary, "auxiliary_classes": {"auxiliary_set": classes}, **more}
+    return fitted_with(method, train, **more)
 
 
 @pytest.mark.parametrize("scoring", ["knn", "mean"])
@@ -132,15 +127,4 @@ def test_one_image_and_mini_batches_of_one(make: Make) -> None:
 
 
 def test_a_cell_stopped_inside_ends_with_the_same_bits(make: Make, tmp_path: Path) -> None:
-    whole = judged(fitted(make("joint_optimization", **FAST)), TEST)
-    try:
-        with pytest.raises(StopRequested):
-            fitted(
-                make("joint_optimization", **FAST),
-                checkpoints=Checkpoints(tmp_path / "cell"),
-                progress=lambda _, done, __: ask_to_stop() if done == 2 else None,
-            )
-    finally:
-        go_on()
-    again = fitted(make("joint_optimization", **FAST), checkpoints=Checkpoints(tmp_path / "cell"))
-    assert judged(again, TEST).tobytes() == whole.tobytes()
+    resumed_steps(lambda **more: fitted(make("joint_optimization", **FAST), **more), TEST, tmp_path, 2)

@@ -16,8 +16,7 @@ from bench import FitError, epoch_rows
 from bench.suite.grid import make_plan
 from bench.suite.registry import Registry
 from bench.suite.suite import load_suite
-from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
-from tests.pictures import images, judged, stained, surfaces
+from tests.pictures import fitted_with, images, judged, resumed_steps, stained, surfaces
 
 Make = Callable[..., Any]
 kdad = sys.modules[Registry().methods["kdad"].load().__module__]
@@ -30,11 +29,7 @@ FAST: dict[str, Any] = {"source": "random", "size": 32, "epochs": 2, "batch": 4}
 
 
 def fitted(method: Any, train: Any = TRAIN, **more: Any) -> Any:
-    method.device, method.seed = torch.device("cpu"), 0
-    for name, value in more.items():
-        setattr(method, name, value)
-    method.fit(train)
-    return method
+    return fitted_with(method, train, **more)
 
 
 @pytest.mark.parametrize("side", [224, 128, 32])
@@ -152,18 +147,7 @@ def test_a_single_image_and_mini_batches_of_one(make: Make) -> None:
 
 
 def test_a_cell_stopped_inside_ends_with_the_same_bits(make: Make, tmp_path: Path) -> None:
-    whole = judged(fitted(make("kdad", **FAST)), TEST)
-    try:
-        with pytest.raises(StopRequested):
-            fitted(
-                make("kdad", **FAST),
-                checkpoints=Checkpoints(tmp_path / "cell"),
-                progress=lambda _, done, __: ask_to_stop() if done == 3 else None,
-            )
-    finally:
-        go_on()
-    again = fitted(make("kdad", **FAST), checkpoints=Checkpoints(tmp_path / "cell"))
-    assert judged(again, TEST).tobytes() == whole.tobytes()
+    resumed_steps(lambda **more: fitted(make("kdad", **FAST), **more), TEST, tmp_path, 3)
 
 
 def test_a_random_source_names_no_backbone(tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from bench import FitError, epoch_rows, generator_for, random_views
 from bench.suite.registry import Registry
-from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
-from tests.pictures import damaged, images, judged, scores, stained, surfaces
+from tests.pictures import damaged, fitted_with, images, judged, resumed_steps, scores, stained, surfaces
 
 Make = Callable[..., Any]
 msc = sys.modules[Registry().methods["msc"].load().__module__]
@@ -26,11 +25,7 @@ FAST: dict[str, Any] = {"backbone": "tiny", "epochs": 2, "batch": 4, "lr": 1e-2}
 
 
 def fitted(method: Any, **more: Any) -> Any:
-    method.device, method.seed = torch.device("cpu"), 0
-    for name, value in more.items():
-        setattr(method, name, value)
-    method.fit(TRAIN)
-    return method
+    return fitted_with(method, TRAIN, **more)
 
 
 def by_hand(first: torch.Tensor, second: torch.Tensor, temperature: float) -> float:
@@ -128,15 +123,4 @@ def test_damaged_weights_are_an_error(make: Make, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_cell_stopped_inside_ends_with_the_same_bits(make: Make, tmp_path: Path) -> None:
-    whole = judged(fitted(make("msc", **FAST)), TEST)
-    try:
-        with pytest.raises(StopRequested):
-            fitted(
-                make("msc", **FAST),
-                checkpoints=Checkpoints(tmp_path / "cell"),
-                progress=lambda _, done, __: ask_to_stop() if done == 3 else None,
-            )
-    finally:
-        go_on()
-    again = fitted(make("msc", **FAST), checkpoints=Checkpoints(tmp_path / "cell"))
-    assert judged(again, TEST).tobytes() == whole.tobytes()
+    resumed_steps(lambda **more: fitted(make("msc", **FAST), **more), TEST, tmp_path, 3)

@@ -14,8 +14,7 @@ import torch
 
 from bench import FitError, generator_for
 from bench.suite.registry import Registry
-from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
-from tests.pictures import images, judged, stained, surfaces
+from tests.pictures import fitted_with, images, judged, resumed_steps, stained, surfaces
 
 Make = Callable[..., Any]
 multicue = sys.modules[Registry().methods["multicue"].load().__module__]
@@ -36,11 +35,7 @@ FAST: dict[str, Any] = {
 
 
 def fitted(method: Any, labelled: Any = LABELLED, *, train: Any = TRAIN, **more: Any) -> Any:
-    method.device, method.seed, method.labelled = torch.device("cpu"), 0, labelled
-    for name, value in more.items():
-        setattr(method, name, value)
-    method.fit(train)
-    return method
+    return fitted_with(method, train, labelled=labelled, **more)
 
 
 @pytest.mark.parametrize("step", [0, 2])
@@ -163,15 +158,4 @@ def test_one_image_one_label_and_mini_batches_of_one(make: Make) -> None:
 
 
 def test_a_cell_stopped_inside_ends_with_the_same_bits(make: Make, tmp_path: Path) -> None:
-    whole = judged(fitted(make("multicue", **FAST)), TEST)
-    try:
-        with pytest.raises(StopRequested):
-            fitted(
-                make("multicue", **FAST),
-                checkpoints=Checkpoints(tmp_path / "cell"),
-                progress=lambda _, done, __: ask_to_stop() if done == 2 else None,
-            )
-    finally:
-        go_on()
-    again = fitted(make("multicue", **FAST), checkpoints=Checkpoints(tmp_path / "cell"))
-    assert judged(again, TEST).tobytes() == whole.tobytes()
+    resumed_steps(lambda **more: fitted(make("multicue", **FAST), **more), TEST, tmp_path, 2)

@@ -1,30 +1,38 @@
-"""Stock methods under the checks of ``anobench try``: the functions that users' methods meet.
-
-Methods that train for many steps meet them in `test_contract` and `test_contract_pixels`, on less.
-"""
+"""Stock methods under the checks of ``anobench try``: the functions that users' methods meet."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from bench.run.contract import CHECKS, trial
 from bench.suite.registry import Registry
 from bench.suite.resolve import resolve
+from tests.methods.test_contract import ALL, OPTIONAL, SMALL
+from tests.methods.test_on_a_device import SHORT
 from tests.pictures import ON_PIXELS, tiny
 
-ON_FEATURES = (
-    *("dn2", "ecod", "gmm", "isolation_forest", "kde", "kmeans_distance", "llbnad", "lof", "mahalanobis"),
-    *("mean_distance", "oc_svm", "random", "trim", "whitening"),
-)
-ON_MAPS = ("padim", "patch_knn", "patchcore", "softpatch", "spade")
+#: What is trained so little that its scores point anywhere is trained as `test_contract` trains it.
+ENOUGH = {"sla2p"}
+#: The least that a training can be stopped in, resumed, and counted on a device.
+LEAST = {"epochs": 1, "pretrain_epochs": 1, "steps": 6}
 #: Watching memory makes fits ten times as long; `test_contract` of `tests/run` does it.
 ASKED = CHECKS.keys() - {"memory"}
 
 
-@pytest.mark.parametrize("name", [*ON_FEATURES, *ON_MAPS])
+def short(name: str) -> dict[str, Any]:
+    """Return parameters with which a method is trained for a few mini-batches."""
+    if name in ENOUGH:
+        return dict(SMALL[name])
+    given = ON_PIXELS.get(name, SHORT.get(name, {}))
+    return {key: min(value, LEAST[key]) if key in LEAST else value for key, value in given.items()}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in OPTIONAL])
 def test_try_finds_nothing(name: str, stock: Registry) -> None:
-    params = {key: value for key, value in ON_PIXELS.get(name, {}).items() if key != "backbone"}
+    params = short(name)
+    backbone = params.pop("backbone", "pixels[size=8]")
     method = resolve(stock.methods[name], params, stock, "a test")
-    names = ("tiny",) if name in ON_MAPS else ("pixels[size=8]",)
-    found, _ = trial(method, ASKED, backbones=tiny(), names=names)
+    found, _ = trial(method, ASKED, backbones=tiny(), names=(backbone,))
     assert not found, "\n".join(map(str, found))

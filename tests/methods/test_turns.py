@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from bench import FitError, PixelRows
-from bench.train.checkpoint import Checkpoints, StopRequested, ask_to_stop, go_on
-from tests.pictures import images, judged, stained, surfaces
+from tests.pictures import fitted_with, images, judged, resumed_steps, stained, surfaces
 
 Make = Callable[..., Any]
 TRAIN, TEST = images(surfaces(6, side=16)), images(stained(3, side=16))
@@ -22,11 +21,7 @@ CASES = [("rotnet", FAST), ("mhrot", MHROT)]
 
 
 def fitted(method: Any, **more: Any) -> Any:
-    method.device, method.seed = torch.device("cpu"), 0
-    for name, value in more.items():
-        setattr(method, name, value)
-    method.fit(TRAIN)
-    return method
+    return fitted_with(method, TRAIN, **more)
 
 
 @pytest.mark.parametrize(("name", "options", "least"), [("rotnet", FAST, -4), ("mhrot", MHROT, -108)])
@@ -97,15 +92,4 @@ def test_images_of_another_shape_are_made_square(make: Make) -> None:
 def test_a_cell_stopped_inside_ends_with_the_same_bits(
     make: Make, tmp_path: Path, name: str, options: dict[str, Any]
 ) -> None:
-    whole = judged(fitted(make(name, **options)), TEST)
-    try:
-        with pytest.raises(StopRequested):
-            fitted(
-                make(name, **options),
-                checkpoints=Checkpoints(tmp_path / "cell"),
-                progress=lambda _, done, __: ask_to_stop() if done == 3 else None,
-            )
-    finally:
-        go_on()
-    again = fitted(make(name, **options), checkpoints=Checkpoints(tmp_path / "cell"))
-    assert judged(again, TEST).tobytes() == whole.tobytes()
+    resumed_steps(lambda **more: fitted(make(name, **options), **more), TEST, tmp_path, 3)

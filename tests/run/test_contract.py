@@ -205,6 +205,13 @@ OF_TRAINING = {
         "makes a GPU wait 1 times",
         ".item()",
     ),
+    "waits in a condition": (
+        "            return (self.scale",
+        "            if self.mean.sum() > 1e9:\n                pass\n            return (self.scale",
+        "device",
+        "makes a GPU wait 1 times",
+        "if self.mean.sum() > 1e9:",
+    ),
     "draws there": (
         "torch.zeros(features.shape[1], device=self.device)",
         "100 * torch.rand(features.shape[1], device=self.device, "
@@ -228,6 +235,32 @@ def test_a_fault_of_training_is_named_with_its_line(fault: str, tmp_path: Path) 
     assert [each[0] for each in found] == [check]
     assert said in found[0][1], found
     assert where in found[0][2], found
+
+
+ASKING = SOUND.replace(
+    MEAN,
+    """        assert self.labelled is not None
+        others, classes = self.auxiliary["surface"], self.auxiliary_classes["surface"]
+        assert len(others) == len(classes) and set(classes) == {"noise", "negative"}
+        both = [each.features(self.backbone).mean(0) for each in (self.labelled, others)]
+        self.mean = features.mean(0) - 0.01 * sum(both)
+""",
+).replace(
+    'def __init__(self, backbone: str = "default") -> None:',
+    """few_shot = True
+    auxiliary_images = {"surface": {"own": ""}}
+
+    def __init__(self, surface: str = "nowhere", backbone: str = "default") -> None:
+        self.surface = surface""",
+)
+
+
+def test_labelled_anomalies_and_auxiliary_images_are_given(tmp_path: Path) -> None:
+    """On the CPU and on the stand-in; no folder of that name is looked for."""
+    assert problems(tmp_path, ASKING, CHECKS.keys() - {"memory"}) == []
+    words = ASKING.replace('= "nowhere"', '= "own"')
+    (found,) = problems(tmp_path, words, {"finite"})  # a word for which there are no images
+    assert found[:2] == ("scores", "KeyError: 'surface'")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

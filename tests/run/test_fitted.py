@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import bench
 from bench import AnobenchError, DataError
 from bench.features.backbone import Backbones, NetworkTable
 from bench.run.fitted import FittedMethod
-from bench.run.modelfolder import JSON, TENSORS, checksum
+from bench.run.modelfolder import JSON, TENSORS, checksum, refuse_other
 from bench.suite.registry import Registry
 from tests.methods.test_contract import NAMES, OPTIONAL, SMALL
 from tests.pictures import ON_PIXELS, stained, surfaces, tiny
@@ -351,6 +352,23 @@ def test_torn_and_other_files(tmp_path: Path) -> None:
         bench.load_method(tmp_path / "none")
     with pytest.raises(AnobenchError, match="is no saved method; give another folder"):
         bench.fit("mean_distance", GOOD, backbone="pixels[size=4]", folds=0).save(tmp_path)
+
+
+def test_a_folder_that_may_not_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the time that fitting takes, and where only writing shows it."""
+    made = bench.fit("mean_distance", GOOD, backbone="pixels[size=4]", folds=0)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.access", lambda path, _: path != tmp_path)
+        with pytest.raises(AnobenchError, match=f"no permission in {re.escape(str(tmp_path))}; give"):
+            refuse_other(tmp_path / "locked" / "model")
+    refuse_other(tmp_path / "model")
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(AnobenchError, match=r"cannot be written \(Permission denied\); give another folder"):
+        made.save(tmp_path / "model")
 
 
 def test_trees_and_machines_of_an_edited_file_are_checked(tmp_path: Path) -> None:

@@ -277,6 +277,9 @@ def _why_not(
         return Uncompared(place=place, state="new", why="the baseline has no result of it")
     if others := [OTHER[what] for what in change.changed if what in OTHER]:
         return Uncompared(place=place, state="missing", why=" and ".join(others))
+    for cells, where in ((old, "the baseline"), (new, "this run")):
+        if any(each.unchecked for each in cells.values()):
+            return Uncompared(place=place, state="missing", why=f"scores of {where} cannot be read")
     lacking = len(seeds - set(finished(new, METRIC)))
     if not lacking:
         return None

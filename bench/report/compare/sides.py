@@ -23,7 +23,7 @@ from bench.core.errors import ArchiveError, did_you_mean
 from bench.core.pack import is_pack, open_archive
 from bench.report.csv import read_text
 from bench.report.export import HEADER, place_fields
-from bench.report.verify import load_verified
+from bench.report.verify import UNCHECKED, load_verified
 
 #: What a commit alone stands for.
 DEFAULT_FOLDER = "results"
@@ -65,6 +65,12 @@ class Measured:
     metrics: dict[str, float] = field(default_factory=dict)
     record: Record | None = None
     random: bool = False
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether its numbers are only what the record's text says: no scores that can be read fit them."""
+        flags = () if self.record is None else self.record.flags
+        return any(flag.startswith(UNCHECKED) for flag in flags)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

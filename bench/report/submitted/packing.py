@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 from collections.abc import Iterable, Mapping
 
 from bench.core.cell import Cell, Record
-from bench.core.errors import AdapterError, AnobenchError, did_you_mean
-from bench.core.plan import Plan
+from bench.core.errors import AdapterError, AnobenchError, SelectorError, did_you_mean
+from bench.core.plan import Plan, of_method
 from bench.core.selector import parse
 from bench.suite.adapter import Adapter
 from bench.suite.registry import Registry, stock_folder
@@ -15,7 +16,7 @@ from bench.suite.resolve import base_parameter
 
 
 def submitted_part(plan: Plan, method: str) -> Plan:
-    """Return the part of a plan that a method has: by its label, its name, or a pattern of either.
+    """Return the part of a plan that a method has: by its label, a pattern of it, or its selector.
 
     Raises
     ------
@@ -23,11 +24,11 @@ def submitted_part(plan: Plan, method: str) -> Plan:
         There is no such method.
     """
     rows = [at for at, row in enumerate(plan.rows) if row.label == method]
-    rows = rows or [
-        at
-        for at, row in enumerate(plan.rows)
-        if fnmatch.fnmatchcase(row.method, method) or fnmatch.fnmatchcase(row.label, method)
-    ]
+    rows = rows or [at for at, row in enumerate(plan.rows) if fnmatch.fnmatchcase(row.label, method)]
+    if not rows:
+        with contextlib.suppress(SelectorError):
+            selector = parse(method)
+            rows = sorted({entry.row for entry in plan.entries if of_method(selector, entry.cell)})
     if not rows:
         labels = [row.label for row in plan.rows]
         raise AnobenchError(f"{plan.suite} has no method {method!r}{did_you_mean(method, labels)}")

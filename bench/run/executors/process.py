@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from bench.core.cell import Cell
-from bench.core.errors import ArchiveError
+from bench.core.errors import ArchiveError, exit_words
 from bench.run.contain.leftover import marked
 from bench.run.executors import worker
 from bench.run.executors.base import Fate, Finished, Job, Slot
@@ -253,13 +253,7 @@ class Process:
         code = self._process.exitcode
         if code is None:
             return "its process closed its pipe"
-        if code >= 0:
-            return f"its process ended with exit status {code}"
-        try:
-            name = f" ({signal.Signals(-code).name})"
-        except ValueError:
-            name = ""
-        return f"its process was killed by signal {-code}{name}"
+        return f"its process {exit_words(code)}"
 
     def log_end(self) -> str:
         return worker.read_end(self._log_file)

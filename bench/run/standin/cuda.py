@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 from unittest import mock
 
@@ -99,7 +99,7 @@ def _groups(device: DeviceMemory) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def standin(*, memory: int = 2**40, devices: int = 1) -> Iterator[Counts]:
+def standin(*, memory: int = 2**40, devices: int = 1, watched: Collection[str] = ()) -> Iterator[Counts]:
     """Have a device ``cuda:0`` inside the block, in this thread.
 
     Parameters
@@ -108,6 +108,8 @@ def standin(*, memory: int = 2**40, devices: int = 1) -> Iterator[Counts]:
         Bytes of the device; beyond them `torch.OutOfMemoryError` is raised, as by CUDA.
     devices : int
         Of what `torch.cuda` speaks; tensors live on the first.
+    watched : collection of str
+        Files whose lines are counted besides ours: adapters of elsewhere.
 
     Yields
     ------
@@ -116,7 +118,7 @@ def standin(*, memory: int = 2**40, devices: int = 1) -> Iterator[Counts]:
     """
     # Else the first mode imports it, and it finds functions that are not torch's.
     importlib.import_module("torch._dynamo")
-    device = DeviceMemory(memory)
+    device = DeviceMemory(memory, watched)
     with contextlib.ExitStack() as stack:
         constant.cache_clear()  # tensors of another stand-in
         stack.callback(constant.cache_clear)

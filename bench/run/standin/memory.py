@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -51,11 +51,16 @@ class Counts:
         return {name: getattr(self, name).total() for name in names}
 
 
-def asking_line() -> str:
-    """Return the innermost line of ours, ``bench/train/heads.py:80``; empty if there is none."""
+def asking_line(watched: Collection[str] = ()) -> str:
+    """Return the innermost line of ours, ``bench/train/heads.py:80``; empty if there is none.
+
+    Files that are watched count as ours, too, by their full names.
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
+        if name in watched:
+            return f"{name}:{frame.f_lineno}"
         if name.startswith(_OURS) and not name.startswith(_HERE):
             return f"{Path(name).relative_to(Path(_OURS[0]).parent).as_posix()}:{frame.f_lineno}"
         frame = frame.f_back
@@ -74,7 +79,8 @@ def expired(held: StorageWeakRef) -> bool:
 class DeviceMemory:
     """Which storages are the device's own, and how many bytes they have."""
 
-    def __init__(self, memory: int) -> None:
+    def __init__(self, memory: int, watched: Collection[str] = ()) -> None:
+        self.watched = frozenset(watched)
         self.memory, self.bytes, self.peak, self.counts = memory, 0, 0, Counts()
         self._held: dict[int, tuple[StorageWeakRef, int]] = {}
         self._pinned: dict[int, StorageWeakRef] = {}
@@ -126,9 +132,9 @@ class DeviceMemory:
         """Count a copy between the host and the device."""
         if to_device:
             kind = "pinned " if unhurried and self.is_pinned(source) else ""
-            self.counts.to_device[f"{kind}{name} {asking_line()}"] += 1
+            self.counts.to_device[f"{kind}{name} {asking_line(self.watched)}"] += 1
         else:
-            self.counts.to_host[f"{name} {asking_line()}"] += 1
+            self.counts.to_host[f"{name} {asking_line(self.watched)}"] += 1
 
     def moved(self, source: torch.Tensor, make: Callable[[], torch.Tensor], on: bool) -> torch.Tensor:
         """Return a copy of a tensor, on the device or not, that counts as no kernel."""

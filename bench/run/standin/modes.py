@@ -63,7 +63,7 @@ class Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if not _is_view(func):
                 device.counts.kernels[name] += 1
             if name in WAITING or _by_mask(name, args) or _of_unknown_length(name, func, kwargs):
-                device.counts.waits[f"{name} {asking_line()}"] += 1
+                device.counts.waits[f"{name} {asking_line(device.watched)}"] += 1
             out = func(*args, **kwargs)
             if name == "_local_scalar_dense" or (name == "copy_" and not device.has(args[0])):
                 return out
@@ -218,7 +218,7 @@ class Calls(TorchFunctionMode):
 
     def _tolist(self, tensor: torch.Tensor) -> Any:
         if self._device.has(tensor):
-            self._device.counts.to_host[f"tolist {asking_line()}"] += 1
+            self._device.counts.to_host[f"tolist {asking_line(self._device.watched)}"] += 1
         return tensor.tolist()
 
     def _pin(self, tensor: torch.Tensor, *_: Any) -> torch.Tensor:
