@@ -109,6 +109,8 @@ def test_a_call_for_64_images_runs_64_on_a_gpu() -> None:
     with standin():
         network = FrozenNetwork(tiny().get("tiny"), torch.device("cuda"))
         shapes: list[int] = []
-        network.module.register_forward_hook(lambda _, given, __: shapes.append(len(given[0])))
+        next(network.module.children()).register_forward_hook(
+            lambda _, given, __: shapes.append(len(given[0]))
+        )
         network.pooled(np.zeros((64, 64, 64, 3), np.uint8))
     assert shapes == [64]
