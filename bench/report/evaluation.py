@@ -196,7 +196,7 @@ def compare(a: Evaluation, b: Evaluation, *, rope: float = ROPE) -> PairedCompar
     Raises
     ------
     AnobenchError
-        They were evaluated on different test images or labels.
+        They are no evaluations, or of different test images or labels.
 
     Examples
     --------
@@ -213,6 +213,9 @@ def compare(a: Evaluation, b: Evaluation, *, rope: float = ROPE) -> PairedCompar
     >>> found.low < found.difference < found.high
     True
     """
+    for each in (a, b):
+        if not isinstance(each, Evaluation):
+            raise AnobenchError(f"compare: expected two results of bench.evaluate, got {type(each).__name__}")
     if a.truth.identity != b.truth.identity:
         raise AnobenchError("the two were evaluated on different test images or labels; give both the same")
     task = PairedTask(_PLACE, "auroc", a.cells(), b.cells())

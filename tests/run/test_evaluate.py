@@ -235,3 +235,9 @@ def test_the_examples_run(module: Any) -> None:
     ended = doctest.testmod(module)
     assert ended.attempted > 5
     assert not ended.failed
+
+
+@pytest.mark.parametrize("given", [1, [0.1, 0.9]])
+def test_only_evaluations_are_compared(given: Any) -> None:
+    with pytest.raises(AnobenchError, match=f"two results of bench.evaluate, got {type(given).__name__}"):
+        bench.compare(given, given)
