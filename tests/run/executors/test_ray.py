@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from bench.run.ending import Ending
 from bench.run.executors.base import Event, Executor, Extracted, Job, Lost, Slot, Started
 from bench.run.executors.inline import Inline
 from bench.run.executors.ray.actor import Actor
+from bench.run.executors.ray.connect import slots_of
 from bench.run.executors.ray.executor import RayCluster
 from bench.run.executors.remote import Remote, portable_json, take_over
 from bench.run.executors.slurm.executor import Slurm
@@ -222,6 +224,22 @@ def test_which_jobs_may_stand_beside_or_behind_which(folder: Path) -> None:
     assert [cluster.fits(job, there.slot) for job in (plain, alone, fresh)] == [True, False, True]
     here.queued = [alone]
     assert not cluster.fits(plain, there.slot)
+
+
+def test_an_actor_decodes_with_its_share_of_a_nodes_cores(folder: Path) -> None:
+    """By what the cluster says alone."""
+    node = {"Alive": True, "NodeID": "0123456789", "NodeManagerHostname": "a"}
+    nodes = [
+        node | {"Resources": {"CPU": 64.0, "GPU": 4.0}},
+        node | {"Resources": {"CPU": 2.0}},
+        node | {"Alive": False, "Resources": {"CPU": 8.0, "GPU": 1.0}},
+    ]
+    told = SimpleNamespace(nodes=lambda: nodes)
+    assert [share for *_, share in slots_of(told, gpu=True, cpus=1)] == [16] * 4
+    assert [share for *_, share in slots_of(told, gpu=True, cpus=32)] == [32] * 2
+    assert [share for *_, share in slots_of(told, gpu=False, cpus=2)] == [2] * 33
+    cluster = RayCluster(setup_of(folder))
+    assert cluster._setup_of(Actor(Slot(name="a #1", device="a"), "a", 16)).extraction_threads == 16
 
 
 def test_a_node_with_other_code_is_refused(folder: Path) -> None:

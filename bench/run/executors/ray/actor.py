@@ -31,6 +31,8 @@ class Actor:
 
     Attributes
     ----------
+    threads : int
+        That decode images and, on a CPU, run networks.
     usual : float
         Seconds that a job took lately; 0 is unknown.
     ready : object or None
@@ -41,6 +43,7 @@ class Actor:
 
     slot: Slot
     node: str
+    threads: int = 1
     handle: Any = None
     calls: deque[Call] = field(default_factory=deque)
     queued: list[Job] = field(default_factory=list)

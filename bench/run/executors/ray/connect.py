@@ -41,8 +41,10 @@ def connect(ray: Any, address: str | None) -> bool:
     return True
 
 
-def slots_of(ray: Any, *, gpu: bool, cpus: int) -> Iterator[tuple[Slot, str]]:
-    """Yield the slots of the nodes that are alive, each with its node's identity.
+def slots_of(ray: Any, *, gpu: bool, cpus: int) -> Iterator[tuple[Slot, str, int]]:
+    """Yield the slots of the nodes that are alive, each with its node's identity and its share of CPUs.
+
+    A GPU's share is all that its node has of them: one process feeds it.
 
     Parameters
     ----------
@@ -59,7 +61,8 @@ def slots_of(ray: Any, *, gpu: bool, cpus: int) -> Iterator[tuple[Slot, str]]:
         host = f"{node['NodeManagerHostname']}-{node['NodeID'][:6]}"
         for at in range(number):
             device = f"{host} gpu {at}" if gpu else f"{host} cpu"
-            yield Slot(name=f"{host} #{at + 1}", device=device), node["NodeID"]
+            share = max(cpus, int(resources["CPU"]) // number) if gpu else cpus
+            yield Slot(name=f"{host} #{at + 1}", device=device), node["NodeID"], share
 
 
 def on_node(node: str) -> Any:

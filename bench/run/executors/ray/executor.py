@@ -62,11 +62,8 @@ class RayCluster:
 
     def __init__(self, setup: Setup, *, address: str | None = None, cpus: int = 1) -> None:
         self._gpu = setup.device.startswith("cuda")
-        threads = setup.extraction_threads or cpus
         self._limits = setup.limits
-        self._setup = replace(
-            setup, device="cuda" if self._gpu else "cpu", extraction_threads=None if self._gpu else threads
-        )
+        self._setup = replace(setup, device="cuda" if self._gpu else "cpu")
         self._address, self._cpus = address, cpus
         self._actors: dict[str, Actor] = {}
         self._suspects: set[str] = set()
@@ -97,8 +94,8 @@ class RayCluster:
         """Update the actors to the nodes that exist now."""
         self._looked = time.monotonic()
         present = {
-            slot.name: self._actors.get(slot.name) or Actor(slot, node)
-            for slot, node in slots_of(self._ray, gpu=self._gpu, cpus=self._cpus)
+            slot.name: self._actors.get(slot.name) or Actor(slot, node, threads)
+            for slot, node, threads in slots_of(self._ray, gpu=self._gpu, cpus=self._cpus)
         }
         gone = {name: actor for name, actor in self._actors.items() if name not in present and actor.jobs}
         self._actors = present | gone
@@ -147,6 +144,9 @@ class RayCluster:
                 self._begin(actor)
             actor.send(self._suspects)
 
+    def _setup_of(self, actor: Actor) -> Setup:
+        return replace(self._setup, extraction_threads=self._setup.extraction_threads or actor.threads)
+
     def _begin(self, actor: Actor) -> None:
         memory = self._limits.cell_memory
         options: dict[str, Any] = {"memory": int(memory * 2**30)} if memory else {}
@@ -159,7 +159,7 @@ class RayCluster:
                 scheduling_strategy=on_node(actor.node),
                 **options,
             )
-            .remote(portable_json(self._setup), environ(), self._board)
+            .remote(portable_json(self._setup_of(actor)), environ(), self._board)
         )
         actor.ready, actor.ran = actor.handle.ready.remote(), False
 
