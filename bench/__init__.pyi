@@ -99,6 +99,7 @@ from .data.source import EncodedSource as EncodedSource
 from .data.source import Source as Source
 from .data.task import LazyMasks as LazyMasks
 from .data.task import Task as Task
+from .data.transfer import rows_of as rows_of
 from .data.transfer import sent as sent
 from .data.walk import list_images as list_images
 from .data.walk import on_disk as on_disk

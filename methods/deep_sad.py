@@ -20,6 +20,7 @@ from bench import (
     away_from_zero,
     collapse_note,
     lenet_autoencoder,
+    rows_of,
     spread,
     trained_autoencoder,
 )
@@ -107,7 +108,7 @@ class DeepSAD(Method):
         self.centre = away_from_zero(start.mean(0))
 
         def loss(rows: NDArray, _: int) -> torch.Tensor:
-            return sad_losses(self.distance(inputs[rows]), signs[rows], self.eta).mean()
+            return sad_losses(self.distance(inputs[rows]), rows_of(signs, rows), self.eta).mean()
 
         self.schedule.train(self, self.phi, len(inputs), loss, part="sad")
         self.notes += collapse_note(spread(start), spread(inputs.mapped(self.phi)), "the representations")

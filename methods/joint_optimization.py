@@ -23,6 +23,7 @@ from bench import (
     folding_note,
     generator_for,
     nearest,
+    rows_of,
     spread,
     uniform,
 )
@@ -107,7 +108,8 @@ class JointOptimization(Method):
             rows = epoch_rows(len(normal), self.batch, step, self.seed)
             chosen = endless_rows(len(other), self.batch, step, self.seed, "auxiliary")
             told = self.logits(self.net(other[chosen]))
-            return F.cross_entropy(told, labels[chosen]) + self.weight * compactness(self.net(normal[rows]))
+            known = rows_of(labels, chosen)
+            return F.cross_entropy(told, known) + self.weight * compactness(self.net(normal[rows]))
 
         weights = {**thawed, **self.layer}
         optimiser = torch.optim.SGD(

@@ -27,6 +27,7 @@ from bench import (
     epoch_rows,
     filled_parts,
     resize,
+    rows_of,
 )
 
 #: Epochs of the schedules: CIFAR-10's.
@@ -123,7 +124,7 @@ class KDAD(Method):
             # BatchNorm needs more than one value a channel, which a last map of 1 x 1 has not.
             rows = np.repeat(rows, 2) if len(rows) == 1 else rows
             inputs = self.prepared(pixels[rows])
-            known = self.teacher(inputs) if kept is None else [maps[rows] for maps in kept]
+            known = self.teacher(inputs) if kept is None else [rows_of(maps, rows) for maps in kept]
             return differences(known, self.cloner(inputs), self.lam).mean()
 
         optimiser = torch.optim.Adam(self.cloner.parameters(), lr=self.lr)

@@ -26,6 +26,7 @@ from bench import (
     anomaly_maps,
     derive_seed,
     endless_rows,
+    rows_of,
 )
 
 #: The teacher's maps of all training images stay in memory up to this size.
@@ -168,7 +169,7 @@ class _Teacher:
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Maps:
         if self.kept is not None:
-            return [layer[torch.from_numpy(rows).to(layer.device)] for layer in self.kept]
+            return [rows_of(layer, rows) for layer in self.kept]
         found = self.images[rows].feature_maps(self.backbone, self.layers)
         return [found[layer] for layer in self.layers]
 

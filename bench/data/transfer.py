@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 #: Parts of a packet start at multiples of so many bytes, as the largest numbers need.
 _ALIGNED = 16
@@ -31,6 +33,11 @@ def sent(device: torch.device, *parts: torch.Tensor) -> tuple[torch.Tensor, ...]
         _within(packet, start, part).copy_(part)
     there = packet.pin_memory().to(device, non_blocking=True)
     return tuple(_within(there, start, part) for start, part in zip(starts, parts, strict=True))
+
+
+def rows_of(values: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
+    """Return rows, numbered on the host, of a tensor (n, ...), copied: (len(rows), ...), on its device."""
+    return values[sent(values.device, torch.from_numpy(np.ascontiguousarray(rows)))[0]]
 
 
 def _within(packet: torch.Tensor, start: int, like: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ from torch import nn
 from bench.core.errors import BackboneError
 from bench.data.images import Images
 from bench.data.pixelrows import PixelRows, filled_parts
+from bench.data.transfer import rows_of
 from bench.features.backbone import Backbone
 from bench.features.network import FrozenNetwork
 from bench.features.spec import NetworkTable
@@ -230,7 +231,7 @@ class Inputs:
     def __getitem__(self, rows: NDArray[np.int64]) -> torch.Tensor:
         if isinstance(self._given, PixelRows):
             return self._network.preprocess.normalise(self._given[rows])
-        return self._given[torch.from_numpy(rows).to(self._given.device)]
+        return rows_of(self._given, rows)
 
 
 def named_blocks(module: nn.Module) -> dict[int, str]:

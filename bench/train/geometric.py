@@ -21,6 +21,7 @@ from bench.core.determinism import derive_seed
 from bench.core.errors import FitError
 from bench.data.images import Images
 from bench.data.pixelrows import PixelRows, filled_parts
+from bench.data.transfer import sent
 from bench.train.method import Method, Scores
 from bench.train.training import Training, epoch_rows, generator_for
 
@@ -118,26 +119,26 @@ class Geometry:
         Parameters
         ----------
         images : Tensor, shape (b, c, s, s)
-        moves : Tensor, shape (b,), int64
+        moves : Tensor, shape (b,), int64, on the host
             Number of each image's translation.
         """
-        shifts = torch.tensor(self.shifts, device=images.device)
-        pairs = shifts[torch.tensor(self.moves, device=images.device)[moves]]
+        (pairs,) = sent(images.device, torch.tensor(self.shifts)[torch.tensor(self.moves)[moves]])
         moved = shifted(images, pairs[:, 0], pairs[:, 1])
         return torch.cat([torch.rot90(moved, turns, (2, 3)) for turns in TURNS])
 
     def labels(self, moves: torch.Tensor) -> torch.Tensor:
-        """Return what each head should say of `transformed`, (4 b, heads), int64."""
-        turns = torch.arange(len(TURNS), device=moves.device).repeat_interleave(len(moves))[:, None]
+        """Return what each head should say of `transformed`, (4 b, heads), int64, on the host."""
+        turns = torch.arange(len(TURNS)).repeat_interleave(len(moves))[:, None]
         if len(self.shifts) == 1:
             return turns
-        pairs = torch.tensor(self.moves, device=moves.device)[moves]
+        pairs = torch.tensor(self.moves)[moves]
         return torch.cat([pairs.repeat(len(TURNS), 1), turns], 1)
 
     def logs(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return the logarithms of the probabilities of the labels by head, (n, heads)."""
+        """Return the logarithms of the probabilities of the labels, on the host, by head: (n, heads)."""
+        (labels,) = sent(outputs.device, labels)
         parts = [part.log_softmax(1) for part in torch.split(outputs, list(self.heads), 1)]
-        return torch.stack([part.gather(1, labels[:, [at]])[:, 0] for at, part in enumerate(parts)], 1)
+        return torch.stack([part.gather(1, labels[:, at : at + 1])[:, 0] for at, part in enumerate(parts)], 1)
 
 
 def shifted(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -152,8 +153,8 @@ def shifted(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> to
 def crops_and_flips(images: torch.Tensor, pad: int, generator: torch.Generator) -> torch.Tensor:
     """Return random crops (b, c, s, s) of images inside `pad` black pixels; half are flipped."""
     b, side = len(images), images.shape[-1]
-    at = torch.randint(0, 2 * pad + 1, (2, b), generator=generator).to(images.device)
-    flip = (torch.rand(b, generator=generator) < 0.5).to(images.device)
+    at = torch.randint(0, 2 * pad + 1, (2, b), generator=generator)
+    at, flip = sent(images.device, at, torch.rand(b, generator=generator) < 0.5)
     line = torch.arange(side, device=images.device)
     rows, columns = (line + each[:, None] for each in at)
     columns = torch.where(flip[:, None], columns.flip(1), columns)
@@ -221,7 +222,7 @@ class GeometricTraining:
             rows = epoch_rows(items, size, step, derive_seed(method.seed, "items"))
             drawn = generator_for(method.seed, "augment", step)
             by_chance = torch.randint(moves, (len(rows),), generator=drawn)
-            move = (torch.from_numpy(rows // n) if self.every_move else by_chance).to(method.device)
+            move = torch.from_numpy(rows // n) if self.every_move else by_chance
             images = crops_and_flips(pixels[rows % n], self.pad, drawn)
             outputs = net(as_input(geometry.transformed(images, move)))
             return -geometry.logs(outputs, geometry.labels(move)).mean()
@@ -287,7 +288,7 @@ def _recognised(
 ) -> torch.Tensor:
     total = torch.zeros(len(images), device=device)
     for number in range(len(geometry.moves)):
-        move = torch.full((len(images),), number, device=device)
+        move = torch.full((len(images),), number)
         logs = geometry.logs(net(as_input(geometry.transformed(images, move))), geometry.labels(move))
         total += logs.exp().sum(1).view(len(TURNS), -1).sum(0)
     return total
