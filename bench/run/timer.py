@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -141,9 +141,11 @@ class Timer:
     def _answer(self) -> dict[str, Any]:
         stream: IO[str] = self._process.stdout  # type: ignore[assignment]
         # A child that it forked holds the pipe open after its death.
-        while not select.select([stream], [], [], _LOOK_SECONDS)[0]:
-            if self._process.poll() is not None and not select.select([stream], [], [], 0)[0]:
-                raise TimingError(self._death())
+        with selectors.DefaultSelector() as looking:  # select itself knows no descriptors above 1,023
+            looking.register(stream, selectors.EVENT_READ)
+            while not looking.select(_LOOK_SECONDS):
+                if self._process.poll() is not None and not looking.select(0):
+                    raise TimingError(self._death())
         line = stream.readline()
         try:
             answer = json.loads(line)

@@ -36,7 +36,7 @@ class Toy(Dataset):
         test[labels == 1] += rng.integers(0, 120, (10, 1, 1, 1), dtype=np.uint8)
         sources = (
             ArraySource(f"toy/{name}/train", f"{name}-train-{self.n}", self.n, lambda: train),
-            ArraySource(f"toy/{name}/test", f"{name}-test", 20, lambda: test),
+            ArraySource(f"toy/{name}/test", f"{name}-test-{self.n}", 20, lambda: test),
         )
         return Task(name=name, train=Images.of(sources[0]), test=Images.of(sources[1]), test_labels=labels,
                     test_types=tuple(["good"] * 10 + ["bright"] * 10), sources=sources)

@@ -26,7 +26,7 @@ FAST: dict[str, Any] = {"network": "mnist", "batch": 8, "epochs": 3, "pretrain_e
 
 
 def fitted(method: Any, **more: Any) -> Any:
-    return fitted_with(method, more.get("train", TRAIN), **more)
+    return fitted_with(method, more.pop("train", TRAIN), **more)
 
 
 class PlainNet(nn.Module):
