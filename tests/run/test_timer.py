@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import resource
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,24 @@ def test_it_is_never_ready(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(TimingError, match=says):
         timer.clock()
     timer.close()
+
+
+def test_a_process_with_many_open_files_times_too(tmp_path: Path) -> None:
+    """Descriptors above 1,023, which select() does not know."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip(f"this process may open {hard} files only")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1024)]
+    try:
+        timer = started(tmp_path, WORKER + "print('{\"seconds\": 0.5}')")
+        assert timer.clock() == "processor"
+        assert timer.seconds(PLACE, 1) == 0.5
+        timer.close()
+    finally:
+        for number in held:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_an_answer_without_seconds_is_a_reason(tmp_path: Path) -> None:
