@@ -1,14 +1,17 @@
 """Saved ratios of the engine's hot paths, each over a reference of the same kind timed in the same run.
 
-Ratios are saved, never seconds: those of another machine, or of a busy one, say nothing. One run of pytest is
-one sample (processes of the same code differ, by where their memory lies), and a new one is too slow if it
-lies above what the saved samples let expect.
+Ratios are saved, never seconds: those of another machine, or of a busy one, say nothing. Even ratios differ
+by up to a half from processor to processor, so that each kind has its own. One run of pytest is one sample
+(processes of the same code differ, by where their memory lies), and a new one is too slow if it lies above
+what the saved samples let expect.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -36,21 +39,46 @@ def limit(samples: list[float]) -> float:
     return math.exp(statistics.fmean(logs) + max(reach, math.log1p(LEAST)))
 
 
+@functools.cache
+def processor() -> str:
+    """Return this machine's kind of processor: maker, family and model where Linux says them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    named = [said[key] for key in ("vendor_id", "cpu family", "model") if key in said]
+    return " ".join(named) or platform.processor() or platform.machine()
+
+
 def saved() -> dict[str, list[float]]:
-    """Return the samples of each path."""
+    """Return the samples of each path on this kind of processor."""
+    return dict(_of_all().get(processor(), {}))
+
+
+def _of_all() -> dict[str, dict[str, list[float]]]:
     return dict(json.loads(SAVED.read_text())) if SAVED.exists() else {}
 
 
 def save(name: str, ratio: float) -> None:
     """Add a sample of a path; the oldest leave."""
-    every = saved()
-    every[name] = [*every.get(name, []), round(ratio, 4)][-KEPT:]
-    lines = [f"  {json.dumps(each)}: {json.dumps(every[each])}" for each in sorted(every)]
-    SAVED.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    every = _of_all()
+    own = every.setdefault(processor(), {})
+    own[name] = [*own.get(name, []), round(ratio, 4)][-KEPT:]
+    parts = []
+    for kind, paths in sorted(every.items()):
+        lines = [f"    {json.dumps(each)}: {json.dumps(paths[each])}" for each in sorted(paths)]
+        parts.append(f"  {json.dumps(kind)}: {{\n" + ",\n".join(lines) + "\n  }")
+    SAVED.write_text("{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def hold(name: str, ratio: float, samples: list[float], again: Callable[[], float]) -> None:
     """Fail if a path is slower than its samples let expect, however often it is measured again."""
+    if not samples:
+        pytest.skip(
+            f"{name}: no ratios are saved on this processor ({processor()}); "
+            f"tox -e bench -- --save-ratios, {FEWEST} times"
+        )
     if len(samples) < FEWEST:
         pytest.fail(
             f"{name}: {len(samples)} saved ratios of {FEWEST}; tox -e bench -- --save-ratios adds one"

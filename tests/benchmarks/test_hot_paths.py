@@ -172,6 +172,8 @@ def test_a_slower_path_fails_and_noise_does_not() -> None:
     hold("x", 1.3, samples, lambda: 1.05)
     with pytest.raises(pytest.fail.Exception, match="4 saved ratios of 5"):
         hold("x", 1.0, samples[:4], lambda: 1.0)
+    with pytest.raises(pytest.skip.Exception, match="x: no ratios are saved on this processor"):
+        hold("x", 1.0, [], lambda: 1.0)
 
 
 def test_each_saved_path_is_there() -> None:
