@@ -20,7 +20,7 @@ def ledoit_wolf_shrinkage(centred: torch.Tensor) -> torch.Tensor:
     References
     ----------
     Ledoit, Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", Journal of
-    Multivariate Analysis 2004, section 3; the names are those of lemma 3.2 to 3.5.
+    Multivariate Analysis 2004, section 3; `spread` and `error` in the code are d times its d² and b².
     """
     if centred.device.type == "cpu":
         from sklearn.covariance import ledoit_wolf_shrinkage as by_scikit_learn

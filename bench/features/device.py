@@ -149,6 +149,6 @@ def tune_allocator() -> bool:
 
 
 def give_back() -> None:
-    """Let the kernel have what `tune_allocator` makes the allocator keep, once an extraction is over."""
+    """Let the kernel have what `tune_allocator` made the allocator keep: on a CPU, after an extraction."""
     if tune_allocator():
         ctypes.CDLL(None).malloc_trim(0)

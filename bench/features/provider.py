@@ -256,7 +256,7 @@ class FeatureProvider:
         finally:
             for part in parts.values():
                 part.stored.close()
-            if isinstance(backbone.spec, NetworkTable):
+            if self.device.type == "cpu" and isinstance(backbone.spec, NetworkTable):
                 give_back()
 
     def _count(self, part: FeatureRows, wanted: Rows, todo: Rows, n: int) -> None:

@@ -14,9 +14,9 @@ from bench.data.pixelrows import PixelRows
 from bench.features.spec import NetworkTable
 from bench.features.trainable import Trainable, named_blocks
 
-#: Arguments with which timm cuts a network down to its maps.
 #: Training images for the statistics of folded BatchNorm, and how many are read at once.
 STATISTICS, _READ = 64, 16
+#: Arguments with which timm cuts a network down to its maps.
 _CUT = ("features_only", "out_indices", "out_features", "output_stride")
 
 
