@@ -75,7 +75,8 @@ def plain_inputs() -> torch.Tensor:
 
 def plain(objective: str, *, nu: float, warmup: int) -> tuple[PlainNet, torch.Tensor, torch.Tensor, float]:
     """Train as the authors' two loops do; return network, centre, reconstruction errors and radius."""
-    x, net = plain_inputs(), PlainNet()
+    # In memory as ours, for the same reason as the inputs' last bits.
+    x, net = plain_inputs(), PlainNet().to(memory_format=torch.channels_last)
     with torch.no_grad():
         for mine, its in zip(net.parameters(), lenet_autoencoder("cifar10", 0).parameters(), strict=True):
             mine.copy_(its)
