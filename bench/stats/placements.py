@@ -1,8 +1,8 @@
 """Placements: what each image contributes to the AUROCs of many methods, O(n log n).
 
 Of each anomalous image, the share of normal images that score below it (equal ones count half), and of each
-normal image the share of anomalous ones above it. By midranks all of them cost one sort rather than a
-comparison of every anomalous with every normal image.
+normal image the share of anomalous ones above it. All of them cost one sort rather than a comparison of every
+anomalous with every normal image.
 
 References
 ----------
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from bench.stats import Floats
 
@@ -65,12 +64,29 @@ def placements(labels: ArrayLike, scores: ArrayLike) -> Placements:
         Shapes do not fit, a label is neither 0 nor 1, a class is missing, or a score is NaN.
     """
     truth, values = _checked(labels, scores)
-    anomalous, normal = values[:, truth], values[:, ~truth]
-    # Rank among all minus rank among one's own = how many of the others lie below, equal ones half.
-    ranks = rankdata(values, axis=1)
-    above = ranks[:, truth] - rankdata(anomalous, axis=1)
-    below = ranks[:, ~truth] - rankdata(normal, axis=1)
-    return Placements(above / normal.shape[1], 1.0 - below / anomalous.shape[1])
+    below = _others_below(truth, values)
+    anomalous, normal = below[:, truth], below[:, ~truth]
+    return Placements(anomalous / normal.shape[1], 1.0 - normal / anomalous.shape[1])
+
+
+def _others_below(truth: NDArray[np.bool_], values: Floats) -> Floats:
+    """Return how many images of the other class score below each, equal ones half, (m, n)."""
+    order = np.argsort(values, axis=1)
+    ordered, normal = np.take_along_axis(values, order, 1), ~truth[order]
+    upto: NDArray[np.int64] = np.cumsum(normal, axis=1)  # normal images to each place, with it and without it
+    before: NDArray[np.int64] = upto - normal
+    first = last = np.arange(values.shape[1])
+    new = ordered[:, 1:] != ordered[:, :-1]
+    if not new.all():  # equal ones share their first and last place
+        new = np.pad(new, ((0, 0), (1, 1)), constant_values=True)
+        last = np.where(new[:, 1:], first, len(first))
+        last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+        first = np.maximum.accumulate(np.where(new[:, :-1], first, 0), axis=1)
+        before, upto = np.take_along_axis(before, first, 1), np.take_along_axis(upto, last, 1)
+    others = np.where(normal, first + last + 1 - before - upto, before + upto) / 2
+    below = np.empty_like(others)
+    np.put_along_axis(below, order, others, 1)
+    return below
 
 
 def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
