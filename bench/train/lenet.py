@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
@@ -61,14 +62,14 @@ def lenet_decoder(kind: LeNetKind, *, plain: bool = False) -> nn.Sequential:
     if kind == "cifar10":
         first: tuple[nn.Module, ...] = (nn.Unflatten(1, (8, 4, 4)), nn.LeakyReLU())
         first = first if plain else (_norm1d(128), *first)
-        ups = (*_up(8, 128), *_up(128, 64), *_up(64, 32))
-        return nn.Sequential(*first, *ups, _deconvolution(32, 3), nn.Sigmoid())
+        small = nn.ConvTranspose2d(8, 128, 5, padding=2, bias=False)
+        ups = (*_then(128, small), *_up(128, 64), *_up(64, 32))
+        return nn.Sequential(*first, *ups, EnlargedDeconvolution(32, 3), nn.Sigmoid())
     if kind == "mnist":
-        first = (nn.Unflatten(1, (2, 4, 4)), nn.LeakyReLU(), nn.Upsample(scale_factor=2))
-        return nn.Sequential(*first, *_up(2, 4), *_up(4, 8, 3), _deconvolution(8, 1), nn.Sigmoid())
+        first = (nn.Unflatten(1, (2, 4, 4)), nn.LeakyReLU())
+        return nn.Sequential(*first, *_up(2, 4), *_up(4, 8, 3), EnlargedDeconvolution(8, 1), nn.Sigmoid())
     first = (_dense(64, 128), _norm1d(128), nn.Unflatten(1, (8, 4, 4)), nn.LeakyReLU())
-    first = (*first, nn.Upsample(scale_factor=2))
-    return nn.Sequential(*first, *_up(8, 32), *_up(32, 16, 3), _deconvolution(16, 1), nn.Sigmoid())
+    return nn.Sequential(*first, *_up(8, 32), *_up(32, 16, 3), EnlargedDeconvolution(16, 1), nn.Sigmoid())
 
 
 def lenet_autoencoder(kind: LeNetKind, seed: int, *, plain: bool = False) -> nn.Sequential:
@@ -107,12 +108,45 @@ def _down(given: int, made: int) -> tuple[nn.Module, ...]:
 
 
 def _up(given: int, made: int, padding: int = 2) -> tuple[nn.Module, ...]:
-    norm = nn.BatchNorm2d(made, eps=1e-4, affine=False)
-    return _deconvolution(given, made, padding), norm, nn.LeakyReLU(), nn.Upsample(scale_factor=2)
+    return _then(made, EnlargedDeconvolution(given, made, padding))
 
 
-def _deconvolution(given: int, made: int, padding: int = 2) -> nn.Module:
-    return nn.ConvTranspose2d(given, made, 5, padding=padding, bias=False)
+def _then(made: int, deconvolution: nn.Module) -> tuple[nn.Module, ...]:
+    return deconvolution, nn.BatchNorm2d(made, eps=1e-4, affine=False), nn.LeakyReLU()
+
+
+class EnlargedDeconvolution(nn.ConvTranspose2d):
+    """A transposed convolution (5 x 5) of an image made twice as large by repeating its pixels.
+
+    Of five pixels in a row of such an image at most three differ. So each of the four pixels that are made of
+    one has a convolution (3 x 3) of the small image, whose weights are sums of these: 0.36 of the products.
+
+    Parameters
+    ----------
+    given, made : int
+        Channels.
+    padding : int
+        At least 2, which keeps the enlarged size; each one more takes a pixel from every border.
+    """
+
+    #: Which of five weights meet each of three pixels, for the first and the second of two: (2, 3, 5).
+    sums: torch.Tensor
+
+    def __init__(self, given: int, made: int, padding: int = 2) -> None:
+        super().__init__(given, made, 5, padding=padding, bias=False)
+        # A transposed convolution meets pixels in the opposite order of its weights.
+        first = [[0, 0, 0, 1, 1], [0, 1, 1, 0, 0], [1, 0, 0, 0, 0]]
+        second = [[0, 0, 0, 0, 1], [0, 0, 1, 1, 0], [1, 1, 0, 0, 0]]
+        sums = torch.tensor([first, second], dtype=torch.float32)
+        self.register_buffer("sums", sums, persistent=False)
+
+    def forward(self, x: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
+        """Return (b, made, 2 h, 2 w) of (b, given, h, w), without the borders."""
+        del output_size
+        weight = torch.einsum("iouv,aru,bsv->oabirs", self.weight, self.sums, self.sums).flatten(0, 2)
+        made = F.pixel_shuffle(F.conv2d(x, weight, padding=1), 2)
+        cut = int(self.padding[0]) - 2
+        return made[:, :, cut : made.shape[2] - cut, cut : made.shape[3] - cut]
 
 
 def _dense(given: int, made: int) -> nn.Module:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from bench import FitError, LeNetInputs, derive_seed, epoch_rows, lenet_autoencoder
 from bench.suite.registry import Registry
+from bench.train.lenet import EnlargedDeconvolution
 from tests.pictures import fitted_with, images, judged, resumed_steps, scores, stained, surfaces
 
 Make = Callable[..., Any]
@@ -41,7 +42,9 @@ class PlainNet(nn.Module):
         self.fc = nn.Linear(2048, 128, bias=False)
         self.code = nn.BatchNorm1d(128, eps=1e-4, affine=False)
         pairs = ((8, 128), (128, 64), (64, 32), (32, 3))
-        self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, 5, bias=False, padding=2) for a, b in pairs)
+        first = nn.ConvTranspose2d(*pairs[0], 5, bias=False, padding=2)
+        # The last bits of enlarging are ours, too, and held against plain layers elsewhere.
+        self.ups = nn.ModuleList([first, *(EnlargedDeconvolution(a, b) for a, b in pairs[1:])])
         self.up_norms = nn.ModuleList(nn.BatchNorm2d(b, eps=1e-4, affine=False) for _, b in pairs[:3])
 
     def phi(self, x: torch.Tensor) -> torch.Tensor:
@@ -52,7 +55,7 @@ class PlainNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.leaky_relu(self.code(self.phi(x)).view(-1, 8, 4, 4))
         for up, norm in zip(self.ups, self.up_norms, strict=False):
-            x = F.interpolate(F.leaky_relu(norm(up(x))), scale_factor=2)
+            x = F.leaky_relu(norm(up(x)))
         return torch.sigmoid(self.ups[3](x))
 
 

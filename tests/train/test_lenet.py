@@ -11,6 +11,7 @@ from bench import AdamSchedule, FitError, LeNetInputs, Method, away_from_zero, s
 from bench.train.lenet import (
     INPUTS,
     PRETRAINING,
+    EnlargedDeconvolution,
     contrast_normalised,
     lenet,
     lenet_autoencoder,
@@ -45,6 +46,24 @@ def test_layers(kind: str) -> None:
     assert 0 <= float(back.min()) <= float(back.max()) <= 1
     counts = tuple(sum(p.numel() for p in net.parameters()) for net in (encoder, decoder))
     assert counts == WEIGHTS[kind]
+
+
+@pytest.mark.parametrize(("size", "padding"), [((1, 1), 2), ((4, 4), 2), ((4, 4), 3), ((3, 5), 4)])
+def test_deconvolving_an_enlarged_image_is_deconvolving_after_enlarging(
+    size: tuple[int, int], padding: int
+) -> None:
+    short = EnlargedDeconvolution(3, 4, padding).double()
+    plain = nn.ConvTranspose2d(3, 4, 5, padding=padding, bias=False).double()
+    plain.load_state_dict(short.state_dict())
+    x = torch.rand(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    found, expected = short(x), plain(nn.functional.interpolate(x, scale_factor=2))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    weights = torch.rand_like(expected)
+    gradients = (
+        torch.autograd.grad((weights * out).sum(), (x, net.weight))
+        for out, net in ((found, short), (expected, plain))
+    )
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)
