@@ -5,9 +5,10 @@
     <cache>/checkpoints/<cell's key>/[<part>/]state.safetensors    what is trained, and the optimiser
                                               kept-<n>.safetensors   earlier states, written once
 
-The key covers code, parameters, data, weights and seed, so a checkpoint can only be of this very cell. Files
-are safetensors with JSON in their header, written under a temporary name and renamed; if one cannot be read,
-the cell starts over. The folder is deleted when the cell's record is written.
+The key covers the adapter's code, parameters, data, weights and seed. The versions of anobench and torch that
+wrote it stand inside, and how many steps and which tensors it is of. Files are safetensors with JSON in their
+header, written under a temporary name and renamed; if one cannot be read, or is of something else, the cell
+starts over. The folder is deleted when the cell's record is written.
 
 A run that must end calls `ask_to_stop`: each training then writes a checkpoint after its current step and
 raises `StopRequested`; those without checkpoints finish first.
@@ -25,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import bench
 from bench.core.errors import ArchiveError, Interruption
 from bench.core.files import cache_folder, write_atomically
 
@@ -182,7 +184,7 @@ class Resumable:
             return 0
         tensors, described = found
         if described["made by"] != self._made_by():
-            log.warning("a checkpoint of another torch version or device is ignored")
+            log.warning("a checkpoint of another version, device or network is ignored; the cell starts over")
             self.kept.clear()
             assert checkpoints is not None
             checkpoints.remove()
@@ -242,10 +244,16 @@ class Resumable:
         if stop_asked():
             raise StopRequested
 
-    def _made_by(self) -> list[str]:
+    def _made_by(self) -> dict[str, Any]:
         import torch
 
-        return [torch.__version__, self.method.device.type]
+        return {
+            "versions": [bench.__version__, torch.__version__],
+            "device": self.method.device.type,
+            "steps": self.steps,
+            "state": {name: list(tensor.shape) for name, tensor in self.state.items()},
+            "optimiser": [len(group["params"]) for group in self.optimiser.param_groups],
+        }
 
 
 def _write(path: Path, tensors: Tensors, described: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+import bench
 from bench import (
     FitError,
     Images,
@@ -153,14 +155,35 @@ def test_checkpoints_are_written_every_so_often(tmp_path: Path) -> None:
     assert told == [("Toy", done, STEPS) for done in range(1, STEPS + 1)]
 
 
-@pytest.mark.parametrize("damage", ["torn", "empty", "schema", "kept", "torch", "orphan"])
+def other(*layers: nn.Module, groups: int = 1) -> tuple[nn.Sequential, torch.optim.Optimizer]:
+    net = nn.Sequential(*layers)
+    parts = np.array_split(np.arange(len(every := list(net.parameters()))), groups)
+    return net, torch.optim.Adam([{"params": [every[at] for at in part]} for part in parts], lr=0.05)
+
+
+#: Trainings whose checkpoint is of something else than the toy's.
+OTHERS: dict[str, Callable[[], tuple[nn.Sequential, torch.optim.Optimizer]]] = {
+    "layers": lambda: other(nn.Linear(4, 8), nn.Linear(8, 1)),
+    "widths": lambda: other(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 1)),
+    "groups": lambda: other(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1), groups=2),
+}
+#: Of the files, of who wrote them, and of what they are a checkpoint of.
+DAMAGES = ["torn", "empty", "schema", "kept", "orphan", "torch", "anobench", "steps", *OTHERS]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_what_cannot_be_used_is_left_aside(
     tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Toy(at=9)
     first.checkpoints = stored(tmp_path)
-    with pytest.raises(Break):
-        first.train()
+    if damage in OTHERS:
+        first.net, first.optimiser = OTHERS[damage]()
+    with monkeypatch.context() as longer:
+        if damage == "steps":
+            longer.setattr(sys.modules[__name__], "STEPS", STEPS + 5)
+        with pytest.raises(Break):
+            first.train()
     state, kept = tmp_path / "state.safetensors", tmp_path / "kept-1.safetensors"
     if damage == "torn":
         state.write_bytes(state.read_bytes()[:-50])
@@ -170,9 +193,9 @@ def test_what_cannot_be_used_is_left_aside(
         monkeypatch.setattr("bench.train.checkpoint._SCHEMA", 99)
     elif damage == "kept":
         kept.write_bytes(kept.read_bytes()[:100])
-    elif damage == "torch":
-        monkeypatch.setattr(torch, "__version__", "0.0")
-    else:
+    elif damage in ("torch", "anobench"):
+        monkeypatch.setattr({"torch": torch, "anobench": bench}[damage], "__version__", "0.0")
+    elif damage == "orphan":
         state.unlink()
     again = Toy()
     again.checkpoints = stored(tmp_path, every=1e9)
