@@ -172,8 +172,8 @@ def _taken(images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> t
 
 
 def as_input(images: torch.Tensor) -> torch.Tensor:
-    """Return images in 0..255 in [-1, 1], float32."""
-    return images.float() / 127.5 - 1
+    """Return images (b, c, h, w) in 0..255 in [-1, 1], float32, channels_last (faster on a CPU)."""
+    return images.to(torch.float32, memory_format=torch.channels_last) / 127.5 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,4 +306,5 @@ def wide_resnet(method: Method, depth: int, width: int, geometry: Geometry, drop
         raise FitError(f"{type(method).__name__}: depth={depth}; expected 6 n + 4: 10, 16, 22, 28, 34, 40")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(method.seed, "weights"))
-        return WideResNet(depth, width, sum(geometry.heads), dropout).to(method.device)
+        net = WideResNet(depth, width, sum(geometry.heads), dropout).to(method.device)
+    return net.to(memory_format=torch.channels_last)

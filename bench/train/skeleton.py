@@ -214,7 +214,8 @@ class Encoder:
             raise NotSaved(f"attribute {where} is a {type(value).__name__} of {value.dtype}")
         node: dict[str, Any] = {"tensor": self._put(value.detach().cpu(), where)}
         node |= {"dtype": kind, "shape": list(value.shape)}
-        if not value.is_contiguous() and _dense(value):
+        # Of one channel, say, other strides are contiguous too, but a convolution's last bits can differ.
+        if value.stride() != torch.empty(value.shape, device="meta").stride() and _dense(value):
             node["stride"] = list(value.stride())
         if isinstance(value, nn.Parameter):
             node["parameter"] = value.requires_grad
