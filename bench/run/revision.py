@@ -111,29 +111,36 @@ def checked_out(name: str, folder: Path, into: Path) -> Iterator[Revision]:
             f"--base {name}: {top} has no such revision; expected a branch, a tag or a commit, e.g. main or "
             "HEAD~1 (git fetch gets those of others)"
         ) from None
-    _git(top, "worktree", "add", "--detach", "--force", str(into), commit)
     try:
+        _git(top, "worktree", "add", "--detach", "--force", str(into), commit)
         yield Revision(name=name, commit=commit, top=top, folder=into)
     finally:
-        with contextlib.suppress(AnobenchError):
+        # Who presses Ctrl-C twice would stop git as well, and leave an entry in the repository.
+        with _on_signals(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM), contextlib.suppress(AnobenchError):
             _git(top, "worktree", "remove", "--force", "--force", str(into))
 
 
-@contextlib.contextmanager
-def tidied_when_terminated() -> Iterator[None]:
+def tidied_when_terminated() -> contextlib.AbstractContextManager[None]:
     """Let SIGTERM (a cancelled job) end the block as an error does, so that its checkout is removed."""
 
     def end(*_: object) -> None:
         raise SystemExit(143)
 
+    return _on_signals(end, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _on_signals(handler: Any, *signals: signal.Signals) -> Iterator[None]:
+    """Handle signals in this way while the block lasts; outside the main thread Python cannot."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = {each: signal.signal(each, handler) for each in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, its in before.items():
+            signal.signal(each, its)
 
 
 @contextlib.contextmanager

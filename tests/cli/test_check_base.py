@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bench.run import revision
 from tests.cli.conftest import Invoke
 
 SUITE = 'datasets = ["toy"]\nmethods = ["brightness", "constant"]\n'
@@ -102,6 +106,31 @@ def test_mistakes(
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(here.parent))
     ended = anobench("check", outside, "--base", "main", *given)
     assert (ended.code, "is not in a git checkout" in ended.err) == (2, True), ended.err
+
+
+@pytest.mark.parametrize("at", ["add", "remove", "both"])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_end_during_git_leaves_no_entry_in_the_repository(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at: str, sent: signal.Signals
+) -> None:
+    """Ctrl-C once or twice, or a job that is cancelled, while the checkout is made or removed."""
+    run = revision._git
+
+    def disturbed(folder: Path, *words: str) -> str:
+        said = run(folder, *words)
+        if words[0] == "worktree" and at in (words[1], "both"):
+            os.kill(os.getpid(), sent)
+        return said
+
+    monkeypatch.setattr(revision, "_git", disturbed)
+    ending = contextlib.nullcontext() if at == "remove" else pytest.raises((KeyboardInterrupt, SystemExit))
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    checkout = revision.checked_out("main", repository, tmp_path / "code")
+    with ending, revision.tidied_when_terminated(), checkout as made:
+        assert (made.folder / "methods").is_dir()
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+    assert not (tmp_path / "code").exists()
 
 
 def test_a_base_that_cannot_run(repository: Path, anobench: Invoke) -> None:
