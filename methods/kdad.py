@@ -114,7 +114,8 @@ class KDAD(Method):
         sample = self.teacher(self.prepared(pixels[np.arange(1)]))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "cloner"))
-            self.cloner = Cloner([maps.shape[1] for maps in sample]).to(self.device)
+            cloner = Cloner([maps.shape[1] for maps in sample])
+            self.cloner = cloner.to(self.device, memory_format=torch.channels_last)  # faster on a CPU
         self._check_sizes(pixels, sample)
         fits = sum(maps.nbytes for maps in sample) * len(pixels) <= KEEP_BYTES
         kept = self._every(pixels) if fits else None
@@ -139,9 +140,11 @@ class KDAD(Method):
             self.notes += ("the source is a VGG-16 with weights by chance, not the paper's pretrained one",)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(derive_seed(self.seed, "source"))
-                layers = random_vgg().to(self.device).eval()
+                layers = random_vgg().to(self.device, memory_format=torch.channels_last).eval()
             self.shrink = lambda pixels: resize(pixels, (self.size, self.size))
-            self.prepared: Callable[[torch.Tensor], torch.Tensor] = lambda pixels: pixels.float() / 255
+            self.prepared: Callable[[torch.Tensor], torch.Tensor] = lambda pixels: (
+                pixels.to(torch.float32, memory_format=torch.channels_last) / 255
+            )
             self.run: Callable[[torch.Tensor], Maps] = lambda inputs: pooled_maps(layers, inputs)
             return
         net = train.network(self.backbone)

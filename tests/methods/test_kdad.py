@@ -87,7 +87,7 @@ def test_it_follows_a_plain_implementation(make: Make, monkeypatch: pytest.Monke
         part = x[epoch_rows(7, 4, step, 0)]
         loss = torch.zeros(())
         for a, b in zip(start.teacher(part), net(part), strict=True):
-            cosine = torch.cosine_similarity(a.view(len(a), -1), b.view(len(b), -1))
+            cosine = torch.cosine_similarity(a.reshape(len(a), -1), b.reshape(len(b), -1))
             loss = loss + (1 - cosine).mean() + 0.5 * mse(a, b)
         optimiser.zero_grad()
         loss.backward()
