@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.core import checks
 from bench.core.cell import Cell
-from bench.core.errors import ArchiveError
+from bench.core.errors import ArchiveError, SelectorError
 from bench.core.selector import Selector, parse
 
 #: Schema of a plan file.
@@ -21,7 +21,8 @@ PLAN_VERSION = 1
 class Row:
     """A leaderboard's row: one method with its parameters and backbone, as the suite names it.
 
-    `mark` is what an archive adds to the label (`bench.core.submitted.marked`); no plan's file has one.
+    `selector` is the method with what the suite sets, where the label is something else. `mark` is what an
+    archive adds to the label (`bench.core.submitted.marked`); no plan's file has one.
     """
 
     label: str
@@ -31,7 +32,16 @@ class Row:
     selection: str
     stochastic: bool
     summary: str = ""
+    selector: str = ""
     mark: str = ""
+
+    @property
+    def said(self) -> Mapping[str, str]:
+        """Return the parameters that the suite sets; none are known of a label that is no selector."""
+        try:
+            return parse(self.selector or self.label).params
+        except SelectorError:
+            return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +133,8 @@ class Plan:
             data[name] = [asdict(item) for item in data[name]]
         for row in data["rows"]:
             del row["mark"]
+            if not row["selector"]:
+                del row["selector"]  # so that older versions read it
         for column in data["columns"]:
             if not column["title"]:
                 del column["title"]  # so that older versions read it
@@ -175,7 +187,7 @@ def _check(plan: Plan) -> None:
     for name in ("problems", "notes"):
         checks.members(getattr(plan, name), name, lambda value, what: checks.text(value, what, checks.LONG))
     for row in plan.rows:
-        for name in ("label", "method", "backbone", "setting", "selection", "summary"):
+        for name in ("label", "method", "backbone", "setting", "selection", "summary", "selector"):
             checks.text(getattr(row, name), name, checks.REMARK)
         _truth(row.stochastic, "stochastic")
     for column in plan.columns:

@@ -41,6 +41,7 @@ class ChosenMethod:
     few_shot: FewShot = UNLABELLED
 
     def row(self, label: str) -> Row:
+        selector = format_selector(self.method.adapter.name, self.said)
         return Row(
             label=label,
             method=self.method.adapter.name,
@@ -49,6 +50,7 @@ class ChosenMethod:
             selection=self.method.selection,
             stochastic=self.method.stochastic,
             summary=self.method.adapter.summary,
+            selector="" if selector == label else selector,
         )
 
 

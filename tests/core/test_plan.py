@@ -30,6 +30,15 @@ PLAN = Plan(
     seeds=(0, 7),
     rows=(
         Row(label="m[k=2]", method="m", backbone="", setting="control", selection="oracle", stochastic=False),
+        Row(
+            label="Mine, with 2",
+            method="m",
+            backbone="",
+            setting="few_shot[anomalies=1,per=total]",
+            selection="last",
+            stochastic=True,
+            selector="m[k=2]",
+        ),
     ),
     columns=(Column(dataset="toy", task="a", synthetic=True), Column(dataset="toy", task="b")),
     entries=(Entry(row=0, column=1, rate=0.1, cell=CELL),),

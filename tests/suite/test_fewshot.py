@@ -49,6 +49,7 @@ def test_each_number_is_a_row_of_the_methods_that_ask(tmp_path: Path, registry: 
     words = ["0 labelled of each type", "2 labelled of each type", "5 labelled of each type"]
     expected = [f"{name} + {each}" for name in ("asks", "asks[level=1]") for each in words]
     assert [row.label for row in plan.rows] == ["plain", *expected]
+    assert [dict(row.said) for row in plan.rows] == [{}] * 4 + [{"level": "1"}] * 3
     assert plan.rows[0].setting == "one-class"
     assert plan.rows[2].setting == "few_shot[anomalies=2,per=type]"
     board = Board(plan, {})

@@ -115,7 +115,8 @@ def test_a_method_is_called_what_the_suite_calls_it(tmp_path: Path, entry: str) 
     plan = plan_of(tmp_path, f'datasets = ["digits[task=3]"]\nmethods = [{entry}]\n')
     assert [row.label for row in plan.rows] == ["Neighbours"]
     assert plan.entries == plain.entries
-    assert replace(plan.rows[0], label=plain.rows[0].label) == plain.rows[0]
+    assert replace(plan.rows[0], label=plain.rows[0].label, selector="") == plain.rows[0]
+    assert plan.rows[0].said == plain.rows[0].said == {"k": "2", "backbone": "hog"}
 
 
 def test_a_grid_shares_a_name_and_says_what_differs(tmp_path: Path) -> None:

@@ -185,10 +185,9 @@ def _supervision(plan: Plan, row: int, theirs: Published) -> Iterator[str]:
         yield f"their setting is {theirs.setting}, ours {ours.setting}"
     if theirs.selection and theirs.selection != ours.selection:
         yield f"their selection is {theirs.selection}, ours {ours.selection}"
-    said = set(parse(ours.label).params) - {name for name, _ in theirs.params} - {"backbone"}
+    said = set(ours.said) - {name for name, _ in theirs.params} - {"backbone"}
     if said:
-        params = parse(ours.label).params
-        yield f"our row sets {', '.join(f'{name}={params[name]}' for name in sorted(said))}"
+        yield f"our row sets {', '.join(f'{name}={ours.said[name]}' for name in sorted(said))}"
 
 
 def _data(plan: Plan, theirs: Published, of: tuple[int, ...]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from bench.core.cell import Cell
 from bench.core.errors import SelectorError
 from bench.core.pack import PackedArchive
-from bench.core.plan import Plan
+from bench.core.plan import Plan, Row
 from bench.core.selector import format_selector
 from bench.report.groups import cell_seed
 from bench.suite.grid import make_plan
@@ -96,7 +96,7 @@ def _method(cell: Cell) -> tuple[str, tuple[tuple[str, Any], ...]]:
     return cell.method, (*cell.params, *backbone)
 
 
-def _labelled(plan: Plan, theirs: Plan) -> tuple[Any, ...]:
+def _labelled(plan: Plan, theirs: Plan) -> tuple[Row, ...]:
     """Return the plan's rows with the labels of the pack's plan, where each belongs to one row alone."""
     named = {entry.row: _method(entry.cell) for entry in theirs.entries}
     labels = {method: theirs.rows[row].label for row, method in named.items()}
@@ -105,7 +105,13 @@ def _labelled(plan: Plan, theirs: Plan) -> tuple[Any, ...]:
     once = [
         label if found.count(label) == 1 else row.label for label, row in zip(found, plan.rows, strict=True)
     ]
-    return tuple(replace(row, label=label) for row, label in zip(plan.rows, once, strict=True))
+    return tuple(_called(row, label) for row, label in zip(plan.rows, once, strict=True))
+
+
+def _called(row: Row, label: str) -> Row:
+    """Return a row under another label; what it sets stays."""
+    selector = row.selector or row.label
+    return replace(row, label=label, selector="" if selector == label else selector)
 
 
 def _difference(cell: Cell, ours: Iterable[Cell]) -> str:

@@ -76,6 +76,13 @@ def verdict(plan: Plan, *published: Published, ours: float | Callable[[Entry], f
     return found.verdict.replace("\u00a0", " ")
 
 
+@pytest.mark.parametrize(
+    "label", ["Ours (k = 2)", "dn2[k=2,metric=cosine] + 1 labelled", 'it\'s "ours"', "[k=2"]
+)
+def test_of_a_label_that_is_no_selector_no_parameter_is_known(label: str) -> None:
+    assert verdict(plan_of(dn2(label=label))) == "equal as printed"
+
+
 def tasks(n: int) -> tuple[Column, ...]:
     return columns(cifar10=["bird", *(f"class {at}" for at in range(1, n))])
 
@@ -216,6 +223,8 @@ def test_one_model_for_all_categories_is_another_thing(protocol: str, task: str,
         ({"dataset": "cifar10[labels=fine]"}, dn2(), "their data set is cifar10[labels=fine]"),
         ({"protocol": "unified"}, dn2(), "one model for all categories"),
         ({}, dn2(label="dn2[k=2,metric=cosine]"), "our row sets metric=cosine"),
+        ({}, dn2(label="Ours (k = 2)", selector="dn2[k=2,metric=cosine]"), "our row sets metric=cosine"),
+        ({}, dn2(label="dn2[k=2] + 1 labelled", selector="dn2[k=2,l=1]"), "our row sets l=1"),
     ],
 )
 def test_whatever_differs_is_named_and_there_is_no_verdict(
