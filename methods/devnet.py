@@ -83,7 +83,7 @@ class DevNet(Method):
     """
 
     stochastic = True
-    few_shot = True
+    few_shot = "needed"
     needs = "network"
     training_only = ("normal", "anomalous")
 

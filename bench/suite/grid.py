@@ -91,6 +91,9 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     size = len(methods) * len(columns) * len(file.seeds) * len(file.contamination.rates)
     check_size(size, suite.source)
     notes = [f"{d.name}: {note}" for d in datasets for note in notes_on(d.dataset)]
+    if file.few_shot is not None and 0 in file.few_shot.anomalies:
+        needing = dict.fromkeys(m.method.adapter.name for m in methods if m.method.needs_labels)
+        notes += [f"{name}: no row without labelled anomalies, which it needs" for name in needing]
     entries = tuple(_entries(suite, datasets, methods, columns, notes))
     return Plan(
         suite=suite.name,
@@ -117,6 +120,14 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
             own = dict(given)
             title = shown_name(own, ("label",), adapter.parameters, where)
             method = resolve(adapter, own, registry, where, ignore_unknown=selector.is_glob)
+            few_shot = suite.file.few_shot
+            if method.needs_labels and (few_shot is None or not any(few_shot.anomalies)):
+                if selector.is_glob:
+                    continue
+                raise SuiteError(
+                    f"{where}: {method.innermost.adapter.name} needs labelled anomalies; add [few_shot] with "
+                    "anomalies = 10 to the suite, or --few-shot 10"
+                )
             params = dict(method.params)
             backbone, backbone_identity = None, ""
             if not adapter.problem:
@@ -133,10 +144,12 @@ def _methods(suite: Suite, registry: Registry, backbones: Backbones) -> Iterator
             label = format_selector(adapter.name, said)
             auxiliary = _auxiliary(method.innermost, registry, where)
             chosen = ChosenMethod(label, title, said, method, params, backbone, backbone_identity, auxiliary)
-            if suite.file.few_shot is None or not method.asks_for_labels:
+            if few_shot is None or not method.asks_for_labels:
                 yield chosen
                 continue
-            for few in suite.file.few_shot.rows():
+            for few in few_shot.rows():
+                if method.needs_labels and not few.anomalies:
+                    continue
                 called = f"{title} + {few.words}" if title else ""
                 yield replace(chosen, few_shot=few, label=f"{label} + {few.words}", title=called)
 

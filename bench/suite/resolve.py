@@ -94,6 +94,11 @@ class ResolvedMethod:
         """Whether it, or the method inside it, asks for labelled anomalies."""
         return bool(self.innermost.adapter.attributes.get("few_shot", False))
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether it cannot be trained without labelled anomalies."""
+        return self.innermost.adapter.attributes.get("few_shot") == "needed"
+
     def make(self) -> Method:
         """Import the adapter and return an unfitted method.
 

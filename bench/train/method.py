@@ -289,8 +289,9 @@ class Method(ABC):
     #: be instead, and the images that a word stands for where they are present ("" for none).
     auxiliary_images: ClassVar[Mapping[str, Mapping[str, str]]] = {}
 
-    #: Whether it asks for labelled anomalies, of which ``[few_shot]`` in a suite says how many.
-    few_shot: ClassVar[bool] = False
+    #: Whether it asks for labelled anomalies, of which ``[few_shot]`` in a suite says how many; ``"needed"``
+    #: if it cannot be trained without any.
+    few_shot: ClassVar[bool | Literal["needed"]] = False
 
     #: Attributes that only `fit` needs, such as its images at another size: they are not saved.
     training_only: ClassVar[tuple[str, ...]] = ()

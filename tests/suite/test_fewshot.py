@@ -62,6 +62,42 @@ def test_each_number_is_a_row_of_the_methods_that_ask(tmp_path: Path, registry: 
     assert Plan.from_json(plan.to_json()) == plan
 
 
+NEEDING = ["needs", "trim[base=needs]"]
+
+
+@pytest.fixture
+def needing(tmp_path: Path, registry: Registry) -> Registry:
+    """Return the registry with ``needs``, which cannot do without labelled anomalies."""
+    assert "needs" not in registry.methods
+    write_method(tmp_path, "needs", "return Scores([0.0] * len(test))", attributes='few_shot = "needed"')
+    return Registry([tmp_path])
+
+
+def test_a_method_that_needs_labels_has_no_row_without(tmp_path: Path, needing: Registry) -> None:
+    text = f'datasets = ["digits[task=3]"]\nmethods = {["asks", *NEEDING]}\n{SHOTS}'
+    plan = plan_of(tmp_path, text, needing)
+    kept = [row.label for row in plan.rows if "needs" in row.label]
+    assert kept == [f"{name} + {n} labelled of each type" for name in NEEDING for n in (2, 5)]
+    assert "needs: no row without labelled anomalies, which it needs" in plan.notes
+    assert len([row for row in plan.rows if row.method == "asks"]) == 3
+
+
+@pytest.mark.parametrize("shots", ["", "[few_shot]\nanomalies = 0\n"])
+@pytest.mark.parametrize("name", NEEDING)
+def test_a_method_that_needs_labels_is_refused_where_there_are_none(
+    tmp_path: Path, needing: Registry, name: str, shots: str
+) -> None:
+    text = f'datasets = ["digits[task=3]"]\nmethods = ["asks", "{name}"]\n{shots}'
+    with pytest.raises(SuiteError, match=r"methods\[1\]: needs needs labelled anomalies; add \[few_shot\]"):
+        plan_of(tmp_path, text, needing)
+
+
+def test_a_pattern_leaves_out_what_needs_labels(tmp_path: Path, needing: Registry) -> None:
+    text = 'datasets = ["digits[task=3]"]\nmethods = ["*s"]\n'
+    rows = plan_of(tmp_path, text, needing).rows
+    assert {"asks", "needs"} & {row.method for row in rows} == {"asks"}
+
+
 def test_without_the_key_a_method_that_asks_is_one_class(tmp_path: Path, registry: Registry) -> None:
     plan = plan_of(tmp_path, TEXT, registry)
     assert {row.setting for row in plan.rows} == {"one-class"}
