@@ -76,6 +76,8 @@ class Window:
         self.driver.get_log("performance")
         self.driver.get_log("browser")
         self.driver.get(self.address + fragment)
+        # The driver waits for that itself, but not where scripts are off.
+        WebDriverWait(self.driver, 30).until(lambda _: self.run("return document.readyState") == "complete")
 
     def command(self, name: str, **arguments: Any) -> Any:
         return self.driver.execute_cdp_cmd(name, arguments)
