@@ -63,7 +63,7 @@ class Board:
     ranked : tuple of int
         Rows that rank: setting ``one-class``, not chosen on test data.
     unranked : dict of str to tuple of int
-        All other rows by the name of their setting.
+        All other rows by the name of their setting, those with more labelled anomalies later.
     """
 
     def __init__(self, plan: Plan, records: Mapping[str, Record]) -> None:
@@ -75,7 +75,9 @@ class Board:
             self.datasets[column.dataset] = (*self.datasets.get(column.dataset, ()), at)
         self.ranked = tuple(at for at, row in enumerate(plan.rows) if ranks(row))
         self.unranked: dict[str, tuple[int, ...]] = {}
-        for at in sorted(set(range(len(plan.rows))) - set(self.ranked)):
+        labels = {entry.row: entry.cell.few_shot.anomalies for entry in plan.entries}
+        others = set(range(len(plan.rows))) - set(self.ranked)
+        for at in sorted(others, key=lambda row: (labels.get(row, 0), row)):
             name = setting_name(plan.rows[at])
             self.unranked[name] = (*self.unranked.get(name, ()), at)
 
